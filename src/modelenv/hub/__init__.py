@@ -1,0 +1,36 @@
+"""The embedded Hub: serves a folder of models over loopback as the public Hub does, for the real client.
+
+It needs the extra `[hub]` (starlette and uvicorn). Importing this package does not import them, starting a
+hub does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .repositories import RepositoryInfo
+    from .request_log import HubRequest
+    from .server import EmbeddedHub
+    from .serving import serve
+
+__all__ = ["EmbeddedHub", "HubRequest", "RepositoryInfo", "serve"]
+
+_HOMES = {
+    "EmbeddedHub": "server",
+    "HubRequest": "request_log",
+    "RepositoryInfo": "repositories",
+    "serve": "serving",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

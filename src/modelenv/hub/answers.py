@@ -1,0 +1,227 @@
+"""The JSON that the Hub answers: model info, trees, path infos, references and lists, and its errors."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from .content import COMMIT_TITLE, MAIN, ServedFile, Snapshot, lfs_pointer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from starlette.requests import Request
+
+    from .facts import ModelFacts
+    from .repositories import Repository
+
+# The date that the Hub gives to whatever is older than its records.
+_CREATED = "2022-03-02T23:29:04.000Z"
+# What `expand` may name; the rest of the Hub's own list concerns what a folder cannot tell.
+EXPANDABLE = frozenset(
+    [
+        "author",
+        "baseModels",
+        "cardData",
+        "childrenModelCount",
+        "config",
+        "createdAt",
+        "disabled",
+        "downloads",
+        "downloadsAllTime",
+        "evalResults",
+        "gated",
+        "gguf",
+        "inference",
+        "inferenceProviderMapping",
+        "lastModified",
+        "library_name",
+        "likes",
+        "mask_token",
+        "model-index",
+        "pipeline_tag",
+        "private",
+        "resourceGroup",
+        "safetensors",
+        "sha",
+        "siblings",
+        "spaces",
+        "tags",
+        "transformersInfo",
+        "trendingScore",
+        "usedStorage",
+        "widgetData",
+    ]
+)
+
+
+class RefusedError(Exception):
+    """An answer that is an error: a status, the Hub's error code, its message, and further headers."""
+
+    def __init__(
+        self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.headers = {"X-Error-Message": _header_text(message), **(headers or {})}
+        if code is not None:
+            self.headers["X-Error-Code"] = code
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return json_response({"error": self.message}, status=self.status, headers=self.headers)
+
+
+def _header_text(message: str) -> str:
+    return message.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
+
+
+def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Return `value` as JSON; dates, which a card's YAML may hold, become text."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    return Response(text.encode(), status, headers, media_type="application/json")
+
+
+def is_true(value: str | None) -> bool:
+    """Return whether a query or form value means yes."""
+    return value is not None and value.lower() in {"true", "1"}
+
+
+def model_info(
+    repository: Repository, snapshot: Snapshot, facts: ModelFacts, *, blobs: bool, expand: Sequence[str]
+) -> dict[str, Any]:
+    """Return a model's info; with `expand`, nothing but its id and what is named there.
+
+    Raises:
+        RefusedError: `expand` names something that the Hub does not know.
+    """
+    info = {
+        **listed_info(repository.repo_id, facts),
+        "disabled": False,
+        "sha": snapshot.commit,
+        "lastModified": timestamp(snapshot.last_modified),
+        "config": facts.config,
+        "cardData": facts.card,
+        "safetensors": facts.safetensors,
+        "usedStorage": sum(file.found.size for file in snapshot.files.values()),
+        "spaces": [],
+        "siblings": [_sibling(path, file, blobs) for path, file in snapshot.files.items()],
+    }
+    unknown = sorted(set(expand) - EXPANDABLE)
+    if unknown:
+        raise RefusedError(
+            400,
+            f"Invalid value of expand: {', '.join(unknown)}; expected one of {', '.join(sorted(EXPANDABLE))}",
+        )
+    if expand:
+        info = {key: info[key] for key in ("_id", "id", *expand) if key in info}
+    return {key: value for key, value in info.items() if value is not None}
+
+
+def listed_info(repo_id: str, facts: ModelFacts) -> dict[str, Any]:
+    """Return the part of a model's info that a list of models shows; it needs no hash."""
+    return {
+        "_id": hashlib.sha256(repo_id.encode()).hexdigest()[:24],
+        "id": repo_id,
+        "modelId": repo_id,
+        "author": repo_id.split("/")[0] if "/" in repo_id else None,
+        "private": False,
+        "gated": False,
+        "downloads": 0,
+        "likes": 0,
+        "tags": list(facts.tags),
+        "pipeline_tag": facts.pipeline_tag,
+        "library_name": facts.library_name,
+        "createdAt": _CREATED,
+    }
+
+
+def _sibling(path: str, file: ServedFile, blobs: bool) -> dict[str, Any]:
+    if not blobs:
+        return {"rfilename": path}
+    sibling: dict[str, Any] = {"rfilename": path, "size": file.found.size, "blobId": file.blob_id}
+    if file.sha256 is not None:
+        sibling["lfs"] = {"sha256": file.sha256, **_lfs_sizes(file)}
+    return sibling
+
+
+def _lfs_sizes(file: ServedFile) -> dict[str, int]:
+    pointer = lfs_pointer(file.sha256 or "", file.found.size)
+    return {"size": file.found.size, "pointerSize": len(pointer)}
+
+
+def tree_entries(
+    snapshot: Snapshot, folder: str, *, recursive: bool, expand: bool
+) -> list[dict[str, Any]] | None:
+    """Return the entries of a folder, its folders first; None if there is no such folder."""
+    if folder not in snapshot.trees:
+        return None
+    start = f"{folder}/" if folder else ""
+    paths = sorted(path for path in snapshot.trees if path and path.startswith(start)) + list(snapshot.files)
+    return [
+        path_entry(snapshot, path, expand=expand)
+        for path in paths
+        if path.startswith(start) and (recursive or "/" not in path[len(start) :])
+    ]
+
+
+def path_entry(snapshot: Snapshot, path: str, *, expand: bool) -> dict[str, Any]:
+    """Return what a tree says of one file or folder, which must be in the snapshot."""
+    entry: dict[str, Any]
+    file = snapshot.files.get(path)
+    if file is None:
+        entry = {"type": "directory", "oid": snapshot.trees[path], "size": 0, "path": path}
+    else:
+        entry = {"type": "file", "oid": file.blob_id, "size": file.found.size, "path": path}
+        if file.sha256 is not None:
+            entry["lfs"] = {"oid": file.sha256, **_lfs_sizes(file)}
+    if expand:
+        date = timestamp(snapshot.last_modified)
+        entry["lastCommit"] = {"id": snapshot.commit, "title": COMMIT_TITLE, "date": date}
+    return entry
+
+
+def references(snapshot: Snapshot, *, pull_requests: bool) -> dict[str, Any]:
+    """Return a repository's references: the one branch."""
+    branch = {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": snapshot.commit}
+    answer: dict[str, Any] = {"branches": [branch], "tags": [], "converts": []}
+    return {**answer, "pullRequests": []} if pull_requests else answer
+
+
+def page_response(request: Request, items: Sequence[object], *, limit: int) -> Response:
+    """Return the page of `items` that the query's cursor points at, with a Link header to the next.
+
+    The query's `limit` may ask for smaller pages.
+
+    Raises:
+        RefusedError: the cursor or the limit is not valid.
+    """
+    query = dict(request.query_params.multi_items())
+    try:
+        start = int(base64.urlsafe_b64decode(query["cursor"])) if "cursor" in query else 0
+        size = min(limit, int(query.get("limit", limit)))
+    except (ValueError, binascii.Error) as error:
+        raise RefusedError(400, "Invalid cursor or limit") from error
+    if start < 0 or size < 1:
+        raise RefusedError(400, "Invalid cursor or limit")
+    headers = {}
+    if start + size < len(items):
+        cursor = base64.urlsafe_b64encode(str(start + size).encode()).decode()
+        pairs = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
+        path = request.scope["raw_path"].decode("ascii")
+        url = f"{request.base_url}{path.removeprefix('/')}?{urlencode([*pairs, ('cursor', cursor)])}"
+        headers["Link"] = f'<{url}>; rel="next"'
+    return json_response(items[start : start + size], headers=headers)
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment as the Hub writes it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

@@ -1,0 +1,188 @@
+"""What git and the Hub call the content of a model folder: blob ids, LFS objects, tree ids and a commit id.
+
+All ids are true git ids, so they depend on nothing but names and bytes: the same folder has the same commit
+in every process and on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+# The `.gitattributes` that the Hub writes into every new model repository.
+LFS_PATTERNS = [
+    "*.7z",
+    "*.arrow",
+    "*.bin",
+    "*.bz2",
+    "*.ckpt",
+    "*.ftz",
+    "*.gz",
+    "*.h5",
+    "*.joblib",
+    "*.lfs.*",
+    "*.mlmodel",
+    "*.model",
+    "*.msgpack",
+    "*.npy",
+    "*.npz",
+    "*.onnx",
+    "*.ot",
+    "*.parquet",
+    "*.pb",
+    "*.pickle",
+    "*.pkl",
+    "*.pt",
+    "*.pth",
+    "*.rar",
+    "*.safetensors",
+    "*.tar.*",
+    "*.tar",
+    "*.tflite",
+    "*.tgz",
+    "*.wasm",
+    "*.xz",
+    "*.zip",
+    "*.zst",
+    "*tfevents*",
+]
+LFS_FOLDER = "saved_model"
+# The Hub refuses larger files that are not stored with LFS.
+LFS_SIZE = 10 * 1024 * 1024
+
+MAIN = "main"
+COMMIT_TITLE = "Served from a folder"
+_SIGNATURE = "modelenv <modelenv@localhost> 0 +0000"
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """A file of a repository as the file system describes it, by its path in the repository."""
+
+    path: str
+    location: Path
+    size: int
+    mtime_ns: int
+
+    @property
+    def lfs(self) -> bool:
+        """Whether the Hub would store this file with LFS, by its name or by its size."""
+        folder, _, name = self.path.rpartition("/")
+        return (
+            self.size > LFS_SIZE
+            or LFS_FOLDER in folder.split("/")
+            or any(fnmatchcase(name, pattern) for pattern in LFS_PATTERNS)
+        )
+
+
+@dataclass(frozen=True)
+class ServedFile:
+    """A file with the ids that the Hub gives it.
+
+    `blob_id` is the git blob id of what git stores: the bytes, or for LFS the pointer to them; `sha256` is
+    that of the bytes, for LFS files only.
+    """
+
+    found: FoundFile
+    blob_id: str
+    sha256: str | None
+
+    @property
+    def etag(self) -> str:
+        """The ETag without quotes: the sha256 of an LFS file, else the git blob id."""
+        return self.sha256 or self.blob_id
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All files of a repository at one commit; `trees` has the git tree id of each folder ("" is the top)."""
+
+    commit: str
+    files: Mapping[str, ServedFile]
+    trees: Mapping[str, str]
+    last_modified: datetime
+
+
+def hash_file(found: FoundFile) -> str:
+    """Return the sha256 of an LFS file's bytes, or the git blob id of any other; the file is streamed."""
+    with found.location.open("rb") as stream:
+        if found.lfs:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+        header = b"blob %d\0" % found.size
+        return hashlib.file_digest(stream, lambda: hashlib.sha1(header, usedforsecurity=False)).hexdigest()
+
+
+def served_file(found: FoundFile, digest: str) -> ServedFile:
+    """Return the file with its ids, `digest` being what `hash_file` returned for it."""
+    if not found.lfs:
+        return ServedFile(found, blob_id=digest, sha256=None)
+    return ServedFile(found, blob_id=git_id("blob", lfs_pointer(digest, found.size)), sha256=digest)
+
+
+def lfs_pointer(sha256: str, size: int) -> bytes:
+    """Return the pointer that git stores in place of an LFS file (git-lfs specification, version 1)."""
+    return f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+
+
+def git_id(kind: str, content: bytes) -> str:
+    """Return the id of a git object of `kind` (blob, tree, commit) with this content."""
+    return hashlib.sha1(
+        b"%s %d\0" % (kind.encode(), len(content)) + content, usedforsecurity=False
+    ).hexdigest()
+
+
+def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:
+    """Return the git tree id of each folder ("" is the top), from each file's path and blob id."""
+    folders: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    folders[""] = {}
+    for path, blob_id in blobs.items():
+        folder, _, name = path.rpartition("/")
+        folders[folder][name] = ("100644", blob_id)
+    for folder in _parents(blobs):
+        folders.setdefault(folder, {})
+    trees: dict[str, str] = {}
+    for folder in sorted(folders, key=_depth, reverse=True):
+        trees[folder] = git_id("tree", _tree_content(folders[folder]))
+        if folder:
+            parent, _, name = folder.rpartition("/")
+            folders[parent][name] = ("40000", trees[folder])
+    return trees
+
+
+def commit_id(tree: str) -> str:
+    """Return the git commit id of this tree, under an author and a date that never change."""
+    text = f"tree {tree}\nauthor {_SIGNATURE}\ncommitter {_SIGNATURE}\n\n{COMMIT_TITLE}\n"
+    return git_id("commit", text.encode())
+
+
+def _parents(paths: Iterable[str]) -> set[str]:
+    parents = set()
+    for path in paths:
+        folder = path.rpartition("/")[0]
+        while folder:
+            parents.add(folder)
+            folder = folder.rpartition("/")[0]
+    return parents
+
+
+def _depth(folder: str) -> int:
+    return folder.count("/") + 1 if folder else 0
+
+
+def _tree_content(entries: Mapping[str, tuple[str, str]]) -> bytes:
+    # git sorts by the bytes of the name, a folder's name counting as if it ended in a slash.
+    lines = sorted(
+        (name.encode() + (b"/" if mode == "40000" else b""), mode, name, identifier)
+        for name, (mode, identifier) in entries.items()
+    )
+    return b"".join(
+        f"{mode} {name}".encode() + b"\0" + bytes.fromhex(identifier) for _, mode, name, identifier in lines
+    )

@@ -1,0 +1,50 @@
+"""The embedded Hub as a program in the foreground, for `modelenv hub serve`."""
+
+from __future__ import annotations
+
+import queue
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from .server import EmbeddedHub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .request_log import HubRequest
+
+
+def serve(folder: Path, *, port: int = 0, echo: Callable[[str], object]) -> None:
+    """Serve a folder of models until SIGINT or SIGTERM; must be called on the main thread.
+
+    Args:
+        folder: the models, as `<org>/<name>` or `<name>`.
+        port: the port; 0 takes a free one.
+        echo: is given each line to show: the endpoint, how to use it, then one line per request.
+
+    Raises:
+        ConfigurationError: the folder does not exist, the port cannot be used, or the extra is missing.
+    """
+    events: queue.SimpleQueue[HubRequest | None] = queue.SimpleQueue()
+    hub = EmbeddedHub(folder, port=port, on_request=events.put)
+    # The handlers first: a signal that comes while the server starts must end it, too.
+    with _on_signals(lambda: events.put(None)), hub:
+        echo(f"Serving {folder} at {hub.endpoint}")
+        echo(f"export HF_ENDPOINT={hub.endpoint}")
+        echo("Stop with Ctrl+C.")
+        while (request := events.get()) is not None:
+            echo(str(request))
+        echo("Stopped.")
+
+
+@contextmanager
+def _on_signals(action: Callable[[], None]) -> Iterator[None]:
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda *_: action()) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
