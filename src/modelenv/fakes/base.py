@@ -1,0 +1,225 @@
+"""What the fakes of all tasks share: the call forms of `transformers.Pipeline`, and its attributes.
+
+The call forms are those of `Pipeline.__call__` in transformers 5.23 (`transformers/pipelines/base.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from itertools import chain
+from types import GeneratorType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from modelenv.fakes.mocking import MockFace
+from modelenv.fakes.scripting import Script, When
+from modelenv.fakes.streams import AnswerStream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from modelenv.fakes.facts import ModelFacts
+
+# Arguments of transformers.pipeline and Pipeline.__init__ that choose what is loaded, and how.
+_LOADING = frozenset(
+    {
+        "_commit_hash",
+        "args_parser",
+        "binary_output",
+        "code_revision",
+        "device",
+        "device_map",
+        "dtype",
+        "feature_extractor",
+        "image_processor",
+        "model_kwargs",
+        "pipeline_class",
+        "processor",
+        "revision",
+        "token",
+        "tokenizer",
+        "torch_dtype",
+        "trust_remote_code",
+        "use_fast",
+        "video_processor",
+    }
+)
+
+
+@dataclass(frozen=True)
+class FakeDevice:
+    """Looks like `torch.device("cpu")`: a fake computes on no other device, whichever was asked for."""
+
+    type: str = "cpu"
+    index: int | None = None
+
+    def __str__(self) -> str:
+        return self.type
+
+    def __repr__(self) -> str:
+        return f"device(type={self.type!r})"
+
+
+class FakeConfig:
+    """The attributes of a model's config that are known; any other raises AttributeError."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, facts: ModelFacts) -> None:
+        self._values: dict[str, Any] = {
+            "architectures": None,
+            **facts.config,
+            "id2label": dict(enumerate(facts.labels)),
+            "label2id": None if facts.label2id is None else dict(facts.label2id),
+            "num_labels": len(facts.labels),
+            "problem_type": facts.problem_type,
+            "name_or_path": facts.name,
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return object.__getattribute__(self, "_values")[name]
+        except KeyError:
+            raise AttributeError(
+                f"the config of this fake has no {name!r}; pass config={{…}}, the content of the model's "
+                f"config.json (known: {', '.join(sorted(self._values))})"
+            ) from None
+
+    def __repr__(self) -> str:
+        return f"FakeConfig({self._values})"
+
+
+@dataclass(frozen=True)
+class Chat:
+    """The messages of a chat, which the real pipeline makes one input of, for every task."""
+
+    messages: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class FakeModel:
+    """What stands for the model: its config and its name."""
+
+    config: FakeConfig
+    name_or_path: str
+
+
+class FakePipeline(MockFace, ABC):
+    """The base of all fakes: call forms, mock, script, and the attributes that the real pipeline has.
+
+    Attributes:
+        task: the task as it was named, as in the real pipeline.
+        model: a `FakeModel` with `config` and `name_or_path`.
+        device: always the CPU.
+
+    There is no `tokenizer`: like all that a fake does not have, it raises AttributeError.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_batch_size",
+        "_facts",
+        "_num_workers",
+        "_parameters",
+        "_script",
+        "model",
+        "task",
+    )
+
+    device = FakeDevice()
+
+    def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.task = task
+        self.model = FakeModel(FakeConfig(facts), facts.name)
+        self._facts = facts
+        self._script = Script()
+        parameters = {name: value for name, value in pipeline_kwargs.items() if name not in _LOADING}
+        self._batch_size = parameters.pop("batch_size", None)
+        self._num_workers = parameters.pop("num_workers", None)
+        self._parameters = self._read_parameters(parameters)
+
+    @abstractmethod
+    def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of `_one` that these arguments of the pipeline or of a call give."""
+
+    @abstractmethod
+    def _one(self, item: Any, /, **parameters: Any) -> Any:
+        """Return the answer to one input (`preprocess`, `forward` and `postprocess`)."""
+
+    @abstractmethod
+    def when(self, pattern: Any) -> When:
+        """Begin a rule for the texts that `pattern` matches."""
+
+    def _run(
+        self, inputs: Any, *, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
+    ) -> Any:
+        """Answer `inputs` in the structure of its call form (`Pipeline.__call__`)."""
+        if isinstance(inputs, GeneratorType):
+            inputs = _peeked(inputs)
+        elif _is_container(inputs) and _is_message(inputs[0]):  # IndexError if empty, as in the real pipeline
+            inputs = Chat(tuple(inputs))
+        parameters = {**self._parameters, **self._read_parameters(kwargs)}
+        if isinstance(inputs, (list, chain)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
+            size = _first(batch_size, self._batch_size, 1)
+            _check_loader(_first(num_workers, self._num_workers, 0), size)
+            stream = AnswerStream(inputs, lambda item: self._one(item, **parameters), size)
+            return list(stream) if isinstance(inputs, list) else stream
+        return self._one(inputs, **parameters)
+
+    def predict(self, X: Any) -> Any:  # noqa: N803 (the real pipeline's name)
+        """Answer as a call does (the scikit-learn interface of the real pipeline)."""
+        return self(X)
+
+    def transform(self, X: Any) -> Any:  # noqa: N803 (the real pipeline's name)
+        """Answer as a call does (the scikit-learn interface of the real pipeline)."""
+        return self(X)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {{'model': {self._facts.name!r}, 'device': 'cpu'}}"
+
+    if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"a fake pipeline has no {name!r}: it loads nothing and invents nothing. If the code under "
+                "test needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"
+            )
+
+
+def _peeked(items: Iterator[Any]) -> Any:
+    """Consume the first item at once, as the real pipeline does, to tell a chat from a stream of inputs."""
+    try:
+        first = next(items)
+    except StopIteration:
+        return []
+    return Chat((first, *items)) if _is_message(first) else chain([first], items)
+
+
+def _is_container(inputs: object) -> bool:
+    return isinstance(inputs, (list, tuple)) or _is_instance(
+        inputs, "transformers.pipelines.pt_utils", "KeyDataset"
+    )
+
+
+def _is_message(item: object) -> bool:
+    return isinstance(item, dict) and "role" in item and "content" in item
+
+
+def _is_instance(value: object, module: str, name: str) -> bool:
+    """Say whether `value` is of a class of a heavy module, without importing it: not loaded means no."""
+    loaded = sys.modules.get(module)
+    return loaded is not None and isinstance(value, getattr(loaded, name))
+
+
+def _first(*values: Any) -> Any:
+    return next(value for value in values if value is not None)
+
+
+def _check_loader(num_workers: Any, batch_size: Any) -> None:
+    """Raise what `torch.utils.data.DataLoader` raises for these arguments."""
+    if num_workers < 0:
+        raise ValueError(f"num_workers must not be negative, found {num_workers!r}")
+    if type(batch_size) is not int or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number of at least 1, found {batch_size!r}")

@@ -1,0 +1,113 @@
+"""What makes a fake a mock: a real `unittest.mock.Mock` inside, and its face outside.
+
+Only the names below exist. A misspelled assertion raises AttributeError; a plain `Mock` guards that only for
+names that begin with `assert`, and invents a child for every other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMPUTED = object()  # the inner mock's return value while the fake computes its own answer
+
+
+class MockFace:
+    """Records calls, and lets a test replace the answers, with the semantics of `unittest.mock`."""
+
+    __slots__ = ("_mock",)
+
+    def __init__(self) -> None:
+        self._mock = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Record the call; answer with `side_effect` or `return_value` if set, else compute the answer."""
+        answer = self._mock(*args, **kwargs)
+        return self._answer(*args, **kwargs) if answer is _COMPUTED else answer
+
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    @property
+    def return_value(self) -> Any:
+        """The answer to every call; `unittest.mock.DEFAULT`, the default, means the computed answer."""
+        value = self._mock.return_value
+        return mock.DEFAULT if value is _COMPUTED else value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._mock.return_value = _COMPUTED if value is mock.DEFAULT else value
+
+    @property
+    def side_effect(self) -> Any:
+        """An exception to raise, a function to call, or an iterable of answers, as in `unittest.mock`.
+
+        Where it gives `unittest.mock.DEFAULT`, the answer is `return_value`.
+        """
+        return self._mock.side_effect
+
+    @side_effect.setter
+    def side_effect(self, effect: Any) -> None:
+        self._mock.side_effect = effect
+
+    def reset_mock(self, *, return_value: bool = False, side_effect: bool = False) -> None:
+        """Forget the calls; on demand also `return_value` and `side_effect`. Scripted answers stay."""
+        kept = _COMPUTED if return_value else self._mock.return_value
+        self._mock.reset_mock(side_effect=side_effect)
+        self._mock.return_value = kept
+
+    @property
+    def called(self) -> bool:
+        """Whether the fake has been called."""
+        return bool(self._mock.called)
+
+    @property
+    def call_count(self) -> int:
+        """How often the fake has been called; the real pipeline has this attribute too."""
+        return int(self._mock.call_count)
+
+    @property
+    def call_args(self) -> Any:
+        """The arguments of the last call, or None."""
+        return self._mock.call_args
+
+    @property
+    def call_args_list(self) -> Any:
+        """The arguments of every call, in order."""
+        return self._mock.call_args_list
+
+    @property
+    def mock_calls(self) -> Any:
+        """Every call, in order."""
+        return self._mock.mock_calls
+
+    def assert_called(self) -> None:
+        """Assert that the fake was called."""
+        self._mock.assert_called()
+
+    def assert_called_once(self) -> None:
+        """Assert that the fake was called exactly once."""
+        self._mock.assert_called_once()
+
+    def assert_called_with(self, /, *args: Any, **kwargs: Any) -> None:
+        """Assert that the last call had these arguments."""
+        self._mock.assert_called_with(*args, **kwargs)
+
+    def assert_called_once_with(self, /, *args: Any, **kwargs: Any) -> None:
+        """Assert that the fake was called exactly once, with these arguments."""
+        self._mock.assert_called_once_with(*args, **kwargs)
+
+    def assert_any_call(self, /, *args: Any, **kwargs: Any) -> None:
+        """Assert that some call had these arguments."""
+        self._mock.assert_any_call(*args, **kwargs)
+
+    def assert_has_calls(self, calls: Sequence[Any], any_order: bool = False) -> None:
+        """Assert that `calls` (made with `unittest.mock.call`) are among the calls, one after the other."""
+        self._mock.assert_has_calls(calls, any_order)
+
+    def assert_not_called(self) -> None:
+        """Assert that the fake was never called."""
+        self._mock.assert_not_called()

@@ -1,0 +1,77 @@
+"""Scripted answers: `fake.when(pattern).returns(…)` and `.raises(…)`, for every family of tasks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelenv.errors import ConfigurationError
+
+Pattern = str | re.Pattern[str] | Callable[[str], object]
+"""What a rule matches: a part of the text (case counts), a compiled expression to search, or a predicate."""
+
+
+@dataclass
+class Script:
+    """The rules of one fake. Of several that match the later one wins, so a test can override its fixture."""
+
+    rules: list[tuple[Pattern, object]] = field(default_factory=list)
+
+    def add(self, pattern: Pattern, outcome: object) -> None:
+        """Answer with `outcome`, or raise it if it is an exception, where `pattern` matches."""
+        self.rules.append((pattern, outcome))
+
+    def find(self, texts: Iterable[str]) -> Any:
+        """Return the outcome of the last rule that matches one of `texts`, or None.
+
+        Raises:
+            BaseException: the outcome itself, if it was scripted with `raises`.
+        """
+        for pattern, outcome in reversed(self.rules):
+            if any(_matches(pattern, text) for text in texts):
+                if isinstance(outcome, (BaseException, type)):
+                    raise outcome
+                return outcome
+        return None
+
+
+class When:
+    """One rule in the making; the fake of each task adds its own `returns`."""
+
+    def __init__(self, script: Script, pattern: Pattern) -> None:
+        if not (isinstance(pattern, (str, re.Pattern)) or callable(pattern)):
+            raise ConfigurationError(
+                "a rule cannot match with this",
+                expected="a part of the text, a compiled regular expression, or a function of the text",
+                found=repr(pattern),
+                hint='write fake.when("crash") or fake.when(re.compile("crash", re.IGNORECASE))',
+            )
+        self._script = script
+        self._pattern = pattern
+
+    def raises(self, error: BaseException | type[BaseException]) -> None:
+        """Raise `error` for every matching text.
+
+        Raises:
+            ConfigurationError: `error` is no exception.
+        """
+        if not isinstance(error, BaseException) and not (
+            isinstance(error, type) and issubclass(error, BaseException)
+        ):
+            raise ConfigurationError(
+                "only an exception can be raised",
+                expected="an exception or a class of exceptions",
+                found=repr(error),
+                hint='write fake.when("crash").raises(RuntimeError("out of memory"))',
+            )
+        self._script.add(self._pattern, error)
+
+
+def _matches(pattern: Pattern, text: str) -> bool:
+    if isinstance(pattern, str):
+        return pattern in text
+    if isinstance(pattern, re.Pattern):
+        return pattern.search(text) is not None
+    return bool(pattern(text))

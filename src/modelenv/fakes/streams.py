@@ -1,0 +1,36 @@
+"""The iterator that a pipeline returns for a generator or a dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import Any
+
+
+class AnswerStream:
+    """Answers item by item, as `PipelineIterator` of `transformers/pipelines/pt_utils.py` does.
+
+    It must be entered with `iter()` or a `for` before `next()`; a dataset can be iterated again; `len()`
+    counts batches, and raises TypeError where the source has no length.
+    """
+
+    def __init__(self, source: Any, answer: Callable[[Any], Any], batch_size: int) -> None:
+        self._source = source
+        self._answer = answer
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._source) // self._batch_size)
+
+    def __iter__(self) -> AnswerStream:
+        self.iterator = _items(self._source)
+        return self
+
+    def __next__(self) -> Any:
+        return self._answer(next(self.iterator))
+
+
+def _items(source: Any) -> Iterator[Any]:
+    if isinstance(source, Iterable) and not (isinstance(source, Sized) and hasattr(source, "__getitem__")):
+        return iter(source)
+    # A dataset promises __len__ and __getitem__, not that an index past its end raises IndexError.
+    return (source[index] for index in range(len(source)))
