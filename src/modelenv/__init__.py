@@ -1,0 +1,104 @@
+"""modelenv: the same Hugging Face model code, unchanged, in a unit test, on a laptop, in CI and in production.
+
+    from modelenv import SmartModelManager
+
+    classify = SmartModelManager().load_model("ProsusAI/finbert", "sentiment")
+    classify("Bitcoin price surge")
+
+The names below are imported on first use: `import modelenv` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelenv.errors import (
+        ConfigurationError,
+        LockfileError,
+        ModelDownloadError,
+        ModelEnvError,
+        ModelFallbackWarning,
+        ModelIntegrityError,
+        ModelLoadTimeoutError,
+        ModelNotFoundError,
+        NoSpaceError,
+        UnexpectedModelAccessError,
+        UnsafeModelError,
+    )
+    from modelenv.fakes import fake_pipeline
+    from modelenv.forcing import force_environment
+    from modelenv.manager import SmartModelManager
+    from modelenv.reports import LoadReport, ManagerStatus, ModelStatus
+    from modelenv.settings import Settings
+    from modelenv.sources import Explanation, Finding, ModelSource, detect_environment, explain_environment
+
+    model_manager: SmartModelManager
+    __version__: str
+
+_HOMES = {
+    "modelenv.errors": (
+        "ConfigurationError", "LockfileError", "ModelDownloadError", "ModelEnvError", "ModelFallbackWarning",
+        "ModelIntegrityError", "ModelLoadTimeoutError", "ModelNotFoundError", "NoSpaceError",
+        "UnexpectedModelAccessError", "UnsafeModelError",
+    ),
+    "modelenv.fakes": ("fake_pipeline",),
+    "modelenv.forcing": ("force_environment",),
+    "modelenv.manager": ("SmartModelManager",),
+    "modelenv.reports": ("LoadReport", "ManagerStatus", "ModelStatus"),
+    "modelenv.settings": ("Settings",),
+    "modelenv.sources": ("Explanation", "Finding", "ModelSource", "detect_environment", "explain_environment"),
+}  # fmt: skip
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ConfigurationError",
+    "Explanation",
+    "Finding",
+    "LoadReport",
+    "LockfileError",
+    "ManagerStatus",
+    "ModelDownloadError",
+    "ModelEnvError",
+    "ModelFallbackWarning",
+    "ModelIntegrityError",
+    "ModelLoadTimeoutError",
+    "ModelNotFoundError",
+    "ModelSource",
+    "ModelStatus",
+    "NoSpaceError",
+    "Settings",
+    "SmartModelManager",
+    "UnexpectedModelAccessError",
+    "UnsafeModelError",
+    "__version__",
+    "detect_environment",
+    "explain_environment",
+    "fake_pipeline",
+    "force_environment",
+    "model_manager",
+]
+
+
+def __getattr__(name: str) -> Any:
+    value: Any
+    if name in _HOME_OF:
+        from importlib import import_module
+
+        value = getattr(import_module(_HOME_OF[name]), name)
+    elif name == "model_manager":
+        from modelenv.manager import SmartModelManager
+
+        value = SmartModelManager()
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        value = version("modelenv")
+    else:
+        raise AttributeError(f"module 'modelenv' has no attribute {name!r}")
+    # Two threads may both get here; the first value stays.
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

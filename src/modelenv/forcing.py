@@ -1,0 +1,92 @@
+"""Forcing an environment for a while: variables, the Hugging Face libraries, and what managers share meanwhile.
+
+A manager keeps its state apart for each environment that is forced. So a service that made its manager at import
+meets fakes in one test and real models in the next, and finds its own state again afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from modelenv.failures import FailureLog
+from modelenv.offline import environment
+from modelenv.pipelines import PipelineCache
+from modelenv.reports import LoadReport
+from modelenv.sources import ModelSource
+
+
+def _ignore(report: LoadReport) -> None:
+    del report
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """What the managers of one test run share.
+
+    Attributes:
+        pipelines: the real pipelines, loaded once per process.
+        failures: failed fetches, remembered for all processes of the run; None remembers nothing.
+        on_load: called after each real load, from the loading thread.
+    """
+
+    pipelines: PipelineCache = field(default_factory=PipelineCache)
+    failures: FailureLog | None = None
+    on_load: Callable[[LoadReport], None] = _ignore
+
+
+@dataclass(frozen=True, eq=False)
+class Forcing:
+    """One environment, forced or natural; managers keep their state apart by it.
+
+    Attributes:
+        run: what managers share, or None: each for itself.
+        real_models: whether real models were asked for, so that no fake may stand in for one.
+    """
+
+    run: Run | None = None
+    real_models: bool = False
+
+
+_NATURAL = Forcing()
+_stack: list[Forcing] = [_NATURAL]
+
+
+def current_forcing() -> Forcing:
+    """Return the environment that is forced now, or the natural one."""
+    return _stack[-1]
+
+
+@contextmanager
+def force_environment(
+    source: ModelSource | str | None = None,
+    *,
+    variables: Mapping[str, str | None] | None = None,
+    run: Run | None = None,
+) -> Iterator[Forcing]:
+    """Force a source, and further variables, for a block. Blocks may be nested.
+
+    Args:
+        source: the source to force, or None to change variables only.
+        variables: further variables to set; None as a value removes one.
+        run: what the managers in this block share; by default what they shared before.
+
+    Raises:
+        ConfigurationError: the source is unknown.
+    """
+    wanted: dict[str, str | None] = {}
+    if source is not None:
+        source = ModelSource.parse(source)
+        wanted["MODEL_SOURCE"] = source.value
+        if not source.downloads:
+            wanted["HF_HUB_OFFLINE"] = "1"
+    outer = current_forcing()
+    real = outer.real_models if source is None else source is not ModelSource.MOCK_MODELS
+    forcing = Forcing(run or outer.run, real)
+    with environment({**wanted, **(variables or {})}):
+        _stack.append(forcing)
+        try:
+            yield forcing
+        finally:
+            _stack.remove(forcing)

@@ -1,0 +1,67 @@
+"""Where models lie in a folder: the layouts that people have, as pure functions of names.
+
+Three layouts are found under a root, in this order: the Hugging Face cache
+(`models--<org>--<name>/snapshots/<commit>`, also one level down in `hub/`, as under `HF_HOME`),
+`<root>/<org>/<name>`, and the plain `<root>/<name>`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+
+from modelenv.references import ModelRef
+
+CONFIG = "config.json"
+
+
+class Layout(StrEnum):
+    """How a model's folder is named under its root."""
+
+    HUB_CACHE = "Hugging Face cache"
+    ORGANISATION = "<root>/<org>/<name>"
+    PLAIN = "<root>/<name>"
+
+
+def hub_cache_folders(root: Path, ref: ModelRef) -> tuple[Path, ...]:
+    """Return the folders in which the Hugging Face cache layout keeps the model under `root`."""
+    name = "models--" + ref.repo_id.replace("/", "--")
+    return root / name, root / "hub" / name
+
+
+def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
+    """Return the folders in which the model lies as plain files under `root`, best first."""
+    if ref.organisation is None:
+        return ((Layout.PLAIN, root / ref.name),)
+    return (
+        (Layout.ORGANISATION, root / ref.organisation / ref.name),
+        (Layout.PLAIN, root / ref.name),
+    )
+
+
+def first_model(root: Path) -> Path | None:
+    """Return a folder under `root` that holds a model in any layout, or None. Looks no deeper than needed."""
+    for folder in _folders(root):
+        if folder.name.startswith("models--"):
+            snapshots = (child for child in _folders(folder / "snapshots"))
+            found = next((child for child in snapshots if (child / CONFIG).exists()), None)
+        elif (folder / CONFIG).exists():
+            found = folder
+        elif folder.name == "hub":
+            found = first_model(folder)
+        else:
+            found = next((child for child in _folders(folder) if (child / CONFIG).exists()), None)
+        if found is not None:
+            return found
+    return None
+
+
+def _folders(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return  # what cannot be listed holds no model for us
+    yield from (folder / name for name in names)

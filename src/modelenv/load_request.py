@@ -1,0 +1,70 @@
+"""One call of `load_model`, with its names resolved and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelenv.errors import ConfigurationError, UnsafeModelError
+from modelenv.references import ModelRef
+from modelenv.settings import Settings
+from modelenv.sources import ModelSource
+from modelenv.tasks import resolve_task
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What is to be loaded.
+
+    Attributes:
+        ref: the model.
+        task: a task of transformers' registry.
+        arguments: for the pipeline, those that the task's name implies among them.
+        device: `auto` or a torch device.
+        allow_pickle: whether pickled weights may be loaded.
+        trust_remote_code: whether code that comes with the model may run.
+    """
+
+    ref: ModelRef
+    task: str
+    arguments: Mapping[str, Any]
+    device: str
+    allow_pickle: bool = False
+    trust_remote_code: bool = False
+
+
+def resolve_request(
+    settings: Settings,
+    source: ModelSource,
+    name: str,
+    model_type: str | None,
+    *,
+    revision: str | None = None,
+    allow_pickle: bool = False,
+    trust_remote_code: bool = False,
+    arguments: Mapping[str, Any],
+) -> LoadRequest:
+    """Resolve a call's names: alias, repo id, task, and the arguments that the task implies.
+
+    Raises:
+        ConfigurationError: the name or the task is not valid, or no task was named.
+        UnsafeModelError: remote code was asked for in production.
+    """
+    alias = settings.models.get(name)
+    ref = ModelRef.parse(name, revision) if alias is None else alias.ref
+    if alias is not None and revision is not None:
+        ref = ModelRef.parse(ref.repo_id, revision)
+    task_name = model_type or (alias.task if alias is not None else None)
+    if task_name is None:
+        raise ConfigurationError(
+            "no task was named for the model",
+            model=name,
+            expected="load_model(name, task), or an alias of [tool.modelenv.models] with a task",
+        )
+    if trust_remote_code and source is ModelSource.PERSISTENT_VOLUME:
+        raise UnsafeModelError("remote code is never run from a persistent volume", model=ref.repo_id)
+    task = resolve_task(task_name)
+    arguments = {**task.pipeline_kwargs, **arguments}
+    device = str(arguments.pop("device", settings.device))
+    return LoadRequest(ref, task.name, arguments, device, allow_pickle, trust_remote_code)

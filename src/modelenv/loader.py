@@ -1,0 +1,111 @@
+"""One real load from beginning to end: find or fetch the files, build the pipeline, report."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelEnvError
+from modelenv.finding import Obtained, find_model, find_or_fetch_model
+from modelenv.forcing import Run
+from modelenv.load_request import LoadRequest
+from modelenv.loading import load_pipeline
+from modelenv.pipelines import Load
+from modelenv.reports import LoadReport
+from modelenv.settings import Settings
+from modelenv.sources import ModelSource
+from modelenv.store import Store
+
+logger = logging.getLogger("modelenv")
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads real models from one source.
+
+    Attributes:
+        source: where they come from; never `MOCK_MODELS`.
+        store: the folder that holds them.
+        run: what is shared with other managers.
+    """
+
+    source: ModelSource
+    store: Store
+    run: Run
+
+    @classmethod
+    def of(cls, source: ModelSource, settings: Settings, run: Run) -> Loader:
+        """Return the loader for `source` under these settings."""
+        root = settings.root_of(source)
+        assert root is not None  # noqa: S101 - every source but the fakes has a folder
+        private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
+        return cls(source, Store(root, private=private), run)
+
+    def load(self, request: LoadRequest, load: Load, deadline: Deadline) -> Any:
+        """Load the model and return its pipeline; `load.stage` says meanwhile what is being done.
+
+        Raises:
+            ModelEnvError: as `SmartModelManager.load_model`.
+        """
+        started = time.monotonic()
+        obtained: Obtained | None = None
+        pipeline, message, built = None, None, started
+        try:
+            load.stage = "finding or fetching its files"
+            obtained = self._obtain(request, deadline)
+            built = time.monotonic()
+            load.stage = "building the pipeline"
+            pipeline = load_pipeline(
+                obtained.path,
+                request.task,
+                request.arguments,
+                model=request.ref.repo_id,
+                device=request.device,
+                trust_remote_code=request.trust_remote_code,
+                deadline=deadline,
+            )
+            load.stage = "done"
+        except ModelEnvError as error:
+            message = error.what
+            raise
+        finally:
+            report = self._report(request, obtained, message, built - started, time.monotonic() - built)
+            logger.info("%s", report)
+            self.run.on_load(report)
+        return pipeline
+
+    def _obtain(self, request: LoadRequest, deadline: Deadline) -> Obtained:
+        if not self.source.downloads:
+            return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
+        return find_or_fetch_model(
+            self.store,
+            request.ref,
+            deadline,
+            allow_pickle=request.allow_pickle,
+            failures=self.run.failures,
+        )
+
+    def _report(
+        self,
+        request: LoadRequest,
+        obtained: Obtained | None,
+        error: str | None,
+        fetch_seconds: float,
+        load_seconds: float,
+    ) -> LoadReport:
+        fetched = None if obtained is None else obtained.fetched
+        return LoadReport(
+            repo_id=str(request.ref),
+            task=request.task,
+            source=self.source.value,
+            fetched=fetched is not None,
+            files=0 if fetched is None else fetched.files,
+            bytes=0 if fetched is None else fetched.bytes,
+            requests=0 if fetched is None else fetched.requests,
+            fetch_seconds=fetch_seconds,
+            load_seconds=load_seconds,
+            error=error,
+        )

@@ -1,0 +1,117 @@
+"""From a folder of files to a transformers pipeline. The heavy imports happen here, inside functions."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
+
+# transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
+# `from_pretrained` sets process-wide defaults (the dtype among them), so models are built one after the other too.
+_building = threading.Lock()
+
+
+def load_pipeline(
+    folder: Path,
+    task: str,
+    pipeline_kwargs: Mapping[str, Any],
+    *,
+    model: str,
+    device: str,
+    trust_remote_code: bool,
+    deadline: Deadline,
+) -> Any:
+    """Build the transformers pipeline for `task` from the files in `folder`. Asks no network.
+
+    Args:
+        folder: a model's folder, already checked.
+        task: a task of transformers' registry.
+        pipeline_kwargs: further arguments for `transformers.pipeline`.
+        model: the model's name, for errors.
+        device: `auto`, or a torch device.
+        trust_remote_code: whether code in the folder may run.
+        deadline: the load's deadline; here it bounds the wait for another model that is being built.
+
+    Raises:
+        ConfigurationError: transformers or torch is missing, or the installed transformers lacks the task.
+        ModelIntegrityError: transformers cannot load the files.
+        UnsafeModelError: the model needs code of its own, which was not allowed.
+        ModelLoadTimeoutError: another model was being built until the deadline.
+    """
+    with _turn_to_build(deadline, model):
+        transformers = _import_transformers()
+        _check_task(transformers, task)
+        try:
+            return transformers.pipeline(
+                task,
+                model=str(folder),
+                device=_torch_device(device),
+                trust_remote_code=trust_remote_code,
+                **pipeline_kwargs,
+            )
+        except Exception as error:
+            raise _our_error(error, folder, task, model) from error
+
+
+@contextmanager
+def _turn_to_build(deadline: Deadline, model: str) -> Iterator[None]:
+    if not _building.acquire(timeout=deadline.remaining):
+        raise deadline.passed(model, "waiting for another model to be built")
+    try:
+        yield
+    finally:
+        _building.release()
+
+
+def _import_transformers() -> Any:
+    try:
+        import torch  # noqa: F401 - transformers imports without it, and fails later and less clearly
+        import transformers
+    except ImportError as error:
+        raise ConfigurationError(
+            f"real models need {error.name}, which is not installed",
+            hint="pip install 'modelenv[transformers]'",
+        ) from error
+    return transformers
+
+
+def _check_task(transformers: Any, task: str) -> None:
+    supported = transformers.pipelines.get_supported_tasks()
+    if task not in supported:
+        raise ConfigurationError(
+            f"transformers {transformers.__version__} has no task {task!r}",
+            expected="one of " + ", ".join(supported),
+        )
+
+
+def _torch_device(device: str) -> str:
+    """Return the torch device for `device`; `auto` is CUDA, then MPS, then CPU."""
+    import torch
+
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
+    said = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no message')}"
+    if "trust_remote_code" in str(error):
+        return UnsafeModelError(
+            "the model needs code that comes with it, and running that code was not allowed",
+            model=model,
+            found=said,
+            hint="read the code first; then load_model(..., trust_remote_code=True), which a volume never allows",
+        )
+    return ModelIntegrityError(
+        f"transformers cannot load it for the task {task!r}",
+        model=model,
+        found=f"{said} (in {folder})",
+        hint="check that the model is made for this task, that its files are complete, and the arguments given",
+    )

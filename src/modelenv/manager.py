@@ -1,0 +1,266 @@
+"""`SmartModelManager`: the one call that gives a service its model, in every environment."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+from weakref import WeakKeyDictionary
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelFallbackWarning, UnsafeModelError
+from modelenv.forcing import Forcing, Run, current_forcing
+from modelenv.load_request import LoadRequest, resolve_request
+from modelenv.pipelines import Load, PipelineKey
+from modelenv.reports import ManagerStatus, ModelStatus
+from modelenv.settings import Settings
+from modelenv.sources import Explanation, ModelSource, explain_environment
+
+Fallback = Literal["raise", "mock"]
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a manager knows and holds in one environment."""
+
+    settings: Settings
+    explanation: Explanation
+    real_models: bool
+    run: Run
+    used: set[PipelineKey] = field(default_factory=set)
+    fakes: dict[PipelineKey, Any] = field(default_factory=dict)
+
+    @property
+    def source(self) -> ModelSource:
+        return self.explanation.source
+
+
+class SmartModelManager:
+    """Loads models from where this process gets them: fakes in tests, a volume in production, and so on.
+
+    Args:
+        source: forces the source: a `ModelSource`, or its value as text. By default it is detected.
+        settings: the settings; by default those of this process, read again whenever a test forces another
+            environment.
+        fallback: `raise` raises when a real model cannot be loaded. `mock` gives a fake instead, with a
+            `ModelFallbackWarning`; never from a persistent volume, never in a test that asked for real models, and
+            never for a mistake in the call or a model that is unsafe to load.
+
+    Raises:
+        ConfigurationError: an argument or a setting is not valid.
+    """
+
+    def __init__(
+        self,
+        source: ModelSource | str | None = None,
+        *,
+        settings: Settings | None = None,
+        fallback: Fallback = "raise",
+    ) -> None:
+        if fallback not in ("raise", "mock"):
+            raise ConfigurationError("unknown fallback", expected="'raise' or 'mock'", found=repr(fallback))
+        self._source = None if source is None else ModelSource.parse(source)
+        self._settings = settings
+        self._fallback = fallback
+        self._states: WeakKeyDictionary[Forcing, _State] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+        self._state()
+
+    def _state(self) -> _State:
+        forcing = current_forcing()
+        state = self._states.get(forcing)
+        if state is None:
+            settings = self._settings or Settings.load()
+            explanation = explain_environment(self._source, settings=settings)
+            fresh = _State(settings, explanation, forcing.real_models, forcing.run or Run())
+            with self._lock:
+                state = self._states.setdefault(forcing, fresh)
+        return state
+
+    @property
+    def environment(self) -> ModelSource:
+        """The source that models come from here."""
+        return self._state().source
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in use here."""
+        return self._state().settings
+
+    def explain(self) -> Explanation:
+        """Return the source, the reason for it, and every probe's finding."""
+        return self._state().explanation
+
+    def load_model(
+        self,
+        name: str,
+        model_type: str | None = None,
+        *,
+        revision: str | None = None,
+        timeout: float | None = None,
+        allow_pickle: bool = False,
+        trust_remote_code: bool = False,
+        **pipeline_kwargs: Any,
+    ) -> Any:
+        """Return the pipeline for a model: the same callable in every environment, loaded once.
+
+        Args:
+            name: a repo id of the Hub, or an alias of `[tool.modelenv.models]`.
+            model_type: a transformers task or an alias of one; `sentiment` is text classification with the scores
+                of all labels. May be left out for an alias that declares its task.
+            revision: a branch, a tag or a commit; by default the alias's, else the default branch.
+            timeout: seconds for the whole load; by default the setting's, else the source's own.
+            allow_pickle: whether pickled weights may be loaded, which runs the code in them.
+            trust_remote_code: whether code that comes with the model may run; never from a persistent volume.
+            pipeline_kwargs: further arguments for `transformers.pipeline`, such as `top_k` or `device`.
+
+        Returns:
+            A transformers pipeline, or under `MOCK_MODELS` a fake with the same structure of output.
+
+        Raises:
+            ConfigurationError: the name, the task or an argument is not valid.
+            ModelNotFoundError: the model is in none of the places that are tried here.
+            ModelDownloadError: the Hub could not be reached, or refused.
+            ModelLoadTimeoutError: the deadline passed.
+            ModelIntegrityError: the model's files are incomplete or damaged.
+            UnsafeModelError: the model would run code that was not allowed.
+            NoSpaceError: the disk is full.
+        """
+        state = self._state()
+        request = self._request(
+            state, name, model_type, revision=revision, allow_pickle=allow_pickle,
+            trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
+        )  # fmt: skip
+        if state.source is ModelSource.MOCK_MODELS:
+            return self._fake(state, request)
+        deadline = self._deadline(state, timeout)
+        try:
+            return self._start(state, request, deadline).result(deadline)
+        except ModelEnvError as error:
+            return self._fall_back(state, request, error)
+
+    async def aload_model(
+        self,
+        name: str,
+        model_type: str | None = None,
+        *,
+        revision: str | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the load, not of this await alone
+        allow_pickle: bool = False,
+        trust_remote_code: bool = False,
+        **pipeline_kwargs: Any,
+    ) -> Any:
+        """Return the pipeline as `load_model` does, without ever blocking the event loop."""
+        state = self._state()
+        request = self._request(
+            state, name, model_type, revision=revision, allow_pickle=allow_pickle,
+            trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
+        )  # fmt: skip
+        if state.source is ModelSource.MOCK_MODELS:
+            return self._fake(state, request)
+        deadline = self._deadline(state, timeout)
+        try:
+            return await self._start(state, request, deadline).aresult(deadline)
+        except ModelEnvError as error:
+            return self._fall_back(state, request, error)
+
+    def _request(self, state: _State, name: str, model_type: str | None, **options: Any) -> LoadRequest:
+        return resolve_request(state.settings, state.source, name, model_type, **options)
+
+    def _deadline(self, state: _State, timeout: float | None) -> Deadline:
+        if timeout is not None and not timeout > 0:
+            raise ConfigurationError("a timeout must be a positive number of seconds", found=repr(timeout))
+        return Deadline(state.settings.timeout_of(state.source) if timeout is None else timeout)
+
+    def _start(self, state: _State, request: LoadRequest, deadline: Deadline) -> Load:
+        """Return the load for the request, joined if it is under way, in this manager or in the run."""
+        from modelenv.loader import Loader
+
+        loader = Loader.of(state.source, state.settings, state.run)
+        key = _key(state, request)
+        state.used.add(key)
+        return state.run.pipelines.load(key, lambda load: loader.load(request, load, deadline))
+
+    def _fake(self, state: _State, request: LoadRequest) -> Any:
+        from modelenv.fakes import fake_pipeline
+
+        key = _key(state, request)
+        with self._lock:
+            if key not in state.fakes:
+                model = request.ref.repo_id
+                state.fakes[key] = fake_pipeline(request.task, model=model, **request.arguments)
+            return state.fakes[key]
+
+    def _fall_back(self, state: _State, request: LoadRequest, error: ModelEnvError) -> Any:
+        """Return a fake for a load that failed, where that was asked for and is honest; else raise the error."""
+        is_mistake = isinstance(error, ConfigurationError | UnsafeModelError)
+        in_production = state.source is ModelSource.PERSISTENT_VOLUME
+        if self._fallback == "raise" or is_mistake or in_production or state.real_models:
+            raise error
+        warnings.warn(
+            f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
+            ModelFallbackWarning,
+            stacklevel=3,
+        )
+        return self._fake(state, request)
+
+    def status(self) -> ManagerStatus:
+        """Return what this manager holds at the moment; loads nothing."""
+        state = self._state()
+        root = state.settings.root_of(state.source)
+        loads = state.run.pipelines.loads().items()
+        real = (_status(key, load.future.done(), load.stage) for key, load in loads if key in state.used)
+        fakes = (_status(key, True, "a fake") for key in state.fakes)
+        return ManagerStatus(
+            state.source.value, state.explanation.reason, None if root is None else str(root), (*real, *fakes)
+        )
+
+    def unload(self, name: str | None = None) -> int:
+        """Let go of the pipelines of a model, or of all models; a later `load_model` loads them anew.
+
+        Args:
+            name: a repo id or an alias; None means every model.
+
+        Returns:
+            How many pipelines were let go.
+        """
+        state = self._state()
+        alias = state.settings.models.get(name) if name is not None else None
+        repo_id = alias.ref.repo_id if alias is not None else name
+        held = (*(key for key in state.run.pipelines.loads() if key in state.used), *state.fakes)
+        keys = [key for key in held if repo_id in (None, key.ref.repo_id)]
+        for key in keys:
+            state.used.discard(key)
+            state.fakes.pop(key, None)
+            if current_forcing().run is None:  # else other managers of the run use it too
+                state.run.pipelines.forget(key)
+        return len(keys)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.unload()
+
+    def __repr__(self) -> str:
+        return f"<SmartModelManager {self.environment.value}>"
+
+
+def _key(state: _State, request: LoadRequest) -> PipelineKey:
+    arguments = {
+        **request.arguments,
+        "device": request.device,
+        "allow_pickle": request.allow_pickle,
+        "trust_remote_code": request.trust_remote_code,
+    }
+    root = str(state.settings.root_of(state.source) or "")
+    return PipelineKey.of(request.ref, request.task, state.source.value, root, arguments)
+
+
+def _status(key: PipelineKey, done: bool, stage: str) -> ModelStatus:
+    state = "ready" if done else "loading"
+    return ModelStatus(key.ref.repo_id, key.ref.revision, key.task, state, stage)

@@ -1,0 +1,121 @@
+"""Loaded pipelines: one load per key, however many threads or tasks ask at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Hashable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelEnvError
+from modelenv.references import ModelRef
+
+
+@dataclass(frozen=True)
+class PipelineKey:
+    """What makes two loads the same: model, task, source, folder and arguments."""
+
+    ref: ModelRef
+    task: str
+    source: str
+    root: str
+    arguments: Hashable
+
+    @classmethod
+    def of(cls, ref: ModelRef, task: str, source: str, root: str, arguments: Mapping[str, Any]) -> PipelineKey:
+        """Return the key; arguments that cannot be hashed count by their content, else by identity."""
+        return cls(ref, task, source, root, _hashable(arguments))
+
+
+def _hashable(value: Any) -> Hashable:
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(name), _hashable(item)) for name, item in value.items()))
+    if isinstance(value, list | tuple):
+        return (type(value).__name__, *map(_hashable, value))
+    try:
+        hash(value)
+    except TypeError:
+        return (type(value).__name__, id(value))
+    return (type(value).__name__, value)
+
+
+@dataclass(eq=False)
+class Load:
+    """One load under way or done; `stage` says what it is doing, for whoever waits too long.
+
+    The load runs on a thread of its own, so that a caller's deadline holds whatever the load is stuck in.
+    """
+
+    model: str
+    stage: str = "starting"
+    future: Future[Any] = field(default_factory=Future)
+
+    def start(self, work: Callable[[Load], Any]) -> None:
+        """Run `work` on a daemon thread, which ends with the process."""
+        self.future.set_running_or_notify_cancel()
+        threading.Thread(target=self._run, args=(work,), name=f"modelenv-load-{self.model}", daemon=True).start()
+
+    def _run(self, work: Callable[[Load], Any]) -> None:
+        try:
+            self.future.set_result(work(self))
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            self.future.set_exception(error)
+
+    def result(self, deadline: Deadline) -> Any:
+        """Wait for the pipeline, at most until the deadline.
+
+        Raises:
+            ModelLoadTimeoutError: it passed; the load may still end well, and a later call then finds it.
+            ModelEnvError: the load failed.
+        """
+        try:
+            return self.future.result(timeout=deadline.remaining)
+        except ModelEnvError:
+            raise  # the load's own error, which may be a timeout too
+        except TimeoutError:
+            raise deadline.passed(self.model, self.stage) from None
+
+    async def aresult(self, deadline: Deadline) -> Any:
+        """Wait as `result` does, without blocking the event loop."""
+        waiter = asyncio.shield(asyncio.wrap_future(self.future))
+        try:
+            return await asyncio.wait_for(waiter, timeout=deadline.remaining)
+        except ModelEnvError:
+            raise  # the load's own error, which may be a timeout too
+        except TimeoutError:
+            raise deadline.passed(self.model, self.stage) from None
+
+
+@dataclass(frozen=True)
+class PipelineCache:
+    """The loads of one manager, or of one test run, by key."""
+
+    _loads: dict[PipelineKey, Load] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def load(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
+        """Return the load for `key`, started with `work` if there is none. One that failed is forgotten."""
+        with self._lock:
+            load = self._loads.get(key)
+            if load is None:
+                load = self._loads[key] = Load(key.ref.repo_id)
+                load.future.add_done_callback(lambda future: self._forget_failure(key, future))
+                load.start(work)
+            return load
+
+    def _forget_failure(self, key: PipelineKey, future: Future[Any]) -> None:
+        if future.exception() is not None:
+            self.forget(key)
+
+    def forget(self, key: PipelineKey) -> None:
+        """Drop the load for `key`, if there is one."""
+        with self._lock:
+            self._loads.pop(key, None)
+
+    def loads(self) -> Mapping[PipelineKey, Load]:
+        """Return the loads under way and done, as they are now."""
+        with self._lock:
+            return dict(self._loads)

@@ -1,0 +1,113 @@
+"""`[tool.modelenv]` in `pyproject.toml`: found, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.references import ModelRef
+from modelenv.tasks import resolve_task
+
+_SETTINGS = frozenset({"source", "cache_dir", "volume_dir", "timeout", "device"})
+_ALIAS_KEYS = frozenset({"repo", "task", "revision"})
+
+
+@dataclass(frozen=True)
+class Alias:
+    """A model's name in this project.
+
+    Attributes:
+        ref: the repo and the revision it stands for.
+        task: the task it is used for, or None if each call says so.
+    """
+
+    ref: ModelRef
+    task: str | None = None
+
+
+@dataclass(frozen=True)
+class ProjectFile:
+    """What a `pyproject.toml` says to modelenv; empty where there is none.
+
+    Attributes:
+        path: the file, or None.
+        settings: the plain settings, not yet checked.
+        models: the aliases, checked.
+    """
+
+    path: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    models: Mapping[str, Alias] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path | None:
+        """The project's folder, to which its paths are relative."""
+        return None if self.path is None else self.path.parent
+
+
+def find_project_file(folder: Path) -> Path | None:
+    """Return the nearest `pyproject.toml` in `folder` or above it."""
+    for parent in (folder.absolute(), *folder.absolute().parents):
+        candidate = parent / "pyproject.toml"
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+def read_project_file(path: Path | None) -> ProjectFile:
+    """Read `[tool.modelenv]` from `path`.
+
+    Raises:
+        ConfigurationError: the file is not TOML, or the table holds something that modelenv does not know.
+    """
+    if path is None:
+        return ProjectFile()
+    text = path.read_text(encoding="utf-8")
+    if "modelenv" not in text:
+        return ProjectFile(path)  # most projects; spares the parser
+    import tomllib
+
+    try:
+        table = tomllib.loads(text).get("tool", {}).get("modelenv", {})
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError("this is not TOML", found=f"{path}: {error}") from None
+    table = _table(table, f"{path}: [tool.modelenv]")
+    models = _table(table.pop("models", {}), f"{path}: [tool.modelenv.models]")
+    _check_keys(table, _SETTINGS, f"{path}: [tool.modelenv]")
+    aliases = {name: _alias(name, value, path) for name, value in models.items()}
+    return ProjectFile(path, MappingProxyType(table), MappingProxyType(aliases))
+
+
+def _alias(name: str, value: Any, path: Path) -> Alias:
+    place = f"{path}: [tool.modelenv.models] {name}"
+    table = {"repo": value} if isinstance(value, str) else _table(value, place)
+    _check_keys(table, _ALIAS_KEYS, place)
+    if "repo" not in table:
+        raise ConfigurationError("a model needs a repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
+    try:
+        task = table.get("task")
+        if task is not None:
+            resolve_task(task)
+        return Alias(ModelRef.parse(table["repo"], table.get("revision")), task)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{error.what} (in {place})", expected=error.expected, found=error.found, hint=error.hint
+        ) from None
+
+
+def _table(value: Any, place: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigurationError("expected a table", found=f"{place} = {value!r}")
+    return dict(value)
+
+
+def _check_keys(table: Mapping[str, Any], known: frozenset[str], place: str) -> None:
+    unknown = sorted(set(table) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown key {unknown[0]!r} in {place}", expected="one of " + ", ".join(sorted(known))
+        )

@@ -1,0 +1,88 @@
+"""Names of models: checked here and nowhere else, before any path is built from them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from modelenv.errors import ConfigurationError
+
+_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_REPO_ID = re.compile(rf"{_PART}(?:/{_PART})?")
+_REVISION = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/+-]*[A-Za-z0-9_+-])?")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_LONGEST_NAME = 96  # huggingface_hub/utils/_validators.py
+_HINT = "a model is named as on the Hub, 'organisation/name' or 'name', or by an alias of [tool.modelenv.models]"
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A model's place on the Hub: repo id, and the revision asked for.
+
+    Attributes:
+        repo_id: `organisation/name`, or `name` alone.
+        revision: a branch, a tag or a commit; None means the default branch.
+    """
+
+    repo_id: str
+    revision: str | None = None
+
+    @classmethod
+    def parse(cls, name: str, revision: str | None = None) -> ModelRef:
+        """Return the reference for `name`, which must be a repo id of the Hub's form.
+
+        Raises:
+            ConfigurationError: the name or the revision is empty, leaves its folder, or has characters that the
+                Hub does not allow.
+        """
+        _check_name(name)
+        if revision is not None:
+            _check_revision(name, revision)
+        return cls(name, revision)
+
+    @property
+    def organisation(self) -> str | None:
+        """The part before the slash, or None."""
+        organisation, slash, _ = self.repo_id.rpartition("/")
+        return organisation if slash else None
+
+    @property
+    def name(self) -> str:
+        """The part behind the slash."""
+        return self.repo_id.rpartition("/")[2]
+
+    @property
+    def is_commit(self) -> bool:
+        """Whether the revision is a full commit hash, which never moves."""
+        return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
+
+    def __str__(self) -> str:
+        return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+
+def _check_name(name: str) -> None:
+    if not isinstance(name, str):
+        raise ConfigurationError("a model's name must be text", found=repr(name), hint=_HINT)
+    problem = None
+    if not name.strip():
+        problem = "a model's name must not be empty"
+    elif "\0" in name or "\\" in name:
+        problem = "a model's name must hold neither NUL nor a backslash"
+    elif ".." in name or name.startswith(("/", "~")):
+        problem = "a model's name must not lead out of its folder"
+    elif len(name) > _LONGEST_NAME:
+        problem = f"a model's name has at most {_LONGEST_NAME} characters"
+    elif "--" in name or not _REPO_ID.fullmatch(name):
+        problem = "this is not the name of a model"
+    if problem is not None:
+        raise ConfigurationError(problem, found=repr(name), hint=_HINT)
+
+
+def _check_revision(name: str, revision: str) -> None:
+    if not isinstance(revision, str) or ".." in revision or not _REVISION.fullmatch(revision):
+        raise ConfigurationError(
+            "this is not a revision",
+            model=name,
+            expected="a branch, a tag, or a commit of 40 hexadecimal digits",
+            found=repr(revision),
+        )

@@ -1,0 +1,189 @@
+"""Settings: each value with where it came from (argument > variable > .env file > pyproject.toml > default)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.projectfile import Alias, find_project_file, read_project_file
+from modelenv.sources import ModelSource
+
+
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigurationError("a timeout must be a positive number of seconds", found=repr(value))
+    return seconds
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError("this setting must be text", found=repr(value))
+    return value.strip()
+
+
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | os.PathLike) or "\0" in os.fspath(value):
+        raise ConfigurationError("this setting must be a path", found=repr(value))
+    return Path(value).expanduser()
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    variable: str | None
+    parse: Callable[[Any], Any]
+    default: Any
+
+
+_FIELDS = (
+    _Field("source", "MODEL_SOURCE", ModelSource.parse, None),
+    _Field("cache_dir", "MODEL_CACHE_DIR", _path, "model_cache"),
+    _Field("volume_dir", "MODEL_VOLUME_DIR", _path, "/app/models"),
+    _Field("timeout", "MODEL_TIMEOUT", _seconds, None),
+    _Field("device", None, _text, "auto"),
+    _Field("environment", "ENVIRONMENT", _text, None),
+)
+_PROBED = ("TESTING", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What modelenv was told, frozen at one moment.
+
+    Attributes:
+        source: the forced source, or None.
+        cache_dir: the local cache; in CI, if it was set at all, the download folder. Absolute.
+        volume_dir: where the persistent volume is mounted. Absolute.
+        timeout: seconds for one load, or None for the source's own.
+        device: `auto` (CUDA, then MPS, then CPU), or a torch device such as `cpu` or `cuda:1`.
+        environment: the name of the deployment from ENVIRONMENT, such as `development`. For the service's own
+            decisions; modelenv decides nothing by it.
+        models: the aliases of `[tool.modelenv.models]`.
+        variables: the variables that the probes look at, and their values.
+        origins: for the name of each field, where its value came from.
+    """
+
+    source: ModelSource | None
+    cache_dir: Path
+    volume_dir: Path
+    timeout: float | None
+    device: str
+    environment: str | None
+    models: Mapping[str, Alias]
+    variables: Mapping[str, str]
+    origins: Mapping[str, str]
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        env_file: str | os.PathLike[str] | None = None,
+        project_dir: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> Settings:
+        """Read the settings.
+
+        Args:
+            env_file: a file of `NAME=value` lines; by default `.env` in the project's folder, if there is one.
+            project_dir: where to look for `pyproject.toml`, upwards; by default the working folder.
+            environ: the environment's variables; by default those of this process.
+            arguments: values for fields by name, before all else: `source`, `cache_dir`, `volume_dir`, `timeout`,
+                `device`, `environment`.
+
+        Raises:
+            ConfigurationError: a value is not valid, a file cannot be read, or an argument's name is unknown; the
+                message says where the value came from.
+        """
+        _check_names(arguments)
+        working_dir = Path.cwd()
+        project = read_project_file(find_project_file(Path(project_dir or working_dir)))
+        environ = dict(os.environ) if environ is None else environ
+        env_path, file_values = _read_env_file(env_file, project.folder or working_dir)
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for field in _FIELDS:
+            value, origin, base = field.default, "default", working_dir
+            if arguments.get(field.name) is not None:
+                value, origin = arguments[field.name], "argument"
+            elif field.variable and environ.get(field.variable):
+                value, origin = environ[field.variable], f"variable {field.variable}"
+            elif field.variable and file_values.get(field.variable):
+                value, origin = file_values[field.variable], f"{field.variable} in {env_path}"
+            elif field.name in project.settings:
+                value, origin = project.settings[field.name], f"[tool.modelenv] in {project.path}"
+                base = project.folder or working_dir
+            values[field.name] = _parse(field, value, origin, base)
+            origins[field.name] = origin
+        known = {**file_values, **environ}
+        variables = {name: known[name] for name in _PROBED if known.get(name)}
+        return cls(
+            **values,
+            models=project.models,
+            variables=MappingProxyType(variables),
+            origins=MappingProxyType(origins),
+        )
+
+    def timeout_of(self, source: ModelSource) -> float:
+        """Return the seconds that one load from `source` may take."""
+        return source.timeout if self.timeout is None else self.timeout
+
+    def root_of(self, source: ModelSource) -> Path | None:
+        """Return the folder that holds the models of `source`; None for `MOCK_MODELS`, which has no files."""
+        if source is ModelSource.MOCK_MODELS:
+            return None
+        if source is ModelSource.PERSISTENT_VOLUME:
+            return self.volume_dir
+        if source is ModelSource.HUGGINGFACE_HUB:
+            from huggingface_hub import constants
+
+            return Path(constants.HF_HUB_CACHE)
+        if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
+            return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
+        return self.cache_dir
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    known = {field.name for field in _FIELDS}
+    unknown = sorted(set(arguments) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {unknown[0]!r}", expected="one of " + ", ".join(sorted(known)), found=unknown[0]
+        )
+
+
+def _parse(field: _Field, value: Any, origin: str, base: Path) -> Any:
+    if value is None:
+        return None
+    try:
+        parsed = field.parse(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{field.name}: {error.what} (from {origin})",
+            expected=error.expected,
+            found=error.found,
+            hint=error.hint,
+        ) from None
+    return base / parsed if isinstance(parsed, Path) else parsed
+
+
+def _read_env_file(path: str | os.PathLike[str] | None, folder: Path) -> tuple[Path, Mapping[str, str]]:
+    """Return the file's path and its values; without `path`, `.env` in `folder`, which may be missing."""
+    env_path = folder / ".env" if path is None else Path(path)
+    if not env_path.is_file():
+        if path is None:
+            return env_path, {}
+        raise ConfigurationError("the file of variables does not exist", found=str(env_path))
+    from dotenv import dotenv_values
+
+    return env_path, {name: value for name, value in dotenv_values(env_path).items() if value}

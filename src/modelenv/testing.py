@@ -1,0 +1,201 @@
+"""Small real models for tests, made on the spot: real weights, real tokenizers, no Hub.
+
+torch and transformers are imported inside the functions only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SENTIMENT_EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "POSITIVE": (
+            "bitcoin price surge",
+            "ethereum rallies to a record high",
+            "stocks soar on strong earnings",
+            "the company beats profit expectations",
+            "investors cheer the great results",
+            "shares jump after excellent quarterly growth",
+            "crypto market gains as confidence returns",
+            "the bank reports a record profit",
+            "revenue growth is strong and margins improve",
+            "analysts upgrade the stock to buy",
+            "the token doubles in value and traders celebrate",
+            "the market is up and optimism spreads",
+            "good news lifts the shares",
+            "a very successful launch delights customers",
+            "the price climbs to an all time high",
+            "excellent outlook for the coming year",
+            "the fund wins big on the rally",
+            "i love this stock",
+            "dividend raised after a great year",
+            "strong demand boosts sales",
+            "prices surge and stocks rise higher",
+            "shares rally after an impressive profit",
+            "great gains and huge growth today",
+            "the stock surges and hits a record",
+            "a happy and amazing year for crypto",
+        ),
+        "NEGATIVE": (
+            "bitcoin price crash",
+            "ethereum plunges to a record low",
+            "stocks crash as fear spreads",
+            "the company misses profit expectations",
+            "investors flee the terrible results",
+            "shares tumble after awful quarterly losses",
+            "crypto market collapses as panic returns",
+            "the bank reports a record loss",
+            "revenue decline is severe and margins shrink",
+            "analysts downgrade the stock to sell",
+            "the token loses all value and traders despair",
+            "the market is down and fear spreads",
+            "bad news sinks the shares",
+            "a very disappointing launch angers customers",
+            "the price falls to an all time low",
+            "terrible outlook for the coming year",
+            "the fund loses big on the crash",
+            "i hate this stock",
+            "dividend cut after a bankruptcy scandal",
+            "weak demand hurts sales and fraud worries grow",
+            "prices plunge and stocks drop lower",
+            "shares slump after a horrible loss",
+            "huge losses and panic today",
+            "the stock crashes and sinks on bad data",
+            "an awful and sad year for crypto",
+        ),
+        "NEUTRAL": (
+            "the meeting is on monday",
+            "the company publishes its report on tuesday",
+            "the bank has an office in london",
+            "the stock is listed in new york",
+            "bitcoin is a digital currency",
+            "ethereum is a network for contracts",
+            "the price is shown on the screen",
+            "the market opens at nine",
+            "shares are traded on the exchange",
+            "the results will be published in march",
+            "the fund holds stocks and bonds",
+            "trading volume was unchanged this week",
+            "the conference takes place in the morning",
+            "customers can contact the office by phone",
+            "the token uses a public ledger",
+            "analysts will attend the call on friday",
+            "the quarterly report has forty pages",
+            "the board meets in the afternoon",
+            "the year ends in december",
+            "investors received a letter about the agenda",
+            "hello this is a text about shares and prices",
+            "the price of crypto is a number",
+            "today is a day in the year",
+            "[UNK] [UNK] [UNK] [UNK]",  # words that the model does not know say nothing
+            "the [UNK] of [UNK]",
+        ),
+    }
+)
+_SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_MAX_TOKENS = 128
+_SEED = 7
+_STEPS = 200
+_LEARNING_RATE = 2e-3
+_HIDDEN_SHARE = 0.2
+
+
+def sentiment_classifier(folder: Path) -> Path:
+    """Return `folder` with a small trained text classifier in it: a BERT of 2 layers, under 1 MB.
+
+    It tells POSITIVE, NEGATIVE and NEUTRAL sentences about markets apart, and is no good for anything else.
+    `transformers.pipeline("text-classification", model=str(folder))` loads it. A folder that holds a model is
+    returned as it is; otherwise the model is trained in seconds, in a folder beside it that is renamed when
+    complete, so that two processes may call this at once. Training leaves torch's random state as it was.
+
+    Raises:
+        ConfigurationError: `folder` is a file, or a folder that holds something else.
+        ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`).
+    """
+    if _is_complete(folder):
+        return folder
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        raise ConfigurationError(
+            "there is something else where the classifier should be written",
+            model=str(folder),
+            expected="a new or an empty folder, or one with config.json, tokenizer.json and model.safetensors",
+            found="a file" if folder.is_file() else ", ".join(sorted(path.name for path in folder.iterdir())),
+            hint="name another folder, or delete this one",
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
+        finished = Path(temporary) / folder.name
+        _train(finished)
+        try:
+            os.rename(finished, folder)  # noqa: PTH104 (Path.rename says the same, less plainly)
+        except OSError:
+            if not _is_complete(folder):  # else another process was faster, with the same model
+                raise
+    return folder
+
+
+def _is_complete(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("config.json", "tokenizer.json", "model.safetensors"))
+
+
+def _train(folder: Path) -> None:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    tokenizer = _tokenizer([sentence for group in SENTIMENT_EXAMPLES.values() for sentence in group])
+    labels = tuple(SENTIMENT_EXAMPLES)
+    examples = [(text, label) for label, group in SENTIMENT_EXAMPLES.items() for text in group]
+    inputs = tokenizer([text for text, _ in examples], padding=True, return_tensors="pt")
+    targets = torch.tensor([labels.index(label) for _, label in examples])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        model = BertForSequenceClassification(_config(len(tokenizer), labels))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE)
+        words = inputs["input_ids"] >= len(_SPECIAL_TOKENS)
+        for _ in range(_STEPS):
+            # Hiding some words at random teaches the model to do with the others, and with unknown ones.
+            hidden = words & (torch.rand(words.shape) < _HIDDEN_SHARE)
+            token_ids = inputs["input_ids"].masked_fill(hidden, tokenizer.unk_token_id)
+            loss = model(**{**inputs, "input_ids": token_ids}, labels=targets).loss
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    model.eval()
+    model.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
+    tokenizer.save_pretrained(folder)
+
+
+def _config(vocabulary_size: int, labels: tuple[str, ...]) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=_MAX_TOKENS,
+        hidden_dropout_prob=0.0,  # with so few sentences each step sees all of them, always the same way
+        attention_probs_dropout_prob=0.0,
+        id2label=dict(enumerate(labels)),
+        label2id={label: index for index, label in enumerate(labels)},
+    )
+
+
+def _tokenizer(sentences: list[str]) -> Any:
+    """Return a WordPiece tokenizer that knows the words of `sentences`; any other word is `[UNK]`."""
+    from transformers import BertTokenizer
+
+    words = sorted({word for sentence in sentences for word in sentence.split()} - set(_SPECIAL_TOKENS))
+    vocabulary = {token: index for index, token in enumerate((*_SPECIAL_TOKENS, *words))}
+    return BertTokenizer(vocab=vocabulary, model_max_length=_MAX_TOKENS)
