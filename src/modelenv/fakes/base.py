@@ -198,9 +198,7 @@ def _peeked(items: Iterator[Any]) -> Any:
 
 
 def _is_container(inputs: object) -> bool:
-    return isinstance(inputs, (list, tuple)) or _is_instance(
-        inputs, "transformers.pipelines.pt_utils", "KeyDataset"
-    )
+    return isinstance(inputs, (list, tuple)) or _is_instance(inputs, "transformers.pipelines.pt_utils", "KeyDataset")
 
 
 def _is_message(item: object) -> bool:

@@ -13,9 +13,7 @@ from modelenv.errors import ConfigurationError, ModelNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TRANSFORMERS_NUM_LABELS = (
-    2  # what PreTrainedConfig gives where a config names neither labels nor their number
-)
+_TRANSFORMERS_NUM_LABELS = 2  # what PreTrainedConfig gives where a config names neither labels nor their number
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,7 @@ class ModelFacts:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_facts(
-    model: str | Path, config: Mapping[str, Any] | None, *, default_labels: tuple[str, ...]
-) -> ModelFacts:
+def read_facts(model: str | Path, config: Mapping[str, Any] | None, *, default_labels: tuple[str, ...]) -> ModelFacts:
     """Return the facts of `model` from `config`, else from its folder, else with `default_labels`.
 
     Raises:

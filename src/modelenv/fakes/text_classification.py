@@ -172,9 +172,7 @@ class FakeTextClassificationPipeline(FakePipeline):
 def _logits(name: str, texts: Sequence[str], number: int) -> list[float]:
     """Return `number` outputs of a model that is sure of one label: the same for the same name and texts."""
     parts = [part.encode() for part in (name, *texts)]
-    key = b"".join(
-        b"%d:%b" % (len(part), part) for part in parts
-    )  # lengths keep ("a", "bc") from ("ab", "c")
+    key = b"".join(b"%d:%b" % (len(part), part) for part in parts)  # lengths keep ("a", "bc") from ("ab", "c")
     choice, *draws = struct.unpack(f">{number + 1}I", hashlib.shake_128(key).digest(4 * (number + 1)))
     units = [draw / 0xFFFFFFFF for draw in draws]
     if number == 1:

@@ -55,9 +55,7 @@ def _tokenize(
     if not isinstance(padding, bool) and padding not in _PADDING:
         raise ValueError(f"padding must be True, False or one of {', '.join(_PADDING)}, found {padding!r}")
     if truncation is not None and not isinstance(truncation, bool) and truncation not in _TRUNCATION:
-        raise ValueError(
-            f"truncation must be a bool or one of {', '.join(_TRUNCATION)}, found {truncation!r}"
-        )
+        raise ValueError(f"truncation must be a bool or one of {', '.join(_TRUNCATION)}, found {truncation!r}")
     _check_text(text)
     if text_pair is not None:
         _check_text(text_pair)
