@@ -16,14 +16,15 @@ from modelenv.errors import (
     ModelDownloadError,
     ModelEnvError,
     ModelNotFoundError,
-    NoSpaceError,
     redact,
 )
 from modelenv.layouts import Layout
 from modelenv.monitor import Monitor, monitored
 from modelenv.plan import plan_files
 from modelenv.references import ModelRef
-from modelenv.store import FoundModel, Store, not_writable
+from modelenv.store import FoundModel, Store, disk_error
+
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,8 @@ def _our_error(store: Store, ref: ModelRef, error: Exception, hub_errors: Any, t
             tried=(*store.places(ref), f"{endpoint}/{ref}"), hint="name a branch, a tag or a commit of it",
         )  # fmt: skip
     for link in chain:
-        if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EDQUOT):
-            return NoSpaceError(
-                "no space left for the model's files", model=model, found=str(store.root),
-                hint="free space, or set MODEL_CACHE_DIR to a larger disk",
-            )  # fmt: skip
-        if isinstance(link, OSError) and link.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-            return not_writable(store.root, link)
+        if isinstance(link, OSError) and link.errno in _OF_THE_DISK:
+            return disk_error(store.root, model, link)
     return ModelDownloadError(
         f"could not be fetched from {endpoint}", model=model, found=said,
         hint="try again; if the Hub cannot be reached from here, set HF_ENDPOINT, or fill the store beforehand",

@@ -31,7 +31,7 @@ def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Ob
         ModelIntegrityError: its files are incomplete or damaged.
         UnsafeModelError: its weights are pickled, or a link leaves the store.
     """
-    found = store.find(ref)
+    found = _find(store, ref)
     if found is None:
         raise ModelNotFoundError(
             "not in this store",
@@ -59,18 +59,30 @@ def find_or_fetch_model(
         ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
         ModelIntegrityError, UnsafeModelError: as `find_model`.
     """
-    found = store.find(ref)
+    found = _find(store, ref)
     fetched = None
     if found is not None and store.is_read_only():
         _check_hashes(store, ref, found)
     elif not _is_ready(found):
         with store.lock(ref, deadline):
-            found = store.find(ref)
+            found = _find(store, ref)  # another process may have fetched it meanwhile
             if not _is_ready(found):
                 found, fetched = _adopt_or_fetch(store, ref, found, deadline, allow_pickle, failures)
     assert found is not None  # noqa: S101 - ready, adopted or fetched
     check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     return Obtained(found.path, fetched)
+
+
+def _find(store: Store, ref: ModelRef) -> FoundModel | None:
+    try:
+        return store.find(ref)
+    except PermissionError as error:
+        raise ModelIntegrityError(
+            "its folder may not be read",
+            model=ref.repo_id,
+            found=f"{error.filename}: {error.strerror}",
+            hint="give this user the right to read it",
+        ) from None
 
 
 def _is_ready(found: FoundModel | None) -> bool:

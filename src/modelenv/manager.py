@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelEnvError, ModelFallbackWarning, UnsafeModelError
+from modelenv.errors import (
+    ConfigurationError,
+    ModelEnvError,
+    ModelFallbackWarning,
+    UnsafeModelError,
+)
 from modelenv.forcing import Forcing, Run, current_forcing
 from modelenv.load_request import LoadRequest, resolve_request
 from modelenv.pipelines import Load, PipelineKey
@@ -136,8 +142,9 @@ class SmartModelManager:
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
         deadline = self._deadline(state, timeout)
+        key, work = self._work(state, request, deadline)
         try:
-            return self._start(state, request, deadline).result(deadline)
+            return state.run.pipelines.get(key, work, deadline)
         except ModelEnvError as error:
             return self._fall_back(state, request, error)
 
@@ -161,8 +168,9 @@ class SmartModelManager:
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
         deadline = self._deadline(state, timeout)
+        key, work = self._work(state, request, deadline)
         try:
-            return await self._start(state, request, deadline).aresult(deadline)
+            return await state.run.pipelines.aget(key, work, deadline)
         except ModelEnvError as error:
             return self._fall_back(state, request, error)
 
@@ -174,14 +182,16 @@ class SmartModelManager:
             raise ConfigurationError("a timeout must be a positive number of seconds", found=repr(timeout))
         return Deadline(state.settings.timeout_of(state.source) if timeout is None else timeout)
 
-    def _start(self, state: _State, request: LoadRequest, deadline: Deadline) -> Load:
-        """Return the load for the request, joined if it is under way, in this manager or in the run."""
+    def _work(
+        self, state: _State, request: LoadRequest, deadline: Deadline
+    ) -> tuple[PipelineKey, Callable[[Load], Any]]:
+        """Return what makes this load the same as another, and what it has to do."""
         from modelenv.loader import Loader
 
         loader = Loader.of(state.source, state.settings, state.run)
         key = _key(state, request)
         state.used.add(key)
-        return state.run.pipelines.load(key, lambda load: loader.load(request, load, deadline))
+        return key, lambda load: loader.load(request, load, deadline)
 
     def _fake(self, state: _State, request: LoadRequest) -> Any:
         from modelenv.fakes import fake_pipeline

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ModelEnvError
+from modelenv.errors import ModelEnvError, ModelLoadTimeoutError
 from modelenv.references import ModelRef
 
 
@@ -50,6 +50,7 @@ class Load:
     """
 
     model: str
+    forget: Callable[[], None]
     stage: str = "starting"
     future: Future[Any] = field(default_factory=Future)
 
@@ -62,15 +63,11 @@ class Load:
         try:
             self.future.set_result(work(self))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
+            self.forget()  # before anybody hears of it, so that they may try again at once
             self.future.set_exception(error)
 
     def result(self, deadline: Deadline) -> Any:
-        """Wait for the pipeline, at most until the deadline.
-
-        Raises:
-            ModelLoadTimeoutError: it passed; the load may still end well, and a later call then finds it.
-            ModelEnvError: the load failed.
-        """
+        """Wait for the pipeline, at most until the deadline; raise what the load raised."""
         try:
             return self.future.result(timeout=deadline.remaining)
         except ModelEnvError:
@@ -96,19 +93,36 @@ class PipelineCache:
     _loads: dict[PipelineKey, Load] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
-    def load(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
-        """Return the load for `key`, started with `work` if there is none. One that failed is forgotten."""
+    def get(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Any:
+        """Return the pipeline for `key`, loaded with `work` if nobody has, at most until the deadline.
+
+        Raises:
+            ModelLoadTimeoutError: the deadline passed; the load may still end well, and a later call then finds it.
+            ModelEnvError: the load failed; it is forgotten, so a later call tries again.
+        """
+        while True:
+            try:
+                return self._join(key, work).result(deadline)
+            except ModelLoadTimeoutError:
+                if not deadline.remaining:  # else it was the end of somebody else's load with a shorter deadline
+                    raise
+
+    async def aget(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Any:
+        """Return the pipeline as `get` does, without blocking the event loop."""
+        while True:
+            try:
+                return await self._join(key, work).aresult(deadline)
+            except ModelLoadTimeoutError:
+                if not deadline.remaining:
+                    raise
+
+    def _join(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
         with self._lock:
             load = self._loads.get(key)
             if load is None:
-                load = self._loads[key] = Load(key.ref.repo_id)
-                load.future.add_done_callback(lambda future: self._forget_failure(key, future))
+                load = self._loads[key] = Load(key.ref.repo_id, lambda: self.forget(key))
                 load.start(work)
             return load
-
-    def _forget_failure(self, key: PipelineKey, future: Future[Any]) -> None:
-        if future.exception() is not None:
-            self.forget(key)
 
     def forget(self, key: PipelineKey) -> None:
         """Drop the load for `key`, if there is one."""

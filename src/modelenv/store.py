@@ -7,6 +7,7 @@ that was checked: the record is written last, so a snapshot with a record is com
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelIntegrityError
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, NoSpaceError
 from modelenv.integrity import matches_blob_name
 from modelenv.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.references import ModelRef
@@ -106,7 +107,9 @@ class Store:
         """
         from filelock import FileLock, Timeout
 
-        path = self._side_folder() / f"{_cache_name(ref)}.lock"
+        with writing(self.root, ref.repo_id):
+            path = self._side_folder() / f"{_cache_name(ref)}.lock"
+            path.touch()
         lock = FileLock(path)
         notice = min(_FIRST_NOTICE, deadline.remaining)
         try:
@@ -140,14 +143,16 @@ class Store:
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
         path = self._record_path(_cache_name(ref), found.commit)
         text = json.dumps({"format": 1, "files": _fingerprint(found.path)}, indent=1, sort_keys=True)
-        write_atomically(path, text + "\n")
+        with writing(self.root, ref.repo_id):
+            write_atomically(path, text + "\n")
         return FoundModel(found.path, found.layout, found.commit, checked=True)
 
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
         """Write which commit the revision is now, as the Hugging Face cache does."""
         revision = ref.revision or _DEFAULT_REVISION
         if not ref.is_commit:
-            write_atomically(hub_cache_folders(self.root, ref)[0] / "refs" / revision, commit)
+            with writing(self.root, ref.repo_id):
+                write_atomically(hub_cache_folders(self.root, ref)[0] / "refs" / revision, commit)
 
     def _record_path(self, folder_name: str, commit: str) -> Path:
         return self.root / ".locks" / "modelenv" / folder_name / f"{commit}.json"
@@ -161,21 +166,42 @@ class Store:
 
     def _side_folder(self) -> Path:
         folder = self.root / ".locks" / "modelenv"
-        try:
-            if self.private:
-                make_private(self.root.parent)
-                make_private(self.root)
-            folder.mkdir(parents=True, exist_ok=True)
-            _mark_as_cache(self.root)
-        except OSError as error:
-            raise not_writable(self.root, error) from error
+        if self.private:
+            make_private(self.root.parent)
+            make_private(self.root)
+        folder.mkdir(parents=True, exist_ok=True)
+        _mark_as_cache(self.root)
         return folder
 
 
-def not_writable(root: Path, error: OSError) -> ConfigurationError:
-    """Return the error that says that models cannot be kept under `root`."""
+@contextmanager
+def writing(root: Path, model: str) -> Iterator[None]:
+    """Turn what a disk refuses into our errors.
+
+    Raises:
+        NoSpaceError: the disk is full.
+        ConfigurationError: the folder cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, ModelEnvError):
+            raise
+        raise disk_error(root, model, error) from error
+
+
+def disk_error(root: Path, model: str, error: OSError) -> ModelEnvError:
+    """Return our error for one with which the disk under `root` answered."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoSpaceError(
+            "no space left for the model's files",
+            model=model,
+            found=str(root),
+            hint="free space, or set MODEL_CACHE_DIR to a larger disk",
+        )
     return ConfigurationError(
         "models cannot be written here",
+        model=model,
         found=f"{root}: {error.strerror or error}",
         hint="set MODEL_CACHE_DIR to a folder that this user may write, or fill the store beforehand",
     )
