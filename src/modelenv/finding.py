@@ -39,6 +39,7 @@ def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Ob
             tried=store.places(ref),
             hint="put the model there; nothing is downloaded in this environment",
         )
+    _check_hashes(store, ref, found)
     check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     return Obtained(found.path)
 

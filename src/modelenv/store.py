@@ -142,7 +142,7 @@ class Store:
         """Write down that the snapshot is complete and was checked; from now on it is found as such."""
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
         path = self._record_path(_cache_name(ref), found.commit)
-        text = json.dumps({"format": 1, "files": _fingerprint(found.path)}, indent=1, sort_keys=True)
+        text = json.dumps(_record(found.path), indent=1, sort_keys=True)
         with writing(self.root, ref.repo_id):
             write_atomically(path, text + "\n")
         return FoundModel(found.path, found.layout, found.commit, checked=True)
@@ -159,10 +159,10 @@ class Store:
 
     def _matches_record(self, folder_name: str, commit: str, snapshot: Path) -> bool:
         try:
-            record: dict[str, Any] = json.loads(self._record_path(folder_name, commit).read_bytes())
+            record: Any = json.loads(self._record_path(folder_name, commit).read_bytes())
         except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
             return False  # a missing or broken record only costs another check
-        return bool(record.get("files") == _fingerprint(snapshot))
+        return bool(record == _record(snapshot))
 
     def _side_folder(self) -> Path:
         folder = self.root / ".locks" / "modelenv"
@@ -269,16 +269,16 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from (Path(parent) / name for name in sorted(names))
 
 
-def _fingerprint(folder: Path) -> dict[str, list[int]]:
+def _record(folder: Path) -> dict[str, Any]:
     """Return, for each file, what changes when its content does: size, mtime in ns, inode."""
-    fingerprint = {}
+    fingerprint: dict[str, list[int]] = {}
     for file in _files(folder):
         try:
             state = file.stat()
         except FileNotFoundError:
             continue  # a link without its blob: then the record does not match
         fingerprint[file.relative_to(folder).as_posix()] = [state.st_size, state.st_mtime_ns, state.st_ino]
-    return fingerprint
+    return {"format": 1, "files": fingerprint}
 
 
 def _is_organisation(path: Path) -> bool:
