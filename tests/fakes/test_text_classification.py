@@ -155,7 +155,7 @@ def test_an_unknown_task_is_an_error() -> None:
         ("a", {"padding": "x"}, ValueError, "padding must be True, False or one of longest, max_length, "),
         ("a", {"truncation": "x"}, ValueError, "truncation must be a bool or one of only_first, "),
         ("a", {"function_to_apply": 3}, ValueError, "must be sigmoid, softmax or none, found 3"),
-        ("a", {"function_to_apply": "x"}, KeyError, "X"),
+        ("a", {"function_to_apply": "x"}, KeyError, "must be sigmoid, softmax or none, found 'x'"),
         (["a"], {"batch_size": 0}, ValueError, "batch_size must be a whole number of at least 1, found 0"),
         (["a"], {"num_workers": -1}, ValueError, "num_workers must not be negative, found -1"),
         ([], {}, IndexError, "list index out of range"),
@@ -173,7 +173,7 @@ def test_wrong_input_raises_the_class_of_the_real_pipeline(
 
 
 def test_an_invalid_function_is_refused_when_the_pipeline_is_built() -> None:
-    with pytest.raises(KeyError, match="BOGUS"):
+    with pytest.raises(KeyError, match="found 'bogus'"):
         fake_pipeline("text-classification", function_to_apply="bogus")
 
 

@@ -4,8 +4,9 @@ A fake answers in every call form as the real pipeline of transformers 5 does; t
 against each other. It is also a mock (`assert_called_once_with`, `return_value`, `side_effect`), and
 `fake.when("crash").returns("NEGATIVE", 0.97)` scripts an answer.
 
-What a fake does not promise: that an answer has anything to do with the meaning of the text. Its answers are
-drawn from a hash of the model's name and the text.
+What a fake does not promise: that an answer has anything to do with the meaning of the text (it is drawn from a
+hash of the model's name and the text), nor anything that needs the model's vocabulary, such as the error that a
+real model raises for a text that is too long.
 """
 
 from __future__ import annotations

@@ -207,8 +207,8 @@ def _is_message(item: object) -> bool:
 
 def _is_instance(value: object, module: str, name: str) -> bool:
     """Say whether `value` is of a class of a heavy module, without importing it: not loaded means no."""
-    loaded = sys.modules.get(module)
-    return loaded is not None and isinstance(value, getattr(loaded, name))
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(value, kind)
 
 
 def _first(*values: Any) -> Any:

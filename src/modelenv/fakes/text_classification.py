@@ -117,6 +117,8 @@ class FakeTextClassificationPipeline(FakePipeline):
             parameters |= {"top_k": top_k, "_legacy": False}
         function = parameters.pop("function_to_apply", None)
         if isinstance(function, str):
+            if function.upper() not in _FUNCTIONS:
+                raise KeyError(f"function_to_apply must be sigmoid, softmax or none, found {function!r}")
             parameters["function_to_apply"] = _FUNCTIONS[function.upper()]
         elif function is not None:
             parameters["function_to_apply"] = function

@@ -46,23 +46,32 @@ def _tokenize(
     truncation: Any = None,
     **_: Any,
 ) -> tuple[str, ...]:
-    if text is None:
-        text = text_target
-    elif text_target is not None:
-        raise ValueError("text and text_target cannot be given together to a classifier")
-    if text is None:
+    if text is None and text_target is None:
         raise ValueError("the input has no text: give a string, or a dict with the key 'text'")
     if not isinstance(padding, bool) and padding not in _PADDING:
         raise ValueError(f"padding must be True, False or one of {', '.join(_PADDING)}, found {padding!r}")
     if truncation is not None and not isinstance(truncation, bool) and truncation not in _TRUNCATION:
         raise ValueError(f"truncation must be a bool or one of {', '.join(_TRUNCATION)}, found {truncation!r}")
+    pads = padding not in (False, "do_not_pad")
+    if text is None:
+        return _encode(text_target, None, pads)  # the pair of a target has another name
+    texts = _encode(text, text_pair, pads)
+    if text_target is not None:
+        raise ValueError("text and text_target cannot be given together to a classifier")
+    return texts
+
+
+def _encode(text: Any, text_pair: Any, pads: bool) -> tuple[str, ...]:
+    """Return the first row of the batch that the tokenizer makes: the pipeline answers that one alone."""
     _check_text(text)
     if text_pair is not None:
         _check_text(text_pair)
     if isinstance(text, str):
-        return _row(text if text_pair is None else (text, text_pair))
+        return _row((text, text_pair) if text_pair else text)
     rows = [_row(row) for row in _paired(text, text_pair)]
-    if padding in (False, "do_not_pad") and len({_width(row) for row in rows}) > 1:
+    if not rows:
+        raise IndexError("the input holds no text")
+    if not pads and len({_width(row) for row in rows}) > 1:
         raise ValueError("texts of different lengths in a tuple make no tensor: pass a list, or padding=True")
     return rows[0]
 
@@ -70,17 +79,18 @@ def _tokenize(
 def _check_text(text: Any) -> None:
     """Let through what the tokenizer's own check lets through: it looks at the first element only."""
     first = text
-    if isinstance(first, (list, tuple)) and first:
+    for _ in range(3):
+        if isinstance(first, str) or (isinstance(first, (list, tuple)) and not first):
+            return
+        if not isinstance(first, (list, tuple)):
+            break
         first = first[0]
-        if isinstance(first, (list, tuple)) and first:
-            first = first[0]
-    if not isinstance(first, (str, list, tuple)):
+    if not isinstance(first, str):
+        # The real tokenizer raises ValueError where TypeError would be expected.
         raise ValueError(f"a text must be a string, found {type(first).__name__}: {first!r}")  # noqa: TRY004
 
 
 def _paired(text: Sequence[Any], text_pair: Any) -> list[Any]:
-    if not text:
-        raise IndexError("the input holds no text")
     if text_pair is None:
         return list(text)
     if isinstance(text_pair, str):
