@@ -57,7 +57,8 @@ class WhenClassified(When):
 
         Where a call asks for several labels, the rest of the probability is spread evenly over the others,
         and the answer is sorted; for a regression model they get 0.0, and `score` may be any finite number.
-        The score is what comes out, whichever `function_to_apply` is asked for.
+        A call for one label gives this one, even where its score is not the highest. The score is what comes
+        out, whichever `function_to_apply` is asked for.
 
         Raises:
             ConfigurationError: the model has no such label, or the score is not in [0, 1].
