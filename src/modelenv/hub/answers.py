@@ -158,9 +158,7 @@ def _lfs_sizes(file: ServedFile) -> dict[str, int]:
     return {"size": file.found.size, "pointerSize": len(pointer)}
 
 
-def tree_entries(
-    snapshot: Snapshot, folder: str, *, recursive: bool, expand: bool
-) -> list[dict[str, Any]] | None:
+def tree_entries(snapshot: Snapshot, folder: str, *, recursive: bool, expand: bool) -> list[dict[str, Any]] | None:
     """Return the entries of a folder, its folders first; None if there is no such folder."""
     if folder not in snapshot.trees:
         return None

@@ -134,9 +134,7 @@ def lfs_pointer(sha256: str, size: int) -> bytes:
 
 def git_id(kind: str, content: bytes) -> str:
     """Return the id of a git object of `kind` (blob, tree, commit) with this content."""
-    return hashlib.sha1(
-        b"%s %d\0" % (kind.encode(), len(content)) + content, usedforsecurity=False
-    ).hexdigest()
+    return hashlib.sha1(b"%s %d\0" % (kind.encode(), len(content)) + content, usedforsecurity=False).hexdigest()
 
 
 def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:

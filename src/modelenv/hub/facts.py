@@ -65,9 +65,7 @@ def read_facts(files: Sequence[FoundFile]) -> ModelFacts:
         library_name=library_name,
         pipeline_tag=pipeline_tag,
         tags=_tags(by_path, card, config, library_name, pipeline_tag),
-        safetensors=_parameters(
-            location for path, location in by_path.items() if path.endswith(".safetensors")
-        ),
+        safetensors=_parameters(location for path, location in by_path.items() if path.endswith(".safetensors")),
     )
 
 

@@ -100,12 +100,8 @@ def _disposition(path: str) -> str:
 class FileBody(Response):
     """A part of a file, read in chunks while it is sent, at the rate that holds at that moment."""
 
-    def __init__(
-        self, file: ServedFile, span: Span, status: int, headers: dict[str, str], rate: Rate
-    ) -> None:
-        super().__init__(
-            status_code=status, headers={**headers, "Content-Length": str(span.stop - span.start)}
-        )
+    def __init__(self, file: ServedFile, span: Span, status: int, headers: dict[str, str], rate: Rate) -> None:
+        super().__init__(status_code=status, headers={**headers, "Content-Length": str(span.stop - span.start)})
         self._location = file.found.location
         self._span = span
         self._rate = rate

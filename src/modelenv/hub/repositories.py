@@ -93,9 +93,7 @@ class Repositories:
         """
         folder = folder.absolute()
         if not folder.is_dir():
-            raise ConfigurationError(
-                "this folder cannot be served", model=repo_id, found=f"no folder at {folder}"
-            )
+            raise ConfigurationError("this folder cannot be served", model=repo_id, found=f"no folder at {folder}")
         repo_id = _checked_id(repo_id if repo_id is not None else self._id_under_root(folder))
         present = self.find(repo_id)
         if present is not None and present.folder.resolve() != folder.resolve():
@@ -201,7 +199,8 @@ def _served(top: Path, location: Path) -> FoundFile | None:
         target = location.resolve(strict=True) if location.is_symlink() else location
         status = target.stat()
         path.encode()
-    except (OSError, UnicodeEncodeError):  # a broken link, a file just removed, a name that is not UTF-8
+    except (OSError, RuntimeError, UnicodeEncodeError):
+        # A broken or circular link (RuntimeError before Python 3.13), a file just removed, a name not in UTF-8.
         return None
     inside = target.is_relative_to(top) and not any(
         part.startswith(".") for part in target.relative_to(top).parts[:-1]

@@ -124,9 +124,7 @@ class EmbeddedHub:
             ModelEnvError: the server did not start within its deadline.
         """
         if self._server is not None:
-            raise ConfigurationError(
-                "the embedded Hub runs already", found=self.endpoint, hint="stop it first"
-            )
+            raise ConfigurationError("the embedded Hub runs already", found=self.endpoint, hint="stop it first")
         background, app = _import_server()
         listener = _bind(self._host, self._port)
         self._port = listener.getsockname()[1]
@@ -170,11 +168,12 @@ def _import_server() -> tuple[ModuleType, ModuleType]:
     try:
         from . import app, background
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.split(".")[0] not in {"starlette", "uvicorn"}:
+        missing = (error.name or "").split(".")[0]
+        if missing not in {"starlette", "uvicorn"}:
             raise
         raise ConfigurationError(
             "the embedded Hub needs the extra [hub]",
-            found=f"{error.name} is not installed",
+            found=f"{missing} is not installed",
             hint="pip install 'modelenv[hub]'",
         ) from error
     return background, app

@@ -1,0 +1,113 @@
+"""Folders of models to serve, a running Hub, and the real client kept away from the user's own cache."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelenv.hub import EmbeddedHub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CARD = """---
+license: apache-2.0
+language: [en]
+tags: [finance]
+updated: 2024-01-31
+---
+# A model
+"""
+
+
+def write_weights(path: Path) -> None:
+    header = {
+        "__metadata__": {"format": "pt"},
+        "a": {"dtype": "F32", "shape": [4, 2], "data_offsets": [0, 32]},
+        "b": {"dtype": "I64", "shape": [2], "data_offsets": [32, 48]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(range(48)))
+
+
+def write_model(folder: Path) -> Path:
+    (folder / "parts" / "deep").mkdir(parents=True)
+    (folder / "config.json").write_text('{"model_type": "bert", "architectures": ["BertForSequenceClassification"]}')
+    (folder / "README.md").write_text(CARD)
+    (folder / "vocab.txt").write_text("".join(f"word{number}\n" for number in range(300)))
+    (folder / "parts" / "größe 1.txt").write_text("x")
+    (folder / "parts" / "deep" / "empty.txt").write_bytes(b"")
+    write_weights(folder / "model.safetensors")
+    return folder
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_model(tmp_path / "models" / "org" / "name")
+
+
+@pytest.fixture
+def make_model() -> Callable[[Path], Path]:
+    return write_model
+
+
+@pytest.fixture
+def hub(model: Path) -> Iterator[EmbeddedHub]:
+    with EmbeddedHub(model.parent.parent) as running:
+        yield running
+
+
+@pytest.fixture
+def ask(hub: EmbeddedHub) -> Callable[..., Answer]:
+    """Sends one request exactly as given, without any client's help."""
+
+    def send(method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
+        connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=10)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            fields = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, fields, response.read())
+        finally:
+            connection.close()
+
+    return send
+
+
+@pytest.fixture
+def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Gives the real client a home and a cache of its own; its endpoint is an argument of each call.
+
+    `constants.ENDPOINT` is left alone: the client replaces it in a template made of it at import.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import close_session
+
+    home = tmp_path / "hf_home"
+    for name, value in {
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_TOKEN_PATH": str(home / "token"),
+        "HF_HUB_OFFLINE": False,
+        "HF_HUB_DISABLE_TELEMETRY": False,
+        "AGENT_HARNESSES_PATH": str(home / "agents.json"),
+    }.items():
+        monkeypatch.setattr(constants, name, value)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    close_session()
+    yield tmp_path / "cache"
+    close_session()

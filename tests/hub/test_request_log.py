@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from modelenv.hub.request_log import HubRequest, RequestLog
+
+
+def test_a_request_is_seen_from_its_arrival_on() -> None:
+    log = RequestLog()
+    entry = log.open(HubRequest("GET", "/o/n/resolve/main/f", "resolve", "o/n", "main", "f"))
+    assert [str(request) for request in log.all()] == ["GET /o/n/resolve/main/f -> no answer, 0 bytes"]
+    entry.answered(200)
+    entry.sending(3)
+    entry.sending(4)
+    assert [(request.status, request.body_bytes) for request in log.all()] == [(200, 7)]
+
+
+def test_requests_keep_the_order_of_their_arrival() -> None:
+    log = RequestLog()
+    first, second = (log.open(HubRequest("GET", path, "other")) for path in ("/1", "/2"))
+    second.answered(200)
+    first.answered(404)
+    assert [request.path for request in log.all()] == ["/1", "/2"]
+
+
+def test_a_cleared_request_does_not_come_back() -> None:
+    log = RequestLog()
+    entry = log.open(HubRequest("GET", "/1", "other"))
+    log.clear()
+    entry.answered(200)
+    assert log.all() == ()
+
+
+def test_the_listener_hears_of_each_request_once_at_its_end() -> None:
+    heard: list[HubRequest] = []
+    log = RequestLog(heard.append)
+    entry = log.open(HubRequest("GET", "/1", "other", range="bytes=0-1"))
+    entry.answered(206)
+    entry.sending(2)
+    assert heard == []
+    entry.close()
+    assert [str(request) for request in heard] == ["GET /1 (bytes=0-1) -> 206, 2 bytes"]

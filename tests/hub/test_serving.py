@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelenv.errors import ConfigurationError
+from modelenv.hub import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CODE = """
+import functools, pathlib, sys
+from modelenv.hub import serve
+serve(pathlib.Path(sys.argv[1]), port=0, echo=functools.partial(print, flush=True))
+print("after", flush=True)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: signal.Signals) -> None:
+    root = model.parent.parent
+    server = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        assert server.stderr is not None
+        first = server.stdout.readline()
+        found = re.fullmatch(rf"Serving {re.escape(str(root))} at (http://127\.0\.0\.1:\d+)\n", first)
+        assert found is not None
+        assert server.stdout.readline() == f"export HF_ENDPOINT={found[1]}\n"
+        assert server.stdout.readline() == "Stop with Ctrl+C.\n"
+        with urllib.request.urlopen(f"{found[1]}/org/name/resolve/main/config.json", timeout=10) as answer:
+            size = len(answer.read())
+        shown = f"GET /org/name/resolve/main/config.json -> 200, {size} bytes\n"
+        assert server.stdout.readline() == shown
+        server.send_signal(number)
+        assert server.communicate(timeout=10) == ("Stopped.\nafter\n", "")
+        assert server.returncode == 0
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_a_wrong_folder_leaves_the_signals_as_they_were(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with pytest.raises(ConfigurationError, match="there is no folder to serve"):
+        serve(tmp_path / "nothing", port=0, echo=print)
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
