@@ -20,6 +20,7 @@ class LoadRequest:
     Attributes:
         ref: the model.
         task: a task of transformers' registry.
+        task_name: the task as the caller named it; `sentiment` tells a fake more than its task does.
         arguments: for the pipeline, those that the task's name implies among them.
         device: `auto` or a torch device.
         allow_pickle: whether pickled weights may be loaded.
@@ -28,6 +29,7 @@ class LoadRequest:
 
     ref: ModelRef
     task: str
+    task_name: str
     arguments: Mapping[str, Any]
     device: str
     allow_pickle: bool = False
@@ -67,4 +69,4 @@ def resolve_request(
     task = resolve_task(task_name)
     arguments = {**task.pipeline_kwargs, **arguments}
     device = str(arguments.pop("device", settings.device))
-    return LoadRequest(ref, task.name, arguments, device, allow_pickle, trust_remote_code)
+    return LoadRequest(ref, task.name, task_name, arguments, device, allow_pickle, trust_remote_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
@@ -196,11 +196,11 @@ class SmartModelManager:
     def _fake(self, state: _State, request: LoadRequest) -> Any:
         from modelenv.fakes import fake_pipeline
 
-        key = _key(state, request)
+        key = replace(_key(state, request), task=request.task_name)
         with self._lock:
             if key not in state.fakes:
                 model = request.ref.repo_id
-                state.fakes[key] = fake_pipeline(request.task, model=model, **request.arguments)
+                state.fakes[key] = fake_pipeline(request.task_name, model=model, **request.arguments)
             return state.fakes[key]
 
     def _fall_back(self, state: _State, request: LoadRequest, error: ModelEnvError) -> Any:
