@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,6 @@ class BackgroundServer:
             access_log=False,
             backlog=1024,
             timeout_keep_alive=60,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._listener = listener
         self._ready = threading.Event()
@@ -66,11 +66,25 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._ready = ready
         self._event_loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._event_loop = asyncio.get_running_loop()
         self._ready.set()
+
+    async def main_loop(self) -> None:
+        # uvicorn looks every 0.1 s whether it should stop; this hears of it at once. The tick renews the date.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), timeout=1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # uvicorn gives connections time to finish; here all are aborted, and only the tasks have to notice it.
+        if self.server_state.tasks:
+            await asyncio.wait(set(self.server_state.tasks), timeout=_GRACE_SECONDS)
+        for task in self.server_state.tasks:
+            task.cancel()
 
     def break_off(self) -> None:
         if self._event_loop is not None and not self._event_loop.is_closed():
@@ -78,6 +92,7 @@ class _Server(uvicorn.Server):
 
     def _abort(self) -> None:
         self.should_exit = True
+        self._stopping.set()
         for server in self.servers:
             server.close()
         for connection in list(self.server_state.connections):
