@@ -1,0 +1,133 @@
+"""The plugin's fixtures. Their docstrings are their documentation, shown by `pytest --fixtures`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_modelenv.markers import NEEDS_REAL_MODELS, model_call
+from pytest_modelenv.options import CACHE_VARIABLE, MOCK_MODELS
+from pytest_modelenv.session_cache import ModelSession
+
+if TYPE_CHECKING:
+    from modelenv import ModelSource, SmartModelManager
+    from modelenv.hub import EmbeddedHub
+
+SESSION = pytest.StashKey[ModelSession]()
+
+
+class ForceEnvironment(Protocol):
+    """What the fixture `model_env` gives."""
+
+    def __call__(
+        self,
+        source: ModelSource | str | None = None,
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        volume_dir: str | os.PathLike[str] | None = None,
+        **variables: str | None,
+    ) -> None:
+        """Force a source, a folder, or variables, until the test ends."""
+
+
+@pytest.fixture
+def model_manager(pytestconfig: pytest.Config) -> Iterator[SmartModelManager]:
+    """A new `SmartModelManager` of the test's environment.
+
+    Real models are loaded once per worker, however many tests use them; fakes are new in each test.
+    """
+    from modelenv.manager import SmartModelManager
+
+    with pytestconfig.stash[SESSION].sharing():
+        yield SmartModelManager()
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, model_manager: SmartModelManager) -> Any:
+    """The pipeline of the test's marker `@pytest.mark.model(name, task=..., **pipeline_kwargs)`.
+
+    A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
+    loaded.
+    """
+    call = model_call(request.node)
+    return model_manager.load_model(call.name, call.task, **call.pipeline_kwargs)
+
+
+@pytest.fixture
+def mock_models(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Forces fakes for this test, also in an `integration` test. They are new: no earlier test has called them."""
+    with pytestconfig.stash[SESSION].forcing(MOCK_MODELS):
+        yield
+
+
+@pytest.fixture
+def real_models(pytestconfig: pytest.Config) -> Iterator[None]:
+    """Forces real models from the source of `--model-source` for this test; skips it without `--real-models`."""
+    session = pytestconfig.stash[SESSION]
+    if not session.options.real_models:
+        pytest.skip(NEEDS_REAL_MODELS)
+    with session.forcing(session.options.source.value):
+        yield
+
+
+@pytest.fixture
+def model_env(pytestconfig: pytest.Config) -> Iterator[ForceEnvironment]:
+    """A function that forces an environment until the test ends, and may be called several times.
+
+    `model_env("local_cache", cache_dir=tmp_path)` forces a source and MODEL_CACHE_DIR; `volume_dir=` sets
+    MODEL_VOLUME_DIR; further keywords are variables, None removes one: `model_env(MODEL_TIMEOUT="2")`. The Hugging
+    Face libraries follow. With a folder or a variable of its own, the test loads models for itself, and a failed
+    download is not remembered for other tests.
+    """
+    session = pytestconfig.stash[SESSION]
+    with ExitStack() as undo:
+
+        def force(
+            source: ModelSource | str | None = None,
+            *,
+            cache_dir: str | os.PathLike[str] | None = None,
+            volume_dir: str | os.PathLike[str] | None = None,
+            **variables: str | None,
+        ) -> None:
+            if source is not None:
+                undo.enter_context(session.forcing(source))
+            folders = {CACHE_VARIABLE: cache_dir, "MODEL_VOLUME_DIR": volume_dir}
+            own = {name: os.fspath(folder) for name, folder in folders.items() if folder is not None}
+            if own or variables:
+                undo.enter_context(session.apart({**own, **variables}))
+
+        yield force
+
+
+@pytest.fixture(scope="session")
+def model_cache_dir(pytestconfig: pytest.Config) -> Path:
+    """The folder of models that all workers share: `--model-cache-dir`, MODEL_CACHE_DIR, or pytest's own cache."""
+    return pytestconfig.stash[SESSION].folders.cache.value
+
+
+@pytest.fixture
+def model_hub(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
+    """An embedded Hub on loopback, empty, that the Hugging Face libraries use as their endpoint in this test.
+
+    `model_hub.add(folder, "org/name")` serves a model; `requests`, `clear()` and `assert_no_requests()` tell what
+    was asked. What the test downloads goes to folders of its own, never into a cache that outlives it. Needs
+    `pip install 'modelenv[hub]'`.
+    """
+    from modelenv.hub import EmbeddedHub
+
+    downloads = tmp_path_factory.mktemp("model_hub")
+    with EmbeddedHub() as hub:
+        variables = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HUB_OFFLINE": None,
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_CACHE": str(downloads / "huggingface_hub"),
+            CACHE_VARIABLE: str(downloads / "models"),
+        }
+        with pytestconfig.stash[SESSION].apart(variables):
+            yield hub

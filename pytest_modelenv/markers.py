@@ -1,0 +1,100 @@
+"""The plugin's markers: registered with their signatures, checked at collection, turned into an environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+from pytest_modelenv.options import ModelOptions
+
+T = TypeVar("T")
+
+NEEDS_REAL_MODELS = "needs --real-models"
+_REGISTERED = (
+    "integration: needs real models; skipped without --real-models",
+    "model(name, task=None, **pipeline_kwargs): the model this test uses; the fixture `model` is its pipeline",
+    "model_source(source): force this model source for the test, with all its fixtures",
+)
+# The value of the source that is forced while a test runs, for those tests that have one.
+FORCED_SOURCE = pytest.StashKey[str]()
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """What a `model` marker says: the arguments for `load_model`."""
+
+    name: str
+    task: str | None
+    pipeline_kwargs: Mapping[str, Any]
+
+
+def register(config: pytest.Config) -> None:
+    """Make the markers known, with their signatures."""
+    for line in _REGISTERED:
+        config.addinivalue_line("markers", line)
+
+
+def model(name: str, task: str | None = None, **pipeline_kwargs: Any) -> ModelCall:
+    """Return what `pytest.mark.model(...)` with these arguments says."""
+    if not isinstance(name, str) or not isinstance(task, str | None):
+        raise TypeError("name and task must be text")
+    return ModelCall(name, task, pipeline_kwargs)
+
+
+def model_source(source: str) -> str:
+    """Return the value of the source that `pytest.mark.model_source(source)` names."""
+    from modelenv.errors import ConfigurationError
+    from modelenv.sources import ModelSource
+
+    try:
+        return ModelSource.parse(source).value
+    except ConfigurationError as error:
+        raise TypeError(f"{error.what} {error.found}, expected {error.expected}") from None
+
+
+def integration() -> None:
+    """Take the arguments of `pytest.mark.integration`, which has none."""
+
+
+def model_call(node: pytest.Item) -> ModelCall:
+    """Return what the closest `model` marker of a test says.
+
+    Raises:
+        pytest.UsageError: there is none, or its arguments are wrong.
+    """
+    mark = node.get_closest_marker("model")
+    if mark is None:
+        raise pytest.UsageError(
+            f"{node.nodeid}: the fixture `model` needs the marker @pytest.mark.model(name, task=...) on the test"
+        )
+    return _read(mark, model, node)
+
+
+def prepare(item: pytest.Item, options: ModelOptions) -> None:
+    """Check a collected test's markers; skip the test, or note the source to force, if they ask for it.
+
+    Raises:
+        pytest.UsageError: a marker has wrong arguments.
+    """
+    closest = {mark.name: mark for mark in reversed(list(item.iter_markers()))}
+    if "model" in closest:
+        _read(closest["model"], model, item)
+    source = _read(closest["model_source"], model_source, item) if "model_source" in closest else None
+    if "integration" in closest:
+        _read(closest["integration"], integration, item)
+        if not options.real_models:
+            item.add_marker(pytest.mark.skip(reason=NEEDS_REAL_MODELS))
+            return
+        source = source or options.source.value
+    if source is not None:
+        item.stash[FORCED_SOURCE] = source
+
+
+def _read(mark: pytest.Mark, signature: Callable[..., T], item: pytest.Item) -> T:
+    try:
+        return signature(*mark.args, **mark.kwargs)
+    except TypeError as error:
+        raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.{mark.name}: {error}") from None

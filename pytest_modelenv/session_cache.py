@@ -1,0 +1,174 @@
+"""What one pytest process keeps for its whole session, and what all processes of a run share.
+
+The controller of pytest-xdist decides the shared folders and hands them to its workers; without pytest-xdist the only
+process decides for itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelenv.options import (
+    CACHE_VARIABLE,
+    LOCAL_CACHE,
+    ModelOptions,
+    Resolved,
+    chosen_cache_dir,
+    resolve_options,
+)
+
+if TYPE_CHECKING:
+    from modelenv.forcing import Run
+    from modelenv.reports import LoadReport
+    from modelenv.sources import ModelSource
+
+_HANDED_DOWN = "modelenv_folders"
+
+
+@dataclass(frozen=True)
+class SharedFolders:
+    """The folders that all processes of a run share.
+
+    Attributes:
+        cache: the folder of models.
+        is_chosen: whether the user chose it, so that it also is the local cache.
+        run: a folder of this run alone, removed at its end by the process that made it.
+    """
+
+    cache: Resolved[Path]
+    is_chosen: bool
+    run: Path
+
+
+class ModelSession:
+    """The plugin's state in one pytest process. What costs something is made on first use.
+
+    Args:
+        config: pytest's configuration.
+
+    Raises:
+        pytest.UsageError: an option is wrong.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.options: ModelOptions = resolve_options(config)
+        self._chosen_cache = chosen_cache_dir(config)
+        self._config = config
+        self._reports: deque[LoadReport] = deque()
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether a controller of pytest-xdist started this process."""
+        return hasattr(self._config, "workerinput")
+
+    @cached_property
+    def folders(self) -> SharedFolders:
+        """The shared folders: those that the controller handed down, else decided here."""
+        handed_down = getattr(self._config, "workerinput", {}).get(_HANDED_DOWN)
+        if handed_down is not None:
+            cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
+            return SharedFolders(cache, handed_down["is_chosen"], Path(handed_down["run"]))
+        run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
+        cache = self._chosen_cache or self._default_cache(run)
+        return SharedFolders(cache, self._chosen_cache is not None, run)
+
+    def _default_cache(self, run: Path) -> Resolved[Path]:
+        if self.options.source.value == LOCAL_CACHE:
+            return _project_cache()
+        cache: pytest.Cache | None = getattr(self._config, "cache", None)
+        if cache is None:  # pytest runs with -p no:cacheprovider
+            return Resolved(run / "cache", "a folder of this run, as pytest has no cache folder")
+        return Resolved(cache.mkdir("modelenv"), "pytest's cache folder")
+
+    def hand_down(self, workerinput: dict[str, Any]) -> None:
+        """Give the folders to a worker, as plain types: nothing else crosses."""
+        workerinput[_HANDED_DOWN] = {
+            "cache": str(self.folders.cache.value),
+            "origin": self.folders.cache.origin,
+            "is_chosen": self.folders.is_chosen,
+            "run": str(self.folders.run),
+        }
+
+    def close(self) -> None:
+        """Remove the run's folder, if this process made it."""
+        if not self.is_worker and "folders" in self.__dict__:
+            shutil.rmtree(self.folders.run, ignore_errors=True)
+
+    @cached_property
+    def run(self) -> Run:
+        """What the managers of this run share: pipelines in this process, failed fetches in all of them."""
+        from modelenv.failures import FailureLog
+        from modelenv.forcing import Run
+
+        return Run(failures=FailureLog(self.folders.run / "failures"), on_load=self._reports.append)
+
+    def take_reports(self) -> list[dict[str, Any]]:
+        """Return the real loads that ended since the last call, as plain types."""
+        taken = []
+        while self._reports:
+            taken.append(asdict(self._reports.popleft()))
+        return taken
+
+    @contextmanager
+    def forcing(self, source: ModelSource | str) -> Iterator[None]:
+        """Force a source for a block, with the run's cache folder and pipelines.
+
+        In a block that is kept apart from the run (`apart`), only the source is forced.
+        """
+        from modelenv.forcing import current_forcing, force_environment
+        from modelenv.sources import ModelSource
+
+        source = ModelSource.parse(source)
+        is_apart = current_forcing().run not in (None, self.run)
+        variables = {} if is_apart else self._variables(source)
+        with force_environment(source, variables=variables, run=None if is_apart else self.run):
+            yield
+
+    @contextmanager
+    def sharing(self) -> Iterator[None]:
+        """Let managers share the run's pipelines for a block, in the environment that holds."""
+        from modelenv.forcing import current_forcing, force_environment
+
+        if current_forcing().run is not None:
+            yield
+            return
+        with force_environment(run=self.run):
+            yield
+
+    @contextmanager
+    def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:
+        """Set variables for a block whose loads, and failures, are no business of the rest of the run."""
+        from modelenv.forcing import Run, force_environment
+
+        with force_environment(variables=variables, run=Run()):
+            yield
+
+    def _variables(self, source: ModelSource) -> dict[str, str]:
+        if source == "mock_models":
+            return {}
+        variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves each process a request to the Hub
+        if source == "download_on_demand" or (source == LOCAL_CACHE and self.folders.is_chosen):
+            variables[CACHE_VARIABLE] = str(self.folders.cache.value)
+        return variables
+
+
+def _project_cache() -> Resolved[Path]:
+    """Return the local cache of the project's own settings."""
+    from modelenv.errors import ConfigurationError
+    from modelenv.settings import Settings
+
+    try:
+        settings = Settings.load()
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+    return Resolved(settings.cache_dir, f"the local cache, {settings.origins['cache_dir']}")
