@@ -10,9 +10,10 @@ The names below are imported on first use: `import modelenv` costs next to nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # as type checkers know it; importing typing would take longer than all of this
 if TYPE_CHECKING:
+    from typing import Any
+
     from modelenv.errors import (
         ConfigurationError,
         LockfileError,
@@ -87,17 +88,16 @@ def __getattr__(name: str) -> Any:
 
         value = getattr(import_module(_HOME_OF[name]), name)
     elif name == "model_manager":
-        from modelenv.manager import SmartModelManager
-
-        value = SmartModelManager()
+        # The import system's lock sees to it that threads which come here together get one manager.
+        from modelenv.default import model_manager as value
     elif name == "__version__":
         from importlib.metadata import version
 
         value = version("modelenv")
     else:
         raise AttributeError(f"module 'modelenv' has no attribute {name!r}")
-    # Two threads may both get here; the first value stays.
-    return globals().setdefault(name, value)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

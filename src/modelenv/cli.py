@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from modelenv.errors import ModelEnvError
 from modelenv.settings import Settings
@@ -46,25 +46,23 @@ def env(
     }
     origins = dict(settings.origins)
     if as_json:
-        probes = [
-            {"probe": found.probe, "answer": found.answer and found.answer.value, "detail": found.detail}
-            for found in explanation.findings
-        ]
-        typer.echo(json.dumps({**facts, "probes": probes, "origins": origins}, indent=2))
+        findings = [asdict(found) for found in explanation.findings]
+        typer.echo(json.dumps({**facts, "probes": findings, "origins": origins}, indent=2))
         return
-    # A pipe has no width of its own; rows must not break there.
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
-    console.print(f"[bold]{facts['source']}[/], decided by {facts['reason']}")
-    console.print(f"models: {facts['root'] or 'none, fakes only'}; timeout {facts['timeout']:g} s")
-    table = Table("probe", "answer", "found", box=None)
-    for found in explanation.findings:
-        table.add_row(found.probe, found.answer.value if found.answer else "-", found.detail)
-    console.print(table)
-    values = Table("setting", "value", "from", box=None)
-    for name, origin in origins.items():
-        value = getattr(settings, name)
-        values.add_row(name, "-" if value is None else str(value), origin)
-    console.print(values)
+    typer.echo(f"{facts['source']}, decided by {facts['reason']}")
+    typer.echo(f"models: {facts['root'] or 'none, fakes only'}; timeout {facts['timeout']:g} s\n")
+    probes = [(found.probe, found.answer or "-", found.detail) for found in explanation.findings]
+    typer.echo(_columns(("probe", "answer", "found"), *probes) + "\n")
+    values = ((name, getattr(settings, name), origin) for name, origin in origins.items())
+    values = ((name, "-" if value is None else str(value), origin) for name, value, origin in values)
+    typer.echo(_columns(("setting", "value", "from"), *values))
+
+
+def _columns(*rows: Sequence[str]) -> str:
+    """Align the rows. They never break, so that a pipe gets one line for each."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 @hub_app.command()

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 
-_SECRET = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=Bearer )\S+|(?<=//)[^/@\s]+(?=@)")
-_FIELDS = ("model", "expected", "found", "tried", "hint")
+# The Hub's tokens (`hf_` and 34 letters; `hf_oauth_` and a JSON web token), what stands behind `Bearer`, and a URL's
+# user and password. Shorter words such as `hf_transformers` are no tokens.
+_SECRET = re.compile(r"(?<![A-Za-z0-9])hf_(?:[A-Za-z0-9]{16,}|oauth_[\w.-]+)|(?<=[Bb]earer )\S+|(?<=//)[^/\s]+(?=@)")
 
 
 def redact(text: str, *secrets: str | None) -> str:
@@ -44,7 +45,7 @@ class ModelEnvError(Exception):
         hint: str | None = None,
     ) -> None:
         self.what = redact(what)
-        self.model = model
+        self.model = redact(model) if model is not None else None
         self.expected = redact(expected) if expected is not None else None
         self.found = redact(found) if found is not None else None
         self.tried = tuple(redact(place) for place in tried)
@@ -65,11 +66,7 @@ class ModelEnvError(Exception):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.what, {name: getattr(self, name) for name in _FIELDS})
-
-
-def _rebuild(kind: type[ModelEnvError], what: str, fields: dict[str, object]) -> ModelEnvError:
-    return kind(what, **fields)  # type: ignore[arg-type]
+        return type(self), (self.what,), dict(vars(self))  # the state carries all fields, and notes
 
 
 class ConfigurationError(ModelEnvError, ValueError):

@@ -43,25 +43,28 @@ def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
 
 def first_model(root: Path) -> Path | None:
     """Return a folder under `root` that holds a model in any layout, or None. Looks no deeper than needed."""
+    return next((folder for folder in _candidates(root) if _is_model(folder)), None)
+
+
+def _candidates(root: Path) -> Iterator[Path]:
     for folder in _folders(root):
         if folder.name.startswith("models--"):
-            snapshots = (child for child in _folders(folder / "snapshots"))
-            found = next((child for child in snapshots if (child / CONFIG).exists()), None)
-        elif (folder / CONFIG).exists():
-            found = folder
-        elif folder.name == "hub":
-            found = first_model(folder)
+            yield from _folders(folder / "snapshots")
         else:
-            found = next((child for child in _folders(folder) if (child / CONFIG).exists()), None)
-        if found is not None:
-            return found
-    return None
+            yield folder
+            yield from _folders(folder)
+    for folder in _folders(root / "hub"):
+        if folder.name.startswith("models--"):
+            yield from _folders(folder / "snapshots")
+
+
+def _is_model(folder: Path) -> bool:
+    return os.path.isfile(folder / CONFIG)  # noqa: PTH113 - says no to what it may not look at, where pathlib raises
 
 
 def _folders(folder: Path) -> Iterator[Path]:
     try:
-        with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return  # what cannot be listed holds no model for us
-    yield from (folder / name for name in names)
+        children = sorted(folder.iterdir())
+    except OSError:
+        return  # what cannot be listed, missing, forbidden or a loop of links, holds no model for us
+    yield from (child for child in children if not child.name.startswith("."))

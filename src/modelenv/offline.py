@@ -11,38 +11,50 @@ import importlib.util
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 _LIBRARIES = ("huggingface_hub", "transformers")
+_ENDPOINT = "ENDPOINT"
+_SHARED_CLIENTS = (
+    ("huggingface_hub.hf_api", "api"),
+    ("huggingface_hub.hf_file_system", "hffs"),
+    ("transformers.utils.hub", "_hf_api"),
+)
 _MISSING = object()
+_Undo = list[tuple[Any, str, Any]]
 
 
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set variables of this process for a block; None removes one. The Hugging Face libraries follow.
 
-    Afterwards `os.environ` and the libraries are as they were, also those imported in between.
+    Afterwards these variables and the libraries are as they were, also what was imported in between.
+
+    Raises:
+        ValueError, TypeError: a variable has a value that the system or `huggingface_hub` cannot take; nothing has
+            changed then.
     """
     before = {name: os.environ.get(name) for name in variables}
+    known = {id(holder): holder for holder in _holders()}  # what is made in between has the values of the block
     old = _constants() if _is_imported() else None
-    _set(variables)
-    new = _constants() if old is not None else None
-    undo = _replace(old, new) if old is not None and new is not None else []
+    new, undo = None, _Undo()
     try:
+        _set(variables)
+        if old is not None:
+            new = _constants()
+            undo = _replace(old, new, _holders())
         yield
     finally:
-        for owner, name, value in reversed(undo):
-            setattr(owner, name, value)
-        if old is None and _is_imported():  # imported in between, so all of it has the values of the block
+        for holder, name, value in reversed(undo):
+            setattr(holder, name, value)
+        if old is None and _is_imported():  # imported in between
             new = _constants()
-            _set(before)
-            _replace(new, _constants())
-        else:
-            _set(before)
+        _set(before)
+        if new is not None:
+            _replace(new, old or _constants(), [holder for holder in _holders() if id(holder) not in known])
 
 
 def _set(variables: Mapping[str, str | None]) -> None:
@@ -73,33 +85,28 @@ def _constants() -> dict[str, Any]:
     return {name: value for name, value in vars(module).items() if name.isupper()}
 
 
-def _replace(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[object, str, Any]]:
-    """Set each constant that differs wherever the libraries hold its old value; return how to undo it."""
-    changed = {name: value for name, value in new.items() if old.get(name, _MISSING) != value}
-    undo: list[tuple[object, str, Any]] = []
-    if not changed:
-        return undo
-    for module in _library_modules():
-        held = vars(module)
-        for name, value in changed.items():
-            if held.get(name, _MISSING) == old.get(name, _MISSING) and name in held:
-                undo.append((module, name, held[name]))
-                setattr(module, name, value)
-    if "ENDPOINT" in changed:
-        for client in _shared_clients():
-            if client.endpoint == old["ENDPOINT"]:
-                undo.append((client, "endpoint", client.endpoint))
-                client.endpoint = changed["ENDPOINT"]
+def _replace(old: Mapping[str, Any], new: Mapping[str, Any], holders: Iterable[Any]) -> _Undo:
+    """Set each constant that differs wherever one of `holders` has its old value; return how to undo it."""
+    changed = {name: (old.get(name, _MISSING), value) for name, value in new.items()}
+    changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
+    if _ENDPOINT in changed:
+        changed["endpoint"] = changed[_ENDPOINT]  # its name in the shared clients
+    undo = _Undo()
+    for holder in holders if changed else ():
+        held = vars(holder)
+        for name, (before, after) in changed.items():
+            if name in held and held[name] == before:
+                undo.append((holder, name, before))
+                setattr(holder, name, after)
     return undo
 
 
-def _library_modules() -> list[ModuleType]:
-    """Return the modules that hold constants. A lazy transformers module is asked nothing that would import more."""
-    return [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _LIBRARIES]
+def _holders() -> list[Any]:
+    """Return what keeps constants: the libraries' modules, and the clients that they keep for everybody.
 
-
-def _shared_clients() -> list[Any]:
-    """Return the `HfApi` objects that the libraries keep for everybody; each remembers an endpoint."""
-    places = (("huggingface_hub.hf_api", "api"), ("transformers.utils.hub", "_hf_api"))
-    clients = (vars(sys.modules[module]).get(name) for module, name in places if module in sys.modules)
-    return [client for client in clients if client is not None]
+    A lazy transformers module is asked nothing that would import more.
+    """
+    modules = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _LIBRARIES}
+    clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
+    clients += [vars(client).get("_api") for client in clients if client is not None]  # within the file system
+    return [holder for holder in (*modules.values(), *clients) if holder is not None]

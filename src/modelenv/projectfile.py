@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,7 +54,7 @@ def find_project_file(folder: Path) -> Path | None:
     """Return the nearest `pyproject.toml` in `folder` or above it."""
     for parent in (folder.absolute(), *folder.absolute().parents):
         candidate = parent / "pyproject.toml"
-        if candidate.is_file():
+        if os.path.isfile(candidate):  # noqa: PTH113 - says no in a folder that may not be searched
             return candidate
     return None
 
@@ -62,20 +63,25 @@ def read_project_file(path: Path | None) -> ProjectFile:
     """Read `[tool.modelenv]` from `path`.
 
     Raises:
-        ConfigurationError: the file is not TOML, or the table holds something that modelenv does not know.
+        ConfigurationError: the file cannot be read or is not TOML, or the table holds something that modelenv does
+            not know.
     """
     if path is None:
         return ProjectFile()
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("the project's file cannot be read", found=f"{path}: {error}") from None
     if "modelenv" not in text:
         return ProjectFile(path)  # most projects; spares the parser
     import tomllib
 
     try:
-        table = tomllib.loads(text).get("tool", {}).get("modelenv", {})
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError("this is not TOML", found=f"{path}: {error}") from None
-    table = _table(table, f"{path}: [tool.modelenv]")
+    tools = _table(document.get("tool", {}), f"{path}: tool")
+    table = _table(tools.get("modelenv", {}), f"{path}: [tool.modelenv]")
     models = _table(table.pop("models", {}), f"{path}: [tool.modelenv.models]")
     _check_keys(table, _SETTINGS, f"{path}: [tool.modelenv]")
     aliases = {name: _alias(name, value, path) for name, value in models.items()}
@@ -84,24 +90,29 @@ def read_project_file(path: Path | None) -> ProjectFile:
 
 def _alias(name: str, value: Any, path: Path) -> Alias:
     place = f"{path}: [tool.modelenv.models] {name}"
-    table = {"repo": value} if isinstance(value, str) else _table(value, place)
+    table = {"repo": value} if isinstance(value, str) else _table(value, place, "the repo as text, or a table")
     _check_keys(table, _ALIAS_KEYS, place)
     if "repo" not in table:
         raise ConfigurationError("a model needs a repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
     try:
-        task = table.get("task")
-        if task is not None:
-            resolve_task(task)
-        return Alias(ModelRef.parse(table["repo"], table.get("revision")), task)
+        return Alias(ModelRef.parse(table["repo"], table.get("revision")), _task(table.get("task")))
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error.what} (in {place})", expected=error.expected, found=error.found, hint=error.hint
         ) from None
 
 
-def _table(value: Any, place: str) -> dict[str, Any]:
+def _task(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise ConfigurationError("a task must be text", found=repr(value))
+    if value is not None:
+        resolve_task(value)
+    return value
+
+
+def _table(value: Any, place: str, expected: str = "a table") -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ConfigurationError("expected a table", found=f"{place} = {value!r}")
+        raise ConfigurationError(f"wrong value for {place}", expected=expected, found=repr(value))
     return dict(value)
 
 

@@ -7,37 +7,43 @@ from dataclasses import dataclass
 
 from modelenv.errors import ConfigurationError
 
-_PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+_PART = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _REPO_ID = re.compile(rf"{_PART}(?:/{_PART})?")
 _REVISION = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/+-]*[A-Za-z0-9_+-])?")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LONGEST_NAME = 96  # huggingface_hub/utils/_validators.py
+_LONGEST_REVISION = 200  # it becomes a file's name, which has at most 255 bytes, some of them for a suffix
 _HINT = "a model is named as on the Hub, 'organisation/name' or 'name', or by an alias of [tool.modelenv.models]"
 
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model's place on the Hub: repo id, and the revision asked for.
+    """A model's place on the Hub: repo id, and the revision asked for. There is none with a wrong name.
 
     Attributes:
         repo_id: `organisation/name`, or `name` alone.
         revision: a branch, a tag or a commit; None means the default branch.
+
+    Raises:
+        ConfigurationError: the name or the revision is empty, leaves its folder, or has characters that the Hub
+            does not allow.
     """
 
     repo_id: str
     revision: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_name(self.repo_id)
+        if self.revision is not None:
+            _check_revision(self.repo_id, self.revision)
 
     @classmethod
     def parse(cls, name: str, revision: str | None = None) -> ModelRef:
         """Return the reference for `name`, which must be a repo id of the Hub's form.
 
         Raises:
-            ConfigurationError: the name or the revision is empty, leaves its folder, or has characters that the
-                Hub does not allow.
+            ConfigurationError: the name or the revision is not valid.
         """
-        _check_name(name)
-        if revision is not None:
-            _check_revision(name, revision)
         return cls(name, revision)
 
     @property
@@ -72,14 +78,15 @@ def _check_name(name: str) -> None:
         problem = "a model's name must not lead out of its folder"
     elif len(name) > _LONGEST_NAME:
         problem = f"a model's name has at most {_LONGEST_NAME} characters"
-    elif "--" in name or not _REPO_ID.fullmatch(name):
+    elif "--" in name or name.endswith(".git") or not _REPO_ID.fullmatch(name):
         problem = "this is not the name of a model"
     if problem is not None:
         raise ConfigurationError(problem, found=repr(name), hint=_HINT)
 
 
 def _check_revision(name: str, revision: str) -> None:
-    if not isinstance(revision, str) or ".." in revision or not _REVISION.fullmatch(revision):
+    is_text = isinstance(revision, str) and len(revision) <= _LONGEST_REVISION
+    if not is_text or ".." in revision or not _REVISION.fullmatch(revision):
         raise ConfigurationError(
             "this is not a revision",
             model=name,

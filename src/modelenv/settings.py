@@ -14,14 +14,20 @@ from modelenv.errors import ConfigurationError
 from modelenv.projectfile import Alias, find_project_file, read_project_file
 from modelenv.sources import ModelSource
 
+_LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
+
 
 def _seconds(value: Any) -> float:
     try:
-        seconds = float(value)
-    except (TypeError, ValueError):
+        seconds = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
         seconds = -1.0
-    if not 0 < seconds < float("inf"):
-        raise ConfigurationError("a timeout must be a positive number of seconds", found=repr(value))
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            "a timeout must be a positive number of seconds",
+            expected=f"more than 0, at most {_LONGEST_TIMEOUT:.0f}",
+            found=repr(value),
+        )
     return seconds
 
 
@@ -32,9 +38,18 @@ def _text(value: Any) -> str:
 
 
 def _path(value: Any) -> Path:
-    if not isinstance(value, str | os.PathLike) or "\0" in os.fspath(value):
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
         raise ConfigurationError("this setting must be a path", found=repr(value))
-    return Path(value).expanduser()
+    try:
+        return Path(text.strip()).expanduser()
+    except RuntimeError:  # pathlib's word for a home that it cannot find
+        raise ConfigurationError("this path begins with an unknown user's home", found=repr(value)) from None
+
+
+def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the variables that have a value; an empty one counts as unset."""
+    return {name: value for name, value in variables.items() if value and value.strip()}
 
 
 @dataclass(frozen=True)
@@ -108,7 +123,7 @@ class Settings:
         _check_names(arguments)
         working_dir = Path.cwd()
         project = read_project_file(find_project_file(Path(project_dir or working_dir)))
-        environ = dict(os.environ) if environ is None else environ
+        environ = _given(os.environ if environ is None else environ)
         env_path, file_values = _read_env_file(env_file, project.folder or working_dir)
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
@@ -179,11 +194,16 @@ def _parse(field: _Field, value: Any, origin: str, base: Path) -> Any:
 
 def _read_env_file(path: str | os.PathLike[str] | None, folder: Path) -> tuple[Path, Mapping[str, str]]:
     """Return the file's path and its values; without `path`, `.env` in `folder`, which may be missing."""
-    env_path = folder / ".env" if path is None else Path(path)
-    if not env_path.is_file():
-        if path is None:
-            return env_path, {}
+    env_path = folder / ".env" if path is None else _path(path)
+    # os.path says no in a folder that may not be searched, where pathlib raises.
+    if path is None and not os.path.isfile(env_path):  # noqa: PTH113
+        return env_path, {}
+    if not os.path.exists(env_path):  # noqa: PTH110
         raise ConfigurationError("the file of variables does not exist", found=str(env_path))
     from dotenv import dotenv_values
 
-    return env_path, {name: value for name, value in dotenv_values(env_path).items() if value}
+    try:
+        with env_path.open(encoding="utf-8") as stream:
+            return env_path, _given(dotenv_values(stream=stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("the file of variables cannot be read", found=f"{env_path}: {error}") from None

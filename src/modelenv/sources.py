@@ -98,11 +98,13 @@ def probe_volume(volume_dir: Path) -> Finding:
     """Ask whether a complete volume is mounted: its metadata file is written last."""
     metadata = volume_dir / VOLUME_METADATA
     try:
-        there = metadata.exists()
-        detail = f"{metadata} exists" if there else f"no {metadata}"
-    except PermissionError:
-        # A mount that exists and may not be read is production with a fault, not a laptop.
-        there, detail = True, f"{metadata} is there, but this user may not read it"
+        metadata.stat()
+        there, detail = True, f"{metadata} exists"
+    except (FileNotFoundError, NotADirectoryError):
+        there, detail = False, f"no {metadata}"
+    except OSError as error:
+        # A mount that may not be looked into, or fails, is production with a fault, not a laptop.
+        there, detail = True, f"{metadata} cannot be looked at: {error.strerror}"
     return Finding("a persistent volume", ModelSource.PERSISTENT_VOLUME if there else None, detail)
 
 
