@@ -11,7 +11,7 @@ import pytest
 
 T = TypeVar("T")
 
-DEFAULT_SOURCE = "download_on_demand"
+DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
 SOURCE_VARIABLE = "MODEL_SOURCE"
@@ -80,7 +80,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         origin = f"variable {SOURCE_VARIABLE}"
         source = Resolved(_real_source(forced, origin), origin)
     else:
-        source = Resolved(DEFAULT_SOURCE, "default")
+        source = Resolved(DOWNLOAD_ON_DEMAND, "default")
     return ModelOptions(real_models, source, forced)
 
 

@@ -56,7 +56,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         config.stash[SESSION].close()
 
 
-def pyreport_header(config: pytest.Config) -> str:
+def pytest_report_header(config: pytest.Config) -> str:
     """Say where models come from."""
     return header(config.stash[SESSION])
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelenv.options import SOURCE_VARIABLE
+from pytest_modelenv.options import DOWNLOAD_ON_DEMAND, LOCAL_CACHE, SOURCE_VARIABLE
 from pytest_modelenv.session_cache import ModelSession
 
 # The attribute of test reports, and the key of a worker's output, in which loads travel to the controller.
@@ -52,7 +52,7 @@ def header(session: ModelSession) -> str:
     if not options.real_models:
         return f"modelenv: {forced or 'fakes'}; real models with --real-models"
     parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
-    if options.source.value in ("download_on_demand", "local_cache"):
+    if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
         cache = session.folders.cache
         parts.append(f"cache {cache.value} ({cache.origin})")
     if forced:

@@ -20,7 +20,9 @@ import pytest
 
 from pytest_modelenv.options import (
     CACHE_VARIABLE,
+    DOWNLOAD_ON_DEMAND,
     LOCAL_CACHE,
+    MOCK_MODELS,
     ModelOptions,
     Resolved,
     chosen_cache_dir,
@@ -154,10 +156,10 @@ class ModelSession:
             yield
 
     def _variables(self, source: ModelSource) -> dict[str, str]:
-        if source == "mock_models":
+        if source == MOCK_MODELS:
             return {}
         variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves each process a request to the Hub
-        if source == "download_on_demand" or (source == LOCAL_CACHE and self.folders.is_chosen):
+        if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):
             variables[CACHE_VARIABLE] = str(self.folders.cache.value)
         return variables
 

@@ -1,0 +1,61 @@
+"""What all tests use: pytester, a real classifier, and an environment for programs started by a test."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+pytest_plugins = ["pytester"]
+
+TRAINING_SECONDS = 100
+# Set from outside, these would change what a program sees that a test starts.
+FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
+FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder with a small trained sentiment classifier: real files, for `integration` tests only.
+
+    Trained once for all workers of the run (some seconds, with torch). Copy it before you change anything in it.
+    """
+    from filelock import FileLock
+
+    from modelenv.testing import sentiment_classifier
+
+    shared = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        shared = shared.parent  # each worker's folder lies in the controller's
+    with FileLock(shared / "classifier.lock", timeout=TRAINING_SECONDS):
+        return sentiment_classifier(shared / "classifier")
+
+
+@pytest.fixture
+def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """A function that gives the variables for a program that a test starts.
+
+    Nothing of HF_*, MODEL_*, PYTEST_* and the like comes in from outside, and HF_HOME is a new, empty folder in
+    each call. Keywords are further variables: `make_environ(HF_ENDPOINT=hub.endpoint)`.
+    """
+
+    def make(**variables: str) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(FOREIGN_PREFIXES) and name not in FOREIGN_NAMES
+        }
+        return {**kept, "HF_HOME": str(tmp_path_factory.mktemp("hf_home")), **variables}
+
+    return make
+
+
+@pytest.fixture
+def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]:
+    """The variables for a program that a test starts, without any of its own: see `make_environ`."""
+    return make_environ()

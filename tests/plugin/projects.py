@@ -1,0 +1,27 @@
+"""The ways in which a user runs pytest, and what to read from the result."""
+
+from __future__ import annotations
+
+import pytest
+
+WITHOUT_XDIST = ()
+NO_XDIST = ("-p", "no:xdist")
+N0 = ("-p", "xdist", "-n0")
+N2 = ("-p", "xdist", "-n2")
+N4 = ("-p", "xdist", "-n4")
+
+all_modes = pytest.mark.parametrize(
+    "mode", [WITHOUT_XDIST, NO_XDIST, N0, N2], ids=["without-xdist", "no-xdist", "n0", "n2"]
+)
+controllers = pytest.mark.parametrize("mode", [WITHOUT_XDIST, NO_XDIST, N0], ids=["without-xdist", "no-xdist", "n0"])
+
+
+def header_of(result: pytest.RunResult) -> str:
+    """Return the plugin's line in the header."""
+    (line,) = [line for line in result.outlines if line.startswith("modelenv: ")]
+    return line
+
+
+def errors_of(result: pytest.RunResult) -> list[str]:
+    """Return what pytest says about wrong usage."""
+    return [line.removeprefix("ERROR: ") for line in result.errlines if line.startswith("ERROR: ")]
