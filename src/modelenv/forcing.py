@@ -6,6 +6,7 @@ meets fakes in one test and real models in the next, and finds its own state aga
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,12 +44,17 @@ class Forcing:
     Attributes:
         run: what managers share, or None: each for itself.
         real_models: whether real models were asked for, so that no fake may stand in for one.
+        is_offline: whether a source that downloads nothing switched the Hub off.
+        offline_before: what HF_HUB_OFFLINE was before that, for a source inside that downloads.
     """
 
     run: Run | None = None
     real_models: bool = False
+    is_offline: bool = False
+    offline_before: str | None = None
 
 
+_OFFLINE = "HF_HUB_OFFLINE"
 _NATURAL = Forcing()
 _stack: list[Forcing] = [_NATURAL]
 
@@ -75,16 +81,24 @@ def force_environment(
     Raises:
         ConfigurationError: the source is unknown.
     """
+    outer = current_forcing()
     wanted: dict[str, str | None] = {}
+    real, is_offline, offline_before = outer.real_models, outer.is_offline, outer.offline_before
     if source is not None:
         source = ModelSource.parse(source)
         wanted["MODEL_SOURCE"] = source.value
-        if not source.downloads:
-            wanted["HF_HUB_OFFLINE"] = "1"
-    outer = current_forcing()
-    real = outer.real_models if source is None else source is not ModelSource.MOCK_MODELS
-    forcing = Forcing(run or outer.run, real)
-    with environment({**wanted, **(variables or {})}):
+        real = source is not ModelSource.MOCK_MODELS
+        if source.downloads and is_offline:
+            wanted[_OFFLINE] = offline_before
+        elif not source.downloads:
+            wanted[_OFFLINE] = "1"
+            offline_before = offline_before if is_offline else os.environ.get(_OFFLINE)
+        is_offline = not source.downloads
+    if variables is not None:
+        wanted.update(variables)
+        is_offline = is_offline and _OFFLINE not in variables
+    forcing = Forcing(run or outer.run, real, is_offline, offline_before)
+    with environment(wanted):
         _stack.append(forcing)
         try:
             yield forcing

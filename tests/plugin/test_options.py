@@ -173,7 +173,8 @@ def test_the_users_variable_forces_every_test(
     result.assert_outcomes(passed=2)
     assert header_of(result) == (
         "modelenv: real models from local_cache (variable MODEL_SOURCE), "
-        f"cache {project.path}/model_cache (the local cache, default), all other tests: MODEL_SOURCE forces local_cache"
+        f"cache {project.path}/model_cache (the local cache, default), "
+        "all other tests: MODEL_SOURCE forces local_cache"
     )
     monkeypatch.setenv("MODEL_SOURCE", "nowhere")
     (error,) = errors_of(run_tests("--real-models"))
@@ -197,5 +198,6 @@ def test_the_option_comes_before_a_variable_that_forces_fakes(
     result = run_tests(*NO_XDIST, "--real-models", "--model-source", "huggingface_hub")
     result.assert_outcomes(passed=2)
     assert header_of(result) == (
-        "modelenv: real models from huggingface_hub (--model-source), all other tests: MODEL_SOURCE forces mock_models"
+        "modelenv: real models from huggingface_hub (--model-source), "
+        "all other tests: MODEL_SOURCE forces mock_models"
     )

@@ -1,0 +1,65 @@
+"""Forcing an environment and undoing it, nested and halfway."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from modelenv import ConfigurationError, ModelSource, detect_environment, force_environment
+from modelenv.forcing import Run, current_forcing
+
+
+@pytest.mark.parametrize("before", [None, "1", "0"])
+def test_a_source_that_downloads_inside_one_without(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", before)
+    with force_environment("mock_models"):
+        with force_environment("persistent_volume"):
+            assert os.environ["HF_HUB_OFFLINE"] == "1"
+            with force_environment("download_on_demand"):
+                assert os.environ.get("HF_HUB_OFFLINE") == before
+                with force_environment("mock_models"):
+                    assert os.environ["HF_HUB_OFFLINE"] == "1"
+            assert os.environ["HF_HUB_OFFLINE"] == "1"
+        with force_environment("huggingface_hub"):
+            assert os.environ.get("HF_HUB_OFFLINE") == before
+    assert os.environ.get("HF_HUB_OFFLINE") == before
+
+
+def test_an_explicit_variable_is_kept_by_a_source_that_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with (
+        force_environment("mock_models", variables={"HF_HUB_OFFLINE": "yes"}),
+        force_environment("download_on_demand"),
+    ):
+        assert os.environ["HF_HUB_OFFLINE"] == "yes"
+
+
+def test_a_value_that_is_no_text_leaves_nothing_behind() -> None:
+    before = dict(os.environ)
+    wrong: dict[str, str | None] = {"MODELENV_TEST_A": "a", "MODELENV_TEST_B": 2}  # type: ignore[dict-item]
+    with pytest.raises(TypeError), force_environment("mock_models", variables=wrong):
+        pass
+    assert dict(os.environ) == before
+    assert current_forcing().run is None
+
+
+def test_an_unknown_source_changes_nothing() -> None:
+    before = dict(os.environ)
+    with pytest.raises(ConfigurationError, match="unknown model source"), force_environment("nowhere"):
+        pass
+    assert dict(os.environ) == before
+
+
+def test_what_managers_share_and_whether_models_are_real() -> None:
+    run = Run()
+    with force_environment("local_cache", run=run) as outer:
+        assert (outer.run, outer.real_models) == (run, True)
+        with force_environment(variables={"MODEL_TIMEOUT": "2"}) as inner:
+            assert (inner.run, inner.real_models) == (run, True)
+        with force_environment("mock_models") as fakes:
+            assert (fakes.run, fakes.real_models) == (run, False)
+            assert detect_environment() is ModelSource.MOCK_MODELS
+        assert current_forcing() is outer
