@@ -108,8 +108,8 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     with pytest.raises(ConfigurationError) as caught:
         sentiment_classifier(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: there is something else where the classifier should be written\n"
-        "  expected: a new or an empty folder, or one with config.json, tokenizer.json and model.safetensors\n"
+        f"{tmp_path}: there is something else where the model should be written\n"
+        "  expected: a new or an empty folder, or one with config.json and model.safetensors\n"
         "  found: notes.txt\n"
         "  what to do: name another folder, or delete this one"
     )

@@ -5,16 +5,22 @@ torch and transformers are imported inside the functions only.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
+from modelenv.tasks import resolve_task
+from modelenv.tiny import BUILDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 SENTIMENT_EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -121,20 +127,74 @@ def sentiment_classifier(folder: Path) -> Path:
         ConfigurationError: `folder` is a file, or a folder that holds something else.
         ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`).
     """
+    return _written_once(folder, _train)
+
+
+def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
+    """Return a folder with a small real model for `task`: random weights, under 1 MB, built in seconds.
+
+    It has everything that `transformers.pipeline(task, model=str(folder))` needs: weights, configs, tokenizer or
+    processor. The same seed gives the same bytes (with the same versions of torch and transformers). What the
+    model answers means nothing; its structure is that of a large model of the same architecture.
+
+    Args:
+        task: a task of transformers or one of its aliases, or `sentiment`.
+        folder: where to write it; a folder that holds a model is returned as it is. By default a private folder
+            that is kept for later calls of this process, and deleted at its end.
+        seed: of the weights. Torch's own random state is left as it was.
+
+    Raises:
+        ConfigurationError: the task is unknown or has no tiny model, or `folder` is a file, or holds something
+            else.
+        ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`), or what the
+            task needs besides: pandas for `table-question-answering`.
+    """
+    name = resolve_task(task).name
+    place = BUILDERS.get(name)
+    if place is None:
+        raise ConfigurationError(
+            f"there is no tiny model for the task {name!r}",
+            expected="one of " + ", ".join(sorted(BUILDERS)),
+            hint="name one of these tasks, or save a small model of your own",
+        )
+    module, _, function = place.partition(":")
+    build: Callable[[Path], None] = getattr(import_module(module), function)
+
+    def write(folder: Path) -> None:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            build(folder)
+        for weights in folder.glob("*.safetensors"):
+            weights.chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
+
+    return _written_once(_private_folder() / f"{name}-{seed}" if folder is None else folder, write)
+
+
+@functools.cache
+def _private_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="modelenv-tiny-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def _written_once(folder: Path, write: Callable[[Path], None]) -> Path:
+    """Return `folder` with the model that `write` puts into a folder beside it, which is renamed when complete."""
     if _is_complete(folder):
         return folder
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         raise ConfigurationError(
-            "there is something else where the classifier should be written",
+            "there is something else where the model should be written",
             model=str(folder),
-            expected="a new or an empty folder, or one with config.json, tokenizer.json and model.safetensors",
+            expected="a new or an empty folder, or one with config.json and model.safetensors",
             found="a file" if folder.is_file() else ", ".join(sorted(path.name for path in folder.iterdir())),
             hint="name another folder, or delete this one",
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         finished = Path(temporary) / folder.name
-        _train(finished)
+        write(finished)
         try:
             os.rename(finished, folder)  # noqa: PTH104 (Path.rename says the same, less plainly)
         except OSError:
@@ -144,7 +204,7 @@ def sentiment_classifier(folder: Path) -> Path:
 
 
 def _is_complete(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in ("config.json", "tokenizer.json", "model.safetensors"))
+    return all((folder / name).is_file() for name in ("config.json", "model.safetensors"))
 
 
 def _train(folder: Path) -> None:

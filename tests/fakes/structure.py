@@ -5,42 +5,69 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .text_classification_cases import Case
+Override = Callable[[Any], str | None]
 
 
-def describe(value: Any, case: Case) -> str:
-    """Return the structure of an answer: nesting, types, key order, lengths, and the laws of its scores."""
+def describe(value: Any, override: Override = lambda _: None) -> str:
+    """Return the structure of an answer: nesting, types, key order, lengths, shapes.
+
+    Args:
+        value: the answer, or a part of it.
+        override: is asked for every part; where it returns text, that is the part's description. So a contract
+            adds laws, and leaves out what depends on random weights.
+    """
+    text = override(value)
+    if text is not None:
+        return text
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {describe(item, case)}" for key, item in value.items()) + "}"
-    if type(value) is list:
-        text = "[" + ", ".join(describe(item, case) for item in value) + "]"
-        ranked = case.is_ranked and value and all(type(item) is dict for item in value)
-        return text + (f" {_laws(value)}" if ranked else "")
-    if type(value) is float and case.is_probability:
-        return "float in [0, 1]" if 0 <= value <= 1 else "float out of range"
+        return "{" + ", ".join(f"{key}: {describe(item, override)}" for key, item in value.items()) + "}"
+    if type(value) in (list, tuple):
+        left, right = "[]" if type(value) is list else "()"
+        return left + ", ".join(repeated([describe(item, override) for item in value])) + right
     if hasattr(value, "__next__") and type(value).__module__ != "unittest.mock":
-        return f"iterator of {_attempt(lambda: str(len(value)))} batches: " + _attempt(
-            lambda: describe(list(value), case)
-        )
-    return type(value).__name__
+        count = attempt(lambda: str(len(value)))
+        return f"iterator of {count} batches: " + attempt(lambda: describe(list(value), override))
+    return name_of(value)
 
 
-def _laws(answers: list[dict[str, Any]]) -> str:
-    scores = [answer["score"] for answer in answers]
+def name_of(value: Any) -> str:
+    """Return the type of a plain value; of an array its shape and dtype, of an image its mode and size."""
+    kind = type(value).__name__
+    if hasattr(value, "shape") and hasattr(value, "dtype") and type(value).__module__ != "unittest.mock":
+        return f"{kind} {value.dtype} {list(value.shape)}"
+    if hasattr(value, "mode") and hasattr(value, "size") and type(value).__module__.startswith("PIL"):
+        return f"image {value.mode} {value.size}"
+    return kind
+
+
+def repeated(texts: list[str]) -> list[str]:
+    """Return `texts` with each run of equal ones as one, with its length, so that long answers can be read."""
+    runs: list[tuple[str, int]] = []
+    for text in texts:
+        if runs and runs[-1][0] == text:
+            runs[-1] = (text, runs[-1][1] + 1)
+        else:
+            runs.append((text, 1))
+    return [text if number == 1 else f"{number} x {text}" for text, number in runs]
+
+
+def probability(value: Any) -> str | None:
+    """Describe a float by whether it is one: for contracts all of whose floats are probabilities."""
+    if type(value) is not float and type(value).__name__ != "float32":
+        return None
+    return f"{type(value).__name__} in [0, 1]" if 0 <= value <= 1 else f"{type(value).__name__} out of range"
+
+
+def ranking(scores: list[Any], labels: list[Any]) -> str:
+    """Return which laws of a ranked answer these scores and labels obey."""
     falling = scores == sorted(scores, reverse=True)
-    distinct = len({answer["label"] for answer in answers}) == len(answers)
-    return f"falling={falling} distinct={distinct} sums to 1={abs(sum(scores) - 1) < 1e-6}"
+    distinct = len(set(labels)) == len(labels)
+    return f"falling={falling} distinct={distinct} sums to 1={abs(sum(scores) - 1) < 1e-5}"
 
 
-def _attempt(act: Callable[[], str]) -> str:
+def attempt(act: Callable[[], str]) -> str:
+    """Return what `act` returns, or the class of its error."""
     try:
         return act()
     except Exception as error:  # noqa: BLE001 (the class of the error is the answer)
-        return f"{type(error).__name__}"
-
-
-def outcome(case: Case, build: Callable[..., Any]) -> str:
-    """Return the structure that `build(variant, **kwargs)` answers to the case, or its error's class."""
-    return _attempt(
-        lambda: describe(getattr(build(case.variant, **case.build), case.method)(case.make(), **case.call), case)
-    )
+        return type(error).__name__

@@ -12,7 +12,8 @@ from modelenv.errors import ConfigurationError, ModelNotFoundError
 from modelenv.fakes import fake_pipeline
 from modelenv.fakes.facts import read_facts
 
-DEFAULT = ("NEGATIVE", "POSITIVE")
+LABELS = ("NEGATIVE", "POSITIVE")
+DEFAULT = {"id2label": dict(enumerate(LABELS))}
 
 
 def write(folder: Path, content: str) -> Path:
@@ -21,8 +22,8 @@ def write(folder: Path, content: str) -> Path:
 
 
 def test_without_a_config_the_labels_are_the_default() -> None:
-    facts = read_facts("ProsusAI/finbert", None, default_labels=DEFAULT)
-    assert (facts.name, facts.labels, facts.problem_type) == ("ProsusAI/finbert", DEFAULT, None)
+    facts = read_facts("ProsusAI/finbert", None, defaults=DEFAULT)
+    assert (facts.name, facts.labels, facts.problem_type) == ("ProsusAI/finbert", LABELS, None)
     assert facts.label2id == {"NEGATIVE": 0, "POSITIVE": 1}
 
 
@@ -38,7 +39,7 @@ def test_without_a_config_the_labels_are_the_default() -> None:
     ],
 )
 def test_a_config_gives_the_labels_that_transformers_gives(config: dict[str, Any], labels: tuple[str, ...]) -> None:
-    assert read_facts("some/model", config, default_labels=DEFAULT).labels == labels
+    assert read_facts("some/model", config, defaults=DEFAULT).labels == labels
 
 
 @pytest.mark.integration
@@ -56,7 +57,7 @@ def test_a_config_gives_the_labels_that_transformers_gives(config: dict[str, Any
 def test_transformers_agrees(config: dict[str, Any]) -> None:
     from transformers import BertConfig
 
-    expected, found = BertConfig(**config), read_facts("some/model", config, default_labels=DEFAULT)
+    expected, found = BertConfig(**config), read_facts("some/model", config, defaults=DEFAULT)
     assert dict(enumerate(found.labels)) == expected.id2label
     assert found.label2id == expected.label2id
 
@@ -108,7 +109,7 @@ def test_a_broken_config_is_an_error(tmp_path: Path) -> None:
         fake_pipeline("text-classification", model=tmp_path)
     text = str(caught.value)
     assert text.startswith(f"{tmp_path}: {tmp_path / 'config.json'} is not valid JSON: Expecting property name")
-    assert text.endswith("what to do: save the model's config again")
+    assert text.endswith("what to do: save the model's config.json again")
 
 
 def test_a_config_that_is_no_object_is_an_error(tmp_path: Path) -> None:
@@ -116,10 +117,10 @@ def test_a_config_that_is_no_object_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         fake_pipeline("text-classification", model=tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: {tmp_path / 'config.json'} is not a model's config\n"
+        f"{tmp_path}: {tmp_path / 'config.json'} holds no JSON object\n"
         "  expected: a JSON object\n"
         "  found: list\n"
-        "  what to do: save the model's config again"
+        "  what to do: save the model's config.json again"
     )
 
 

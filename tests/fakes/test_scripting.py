@@ -7,14 +7,17 @@ import re
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import FakeTextClassificationPipeline, fake_pipeline
+from modelenv.fakes import fake_pipeline
+from modelenv.fakes.text_classification import FakeTextClassificationPipeline
 
 CRASH = "The crash of 1929"
 
 
 @pytest.fixture
 def fake() -> FakeTextClassificationPipeline:
-    return fake_pipeline("sentiment", model="some/model")
+    fake = fake_pipeline("sentiment", model="some/model")
+    assert isinstance(fake, FakeTextClassificationPipeline)
+    return fake
 
 
 def test_an_answer_has_the_structure_of_the_call_form() -> None:

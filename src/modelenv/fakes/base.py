@@ -94,7 +94,18 @@ class FakeConfig:
 class Chat:
     """The messages of a chat, which the real pipeline makes one input of, for every task."""
 
-    messages: tuple[Mapping[str, Any], ...]
+    messages: Any
+
+    @classmethod
+    def of(cls, messages: Any) -> Chat:
+        """Return the chat of `messages`.
+
+        Raises:
+            ValueError: one of them is no dict with a role and a content.
+        """
+        if not all(_is_message(message) for message in messages):
+            raise ValueError("every message of a chat must be a dict with the keys 'role' and 'content'")
+        return cls(messages)
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,15 @@ class FakePipeline(MockFace, ABC):
         self._num_workers = parameters.pop("num_workers", None)
         self._parameters = self._read_parameters(parameters)
 
+    @classmethod
+    def default_config(cls, task: str) -> Mapping[str, Any]:
+        """Return the config of the family's typical model, for a fake that knows only its model's name.
+
+        Args:
+            task: the task as the user named it.
+        """
+        return {}
+
     @abstractmethod
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of `_one` that these arguments of the pipeline or of a call give."""
@@ -147,6 +167,14 @@ class FakePipeline(MockFace, ABC):
     @abstractmethod
     def _one(self, item: Any, /, **parameters: Any) -> Any:
         """Return the answer to one input (`preprocess`, `forward` and `postprocess`)."""
+
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Return the answers to the inputs of one batch; to override where a batch changes them."""
+        return [self._one(item, **parameters) for item in items]
+
+    def _answer(self, inputs: Any, *_: Any, **kwargs: Any) -> Any:
+        # Like the real Pipeline.__call__: further positional arguments are ignored.
+        return self._run(inputs, **kwargs)
 
     @abstractmethod
     def when(self, pattern: Any) -> When:
@@ -156,15 +184,12 @@ class FakePipeline(MockFace, ABC):
         self, inputs: Any, *, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
         """Answer `inputs` in the structure of its call form (`Pipeline.__call__`)."""
-        if isinstance(inputs, GeneratorType):
-            inputs = _peeked(inputs)
-        elif _is_container(inputs) and _is_message(inputs[0]):  # IndexError if empty, as in the real pipeline
-            inputs = Chat(tuple(inputs))
+        inputs = _with_chats(inputs)
         parameters = {**self._parameters, **self._read_parameters(kwargs)}
         if isinstance(inputs, (list, chain)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
             size = _first(batch_size, self._batch_size, 1)
             _check_loader(_first(num_workers, self._num_workers, 0), size)
-            stream = AnswerStream(inputs, lambda item: self._one(item, **parameters), size)
+            stream = AnswerStream(inputs, lambda items: self._batch(items, **parameters), size)
             return list(stream) if isinstance(inputs, list) else stream
         return self._one(inputs, **parameters)
 
@@ -188,17 +213,39 @@ class FakePipeline(MockFace, ABC):
             )
 
 
+def _with_chats(inputs: Any) -> Any:
+    """Return `inputs` with each list of messages as one `Chat`, and a generator as a `chain`."""
+    if isinstance(inputs, GeneratorType):
+        return _peeked(inputs)
+    if _is_container(inputs):
+        first = inputs[0]  # IndexError if empty, as in the real pipeline
+        if _is_message(first):
+            return Chat.of(inputs)
+        if _is_listing(first) and all(chat and _is_message(chat[0]) for chat in inputs):
+            return [Chat.of(chat) for chat in inputs]
+    return inputs
+
+
 def _peeked(items: Iterator[Any]) -> Any:
     """Consume the first item at once, as the real pipeline does, to tell a chat from a stream of inputs."""
     try:
         first = next(items)
     except StopIteration:
         return []
-    return Chat((first, *items)) if _is_message(first) else chain([first], items)
+    if _is_message(first):
+        return Chat.of([first, *items])
+    stream = chain([first], items)
+    if _is_listing(first) and first and _is_message(first[0]):
+        return chain(Chat.of(chat) for chat in stream)
+    return stream
+
+
+def _is_listing(value: object) -> bool:
+    return isinstance(value, (list, tuple))
 
 
 def _is_container(inputs: object) -> bool:
-    return isinstance(inputs, (list, tuple)) or _is_instance(inputs, "transformers.pipelines.pt_utils", "KeyDataset")
+    return _is_listing(inputs) or _is_instance(inputs, "transformers.pipelines.pt_utils", "KeyDataset")
 
 
 def _is_message(item: object) -> bool:

@@ -1,4 +1,4 @@
-"""What a fake knows of its model: read from a config, or from a folder's `config.json`, or a default."""
+"""What a fake knows of its model: read from a config, or from a folder's files, or a default."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from modelenv.errors import ConfigurationError, ModelNotFoundError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 _TRANSFORMERS_NUM_LABELS = 2  # what PreTrainedConfig gives where a config names neither labels nor their number
 
 
@@ -25,7 +26,8 @@ class ModelFacts:
         labels: the labels in the order of the model's outputs.
         label2id: as in the config; None where the config has none, as in transformers.
         problem_type: `regression`, `multi_label_classification`, `single_label_classification` or None.
-        config: the other content of the config; empty if there is none.
+        config: the content of the config; the family's defaults if there is none.
+        folder: the model's folder, where there is one; weights in it are never read.
     """
 
     name: str
@@ -33,51 +35,65 @@ class ModelFacts:
     label2id: Mapping[str, int] | None = None
     problem_type: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def read_file(self, name: str) -> Mapping[str, Any]:
+        """Return the content of a JSON file of the model's folder; empty where there is none.
+
+        Raises:
+            ConfigurationError: the file is no JSON object.
+        """
+        path = None if self.folder is None else self.folder / name
+        return {} if path is None or not path.is_file() else _read_object(path, self.name)
 
 
-def read_facts(model: str | Path, config: Mapping[str, Any] | None, *, default_labels: tuple[str, ...]) -> ModelFacts:
-    """Return the facts of `model` from `config`, else from its folder, else with `default_labels`.
+def read_facts(
+    model: str | Path, config: Mapping[str, Any] | None, *, defaults: Mapping[str, Any] = _NOTHING
+) -> ModelFacts:
+    """Return the facts of `model` from `config`, else from its folder's `config.json`, else from `defaults`.
 
     Raises:
         ConfigurationError: the config is no JSON object, or its labels cannot be used.
         ModelNotFoundError: the folder has no `config.json`, or `model` is a `Path` that does not exist.
     """
     name = str(model)
+    path = Path(model)
+    folder = path if isinstance(model, Path) or path.is_dir() else None
     if config is None:
-        folder = Path(model)
-        if not isinstance(model, Path) and not folder.is_dir():
-            ids = {label: index for index, label in enumerate(default_labels)}
-            return ModelFacts(name, default_labels, MappingProxyType(ids))
-        config = _read_config(folder)
+        config = defaults if folder is None else _read_config(folder)
     labels = _labels(name, config)
     label2id = config.get("label2id")
-    if config.get("id2label") is None or _resets_labels(config):
+    if config.get("id2label") is None or _resets_labels(config) or config is defaults:
         label2id = {label: index for index, label in enumerate(labels)}
-    return ModelFacts(name, labels, label2id, config.get("problem_type"), MappingProxyType(dict(config)))
+    return ModelFacts(name, labels, label2id, config.get("problem_type"), MappingProxyType(dict(config)), folder)
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "config.json"
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    if not path.is_file():
         raise ModelNotFoundError(
             "the model's folder has no config.json",
             model=str(folder),
             tried=(str(path),),
             hint="name a folder that was written by save_pretrained, or pass config={...}",
-        ) from error
+        )
+    return _read_object(path, str(folder))
+
+
+def _read_object(path: Path, model: str) -> Mapping[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ConfigurationError(
-            f"{path} is not valid JSON: {error}", model=str(folder), hint="save the model's config again"
+            f"{path} is not valid JSON: {error}", model=model, hint=f"save the model's {path.name} again"
         ) from error
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f"{path} is not a model's config",
-            model=str(folder),
+            f"{path} holds no JSON object",
+            model=model,
             expected="a JSON object",
             found=type(content).__name__,
-            hint="save the model's config again",
+            hint=f"save the model's {path.name} again",
         )
     return content
 

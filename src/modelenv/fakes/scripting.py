@@ -66,7 +66,10 @@ class When:
                 found=repr(error),
                 hint='write fake.when("crash").raises(RuntimeError("out of memory"))',
             )
-        self._script.add(self._pattern, error)
+        self._add(error)
+
+    def _add(self, outcome: object) -> None:
+        self._script.add(self._pattern, outcome)
 
 
 def _matches(pattern: Pattern, text: str) -> bool:

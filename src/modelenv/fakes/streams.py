@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
+from itertools import chain, islice
 from typing import Any
 
 
 class AnswerStream:
-    """Answers item by item, as `PipelineIterator` of `transformers/pipelines/pt_utils.py` does.
+    """Answers batch by batch, as `PipelineIterator` of `transformers/pipelines/pt_utils.py` does.
 
     It must be entered with `iter()` or a `for` before `next()`; a dataset can be iterated again; `len()`
     counts batches, and raises TypeError where the source has no length.
     """
 
-    def __init__(self, source: Any, answer: Callable[[Any], Any], batch_size: int) -> None:
+    def __init__(self, source: Any, answer: Callable[[list[Any]], list[Any]], batch_size: int) -> None:
         self._source = source
         self._answer = answer
         self._batch_size = batch_size
@@ -22,11 +23,16 @@ class AnswerStream:
         return -(-len(self._source) // self._batch_size)
 
     def __iter__(self) -> AnswerStream:
-        self.iterator = _items(self._source)
+        self.iterator = chain.from_iterable(map(self._answer, self._batches()))
         return self
 
     def __next__(self) -> Any:
-        return self._answer(next(self.iterator))
+        return next(self.iterator)
+
+    def _batches(self) -> Iterator[list[Any]]:
+        items = _items(self._source)
+        while batch := list(islice(items, self._batch_size)):
+            yield batch
 
 
 def _items(source: Any) -> Iterator[Any]:

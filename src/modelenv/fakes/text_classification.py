@@ -81,7 +81,7 @@ class WhenClassified(When):
                 found=repr(score),
                 hint="a classifier's scores are probabilities",
             )
-        self._script.add(self._pattern, _Scripted(labels.index(label), float(score)))
+        self._add(_Scripted(labels.index(label), float(score)))
 
 
 class FakeTextClassificationPipeline(FakePipeline):
@@ -93,6 +93,11 @@ class FakeTextClassificationPipeline(FakePipeline):
     """
 
     __slots__ = ()
+
+    @classmethod
+    def default_config(cls, task: str) -> Mapping[str, Any]:
+        """Return the labels of the task's default model; for `sentiment` also NEUTRAL."""
+        return {"id2label": dict(enumerate(SENTIMENT_LABELS if task == "sentiment" else DEFAULT_LABELS))}
 
     def when(self, pattern: Pattern) -> WhenClassified:
         """Begin a rule: `fake.when("crash").returns("NEGATIVE", 0.97)`.

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import UserDict, UserList
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..contract import Case, Contract
+from ..structure import describe, ranking, repeated
+from .inputs import Text, Unregistered, dataset, iterable_dataset, key_dataset
+
 CHAT = [{"role": "user", "content": "hello"}]
 THREE = {"id2label": {0: "A", 1: "B", 2: "C"}, "label2id": {"A": 0, "B": 1, "C": 2}}
-VARIANTS: dict[str, dict[str, Any]] = {
-    "three labels": THREE,
+CONFIGS: dict[str, dict[str, Any]] = {
     "unnamed labels": {"num_labels": 4},
     "binary": {},
     "one label": {"id2label": {0: "TOXIC"}},
@@ -20,76 +22,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "multi-label": {**THREE, "problem_type": "multi_label_classification"},
     "single-label": {**THREE, "problem_type": "single_label_classification"},
 }
-
-
-@dataclass(frozen=True)
-class Case:
-    """One call form: `make()` gives fresh inputs, as generators are spent by one call."""
-
-    name: str
-    make: Callable[[], Any]
-    call: dict[str, Any] = field(default_factory=dict)
-    build: dict[str, Any] = field(default_factory=dict)
-    variant: str = "three labels"
-    method: str = "__call__"
-
-    @property
-    def is_probability(self) -> bool:
-        function = self.call.get("function_to_apply", self.build.get("function_to_apply"))
-        return "regression" not in self.variant and str(function).lower() != "none"
-
-    @property
-    def is_ranked(self) -> bool:
-        """Whether the answers to one text are a list, so that a list of answers has an order of its own."""
-        return any(top_k is None or isinstance(top_k, int) for top_k in self._top_ks)
-
-    @property
-    def _top_ks(self) -> list[Any]:
-        return [kwargs["top_k"] for kwargs in (self.build, self.call) if "top_k" in kwargs]
-
-
-def dataset(items: list[Any]) -> Any:
-    """A map-style dataset that, like many, does not raise IndexError past its end."""
-    from torch.utils.data import Dataset
-
-    class Texts(Dataset):  # type: ignore[type-arg,misc]
-        def __len__(self) -> int:
-            return len(items)
-
-        def __getitem__(self, index: int) -> Any:
-            return items[index % len(items)]
-
-    return Texts()
-
-
-def iterable_dataset(items: list[Any]) -> Any:
-    from torch.utils.data import IterableDataset
-
-    class Texts(IterableDataset):  # type: ignore[type-arg,misc]
-        def __iter__(self) -> Any:
-            return iter(items)
-
-    return Texts()
-
-
-def key_dataset(items: list[Any]) -> Any:
-    from transformers.pipelines.pt_utils import KeyDataset
-
-    return KeyDataset([{"text": item} for item in items], "text")
-
-
-class Unregistered:
-    """Has a length and items, but is no torch dataset."""
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> str:
-        return ["a"][index]
-
-
-class Text(str):
-    __slots__ = ()
 
 
 def pair(**extra: Any) -> dict[str, Any]:
@@ -223,7 +155,7 @@ FORMS = ("text", "list", "pair", "generator", "dataset")
 
 def _cases() -> list[Case]:
     cases = [
-        Case(f"{name} | {build}", make, build=build)
+        Case(f"{name} built with {build or 'nothing'}", make, build=build)
         for name, make in INPUTS.items()
         for build in ({}, {"top_k": None})
     ]
@@ -231,7 +163,7 @@ def _cases() -> list[Case]:
     cases += [Case(f"{form} built with {b}", INPUTS[form], build=b) for b in BUILDS for form in FORMS]
     cases += [
         Case(f"{form} | {call} | {variant}", INPUTS[form], call, variant=variant)
-        for variant in VARIANTS
+        for variant in ("", *CONFIGS)
         for form in FORMS[:2]
         for call in ({}, {"top_k": None}, {"function_to_apply": "softmax", "top_k": 1})
     ]
@@ -241,4 +173,42 @@ def _cases() -> list[Case]:
     return cases  # fmt: skip
 
 
-CASES = _cases()
+def _describe(answer: Any, case: Case) -> str:
+    top_ks = [kwargs["top_k"] for kwargs in (case.build, case.call) if "top_k" in kwargs]
+    is_ranked = any(top_k is None or isinstance(top_k, int) for top_k in top_ks)
+    function = case.call.get("function_to_apply", case.build.get("function_to_apply"))
+    is_probability = "regression" not in case.variant and str(function).lower() != "none"
+
+    def override(value: Any) -> str | None:
+        if type(value) is float and is_probability:
+            return "float in [0, 1]" if 0 <= value <= 1 else "float out of range"
+        if is_ranked and type(value) is list and value and all(type(item) is dict for item in value):
+            laws = ranking([item["score"] for item in value], [item["label"] for item in value])
+            return "[" + ", ".join(repeated([describe(item, override) for item in value])) + f"] {laws}"
+        return None
+
+    return describe(answer, override)
+
+
+def _relabel(config: dict[str, Any]) -> Callable[[Path], None]:
+    """Return what makes the model one of another config: with a head of as many outputs, and random weights."""
+
+    def edit(folder: Path) -> None:
+        import torch
+        from transformers import BertConfig, BertForSequenceClassification
+
+        found = BertConfig.from_pretrained(folder).to_dict()
+        plain = {key: value for key, value in found.items() if key not in ("id2label", "label2id")}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            BertForSequenceClassification(BertConfig(**{**plain, **config})).save_pretrained(folder)
+
+    return edit
+
+
+CONTRACT = Contract(
+    "text-classification",
+    tuple(_cases()),
+    describe=_describe,
+    variants={name: _relabel(config) for name, config in CONFIGS.items()},
+)

@@ -1,0 +1,123 @@
+"""The tiny real models and the pipelines of the contract tests, and the share of the contract that holds."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from modelenv.fakes import fake_pipeline
+from modelenv.testing import tiny_model
+
+from .contract import Case, Contract
+
+HELD = "contract case"  # the user property of a report that names the task of a contract case
+
+
+@pytest.fixture(scope="session")
+def model_of(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Contract, str], Path]:
+    """Build the model of a contract's variant, once for all workers of the run."""
+    base = tmp_path_factory.getbasetemp()
+    root = (base if worker_id == "master" else base.parent) / "tiny"
+    root.mkdir(exist_ok=True)
+
+    def find(contract: Contract, variant: str) -> Path:
+        folder = root / contract.task / re.sub(r"\W", "-", variant or "tiny")
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.exists():
+                _make(contract, variant, folder)
+        return folder
+
+    return find
+
+
+def _make(contract: Contract, variant: str, folder: Path) -> None:
+    unfinished = folder.with_suffix(".unfinished")
+    tiny_model(contract.task, unfinished)
+    if variant:
+        contract.variants[variant](unfinished)
+    unfinished.rename(folder)
+
+
+@pytest.fixture(scope="session")
+def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Callable[..., Any]]:
+    """Build the real pipeline of a contract's variant; each is built once."""
+    built: dict[str, Any] = {}
+
+    def of(contract: Contract) -> Callable[..., Any]:
+        def build(variant: str, **kwargs: Any) -> Any:
+            from transformers import pipeline
+
+            key = f"{contract.task} {variant} {kwargs}"
+            if key not in built:
+                model = str(model_of(contract, variant))
+                built[key] = pipeline(contract.task, model=model, **{"device": "cpu", **kwargs})
+            return built[key]
+
+        return build
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def real_outcome(real: Callable[[Contract], Callable[..., Any]]) -> Callable[[Contract, Case], str]:
+    """Give the real pipeline's outcome of a case; each is asked once."""
+    outcomes: dict[tuple[str, str], str] = {}
+
+    def find(contract: Contract, case: Case) -> str:
+        key = (contract.task, case.name)
+        if key not in outcomes:
+            outcomes[key] = contract.outcome(case, real(contract))
+        return outcomes[key]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def fake(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Callable[..., Any]]:
+    """Build the fake of a contract's variant, from the same folder as the real pipeline but without weights."""
+
+    def of(contract: Contract) -> Callable[..., Any]:
+        def build(variant: str, **kwargs: Any) -> Any:
+            return fake_pipeline(contract.task, model=_without_weights(model_of(contract, variant)), **kwargs)
+
+        return build
+
+    return of
+
+
+def _without_weights(folder: Path) -> Path:
+    bare = folder.with_name(f"{folder.name}-without-weights")
+    with FileLock(folder.with_suffix(".lock")):
+        if not bare.exists():
+            shutil.copytree(folder, bare, ignore=shutil.ignore_patterns("*.safetensors"))
+    return bare
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the share of the contract cases that hold on the fakes, for each task and in all."""
+    total: Counter[str] = Counter()
+    held: Counter[str] = Counter()
+    for category in ("passed", "failed", "xfailed", "error"):
+        for report in terminalreporter.stats.get(category, ()):
+            for key, task in report.user_properties:
+                if key == HELD:
+                    total[task] += 1
+                    held[task] += category == "passed"
+    if not total:
+        return
+    terminalreporter.section("contract: cases that hold on the fakes")
+    for task in sorted(total):
+        terminalreporter.write_line(_share(task, held[task], total[task]))
+    terminalreporter.write_line(_share("all tasks", held.total(), total.total()))
+
+
+def _share(name: str, held: int, total: int) -> str:
+    return f"{name:32} {held:5} of {total:5}  {held / total:7.1%}"

@@ -1,0 +1,73 @@
+"""What a contract consists of: a task, its call forms, and how their answers are described."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .structure import describe
+
+
+class Args:
+    """The arguments of a call that takes other than one positional input."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.args = args
+        self.kwargs = kwargs
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call form.
+
+    Attributes:
+        name: unique within the contract.
+        make: gives the input anew, as generators are spent by one call; or `Args`.
+        call: keyword arguments of the call.
+        build: keyword arguments of the pipeline.
+        variant: the model, a key of the contract's `variants`; the empty one is the tiny model as it is.
+        method: `__call__`, `predict` or `transform`.
+        differs: why the fake does not hold the case; empty where it does.
+    """
+
+    name: str
+    make: Callable[[], Any]
+    call: dict[str, Any] = field(default_factory=dict)
+    build: dict[str, Any] = field(default_factory=dict)
+    variant: str = ""
+    method: str = "__call__"
+    differs: str = ""
+
+
+@dataclass(frozen=True)
+class Contract:
+    """The call forms of one task.
+
+    Attributes:
+        task: as `transformers.pipeline` takes it.
+        cases: at least eight.
+        describe: gives an answer's structure and laws as text. Both pipelines must give the same text; nothing
+            in it may depend on random weights.
+        variants: by name, what makes another model of a copy of the tiny one (edits its files).
+    """
+
+    task: str
+    cases: tuple[Case, ...]
+    describe: Callable[[Any, Case], str] = lambda answer, _: describe(answer)
+    variants: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+
+    def outcome(self, case: Case, build: Callable[..., Any]) -> str:
+        """Return the structure that `build(variant, **kwargs)` answers to the case, or its error's class."""
+        try:
+            pipe = build(case.variant, **case.build)
+            made = case.make()
+            args = made if isinstance(made, Args) else Args(made)
+            answer = getattr(pipe, case.method)(*args.args, **{**args.kwargs, **case.call})
+        except Exception as error:  # noqa: BLE001 (the class of the error is the answer)
+            return type(error).__name__
+        try:
+            return self.describe(answer, case)
+        except Exception as error:  # noqa: BLE001 (an answer of another kind than the contract's)
+            return f"{type(answer).__name__} that cannot be described: {error!r}"
