@@ -41,8 +41,8 @@ class ProjectFile:
     """
 
     path: Path | None = None
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    models: Mapping[str, Alias] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    models: Mapping[str, Alias] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def folder(self) -> Path | None:

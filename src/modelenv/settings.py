@@ -111,7 +111,8 @@ class Settings:
 
         Args:
             env_file: a file of `NAME=value` lines; by default `.env` in the project's folder, if there is one.
-            project_dir: where to look for `pyproject.toml`, upwards; by default the working folder.
+            project_dir: where to look for `pyproject.toml`, upwards; by default the working folder. Without such a
+                file this is the project's folder.
             environ: the environment's variables; by default those of this process.
             arguments: values for fields by name, before all else: `source`, `cache_dir`, `volume_dir`, `timeout`,
                 `device`, `environment`.
@@ -122,9 +123,10 @@ class Settings:
         """
         _check_names(arguments)
         working_dir = Path.cwd()
-        project = read_project_file(find_project_file(Path(project_dir or working_dir)))
+        start = working_dir / (project_dir or "")
+        project = read_project_file(find_project_file(start))
         environ = _given(os.environ if environ is None else environ)
-        env_path, file_values = _read_env_file(env_file, project.folder or working_dir)
+        env_path, file_values = _read_env_file(env_file, project.folder or start)
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
         for field in _FIELDS:
