@@ -1,0 +1,156 @@
+"""`modelenv.lock`: the models of a project as text for review, and back.
+
+It is TOML, read with the standard library. It is written by hand-made lines, since no library writes TOML for a
+review: one file to a line, so that a diff shows which file changed, and the same text for the same models always.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from modelenv.locked import SHA1, LockedFile, LockedModel, LockedValueError, show
+from modelenv.locktext import VERSION, Origin, line_in, locked_model_from, models_from, quote, scalar, write_text
+from modelenv.toml_lines import find_excess, lines_of, statement_line
+
+_HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
+_HINT = "`modelenv lock` writes it anew"
+
+
+@dataclass(frozen=True)
+class Lockfile:
+    """All models of a project, sorted by alias.
+
+    Raises:
+        LockedValueError: two of them have the same alias.
+    """
+
+    models: tuple[LockedModel, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_unique_aliases([model.alias for model in self.models])
+        object.__setattr__(self, "models", tuple(sorted(self.models, key=lambda model: model.alias)))
+
+    def by_alias(self, alias: str) -> LockedModel | None:
+        """Return the model of that alias, or None."""
+        return self._aliases.get(alias)
+
+    def find(self, repo_id: str, revision: str | None = None) -> LockedModel | None:
+        """Return the model of that repo and revision, or None.
+
+        A commit finds the model at that commit, any other revision the model that was declared with it. None finds
+        the model of the default branch, else the first by alias.
+        """
+        models = self._repos.get(repo_id, ())
+        if revision is None:
+            return min(models, key=lambda model: model.revision is not None, default=None)
+        is_commit = SHA1.fullmatch(revision) is not None
+        return next((model for model in models if revision == (model.commit if is_commit else model.revision)), None)
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, LockedModel]:
+        return {model.alias: model for model in self.models}
+
+    @cached_property
+    def _repos(self) -> Mapping[str, Sequence[LockedModel]]:
+        repos: dict[str, list[LockedModel]] = {}
+        for model in self.models:
+            repos.setdefault(model.repo, []).append(model)
+        return repos
+
+
+def check_unique_aliases(aliases: Sequence[str]) -> None:
+    """Raise a `LockedValueError` at the second model of the same alias."""
+    seen: set[str] = set()
+    for index, alias in enumerate(aliases):
+        if alias in seen:
+            raise LockedValueError(
+                "two models have the same alias", found=show(alias), where=("models", index, "alias")
+            )
+        seen.add(alias)
+
+
+def parse_lockfile(text: str, path: Path | str) -> Lockfile:
+    """Return what `text` holds; `path` is for the errors.
+
+    Raises:
+        LockfileError: it is no lock; the message starts with `path:line`.
+    """
+    origin = Origin(path, _HINT)
+    origin.check(text)
+    excess = find_excess(text)
+    if excess is not None:
+        line, what = excess
+        raise origin.error(line, what, expected="what `modelenv lock` writes")
+    try:
+        document = tomllib.loads(text)
+    except ValueError as error:
+        message, line = _syntax_error(text, error)
+        raise origin.error(line, "this is not TOML", found=message) from None
+    return origin.build(
+        lambda: Lockfile(models_from(document, locked_model_from)), lambda where: line_in(lines_of(text), where)
+    )
+
+
+def format_lockfile(lockfile: Lockfile) -> str:
+    """Return the text of `lockfile`: always the same for the same models, and read back as the same."""
+    return "\n".join([f"{_HEADER}version = {VERSION}\n", *map(_format_model, lockfile.models)])
+
+
+def read_lockfile(path: Path | str) -> Lockfile:
+    """Return what the file holds.
+
+    Raises:
+        LockfileError: it cannot be read, or is no lock.
+    """
+    return parse_lockfile(Origin(path, _HINT).read(), path)
+
+
+def write_lockfile(path: Path, lockfile: Lockfile) -> bool:
+    """Write the file atomically, and return whether it changed; it is left untouched if it did not.
+
+    Raises:
+        NoSpaceError: the disk is full.
+        ConfigurationError: the file cannot be written.
+    """
+    return write_text(path, format_lockfile(lockfile))
+
+
+def _format_model(model: LockedModel) -> str:
+    lines = ["[[models]]", f"alias = {quote(model.alias)}", f"repo = {quote(model.repo)}"]
+    if model.revision is not None:
+        lines.append(f"revision = {quote(model.revision)}")
+    lines.append(f"commit = {quote(model.commit)}")
+    if model.task is not None:
+        lines.append(f"task = {quote(model.task)}")
+    if model.patterns:
+        lines.append(f"patterns = {_format_list(model.patterns)}")
+    lines += ["files = [", *(f"    {_format_file(file)}," for file in model.files), "]"]
+    if model.facts:
+        lines += ["", "[models.facts]"]
+    for name, fact in model.facts.items():
+        lines.append(f"{name} = {_format_list(fact) if isinstance(fact, tuple) else scalar(fact)}")
+    return "\n".join(lines) + "\n"
+
+
+def _format_file(file: LockedFile) -> str:
+    names = f"path = {quote(file.path)}, size = {file.size}"
+    return f"{{ {names}, sha256 = {quote(file.sha256)}, blob_id = {quote(file.blob_id)} }}"
+
+
+def _format_list(items: Sequence[str]) -> str:
+    return "[" + ", ".join(map(quote, items)) + "]"
+
+
+def _syntax_error(text: str, error: ValueError) -> tuple[str, int]:
+    """Return tomllib's message and the line; where a key came twice, the line on which its second value starts."""
+    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
+    message = str(error)[: place.start()] if place else str(error)
+    line = int(place[1]) if place and place[1] else text.count("\n") + 1
+    if message.startswith("Cannot overwrite"):
+        line = statement_line(text, line)
+    return show(message).strip("'\""), line
