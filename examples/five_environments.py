@@ -118,7 +118,7 @@ class Walkthrough:
         self.volume_note = f"The volume: {reader.description}; nothing in it has changed."
 
     def _pytest_with_real_models(self, name: str, hub: HubProcess, *, show: bool = False) -> tuple[float, str]:
-        """Run the service's tests with real models, in the same cache each time; return seconds, and what was done."""
+        """Run the service's tests with real models, in the same cache each time; return seconds and what was done."""
         # With "=": pytest takes the folder of a separate value for one of tests, and looks for its settings there.
         arguments = ["--real-models", "-n", str(WORKERS), f"--model-cache-dir={self.work / 'downloads'}"]
         started = time.monotonic()

@@ -9,6 +9,7 @@ Makes `.venv` in the checkout (a complete one is used again), installs modelenv 
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -87,7 +88,7 @@ def install():
         return f"{PYTHON} does not run ({error}). Delete {VENV} and try again."
     if code:
         tail = "".join(PIP_LOG.read_text(errors="replace").splitlines(keepends=True)[-15:])
-        why = "was stopped after" if time.monotonic() - started > INSTALL_SECONDS else "failed after"
+        why = "was stopped after" if code == -signal.SIGKILL else "failed after"
         return f"pip {why} {time.monotonic() - started:.0f} s. The end of {PIP_LOG}:\n{tail}"
     print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
     return None
@@ -95,13 +96,18 @@ def install():
 
 def run_with_progress(command, started):
     """Run pip with its output in the log; show now and then what it is doing. Return its exit code."""
-    with (
-        PIP_LOG.open("w") as log,
-        subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        ) as pip,
-    ):
-        deadline = threading.Timer(INSTALL_SECONDS, pip.kill)
+    with PIP_LOG.open("w") as log:
+        # In a session of its own: pip's own children end with it, and none of them keeps the pipe open.
+        pip = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = threading.Timer(INSTALL_SECONDS, os.killpg, (pip.pid, signal.SIGKILL))
         deadline.start()
         shown = started
         try:
@@ -112,6 +118,10 @@ def run_with_progress(command, started):
                     print(f"  {shown - started:3.0f} s: {line.strip()[:90]}", flush=True)
         finally:
             deadline.cancel()
+            if pip.poll() is None and sys.exc_info()[0] is not None:  # Ctrl+C: pip must not go on alone
+                os.killpg(pip.pid, signal.SIGKILL)
+            pip.wait(60)
+            pip.stdout.close()
     return pip.returncode
 
 

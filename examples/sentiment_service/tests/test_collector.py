@@ -6,7 +6,7 @@ import asyncio
 import pytest
 from sentiment_service import SentimentCollector
 
-from modelenv import ConfigurationError, ModelLoadTimeoutError, ModelSource
+from modelenv import ModelLoadTimeoutError, ModelSource
 
 
 @pytest.fixture
@@ -67,11 +67,6 @@ async def test_a_failing_model_is_not_hidden(collector, crypto_fake):
 async def test_an_unknown_kind_is_an_error(collector):
     with pytest.raises(ValueError, match="kind must be one of crypto, stock, found 'bond'"):
         await collector._analyze_sentiment("Bund", "bond")
-
-
-async def test_embeddings_have_no_fake_yet(collector):
-    with pytest.raises(ConfigurationError, match="there is no fake for the task 'feature-extraction' yet"):
-        await collector.similarity("a", "b")
 
 
 def test_the_models_are_named_by_the_environment(collector):
