@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 from typing import TYPE_CHECKING
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .fault_effects import reset
+from .fault_layer import TRANSPORT
 
 if TYPE_CHECKING:
-    import socket
-
-    from .app import HubApp
+    from starlette.types import ASGIApp
 
 # The net under a stop: tasks that have not noticed that their connection is gone are cancelled after this.
 _GRACE_SECONDS = 1
@@ -21,13 +24,13 @@ _GRACE_SECONDS = 1
 class BackgroundServer:
     """Serves `app` on a bound socket, on a daemon thread, from `start` to `stop`; each may be called once."""
 
-    def __init__(self, app: HubApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
         # No lifespan, no websockets, and uvicorn's logging left as the user's program has it.
         config = uvicorn.Config(
             app,
             interface="asgi3",
             loop="asyncio",
-            http="h11",
+            http=_Connection,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -51,12 +54,24 @@ class BackgroundServer:
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
+    def refuse(self, seconds: float) -> None:
+        """Reset all connections and refuse new ones for a while; called on the server's own thread."""
+        self._server.refuse(seconds)
+
     def _run(self) -> None:
         try:
             self._server.run(sockets=[self._listener])
         finally:
             self._listener.close()
             self._ready.set()
+
+
+class _Connection(H11Protocol):
+    """A connection that shows its transport to the application, which may have to break it off."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.app_state = {**self.app_state, TRANSPORT: transport}
+        super().connection_made(transport)
 
 
 class _Server(uvicorn.Server):
@@ -67,6 +82,7 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._event_loop: asyncio.AbstractEventLoop | None = None
         self._stopping = asyncio.Event()
+        self._reopening: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -79,7 +95,36 @@ class _Server(uvicorn.Server):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
+    def refuse(self, seconds: float) -> None:
+        """Reset all connections and refuse new ones for a while; does nothing while it refuses already."""
+        if self.should_exit or self._reopening is not None:
+            return
+        addresses = [
+            (listener.family, listener.getsockname()) for server in self.servers for listener in server.sockets
+        ]
+        for server in self.servers:
+            server.close()
+        # Bound again at once, but not listening: so the port stays ours, and connections to it are refused.
+        listeners = [_bound(family, address) for family, address in addresses]
+        for connection in list(self.server_state.connections):
+            reset(connection.transport)
+        self._reopening = asyncio.ensure_future(self._reopen(listeners, seconds))
+
+    async def _reopen(self, listeners: list[socket.socket], seconds: float) -> None:
+        try:
+            await asyncio.sleep(seconds)
+            await super().startup(listeners)
+        except asyncio.CancelledError:
+            for listener in listeners:
+                listener.close()
+            raise
+        finally:
+            self._reopening = None
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._reopening is not None:
+            self._reopening.cancel()
+            await asyncio.wait({self._reopening})
         # uvicorn gives connections time to finish; here all are aborted, and only the tasks have to notice it.
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=_GRACE_SECONDS)
@@ -99,3 +144,10 @@ class _Server(uvicorn.Server):
             # A plain close would wait until a slow client has taken what is buffered for it.
             if connection.transport is not None:
                 connection.transport.abort()
+
+
+def _bound(family: int, address: tuple[str, int]) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(address)
+    return listener

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ConfigurationError, ModelEnvError
+from .fault_script import FaultHandle, FaultScript
+from .faults import Rule, RuleFields
 from .repositories import Repositories, RepositoryInfo
 from .request_log import HubRequest, RequestLog
 
@@ -56,6 +58,7 @@ class EmbeddedHub:
         self._repositories = Repositories(Path(folder) if folder is not None else None)
         self._log = RequestLog(on_request)
         self._bytes_per_second: float | None = None
+        self._faults = FaultScript()
         self._endpoint: str | None = None
         self._server: BackgroundServer | None = None
 
@@ -105,6 +108,21 @@ class EmbeddedHub:
                 lines.append(f"  and {len(requests) - _LISTED} more")
             raise AssertionError("\n".join([f"the Hub was asked {len(requests)} times:", *lines]))
 
+    def fail(self, **rule: Unpack[RuleFields]) -> FaultHandle:
+        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.Rule`.
+
+        For example `hub.fail(status=503, file="*.safetensors", times=1)`. Faults apply in the order in which they
+        were set. The handle tells how often this one hit, and cancels it.
+
+        Raises:
+            ConfigurationError: a value is not valid, or nothing would happen.
+        """
+        return self._faults.add(Rule(**rule))
+
+    def clear_faults(self) -> None:
+        """End all faults; requests that were hit already are not changed."""
+        self._faults.clear()
+
     def add(self, folder: Path, repo_id: str | None = None) -> RepositoryInfo:
         """Serve a folder as the repository `repo_id`, running or not, and return what it holds.
 
@@ -125,17 +143,22 @@ class EmbeddedHub:
         """
         if self._server is not None:
             raise ConfigurationError("the embedded Hub runs already", found=self.endpoint, hint="stop it first")
-        background, app = _import_server()
+        background, app, fault_layer = _import_server()
         listener = _bind(self._host, self._port)
         self._port = listener.getsockname()[1]
         name = f"[{self._host}]" if ":" in self._host else self._host
         self._endpoint = f"http://{name}:{self._port}"
         application = app.HubApp(self._repositories, self._log, lambda: self._bytes_per_second)
-        self._server = background.BackgroundServer(application, listener)
+        faulty = fault_layer.FaultLayer(application, self._faults, self._log, self._refuse)
+        self._server = background.BackgroundServer(faulty, listener)
         if not self._server.start(_START_SECONDS):
             self._server = None
             raise late("start", _START_SECONDS)
         return self
+
+    def _refuse(self, seconds: float) -> None:
+        if self._server is not None:
+            self._server.refuse(seconds)
 
     def stop(self) -> None:
         """Stop serving and break off what is being sent; does nothing if the hub does not run.
@@ -164,9 +187,9 @@ def late(verb: str, seconds: float) -> ModelEnvError:
     )
 
 
-def _import_server() -> tuple[ModuleType, ModuleType]:
+def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
-        from . import app, background
+        from . import app, background, fault_layer
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing not in {"starlette", "uvicorn"}:
@@ -176,7 +199,7 @@ def _import_server() -> tuple[ModuleType, ModuleType]:
             found=f"{missing} is not installed",
             hint="pip install 'modelenv[hub]'",
         ) from error
-    return background, app
+    return background, app, fault_layer
 
 
 def _loopback(host: str) -> str:
