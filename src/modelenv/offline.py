@@ -3,6 +3,10 @@
 `huggingface_hub` reads its variables once, when its `constants` are imported; other modules and the shared clients
 keep copies. So after a change of variables the constants are worked out anew, by running that module's own code, and
 what differs is set wherever the old value is held.
+
+Known limits: what a module derives from the constants under a name of its own stays as it was at import. These are
+the defaults of timeouts in signatures, transformers' folder for code of models (under `HF_HOME`), and the origins
+to which the client forwards a token on a redirect.
 """
 
 from __future__ import annotations

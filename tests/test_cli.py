@@ -1,0 +1,223 @@
+"""The command line, as a person or a program meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from modelenv import cli
+from modelenv.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working folder, with no variable that says anything but that this is a test."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("MODEL_SOURCE", "MODEL_CACHE_DIR", "MODEL_TIMEOUT", "ENVIRONMENT", "GITHUB_ACTIONS", "TESTING"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MODEL_VOLUME_DIR", str(tmp_path / "volume"))
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "this one")
+    return tmp_path
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    return subprocess.run(
+        [sys.executable, "-m", "modelenv", *arguments],
+        env={**environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_env_explains_what_was_detected_and_why(folder: Path) -> None:
+    volume = f"no {folder}/volume/model-metadata.yaml"
+    cache = f"no model in {folder}/model_cache"
+    assert re.sub(" {3,}", "  ", invoke("env")) == (
+        "mock_models, decided by a running test: PYTEST_CURRENT_TEST is set\n"
+        "models: none, fakes only; timeout 1 s\n"
+        "\n"
+        "probe  answer  found\n"
+        "a forced source  -  not set\n"
+        f"a persistent volume  -  {volume}\n"
+        "a running test  mock_models  PYTEST_CURRENT_TEST is set\n"
+        "GitHub Actions  -  GITHUB_ACTIONS is not set\n"
+        f"a local cache  -  {cache}\n"
+        "the fallback  huggingface_hub  applies where nothing else does\n"
+        "\n"
+        "setting  value  from\n"
+        "source  -  default\n"
+        f"cache_dir  {folder}/model_cache  default\n"
+        f"volume_dir  {folder}/volume  variable MODEL_VOLUME_DIR\n"
+        "timeout  -  default\n"
+        "device  auto  default\n"
+        "environment  -  default\n"
+    )
+
+
+def test_the_columns_are_aligned() -> None:
+    lines = invoke("env").splitlines()
+    tables = lines[3:10], lines[11:]
+    assert [line.index(word) for line, word in zip(tables[0], ("answer", "-", "- "), strict=False)] == [21] * 3
+    assert [line.rindex("default") for line in tables[1][1:2]] == [tables[1][0].index("from")]
+    assert all(line == line.rstrip() for line in lines)
+
+
+def test_env_for_machines(folder: Path) -> None:
+    said = json.loads(invoke("env", "--json", "--source", "local_cache"))
+    assert {name: said[name] for name in ("source", "reason", "root", "timeout", "device")} == {
+        "source": "local_cache",
+        "reason": "a forced source: local_cache, from argument",
+        "root": str(folder / "model_cache"),
+        "timeout": 60.0,
+        "device": "auto",
+    }
+    assert said["origins"] == dict(Settings.load(source="local_cache").origins)
+    assert said["probes"][0] == {
+        "probe": "a forced source",
+        "answer": "local_cache",
+        "detail": "local_cache, from argument",
+    }
+    assert [probe["answer"] for probe in said["probes"]] == [
+        "local_cache", None, "mock_models", None, None, "huggingface_hub",
+    ]  # fmt: skip
+
+
+def test_a_file_of_variables(folder: Path) -> None:
+    (folder / ".env.development").write_text("MODEL_CACHE_DIR=./model_cache\nENVIRONMENT=development\n")
+    said = invoke("--env-file", ".env.development", "env")
+    assert re.search(r"^environment +development +ENVIRONMENT in .env.development$", said, re.MULTILINE)
+    assert re.search(rf"^cache_dir +{folder}/model_cache +MODEL_CACHE_DIR in .env.dev", said, re.MULTILINE)
+
+
+def test_brackets_colons_and_long_lines_come_out_as_they_are(folder: Path) -> None:
+    deep = folder / "[bold]:smile:" / ("long" * 60)
+    (folder / "pyproject.toml").write_text(f"[tool.modelenv]\ncache_dir = '{deep}'\n")
+    line = next(line for line in invoke("env").splitlines() if line.startswith("cache_dir"))
+    assert re.sub(" {2,}", "  ", line) == f"cache_dir  {deep}  [tool.modelenv] in {folder}/pyproject.toml"
+
+
+def test_a_narrow_pipe_breaks_no_row(folder: Path) -> None:
+    done = run("env", COLUMNS="20", LINES="5", MODEL_SOURCE="mock_models")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 18
+    assert lines[0] == "mock_models, decided by a forced source: mock_models, from variable MODEL_SOURCE"
+    assert "\x1b" not in done.stdout
+
+
+def test_a_reader_that_goes_away_gets_no_traceback() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "modelenv", "env"], stdout=write, stderr=subprocess.PIPE, text=True, timeout=60
+    )
+    os.close(write)
+    assert "Traceback" not in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_wrong_source_ends_with_one_clear_text() -> None:
+    done = run("env", MODEL_SOURCE="cloud")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == (
+        "error: source: unknown model source (from variable MODEL_SOURCE)\n"
+        "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
+        "  found: 'cloud'\n"
+        "  what to do: correct MODEL_SOURCE, the option or the argument that names it\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--env-file", "missing.env", "env"], "error: the file of variables does not exist\n  found: missing.env\n"),
+        (["env", "--source", "cloud"], "error: source: unknown model source (from argument)\n"),
+    ],
+)
+def test_our_errors_end_the_program_with_their_text(
+    arguments: list[str], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["modelenv", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(text)
+
+
+def test_a_terminal_shows_the_same(folder: Path) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)
+    os.close(slave)
+    said = b""
+    while chunk := _read(master):
+        said += chunk
+    os.close(master)
+    assert process.wait(timeout=30) == 0
+    assert said.decode().replace("\r\n", "\n") == invoke("env")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # how Linux says that the other side closed the terminal
+        return b""
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^\w.,;:<>/\[\]-]+", " ", re.sub("\x1b\\[[0-9;]*m", "", text))
+
+
+def test_help_reads_well() -> None:
+    said = plain(invoke("--help"))
+    for text in (
+        "One model code for tests, laptop, CI and production.",
+        "--env-file",
+        "Read variables from this file.",
+        "env Explain which environment was detected, and why.",
+        "hub An embedded Hub on loopback.",
+    ):
+        assert text in said
+
+
+def test_help_of_each_verb() -> None:
+    said = plain(invoke("env", "--help"))
+    assert "Ask as if this source were forced." in said
+    assert "For machines." in said
+    said = plain(invoke("hub", "serve", "--help"))
+    assert "Serve a folder of models over loopback, for any client of the Hub." in said
+    assert "A folder of models: <org>/<name>/ or <name>/." in said
+    assert "The port; 0 takes a free one." in said
+
+
+def test_no_argument_shows_the_help() -> None:
+    for arguments in ((), ("hub",)):
+        result = CliRunner().invoke(cli.app, arguments)
+        assert "Usage:" in result.output
+        assert result.exit_code == 2
+
+
+def test_serving_a_folder_that_is_missing_is_an_error_of_ours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["modelenv", "hub", "serve", "missing"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith("error: ")

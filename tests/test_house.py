@@ -1,0 +1,247 @@
+"""The rules of the house, held by reading the source."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+HOME = Path(__file__).parents[1]
+CORE = HOME / "src" / "modelenv"
+PLUGIN = HOME / "pytest_modelenv"
+HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starlette", "uvicorn", "httpx", "httpx2",
+         "safetensors", "tokenizers", "dotenv", "asyncio"}  # fmt: skip
+
+# Who may read or change the environment's variables, and why.
+READS_ENVIRONMENT = {
+    "modelenv/settings.py",  # reads all that we read, once
+    "modelenv/offline.py",  # sets variables for a while and puts them back
+    "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
+    "pytest_modelenv/options.py",  # where an option was not given
+}
+# Who may open sockets, and why. What goes through huggingface_hub is in `download` and `monitor` alone.
+OPENS_SOCKETS = {
+    "modelenv/hub",  # serves on loopback
+    "modelenv/host",  # serves on loopback
+}
+ASKS_THE_HUB = {
+    "modelenv/download.py",
+    "modelenv/monitor.py",  # watches the requests of `download`
+    "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
+}
+# Who may write to disk, and why.
+WRITES = {
+    "modelenv/store.py",  # the store, and small files written at once
+    "modelenv/finding.py",  # removes damaged blobs, under the model's lock
+    "modelenv/lockfile.py",
+    "modelenv/metadata.py",
+    "modelenv/hub/blobs.py",  # what clients upload to the embedded Hub
+    "modelenv/host",  # its socket, lock and log
+    "modelenv/testing.py",  # models made for tests
+    "modelenv/tiny",  # models made for tests
+    "pytest_modelenv/session_cache.py",  # the folder that the workers share
+}
+WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rename", "replace", "rmtree",
+           "symlink_to", "hardlink_to", "chmod", "rmdir", "copytree", "copyfile", "mkdtemp", "mkstemp"}  # fmt: skip
+
+
+CORE_FILES = tuple(sorted(CORE.rglob("*.py")))
+PLUGIN_FILES = tuple(sorted(PLUGIN.rglob("*.py")))
+FILES = CORE_FILES + PLUGIN_FILES
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(CORE.parent if path in CORE_FILES else HOME))
+
+
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def allowed(name: str, places: set[str]) -> bool:
+    return any(name == place or name.startswith(place + "/") for place in places)
+
+
+def named(found: Iterable[tuple[Path, object]]) -> dict[str, object]:
+    """What was found, by file, without the files where there is nothing."""
+    return {name_of(path): what for path, what in found if what}
+
+
+def module_name(path: Path) -> str:
+    parts = Path(name_of(path)).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(node: ast.AST, path: Path) -> Iterator[str]:
+    """The modules that an import statement names, in full; with `from a import b` both `a` and `a.b`."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            package = module_name(path).split(".")
+            package = package[: len(package) - node.level + (path.name == "__init__.py")]
+            base = ".".join([*package, *([node.module] if node.module else [])])
+        yield base
+        yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+@functools.cache
+def all_imports(path: Path) -> set[str]:
+    return {name for node in ast.walk(tree_of(path)) for name in imported(node, path)}
+
+
+@functools.cache
+def imports_at_import(path: Path) -> set[str]:
+    """What is imported when the module is: not in functions, and not for type checkers only."""
+    names: set[str] = set()
+    pending: list[ast.AST] = [tree_of(path)]
+    while pending:
+        node = pending.pop()
+        names.update(imported(node, path))
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            pending += node.orelse
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            pending += ast.iter_child_nodes(node)
+    return names
+
+
+def roots(names: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in names}
+
+
+def test_the_library_never_imports_pytest_nor_its_plugin() -> None:
+    forbidden = {"pytest", "_pytest", "pytest_modelenv", "xdist"}
+    assert named((path, roots(all_imports(path)) & forbidden) for path in CORE_FILES) == {}
+
+
+def test_the_plugin_imports_the_library_only_inside_functions() -> None:
+    assert named((path, roots(imports_at_import(path)) & ({"modelenv"} | HEAVY)) for path in PLUGIN_FILES) == {}
+    assert named((path, roots(all_imports(path)) & {"_pytest"}) for path in PLUGIN_FILES) == {}
+
+
+def test_heavy_libraries_are_imported_only_inside_functions() -> None:
+    """Except within the embedded Hub, and for asyncio in `pipelines`, which is imported only to load models."""
+    found = named((path, roots(imports_at_import(path)) & HEAVY) for path in CORE_FILES)
+    assert found.pop("modelenv/pipelines.py") == {"asyncio"}
+    assert [name for name in found if not name.startswith("modelenv/hub/")] == []
+
+
+def test_who_reads_the_environment() -> None:
+    names = {"environ", "environb", "getenv", "putenv", "unsetenv"}
+
+    def reads(path: Path) -> set[str]:
+        attributes = {node.attr for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+        return attributes & names | all_imports(path) & {f"os.{name}" for name in names}
+
+    assert named((path, reads(path)) for path in FILES if not allowed(name_of(path), READS_ENVIRONMENT)) == {}
+
+
+def test_who_opens_sockets() -> None:
+    network = {"socket", "socketserver", "http.server", "http.client", "urllib.request", "uvicorn", "requests"}
+    clients = {"huggingface_hub", "httpx", "httpx2"}
+    others = [path for path in FILES if not allowed(name_of(path), OPENS_SOCKETS)]
+    assert named((path, all_imports(path) & network) for path in others) == {}
+    others = [path for path in others if not allowed(name_of(path), ASKS_THE_HUB)]
+    assert named((path, roots(all_imports(path)) & clients) for path in others) == {}
+
+
+def writes(tree: ast.Module) -> set[str]:
+    """Calls that change the disk, by the names that they have in pathlib, os, shutil and tempfile."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id
+            modes = [arg.value for arg in [*node.args, *(word.value for word in node.keywords)]
+                     if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]  # fmt: skip
+            if name == "open" and any(set(mode) & set("wax+") and len(mode) <= 3 for mode in modes):
+                found.add(ast.unparse(node))
+            text_or_values = name == "replace" and len(node.args) + len(node.keywords) != 1  # str, dataclasses
+            if name in WRITERS and not text_or_values:
+                found.add(ast.unparse(node))
+    return found - {"repository.rename(repo_id)"}  # the embedded Hub's, in memory
+
+
+def test_who_writes_to_disk() -> None:
+    assert named((path, writes(tree_of(path))) for path in FILES if not allowed(name_of(path), WRITES)) == {}
+
+
+def test_no_file_is_longer_than_300_lines() -> None:
+    lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    assert {name: length for name, length in lengths.items() if length > 300} == {}
+
+
+def overridden(holder: ast.Module | ast.ClassDef, tree: ast.Module) -> set[str]:
+    """The methods of a class's bases in the same module."""
+    bases = {ast.unparse(base) for base in getattr(holder, "bases", ())}
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in bases]
+    return {method.name for node in classes for method in node.body if isinstance(method, ast.FunctionDef)}
+
+
+def undocumented(tree: ast.Module) -> Iterator[str]:
+    """The module, its public classes and functions, and their methods, where they lack a docstring."""
+    if not ast.get_docstring(tree):
+        yield "the module"
+    pending: list[tuple[ast.Module | ast.ClassDef, str]] = [(tree, "")]
+    while pending:
+        holder, prefix = pending.pop()
+        for node in holder.body:
+            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            decorators = " ".join(map(ast.unparse, node.decorator_list))
+            # A setter is documented by its property, an overload by the function, a hook by pytest, and a method
+            # that overrides another by that one.
+            excused = "setter" in decorators or "overload" in decorators or node.name.startswith("pytest_")
+            excused = excused or node.name in overridden(holder, tree)
+            if node.name.startswith("_") or excused:
+                continue
+            if not ast.get_docstring(node):
+                yield prefix + node.name
+            if isinstance(node, ast.ClassDef):
+                pending.append((node, f"{prefix}{node.name}."))
+
+
+def test_what_is_public_has_a_docstring() -> None:
+    assert named((path, list(undocumented(tree_of(path)))) for path in FILES) == {}
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Every module that importing `start` brings along."""
+    seen: set[str] = set()
+    pending = [start]
+    while pending:
+        new = graph[pending.pop()] - seen
+        seen |= new
+        pending += new
+    return seen
+
+
+def test_the_arrows_between_modules_go_one_way() -> None:
+    modules = {module_name(path): path for path in CORE.rglob("*.py")}
+    graph = {}
+    for name, path in modules.items():
+        targets = imports_at_import(path) & set(modules)
+        # A package's own module imports nothing by being a parent; `from . import x` means x.
+        graph[name] = {target for target in targets if target != name and not name.startswith(target + ".")}
+    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError on a cycle
+    assert set(order) == set(modules)
+    layers = ["errors", "references", "sources", "settings", "store", "download", "finding", "manager", "cli"]
+    layers = [f"modelenv.{layer}" for layer in layers]
+    for number, layer in enumerate(layers):
+        assert reachable(graph, layer) & set(layers[number + 1 :]) == set(), layer
+    assert graph["modelenv.errors"] == set()
+    assert [name for name in graph if "modelenv.cli" in graph[name]] == ["modelenv.__main__"]
+
+
+def test_the_readers_themselves_see_what_they_should() -> None:
+    tree = ast.parse("path.write_text('x')\nopen(p, 'wb')\na.replace('b', 'c')\npath.replace(other)\nopen(p, 'rb')")
+    assert writes(tree) == {"path.write_text('x')", "open(p, 'wb')", "path.replace(other)"}
+    code = "'''Text.'''\nclass A:\n  '''Text.'''\n  def b(self): ...\n  def _c(self): ...\ndef d(): ..."
+    assert list(undocumented(ast.parse(code))) == ["d", "A.b"]
+    assert "huggingface_hub" in roots(all_imports(CORE / "download.py"))
+    assert "huggingface_hub" not in roots(imports_at_import(CORE / "download.py"))
+    assert "modelenv.settings" not in imports_at_import(CORE / "sources.py")
+    assert "modelenv.hub.server" in all_imports(CORE / "hub" / "serving.py")
