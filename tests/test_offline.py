@@ -41,7 +41,9 @@ def clients():
 
 def run(code: str, *arguments: str, **variables: str) -> Any:
     """Run code in a fresh process without variables of Hugging Face; return what it prints as JSON."""
-    keep = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_"))}
+    keep = {
+        name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_", "PYTEST_"))
+    }
     done = subprocess.run(
         [sys.executable, "-c", PRELUDE + textwrap.dedent(code), *arguments],
         env={**keep, "HF_HOME": "/nowhere/hf", **variables},
