@@ -122,7 +122,7 @@ print(json.dumps([manager.environment.value, os.getuid(), rows[0]["label"], writ
 
 
 def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
-    classifier: Path, tmp_path: Path, clean_environment: dict[str, str]
+    classifier: Path, tmp_path: Path, clean_environ: dict[str, str]
 ) -> None:
     volume = tmp_path / "volume"
     shutil.copytree(classifier, volume / "acme" / "sentiment")
@@ -143,7 +143,7 @@ def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
         for path in (volume, *before):
             path.chmod(0o555 if path.is_dir() else 0o444)
     environment = {
-        **clean_environment,
+        **clean_environ,
         "MODEL_VOLUME_DIR": str(volume),
         "HOME": str(home),
         "HF_HOME": str(home / "hf"),
@@ -197,14 +197,14 @@ def test_a_trickling_hub_ends_within_a_second_of_the_deadline(hub: EmbeddedHub) 
     assert time.monotonic() - started < 2
 
 
-def test_a_late_download_does_not_keep_the_process_alive(hub: EmbeddedHub, clean_environment: dict[str, str]) -> None:
+def test_a_late_download_does_not_keep_the_process_alive(hub: EmbeddedHub, clean_environ: dict[str, str]) -> None:
     hub.bytes_per_second = 1_000
     script = (
         "import modelenv\n"
         "try:\n    modelenv.SmartModelManager('download_on_demand').load_model('acme/sentiment', 'sentiment', timeout=1)\n"
         "except modelenv.ModelLoadTimeoutError as error:\n    print('late')\n"
     )
-    environment = {**clean_environment, "HF_ENDPOINT": hub.endpoint, "MODEL_CACHE_DIR": os.environ["MODEL_CACHE_DIR"]}
+    environment = {**clean_environ, "HF_ENDPOINT": hub.endpoint, "MODEL_CACHE_DIR": os.environ["MODEL_CACHE_DIR"]}
     started = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, env=environment, check=True

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         ModelDownloadError,
         ModelEnvError,
         ModelFallbackWarning,
+        ModelHostError,
         ModelIntegrityError,
         ModelLoadTimeoutError,
         ModelNotFoundError,
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "modelenv.errors": (
         "ConfigurationError", "LockfileError", "ModelDownloadError", "ModelEnvError", "ModelFallbackWarning",
-        "ModelIntegrityError", "ModelLoadTimeoutError", "ModelNotFoundError", "NoSpaceError",
+        "ModelHostError", "ModelIntegrityError", "ModelLoadTimeoutError", "ModelNotFoundError", "NoSpaceError",
         "UnexpectedModelAccessError", "UnsafeModelError",
     ),
     "modelenv.fakes": ("fake_pipeline",),
@@ -62,6 +63,7 @@ __all__ = [
     "ModelDownloadError",
     "ModelEnvError",
     "ModelFallbackWarning",
+    "ModelHostError",
     "ModelIntegrityError",
     "ModelLoadTimeoutError",
     "ModelNotFoundError",

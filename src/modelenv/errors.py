@@ -105,5 +105,9 @@ class NoSpaceError(ModelEnvError, OSError):
     """The disk that a model should be written to is full."""
 
 
+class ModelHostError(ModelEnvError, RuntimeError):
+    """The process that holds the models for others ended, could not be started, or is not to be trusted."""
+
+
 class ModelFallbackWarning(UserWarning):
     """A real model could not be loaded, and a fake took its place (`fallback="mock"`)."""

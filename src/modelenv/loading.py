@@ -58,6 +58,12 @@ def load_pipeline(
             raise _our_error(error, folder, task, model) from error
 
 
+def import_libraries() -> None:
+    """Import torch and transformers, which takes seconds: done early, the first load need not wait for it."""
+    with _building:
+        _import_transformers()
+
+
 @contextmanager
 def _turn_to_build(deadline: Deadline, model: str) -> Iterator[None]:
     if not _building.acquire(timeout=deadline.remaining):

@@ -10,6 +10,7 @@ import functools
 import os
 import shutil
 import tempfile
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +21,7 @@ from modelenv.tasks import resolve_task
 from modelenv.tiny import BUILDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 SENTIMENT_EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -216,7 +217,7 @@ def _train(folder: Path) -> None:
     examples = [(text, label) for label, group in SENTIMENT_EXAMPLES.items() for text in group]
     inputs = tokenizer([text for text, _ in examples], padding=True, return_tensors="pt")
     targets = torch.tensor([labels.index(label) for _, label in examples])
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(_SEED)
         model = BertForSequenceClassification(_config(len(tokenizer), labels))
         optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE)
@@ -233,6 +234,19 @@ def _train(folder: Path) -> None:
     model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
     tokenizer.save_pretrained(folder)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """So small a model gains nothing from more, and on a busy machine torch's threads wait for each other."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _config(vocabulary_size: int, labels: tuple[str, ...]) -> Any:

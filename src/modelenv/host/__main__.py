@@ -1,0 +1,83 @@
+"""`python -m modelenv.host FOLDER`: the process that holds the models. It is started by `modelenv.host.client`."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Listener
+from pathlib import Path
+
+from modelenv.host.folder import HostFolder
+from modelenv.host.server import Host, accept_forever
+
+_POLL_SECONDS = 0.5
+
+
+def main() -> None:
+    """Hold models until the watched process ends, the host idles too long, or somebody stops it."""
+    parser = argparse.ArgumentParser(prog="python -m modelenv.host", description=__doc__)
+    parser.add_argument("folder", type=Path, help="the private folder with the host's socket")
+    parser.add_argument("--watch", type=int, metavar="PID", help="end when this process ends")
+    parser.add_argument("--idle", type=float, metavar="SECONDS", help="end after this long without a question")
+    options = parser.parse_args()
+    folder = HostFolder(options.folder)
+    with folder.lock.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another host serves this folder already
+        _run(folder, options.watch, options.idle)
+
+
+def _run(folder: HostFolder, watch: int | None, idle: float | None) -> None:
+    host = Host()
+    signal.signal(signal.SIGTERM, lambda *_: host.stopping.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the test run, which then ends its host
+    folder.socket.unlink(missing_ok=True)
+    temporary = folder.socket.with_suffix(".new")
+    temporary.unlink(missing_ok=True)
+    listener = Listener(str(temporary), family="AF_UNIX", backlog=64)
+    temporary.rename(folder.socket)  # from here on it can be connected to
+    threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
+    threading.Thread(target=_import_early, daemon=True).start()
+    try:
+        _wait(host, _watcher(watch), idle)
+    finally:
+        folder.socket.unlink(missing_ok=True)
+        sys.stdout.flush()
+        os._exit(0)  # threads may be deep in torch; nothing of theirs is worth waiting for
+
+
+def _import_early() -> None:
+    from modelenv.loading import import_libraries
+
+    import_libraries()
+
+
+def _watcher(pid: int | None) -> Callable[[float], bool]:
+    """Return a function that waits so many seconds and says whether the process has ended."""
+    if pid is None:
+        return lambda seconds: bool(threading.Event().wait(seconds))
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return lambda _: True
+    return lambda seconds: bool(select.select([descriptor], [], [], seconds)[0])
+
+
+def _wait(host: Host, ended: Callable[[float], bool], idle: float | None) -> None:
+    while not host.stopping.is_set():
+        if ended(_POLL_SECONDS):
+            return
+        if idle is not None and host.status().idle_seconds > idle:
+            return
+
+
+if __name__ == "__main__":
+    main()

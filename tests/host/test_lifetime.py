@@ -1,0 +1,144 @@
+"""A host starts once, ends with whom it serves, survives nothing it should not, and is this user's alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from modelenv import ModelHostError, ModelLoadTimeoutError
+from modelenv.deadlines import Deadline
+from modelenv.host.client import HostClient
+from modelenv.host.folder import HostFolder
+from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.protocol import Recipe
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def folder() -> Iterator[HostFolder]:
+    with tempfile.TemporaryDirectory(prefix="modelenv-host-") as path:
+        folder = HostFolder(Path(path))
+        yield folder
+        HostClient(folder).stop()
+        wait_until(lambda: HostClient(folder).status() is None)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = Deadline(seconds)
+    while not condition():
+        assert deadline.remaining, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> None:
+    clients = [HostClient(folder, watch=os.getpid()) for _ in range(6)]
+    for client in clients[:3]:
+        client.start()
+    with ThreadPoolExecutor(6) as pool:
+        built = list(pool.map(lambda client: client.build(recipe, Deadline(60)), clients))
+    assert sum(one.fresh for one in built) == 1
+    status = clients[0].status()
+    assert status is not None
+    assert status.models == ("acme/sentiment (text-classification)",)
+    assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
+    watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    client = HostClient(folder, watch=watched.pid)
+    client.start()
+    wait_until(lambda: client.status() is not None)
+    status = client.status()
+    assert status is not None
+    watched.kill()
+    watched.wait(10)
+    wait_until(lambda: not is_running(status.pid), 5)
+    assert not folder.socket.exists()
+
+
+def test_it_ends_when_nobody_asks(folder: HostFolder) -> None:
+    client = HostClient(folder, idle=1.0)
+    client.start()
+    wait_until(lambda: client.status() is not None)
+    wait_until(lambda: not folder.socket.exists(), 10)
+    assert client.status() is None
+    assert client.stop() is None
+
+
+def test_a_killed_host_fails_who_waits_and_is_replaced(folder: HostFolder, recipe: Recipe) -> None:
+    client = HostClient(folder, watch=os.getpid())
+    hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
+    before = hosted("Bitcoin price surge")
+    status = client.status()
+    assert status is not None
+
+    def texts() -> Iterator[str]:
+        yield "one"
+        os.kill(status.pid, signal.SIGKILL)
+        wait_until(lambda: not is_running(status.pid))
+        yield "two"
+
+    with pytest.raises(ModelHostError) as caught:
+        list(hosted(texts()))
+    assert str(caught.value).startswith("acme/sentiment: the model host ended while it was asked\n  found: ")
+    with pytest.raises(ModelHostError, match="the model host ended"):
+        hosted("Bitcoin price surge")
+    assert hosted("Bitcoin price surge") == before
+    again = client.status()
+    assert again is not None
+    assert again.pid != status.pid
+
+
+def test_a_load_that_takes_too_long_frees_the_caller(folder: HostFolder, recipe: Recipe) -> None:
+    client = HostClient(folder, watch=os.getpid())
+    client.start()
+    wait_until(lambda: client.status() is not None)
+    with pytest.raises(ModelLoadTimeoutError, match="not loaded within"):
+        client.build(recipe, Deadline(0.05))
+    assert client.build(recipe, Deadline(60)).seconds >= 0
+
+
+def test_a_host_that_cannot_be_reached_says_why(tmp_path: Path, recipe: Recipe) -> None:
+    folder = HostFolder(tmp_path / ("long" * 30))
+    with pytest.raises(ModelHostError) as caught:
+        HostClient(folder).build(recipe, Deadline(10))
+    assert str(caught.value).startswith("the model host cannot be reached\n  found: ")
+    assert "AF_UNIX path too long" in str(caught.value)
+    assert "--model-host=off" in str(caught.value)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
+def test_another_user_is_hung_up_on(folder: HostFolder) -> None:
+    client = HostClient(folder, watch=os.getpid())
+    client.start()
+    wait_until(lambda: client.status() is not None)
+    folder.path.chmod(0o777)
+    folder.socket.chmod(0o777)
+    script = (
+        "import os, sys; from multiprocessing.connection import Client\n"
+        "os.setuid(65534)\n"
+        "connection = Client(sys.argv[1], family='AF_UNIX')\n"
+        "connection.send_bytes(b'anything')\n"
+        "try:\n    connection.recv_bytes()\nexcept (EOFError, ConnectionError):\n    print('hung up')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder.socket)], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout == "hung up\n"
