@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.projectfile import Alias
+from modelenv.projectfile import Alias, find_project_file
 from modelenv.references import ModelRef
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource, detect_environment
@@ -40,6 +41,7 @@ def project(tmp_path: Path) -> Path:
     """A project's folder, which is not the working folder."""
     folder = tmp_path / "project"
     folder.mkdir()
+    (folder / "pyproject.toml").touch()
     return folder
 
 
@@ -151,10 +153,17 @@ def test_the_file_of_the_original_design(project: Path, working: Path) -> None:
 
 
 def test_the_project_and_its_env_file_are_found_upwards(project: Path) -> None:
-    (project / "pyproject.toml").touch()
     (project / ".env").write_text("ENVIRONMENT=found\n")
     (project / "src").mkdir()
     assert load(project / "src").environment == "found"
+
+
+def test_without_a_project_file_the_folder_is_the_project(project: Path) -> None:
+    (project / "pyproject.toml").unlink()
+    if find_project_file(project) is not None:
+        pytest.skip("the folder for temporary files lies in a project")
+    (project / ".env").write_text("MODEL_CACHE_DIR=x\nENVIRONMENT=found\n")
+    assert load(project).environment == "found"
 
 
 def test_a_virtual_environment_called_env_is_not_a_file_of_variables(project: Path) -> None:
@@ -264,9 +273,10 @@ def test_the_users_own_cache_is_that_of_the_client(project: Path) -> None:
         "print(Settings.load().root_of(ModelSource.HUGGINGFACE_HUB))\n"
         "print('huggingface_hub.hf_api' in sys.modules)\n"
     )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={"HF_HOME": "/somewhere/hf"},
+        env={**environ, "HF_HOME": "/somewhere/hf"},
         cwd=project,
         capture_output=True,
         text=True,
