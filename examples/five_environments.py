@@ -94,7 +94,7 @@ class Walkthrough:
     def _again_without_hub(self, hub: HubProcess) -> None:
         print(f"$ pytest --real-models -n {WORKERS}    # again, the Hub is stopped", flush=True)
         seconds, did = self._pytest_with_real_models("again", hub)
-        self.rows.append(Row("the same again", PYTEST, REAL, did, STOPPED, seconds))
+        self.rows.insert(2, Row("  the same again", PYTEST, REAL, did, STOPPED, seconds))
 
     def _hub_fallback(self, hub: HubProcess) -> None:
         hub.forget_requests()

@@ -113,7 +113,7 @@ def run_with_progress(command, started):
         try:
             for line in pip.stdout:
                 log.write(line)
-                if time.monotonic() - shown > PROGRESS_EVERY:
+                if time.monotonic() - shown > PROGRESS_EVERY and not line.startswith("WARNING"):
                     shown = time.monotonic()
                     print(f"  {shown - started:3.0f} s: {line.strip()[:90]}", flush=True)
         finally:
