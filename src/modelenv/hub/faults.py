@@ -117,13 +117,13 @@ class Rule:
             value = getattr(self, field.name)
             if value != field.default:
                 _check(field.name, value)
-        if not any(getattr(self, name) not in (None, False) for name in _EFFECTS):
+        if not any(self._has(name) for name in _EFFECTS):
             raise ConfigurationError(
                 "this fault does nothing", expected=f"one of {', '.join(_EFFECTS)}", found="none of them"
             )
         if self.status is None and (self.headers or self.message):
             raise ConfigurationError("a fault has headers and a message only with a status", found="no status")
-        answers = [name for name in _ANSWERS if getattr(self, name) not in (None, False)]
+        answers = [name for name in _ANSWERS if self._has(name)]
         answers += ["reset"] if self.reset and self.cut_after is None else []
         if len(answers) > 1:
             raise ConfigurationError(
@@ -134,7 +134,7 @@ class Rule:
     def answers(self) -> bool:
         """Whether the request does not reach the Hub itself, because this fault answers it, or breaks it off."""
         alone = self.reset and self.cut_after is None
-        return alone or any(getattr(self, name) not in (None, False) for name in _ANSWERS)
+        return alone or any(self._has(name) for name in _ANSWERS)
 
     def matches(self, asked: Asked) -> bool:
         """Return whether this rule names such a request; what matches counts for `nth`, `share` and `times`."""
@@ -146,6 +146,10 @@ class Rule:
             and (asked.has_token or not self.expired_token)
             and (asked.method != "HEAD" or not self._needs_body())
         )
+
+    def _has(self, name: str) -> bool:
+        value = getattr(self, name)
+        return value is not None and value is not False
 
     def _needs_body(self) -> bool:
         # A HEAD has none; hit by such a fault nothing would happen, and the count of `times` would be used up.

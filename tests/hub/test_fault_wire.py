@@ -1,0 +1,285 @@
+"""What the faults put on the wire, seen by a client that is nothing but a socket."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelenv.hub import EmbeddedHub
+from modelenv.hub.content import git_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CONTENT = bytes(range(256)) * 40
+URL = "/org/name/resolve/main/data.txt"
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What came over the wire, how the connection ended, and when the first and the last bytes came."""
+
+    head: bytes
+    body: bytes
+    end: str
+    first: float
+    seconds: float
+
+    @property
+    def status(self) -> int:
+        return int(self.head.split()[1])
+
+    def header(self, name: str) -> str:
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        return next(value.strip() for key, _, value in (line.partition(":") for line in lines) if key.lower() == name)
+
+
+def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.3, **headers: str) -> Wire:
+    """Send one request, and read until the connection ends, or nothing comes for `wait` seconds."""
+    host, port = endpoint.removeprefix("http://").split(":")
+    sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        start = time.monotonic()
+        connection.sendall(f"{method} {url} HTTP/1.1\r\nHost: {host}\r\n{sent}\r\n".encode())
+        received, end, first = bytearray(), "open", 0.0
+        while end == "open":
+            try:
+                piece = connection.recv(65536)
+            except ConnectionResetError:
+                end = "reset"
+            except TimeoutError:
+                break
+            else:
+                connection.settimeout(wait)
+                first = first or time.monotonic() - start
+                received += piece
+                end = "open" if piece else "closed"
+    head, _, body = bytes(received).partition(b"\r\n\r\n")
+    return Wire(head, body, end, first, time.monotonic() - start)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[EmbeddedHub]:
+    (tmp_path / "org" / "name").mkdir(parents=True)
+    (tmp_path / "org" / "name" / "data.txt").write_bytes(CONTENT)
+    (tmp_path / "org" / "name" / "config.json").write_text("{}")
+    with caplog.at_level(logging.ERROR), EmbeddedHub(tmp_path) as running:
+        yield running
+    assert [record.getMessage() for record in caplog.records] == []  # no fault is a failure of the server
+
+
+def test_without_a_fault(hub: EmbeddedHub) -> None:
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body, wire.end) == (200, CONTENT, "open")
+
+
+def test_a_status_with_headers(hub: EmbeddedHub) -> None:
+    hub.fail(status=429, headers={"Retry-After": "7", "RateLimit": '"api";r=0;t=55'}, message="Too many", times=1)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body, wire.end) == (429, b'{"error": "Too many"}', "open")
+    assert (wire.header("retry-after"), wire.header("ratelimit")) == ("7", '"api";r=0;t=55')
+    assert wire.header("x-error-message") == "Too many"
+    assert exchange(hub.endpoint).body == CONTENT
+    assert [str(request) for request in hub.requests] == [
+        f"GET {URL} -> 429, 21 bytes",
+        f"GET {URL} -> 200, {len(CONTENT)} bytes",
+    ]
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 500, 503, 599])
+def test_every_status_with_its_phrase(hub: EmbeddedHub, status: int) -> None:
+    hub.fail(status=status)
+    wire = exchange(hub.endpoint, "/api/models/org/name?a=b", "HEAD")
+    assert (wire.status, wire.body, wire.end) == (status, b"", "open")
+    assert int(wire.header("content-length")) > 10
+    assert hub.requests[0].path == "/api/models/org/name?a=b"
+
+
+def test_a_status_without_a_body(hub: EmbeddedHub) -> None:
+    hub.fail(status=304, times=1)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body, wire.end) == (304, b"", "open")
+    hub.fail(status=302, headers={"Location": "http://127.0.0.1:9/?token=hf_abcdefghijklmnopqrst"})
+    assert exchange(hub.endpoint).header("location").startswith("http://127.0.0.1:9/")
+
+
+def test_a_delay_before_the_first_byte(hub: EmbeddedHub) -> None:
+    hub.fail(delay=0.3)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body) == (200, CONTENT)
+    assert 0.3 <= wire.first < 1
+
+
+def test_a_client_that_leaves_during_a_delay_holds_up_nothing(hub: EmbeddedHub) -> None:
+    hub.fail(delay=30)
+    with socket.create_connection(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])), timeout=5) as client:
+        client.sendall(f"GET {URL} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        time.sleep(0.1)
+    start = time.monotonic()
+    hub.stop()
+    assert time.monotonic() - start < 1
+
+
+def test_a_trickle(hub: EmbeddedHub) -> None:
+    hub.fail(bytes_per_second=20_000)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body) == (200, CONTENT)
+    assert len(CONTENT) / 20_000 - 0.1 <= wire.seconds - 0.3 < 2  # the last piece is followed by no wait
+    assert wire.first < 0.3
+
+
+def test_a_trickle_slows_other_answers_too(hub: EmbeddedHub) -> None:
+    hub.fail(bytes_per_second=2000, kind="info")
+    wire = exchange(hub.endpoint, "/api/models/org/name")
+    assert wire.body.startswith(b"{")
+    assert wire.body.endswith(b"}")
+    assert wire.seconds - 0.3 >= (len(wire.body) - 100) / 2000
+
+
+def test_a_cut_body_under_its_full_length(hub: EmbeddedHub) -> None:
+    fault = hub.fail(cut_after=1000)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body, wire.end) == (200, CONTENT[:1000], "closed")
+    assert wire.header("content-length") == str(len(CONTENT))
+    wire = exchange(hub.endpoint, method="HEAD")
+    assert (wire.status, wire.end) == (200, "open")
+    assert fault.fired == 1
+
+
+def test_a_cut_counts_over_all_pieces_and_not_beyond_the_end(hub: EmbeddedHub) -> None:
+    hub.fail(bytes_per_second=100_000)
+    hub.fail(cut_after=7000, times=1)
+    assert exchange(hub.endpoint).body == CONTENT[:7000]
+    hub.fail(cut_after=len(CONTENT))
+    wire = exchange(hub.endpoint)
+    assert (wire.body, wire.end) == (CONTENT, "open")
+
+
+def test_nothing_after_the_headers(hub: EmbeddedHub) -> None:
+    hub.fail(cut_after=0)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.body, wire.end) == (200, b"", "closed")
+
+
+def test_a_reset_without_an_answer(hub: EmbeddedHub) -> None:
+    hub.fail(reset=True)
+    wire = exchange(hub.endpoint)
+    assert (wire.head, wire.end) == (b"", "reset")
+    assert str(hub.requests[0]) == f"GET {URL} -> no answer, 0 bytes"
+
+
+def test_a_reset_in_the_middle_of_a_body(hub: EmbeddedHub) -> None:
+    hub.fail(reset=True, cut_after=1000)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.end) == (200, "reset")
+    assert CONTENT[:1000].startswith(wire.body)
+
+
+@pytest.mark.parametrize("part", ["", "bytes=900-"])
+def test_a_flipped_byte_lies_at_its_place_in_the_file(hub: EmbeddedHub, part: str) -> None:
+    hub.fail(flip_byte=1000)
+    wire = exchange(hub.endpoint, Range=part) if part else exchange(hub.endpoint)
+    start = 900 if part else 0
+    expected = bytearray(CONTENT)
+    expected[1000] ^= 0xFF
+    assert (wire.body, wire.end) == (bytes(expected[start:]), "open")
+    assert exchange(hub.endpoint, Range="bytes=1001-").body == CONTENT[1001:]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_wrong_etag_has_the_form_of_the_right_one(hub: EmbeddedHub, method: str) -> None:
+    right = git_id("blob", CONTENT)
+    assert exchange(hub.endpoint, method=method).header("etag") == f'"{right}"'
+    hub.fail(wrong_etag=True)
+    wrong = exchange(hub.endpoint, method=method).header("etag")
+    assert len(wrong) == 42
+    assert wrong != f'"{right}"'
+    assert int(wrong.strip('"'), 16)
+    assert exchange(hub.endpoint, method=method).header("etag") == wrong
+
+
+@pytest.mark.parametrize("off_by", [10, -10, -100_000])
+def test_a_wrong_length(hub: EmbeddedHub, off_by: int) -> None:
+    hub.fail(length_off_by=off_by)
+    length = str(max(0, len(CONTENT) + off_by))
+    wire = exchange(hub.endpoint)
+    assert (wire.header("content-length"), wire.body, wire.end) == (length, CONTENT, "closed")
+    wire = exchange(hub.endpoint, method="HEAD")
+    assert (wire.header("content-length"), wire.body, wire.end) == (length, b"", "open")
+
+
+def test_a_redirect_loop(hub: EmbeddedHub) -> None:
+    hub.fail(redirect_loop=True)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.header("location")) == (302, URL)
+
+
+def test_an_expired_token(hub: EmbeddedHub) -> None:
+    hub.fail(expired_token=True)
+    wire = exchange(hub.endpoint, Authorization="Bearer hf_abcdefghijklmnopqrst")
+    assert (wire.status, wire.header("x-error-message")) == (401, "Invalid credentials in Authorization header")
+    assert exchange(hub.endpoint).status == 200
+
+
+def test_a_refusal_resets_everybody_and_ends(hub: EmbeddedHub) -> None:
+    port = int(hub.endpoint.rsplit(":", 1)[1])
+    hub.fail(refuse=0.5, times=1)
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as idle:
+        wire = exchange(hub.endpoint)
+        assert (wire.head, wire.end) == (b"", "reset")
+        with pytest.raises(ConnectionResetError):
+            idle.recv(1)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        try:
+            wire = exchange(hub.endpoint)
+            break
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    assert (wire.status, wire.body) == (200, CONTENT)
+
+
+def test_a_hub_that_refuses_can_be_stopped_and_started(hub: EmbeddedHub) -> None:
+    hub.fail(refuse=30, times=1)
+    assert exchange(hub.endpoint).end == "reset"
+    start = time.monotonic()
+    hub.stop()
+    assert time.monotonic() - start < 1
+    hub.start()
+    assert exchange(hub.endpoint).body == CONTENT
+
+
+def test_faults_compose(hub: EmbeddedHub) -> None:
+    hub.fail(delay=0.2)
+    hub.fail(flip_byte=0)
+    hub.fail(cut_after=1)
+    wire = exchange(hub.endpoint)
+    assert wire.first >= 0.2
+    assert (wire.body, wire.end) == (b"\xff", "closed")
+    hub.clear_faults()
+    assert exchange(hub.endpoint).body == CONTENT
+
+
+def test_a_fault_concerns_its_requests_alone_while_others_run(hub: EmbeddedHub) -> None:
+    fault = hub.fail(reset=True, file="config.json")
+    ends: list[str] = []
+
+    def ask(url: str) -> None:
+        ends.append(exchange(hub.endpoint, url, wait=0.2).end)
+
+    threads = [threading.Thread(target=ask, args=(url,)) for url in [URL, URL.replace("data.txt", "config.json")] * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    assert sorted(ends) == ["open"] * 8 + ["reset"] * 8
+    assert fault.fired == 8

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+
+import pytest
+
+from modelenv.errors import ConfigurationError
+from modelenv.hub import EmbeddedHub
+from modelenv.hub.fault_script import FaultScript
+from modelenv.hub.faults import Asked, Rule, RuleFields
+
+CONFIG = Asked("GET", "/org/name/resolve/main/config.json", "resolve", "org/name", "config.json")
+WEIGHTS = Asked("GET", "/org/name/resolve/main/a/model.safetensors", "resolve", "org/name", "a/model.safetensors")
+INFO = Asked("GET", "/api/models/org/name", "info", "org/name")
+
+
+def hits(rule: Rule, *requests: Asked) -> list[bool]:
+    script = FaultScript()
+    script.add(rule)
+    return [bool(script.choose(asked)) for asked in requests]
+
+
+def test_the_keywords_are_the_fields_of_a_rule() -> None:
+    assert list(RuleFields.__annotations__) == [field.name for field in fields(Rule)]
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (Rule(status=500), [True, True, True]),
+        (Rule(status=500, file="*.safetensors"), [False, True, False]),
+        (Rule(status=500, kind="info"), [False, False, True]),
+        (Rule(status=500, repo="org/*"), [True, True, True]),
+        (Rule(status=500, repo="other/*"), [False, False, False]),
+        (Rule(status=500, method="post"), [False, False, False]),
+        (Rule(status=500, nth=2), [False, True, False]),
+        (Rule(status=500, nth=1, file="*"), [True, False, False]),
+        (Rule(status=500, times=2), [True, True, False]),
+        (Rule(expired_token=True), [False, False, False]),
+    ],
+)
+def test_a_rule_says_which_requests_it_hits(rule: Rule, expected: list[bool]) -> None:
+    assert hits(rule, CONFIG, WEIGHTS, INFO) == expected
+
+
+def test_a_fault_of_the_body_leaves_heads_alone() -> None:
+    head = Asked("HEAD", CONFIG.path, "resolve", "org/name", "config.json")
+    assert hits(Rule(cut_after=1, times=1), head, CONFIG) == [False, True]
+    assert hits(Rule(wrong_etag=True, flip_byte=1), head, CONFIG) == [True, True]
+
+
+def test_an_expired_token_concerns_who_sends_one() -> None:
+    sent = Asked("GET", CONFIG.path, "resolve", "org/name", "config.json", has_token=True)
+    assert hits(Rule(expired_token=True), CONFIG, sent) == [False, True]
+
+
+def test_rules_apply_in_order_up_to_the_first_that_answers() -> None:
+    script = FaultScript()
+    delay = script.add(Rule(delay=1))
+    answer = script.add(Rule(status=503, times=1))
+    behind = script.add(Rule(cut_after=5))
+    assert script.choose(CONFIG) == (delay.rule, answer.rule)
+    assert script.choose(CONFIG) == (delay.rule, behind.rule)
+    assert (delay.fired, answer.fired, behind.fired) == (2, 1, 1)
+
+
+def test_a_fault_ends_when_it_is_cancelled_and_with_its_block() -> None:
+    script = FaultScript()
+    with script.add(Rule(status=503)) as handle:
+        assert script.choose(CONFIG)
+    assert not script.choose(CONFIG)
+    handle.cancel()
+    assert handle.fired == 1
+    assert repr(handle) == "<fault status=503: hit 1 times>"
+    script.add(Rule(status=503))
+    script.clear()
+    assert not script.choose(CONFIG)
+
+
+def test_a_fault_may_last_some_seconds_from_its_first_hit() -> None:
+    script = FaultScript()
+    script.add(Rule(status=503, seconds=0.2, file="*.json"))
+    assert not script.choose(WEIGHTS)
+    assert script.choose(CONFIG)
+    assert script.choose(CONFIG)
+    threading.Event().wait(0.25)
+    assert not script.choose(CONFIG)
+
+
+def names(share: float, seed: int, order: list[int]) -> set[tuple[int, int]]:
+    """Return which of the 4 requests for each of 50 files are hit, the files being asked in this order."""
+    script = FaultScript()
+    script.add(Rule(status=503, share=share, seed=seed))
+    asked = [Asked("GET", f"/m/resolve/main/{number}", "resolve", "m", str(number)) for number in range(50)]
+    return {(number, time) for time in range(4) for number in order if script.choose(asked[number])}
+
+
+def test_the_same_seed_hits_the_same_requests_in_any_order() -> None:
+    order = list(range(50))
+    first = names(0.3, 7, order)
+    random.Random(1).shuffle(order)
+    assert names(0.3, 7, order) == first
+    assert names(0.3, 8, order) != first
+    assert 30 <= len(first) <= 90  # of 200, 60 expected
+    assert names(1.0, 7, order) == {(number, time) for number in range(50) for time in range(4)}
+
+
+def test_many_threads_are_counted_exactly() -> None:
+    script = FaultScript()
+    handle = script.add(Rule(status=503, times=100))
+    with ThreadPoolExecutor(8) as pool:
+        hit = sum(bool(rules) for rules in pool.map(lambda _: script.choose(CONFIG), range(1000)))
+    assert hit == handle.fired == 100
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({}, "this fault does nothing\n  expected: one of status, delay, bytes_per_second"),
+        ({"file": "*.json"}, "this fault does nothing"),
+        ({"status": 200}, "a fault's status cannot be this\n  expected: a status from 300 to 599\n  found: 200"),
+        ({"status": "500"}, "a fault's status cannot be this\n  expected: a number\n  found: '500'"),
+        ({"status": True}, "expected: a number"),
+        ({"status": 500, "nth": 0}, "a fault's nth cannot be this\n  expected: a whole number from 1 on\n  found: 0"),
+        ({"status": 500, "nth": 1.5}, "expected: a whole number\n  found: 1.5"),
+        ({"status": 500, "share": 1.5}, "a fault's share cannot be this\n  expected: a number above 0 and at most 1"),
+        ({"delay": -1}, "a fault's delay cannot be this\n  expected: a number above 0\n  found: -1"),
+        ({"delay": float("nan")}, "expected: a number above 0\n  found: nan"),
+        ({"refuse": float("inf")}, "expected: a number above 0\n  found: inf"),
+        ({"length_off_by": 0}, "a whole number other than 0"),
+        ({"cut_after": -1}, "a whole number from 0 on"),
+        ({"reset": 1}, "a fault's reset cannot be this\n  expected: true or false\n  found: 1"),
+        ({"status": 500, "file": 3}, "a fault's file cannot be this\n  expected: text\n  found: 3"),
+        ({"status": 500, "kind": "file"}, "a fault's kind cannot be this\n  expected: one of info, tree"),
+        (
+            {"status": 500, "headers": {"a": 1}},
+            "a fault's headers cannot be this\n  expected: names and values, both",
+        ),
+        ({"delay": 1, "message": "x"}, "a fault has headers and a message only with a status\n  found: no status"),
+        (
+            {"status": 500, "reset": True},
+            "these faults exclude each other\n  found: status, reset\n  what to do: give",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_rule_is_said(given: RuleFields, message: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        EmbeddedHub().fail(**given)
+    assert message in str(caught.value)
