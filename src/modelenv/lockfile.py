@@ -1,13 +1,12 @@
 """`modelenv.lock`: the models of a project as text for review, and back.
 
-It is TOML, read with the standard library. It is written by hand-made lines, since no library writes TOML for a
-review: one file to a line, so that a diff shows which file changed, and the same text for the same models always.
+It is TOML in the one form that `modelenv.toml_lines` reads. No library writes TOML for a review, so it is written by
+hand-made lines: one file to a line, so that a diff shows which file changed, and always the same text for the same
+models.
 """
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from modelenv.locked import SHA1, LockedFile, LockedModel, LockedValueError, show
 from modelenv.locktext import VERSION, Origin, line_in, locked_model_from, models_from, quote, scalar, write_text
-from modelenv.toml_lines import find_excess, lines_of, statement_line
+from modelenv.toml_lines import LineReader
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
 _HINT = "`modelenv lock` writes it anew"
@@ -82,17 +81,10 @@ def parse_lockfile(text: str, path: Path | str) -> Lockfile:
     """
     origin = Origin(path, _HINT)
     origin.check(text)
-    excess = find_excess(text)
-    if excess is not None:
-        line, what = excess
-        raise origin.error(line, what, expected="what `modelenv lock` writes")
-    try:
-        document = tomllib.loads(text)
-    except ValueError as error:
-        message, line = _syntax_error(text, error)
-        raise origin.error(line, "this is not TOML", found=message) from None
+    reader = LineReader(text)
+    document = origin.build(reader.read, lambda where: line_in(reader.lines, where))
     return origin.build(
-        lambda: Lockfile(models_from(document, locked_model_from)), lambda where: line_in(lines_of(text), where)
+        lambda: Lockfile(models_from(document, locked_model_from)), lambda where: line_in(reader.lines, where)
     )
 
 
@@ -144,13 +136,3 @@ def _format_file(file: LockedFile) -> str:
 
 def _format_list(items: Sequence[str]) -> str:
     return "[" + ", ".join(map(quote, items)) + "]"
-
-
-def _syntax_error(text: str, error: ValueError) -> tuple[str, int]:
-    """Return tomllib's message and the line; where a key came twice, the line on which its second value starts."""
-    place = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
-    message = str(error)[: place.start()] if place else str(error)
-    line = int(place[1]) if place and place[1] else text.count("\n") + 1
-    if message.startswith("Cannot overwrite"):
-        line = statement_line(text, line)
-    return show(message).strip("'\""), line

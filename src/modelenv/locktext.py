@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,15 @@ from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
 from modelenv.locked import INVISIBLE, Fact, LockedFile, LockedModel, LockedValueError, Where, show, within
 
 VERSION = 1
+_LONGEST_VERSION = 20
 LARGEST = 16 * 2**20  # bytes: some 5000 models of a dozen files
+_UNSEEN = re.compile(rf"(?!\n)[{INVISIBLE}]")
 _ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
+_TEXT = rf'"(?:[^{INVISIBLE}"\\]|\\["\\]|\\u[0-9A-F]{{4}}|\\U[0-9A-F]{{8}})*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,400}(?:e[+-][0-9]{1,3})?)?"
+SCALAR = rf"(?:{_TEXT}|{_NUMBER}|true|false)"
+_SCALAR = re.compile(SCALAR)
+_ESCAPE = re.compile(r'\\(?:(["\\])|u(....)|U(........))')
 _FILE_KEYS = ("path", "size", "sha256", "blob_id")
 _MODEL_KEYS = ("alias", "repo", "commit", "files")
 _OPTIONAL_KEYS = ("revision", "task", "patterns", "facts")
@@ -76,18 +84,25 @@ class Origin:
         """Check what both formats ask of a text.
 
         Raises:
-            LockfileError: it is too large, or has a byte order mark or carriage returns.
+            LockfileError: it is too large, or has a byte order mark, or other characters that nobody sees.
         """
         if len(text) > LARGEST:
             raise self._too_large()
         if text.startswith("\ufeff"):
             raise self.error(1, "the file starts with a byte order mark", expected="UTF-8 without a mark")
-        if "\r" in text:
-            line = text.count("\n", 0, text.index("\r")) + 1
-            hint = f"keep it out of line-ending conversion (git: `eol=lf` in .gitattributes); {self.hint}"
-            raise self.error(
-                line, "carriage return", expected="lines that end in a line feed alone", found="'\\r'", hint=hint
-            )
+        unseen = _UNSEEN.search(text)
+        if unseen is None:
+            return
+        hint = self.hint
+        if unseen.group() == "\r":
+            hint = f"keep it out of line-ending conversion (git: `eol=lf` in .gitattributes), or {self.hint}"
+        raise self.error(
+            text.count("\n", 0, unseen.start()) + 1,
+            "a character that nobody sees",
+            expected="visible characters, spaces and line feeds",
+            found=show(unseen.group()),
+            hint=hint,
+        )
 
     def build(self, read: Callable[[], Value], line_of: Callable[[Where], int]) -> Value:
         """Return what `read` builds; a wrong value in it becomes the error of its line."""
@@ -137,15 +152,20 @@ def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Valu
     """
     version = document.get("version") if isinstance(document, dict) else None
     if type(version) is int and version != VERSION:
-        raise unknown_version(version)
+        raise _unknown_version(version)
     table = take(document, ("version",), ("models",))
     if type(version) is not int:
         raise LockedValueError("wrong version", expected=f"{VERSION}", found=show(version), where=("version",))
     return _each(table, "models", model_from)
 
 
-def unknown_version(version: int) -> LockedValueError:
-    """Return the error for a document of another version than ours."""
+def check_version(text: str) -> None:
+    """Raise a `LockedValueError` if `text` is the number of another version, whose files may have another form."""
+    if text.isdecimal() and text.isascii() and len(text) < _LONGEST_VERSION and int(text) != VERSION:
+        raise _unknown_version(int(text))
+
+
+def _unknown_version(version: int) -> LockedValueError:
     return LockedValueError(
         "this version of the file is unknown",
         expected=f"version {VERSION}, which this modelenv reads",
@@ -205,6 +225,22 @@ def line_in(lines: Mapping[Where, int], where: Where) -> int:
     return lines.get(where, 1)
 
 
+def read_scalar(text: str) -> str | bool | int | float:
+    """Return the value that `scalar` wrote as `text`.
+
+    Raises:
+        LockedValueError: the text has another form.
+    """
+    if not _SCALAR.fullmatch(text):
+        expected = "text in double quotes, a number, true or false"
+        raise LockedValueError("wrong form of a value", expected=expected, found=show(text))
+    if text.startswith('"'):
+        return _ESCAPE.sub(_character, text[1:-1]) if "\\" in text else text[1:-1]
+    if text in ("true", "false"):
+        return text == "true"
+    return float(text) if "." in text else int(text)
+
+
 def scalar(value: Fact) -> str:
     """Return text, a number or a truth value in a form that TOML and every YAML read alike."""
     if isinstance(value, str):
@@ -226,6 +262,15 @@ def _escape(match: re.Match[str]) -> str:
     if character in '"\\':
         return "\\" + character
     return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1]:
+        return match[1]
+    code = int(match[2] or match[3], 16)
+    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
+        raise LockedValueError("no such character", expected="a character of Unicode", found=show(match.group()))
+    return chr(code)
 
 
 def _each(table: dict[str, Any], key: str, build: Callable[[Any], Value]) -> tuple[Value, ...]:

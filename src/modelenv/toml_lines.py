@@ -1,185 +1,140 @@
-"""The line of every value in a TOML text, which tomllib does not tell; and what tomllib should not be given."""
+"""TOML in one form: each key, and each file of a model, on a line of its own; with the line of every value.
+
+The form is read by its lines, not with tomllib: that tells no lines of values, takes quadratic time for keys of many
+parts, recurses without a bound, and lets errors of other kinds through. Here no text is slow, and what is no part of
+the form (dates, dotted keys, a key twice) is an error of its line. tomllib reads every such text as the same data.
+"""
 
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any
 
-from modelenv.locked import Where
+from modelenv.locked import LockedValueError, Where, show
+from modelenv.locktext import SCALAR, check_version, read_scalar
 
-# tomllib recurses into nested values, takes quadratic time for a key of many parts, and Python refuses to read
-# numbers of more than 4300 digits. A lock has nothing of the kind.
-_DEEPEST = 32
-_MOST_PARTS = 32
-_LONGEST_WORD = 1000
-
-# The parts of any TOML. Every branch for a string matches whatever follows its quote, or a wrong text would be
-# scanned again from each of its quotes.
-_TOKEN = re.compile(
-    r"""
-    (?P<comment>\#[^\n]*)
-  | (?P<text>\"{3}(?:[^"\\]|\\.|"(?!""))*+\"{0,5}
-           | '{3}(?:[^']|'(?!''))*+'{0,5}
-           | "(?:[^"\\\n]|\\[^\n])*+"?
-           | '[^'\n]*'?)
-  | (?P<newline>\n)
-  | (?P<mark>[\[\]{},=.])
-  | (?P<word>[^\s\[\]{},=.\#"']+)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_FORM = "`[[models]]`, `[models.facts]`, `key = value`, or a file in braces with a comma behind"
+_KEY = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"
+_PAIR = re.compile(rf"({_KEY}) = (.+)")
+_INLINE_PAIR = re.compile(rf"({_KEY}) = ({SCALAR})(?:, (?!$)|$)")
+_ITEM = re.compile(rf"({SCALAR})(?:, (?!$)|$)")
+_OPEN = "["
 
 
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    line: int
+class LineReader:
+    """Reads the one form of TOML, and remembers the line of every value by the way to it.
 
-
-def _tokens(text: str) -> Iterator[_Token]:
-    line = 1
-    for match in _TOKEN.finditer(text):
-        kind, token = match.lastgroup or "", match.group()
-        if kind != "comment":
-            yield _Token(kind, token, line)
-        if kind in ("newline", "text"):
-            line += token.count("\n")
-
-
-def find_excess(text: str) -> tuple[int, str] | None:
-    """Return the line of, and what is, the first thing in `text` that tomllib would choke on, or None."""
-    depth = points = 0
-    for kind, part, line in _tokens(text):
-        if kind == "mark":
-            depth += _deeper(part)
-            points = points + 1 if part == "." else 0
-        elif kind == "newline":
-            points = 0
-        if depth > _DEEPEST:
-            return line, f"more than {_DEEPEST} values within each other"
-        if points >= _MOST_PARTS:
-            return line, f"a key of more than {_MOST_PARTS} parts"
-        if kind == "word" and len(part) > _LONGEST_WORD:
-            return line, f"a word of more than {_LONGEST_WORD} characters"
-    return None
-
-
-def statement_line(text: str, line: int) -> int:
-    """Return the line on which the statement starts that `line` is part of."""
-    start, depth, first = 1, 0, True
-    for kind, part, at in _tokens(text):
-        if at > line:
-            break
-        if kind != "newline" and first and depth == 0:
-            start = at
-        first = kind == "newline"
-        if kind == "mark":
-            depth += _deeper(part)
-    return start
-
-
-def lines_of(text: str) -> Mapping[Where, int]:
-    """Return the line of every value in `text`, which tomllib has read, by the way to it from the document."""
-    return _Lines(text).lines
-
-
-def _deeper(mark: str) -> int:
-    return (mark in "[{") - (mark in "]}")
-
-
-class _Lines:
-    """The line of every value in a text that tomllib has read, by the way to the value."""
+    Attributes:
+        lines: the line of each value by the way to it from the document, and of each wrong line by the way in its
+            error.
+    """
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Where, int] = {}
-        self._tokens = [*_tokens(text), _Token("newline", "", 0), _Token("end", "", 0)]
-        self._at = 0
-        self._lengths: dict[Where, int] = {}  # of the arrays of tables
-        self._read()
+        self._text = text
+        self._document: dict[str, Any] = {}
+        self._models: list[Any] = []
+        self._table = self._document  # into which the next keys go, and the way to it
+        self._way: Where = ()
+        self._tables: list[Any] | None = None  # the list that is open, and the way to it
+        self._list_way: Where = ()
 
-    def _read(self) -> None:
-        table: Where = ()
-        while (token := self._peek()).kind != "end":
-            if token.kind == "newline":
-                self._next()
-            elif token.text == "[" and token.kind == "mark":
-                table = self._header()
-            else:
-                self._pair(table)
+    def read(self) -> dict[str, Any]:
+        """Return the document as plain values.
 
-    def _header(self) -> Where:
-        line = self._next().line
-        is_array = self._take("[")
-        *parents, last = self._key()
-        while self._take("]"):
-            pass
-        table: Where = ()
-        for part in parents:
-            table = self._latest((*table, part))
-            self.lines.setdefault(table, line)
-        table = (*table, last)
-        self.lines.setdefault(table, line)
-        if is_array:
-            self._lengths[table] = self._lengths.get(table, 0) + 1
-        table = self._latest(table)
-        self.lines.setdefault(table, line)
-        return table
+        Raises:
+            LockedValueError: it has not this form.
+        """
+        number = 1
+        for number, line in enumerate(self._text.split("\n"), 1):
+            try:
+                text = line.strip(" ")
+                if text and not text.startswith("#"):
+                    self._line(number, text)
+            except LockedValueError as error:
+                raise self._at(number, error) from None
+        if self._tables is not None:
+            raise self._at(number, LockedValueError("the list is not closed", expected="`]`", found="the end"))
+        return self._document
 
-    def _latest(self, table: Where) -> Where:
-        """Return the last table of an array of tables, or the table itself."""
-        return (*table, self._lengths[table] - 1) if table in self._lengths else table
-
-    def _pair(self, table: Where) -> None:
-        line = self._peek().line
-        for part in self._key():
-            table = (*table, part)
-            self.lines.setdefault(table, line)
-        self._take("=")
-        self._value(table)
-
-    def _value(self, where: Where) -> None:
-        self.lines.setdefault(where, self._peek().line)
-        if self._take("["):
-            index = 0
-            while not self._take("]"):
-                if not self._separator():
-                    self._value((*where, index))
-                    index += 1
-        elif self._take("{"):
-            while not self._take("}"):
-                if not self._separator():
-                    self._pair(where)
+    def _line(self, number: int, text: str) -> None:
+        if self._tables is not None:
+            self._item_line(self._tables, number, text)
+        elif text == "[[models]]":
+            self._table, self._way = {}, ("models", len(self._models))
+            self._models.append(self._table)
+            self._document["models"] = self._models
+            self.lines[self._way] = number
+        elif text == "[models.facts]" and len(self._way) == 2:
+            facts: dict[str, Any] = {}
+            self._add("facts", facts, number)
+            self._table, self._way = facts, (*self._way, "facts")
         else:
-            while (token := self._peek()).kind != "newline" and not (token.kind == "mark" and token.text in ",]}"):
-                self._next()  # a date or a number may consist of several tokens
+            self._pair(number, text)
 
-    def _key(self) -> list[str]:
-        parts = [self._part()]
-        while self._take("."):
-            parts.append(self._part())
-        return parts
+    def _pair(self, number: int, text: str) -> None:
+        pair = _PAIR.fullmatch(text)
+        if pair is None:
+            raise LockedValueError("wrong form of a line", expected=_FORM, found=show(text))
+        key, value = pair.groups()
+        if key == "models" and not self._way:
+            raise LockedValueError("wrong form of the models", expected="`[[models]]`", found=show(text))
+        if not self._document and key == "version":
+            check_version(value)  # before the rest, which may have another form
+        if value == _OPEN:
+            self._tables, self._list_way = [], (*self._way, key)
+            self._add(key, self._tables, number)
+        elif value.startswith("[") and value.endswith("]"):
+            self._add(key, _list(value[1:-1]), number)
+        else:
+            self._add(key, read_scalar(value), number)
 
-    def _part(self) -> str:
-        token = self._next()
-        return next(iter(tomllib.loads(f"{token.text} = 0"))) if token.kind == "text" else token.text
+    def _add(self, key: str, value: Any, number: int) -> None:
+        if key in self._table:
+            raise LockedValueError("the same key twice", expected="each key once", found=show(key))
+        self._table[key] = value
+        self.lines[*self._way, key] = number
 
-    def _separator(self) -> bool:
-        if self._peek().kind == "newline":
-            self._next()
-            return True
-        return self._take(",")
+    def _item_line(self, tables: list[Any], number: int, text: str) -> None:
+        if text == "]":
+            self._tables = None
+            return
+        if not (text.startswith("{ ") and text.endswith(" },")):
+            expected = "a file in braces with a comma behind, or `]`"
+            raise LockedValueError("wrong form of a line", expected=expected, found=show(text))
+        self.lines[*self._list_way, len(tables)] = number
+        tables.append(_inline_table(text[2:-3]))
 
-    def _peek(self) -> _Token:
-        return self._tokens[self._at]
+    def _at(self, number: int, error: LockedValueError) -> LockedValueError:
+        error.where = ("line", number)
+        self.lines[error.where] = number
+        return error
 
-    def _next(self) -> _Token:
-        self._at += 1
-        return self._tokens[self._at - 1]
 
-    def _take(self, mark: str) -> bool:
-        token = self._peek()
-        taken = token.kind == "mark" and token.text == mark
-        self._at += taken
-        return taken
+def _inline_table(text: str) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    position = 0
+    while position < len(text):
+        pair = _INLINE_PAIR.match(text, position)
+        if pair is None:
+            raise LockedValueError(
+                "wrong form of a key and a value", expected="`key = value`", found=show(text[position:])
+            )
+        if pair[1] in table:
+            raise LockedValueError("the same key twice", expected="each key once", found=show(pair[1]))
+        table[pair[1]] = read_scalar(pair[2])
+        position = pair.end()
+    return table
+
+
+def _list(text: str) -> list[Any]:
+    items = []
+    position = 0
+    while position < len(text):
+        item = _ITEM.match(text, position)
+        if item is None:
+            expected = "values with a comma and a space between them"
+            raise LockedValueError("wrong form of a list", expected=expected, found=show(text[position:]))
+        items.append(read_scalar(item[1]))
+        position = item.end()
+    return items
