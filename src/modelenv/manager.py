@@ -21,7 +21,7 @@ from modelenv.forcing import Forcing, Run, current_forcing
 from modelenv.load_request import LoadRequest, resolve_request
 from modelenv.pipelines import Load, PipelineKey
 from modelenv.reports import ManagerStatus, ModelStatus
-from modelenv.settings import Settings
+from modelenv.settings import Settings, timeout_seconds
 from modelenv.sources import Explanation, ModelSource, explain_environment
 
 Fallback = Literal["raise", "mock"]
@@ -178,9 +178,7 @@ class SmartModelManager:
         return resolve_request(state.settings, state.source, name, model_type, **options)
 
     def _deadline(self, state: _State, timeout: float | None) -> Deadline:
-        if timeout is not None and not timeout > 0:
-            raise ConfigurationError("a timeout must be a positive number of seconds", found=repr(timeout))
-        return Deadline(state.settings.timeout_of(state.source) if timeout is None else timeout)
+        return Deadline(state.settings.timeout_of(state.source) if timeout is None else timeout_seconds(timeout))
 
     def _work(
         self, state: _State, request: LoadRequest, deadline: Deadline

@@ -17,7 +17,8 @@ from modelenv.sources import ModelSource
 _LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
 
 
-def _seconds(value: Any) -> float:
+def timeout_seconds(value: Any) -> float:
+    """Return a timeout as seconds; raise ConfigurationError if it is not a positive number."""
     try:
         seconds = -1.0 if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
@@ -64,7 +65,7 @@ _FIELDS = (
     _Field("source", "MODEL_SOURCE", ModelSource.parse, None),
     _Field("cache_dir", "MODEL_CACHE_DIR", _path, "model_cache"),
     _Field("volume_dir", "MODEL_VOLUME_DIR", _path, "/app/models"),
-    _Field("timeout", "MODEL_TIMEOUT", _seconds, None),
+    _Field("timeout", "MODEL_TIMEOUT", timeout_seconds, None),
     _Field("device", None, _text, "auto"),
     _Field("environment", "ENVIRONMENT", _text, None),
 )

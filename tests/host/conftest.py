@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from modelenv.host.client import HostClient, recipe_of
+from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import Recipe
+from modelenv.host.recipes import recipe_of
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from modelenv.fakes.mocking import MockFace
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream
+from modelenv.fakes.tokenizer_face import FakeTokenizer
+from modelenv.fakes.tokens import TextTokenizer, WordTokenizer, read_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -116,6 +118,28 @@ class FakeModel:
     name_or_path: str
 
 
+class PipelineException(Exception):  # noqa: N818 (the name of the real one)
+    """Stands for the class of this name in `transformers.pipelines.base`, where that is not imported.
+
+    Args:
+        task: the task.
+        model: the model's name.
+        reason: what is wrong with the input.
+    """
+
+    def __init__(self, task: str, model: str, reason: str) -> None:
+        super().__init__(reason)
+        self.task = task
+        self.model = model
+
+
+def pipeline_exception(task: str, model: str, reason: str) -> Exception:
+    """Return the error that the real pipeline raises; of its own class, where the caller has imported that."""
+    kind = getattr(sys.modules.get("transformers.pipelines.base"), "PipelineException", PipelineException)
+    error: Exception = kind(task, model, reason)
+    return error
+
+
 class FakePipeline(MockFace, ABC):
     """The base of all fakes: call forms, mock, script, and the attributes that the real pipeline has.
 
@@ -124,7 +148,8 @@ class FakePipeline(MockFace, ABC):
         model: a `FakeModel` with `config` and `name_or_path`.
         device: always the CPU.
 
-    There is no `tokenizer`: like all that a fake does not have, it raises AttributeError.
+    `tokenizer` is there where the model's folder has a `tokenizer.json`. Like all that a fake does not have, it
+    raises AttributeError elsewhere.
     """
 
     __slots__ = (
@@ -134,11 +159,13 @@ class FakePipeline(MockFace, ABC):
         "_num_workers",
         "_parameters",
         "_script",
+        "_tokenizer",
         "model",
         "task",
     )
 
     device = FakeDevice()
+    _pads_batches = False  # whether a batch needs the tokenizer's padding token
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
         super().__init__()
@@ -146,6 +173,7 @@ class FakePipeline(MockFace, ABC):
         self.model = FakeModel(FakeConfig(facts), facts.name)
         self._facts = facts
         self._script = Script()
+        self._tokenizer: TextTokenizer | None = None
         parameters = {name: value for name, value in pipeline_kwargs.items() if name not in _LOADING}
         self._batch_size = parameters.pop("batch_size", None)
         self._num_workers = parameters.pop("num_workers", None)
@@ -168,9 +196,26 @@ class FakePipeline(MockFace, ABC):
     def _one(self, item: Any, /, **parameters: Any) -> Any:
         """Return the answer to one input (`preprocess`, `forward` and `postprocess`)."""
 
-    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Return the answers to the inputs of one batch; to override where a batch changes them."""
+    def _singly(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         return [self._one(item, **parameters) for item in items]
+
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Return the answers to the inputs of one batch, where its size is not 1; to override if that matters."""
+        return self._singly(items, **parameters)
+
+    @property
+    def tokenizer(self) -> FakeTokenizer:
+        """The special tokens, lengths and encodings of the model's own tokenizer, read from its folder."""
+        tokenizer = self._tokenizer_of_model()
+        if isinstance(tokenizer, WordTokenizer):
+            raise AttributeError("the fake has no tokenizer")  # then __getattr__ says more
+        return FakeTokenizer(tokenizer, self._facts.name)
+
+    def _tokenizer_of_model(self) -> TextTokenizer:
+        """Return the model's tokenizer, which is read at first use: reading a large vocabulary takes a while."""
+        if self._tokenizer is None:
+            self._tokenizer = read_tokenizer(self._facts)
+        return self._tokenizer
 
     def _answer(self, inputs: Any, *_: Any, **kwargs: Any) -> Any:
         # Like the real Pipeline.__call__: further positional arguments are ignored.
@@ -188,8 +233,11 @@ class FakePipeline(MockFace, ABC):
         parameters = {**self._parameters, **self._read_parameters(kwargs)}
         if isinstance(inputs, (list, chain)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
             size = _first(batch_size, self._batch_size, 1)
+            if size != 1 and self._pads_batches and "pad_token" not in self._tokenizer_of_model().special:
+                raise ValueError("the tokenizer has no padding token, so the pipeline cannot make batches")
             _check_loader(_first(num_workers, self._num_workers, 0), size)
-            stream = AnswerStream(inputs, lambda items: self._batch(items, **parameters), size)
+            answer = self._singly if size == 1 else self._batch
+            stream = AnswerStream(inputs, lambda items: answer(items, **parameters), size)
             return list(stream) if isinstance(inputs, list) else stream
         return self._one(inputs, **parameters)
 

@@ -9,16 +9,11 @@ import base64
 import hashlib
 import importlib
 import os
+import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
-
-from modelenv.fakes.scripting import Pattern, Script, When
-
-if TYPE_CHECKING:
-    import re
+from typing import Any
 
 _SIZE_OF_THE_UNSEEN = (640, 480)
 
@@ -86,15 +81,15 @@ def _opened(text: str) -> Any:
 
 
 def array_as_image(given: Any) -> Image:
-    """Return what a fake needs of an array of pixels, channels first or last.
+    """Return what a fake needs of an array of pixels in three channels, first or last; of several, the first.
 
     Raises:
-        ValueError: the array has not two, three or four dimensions.
+        ValueError: the array has not three or four dimensions, or not three channels.
     """
     shape = tuple(given.shape)
-    if not 2 <= len(shape) <= 4:
-        raise ValueError(f"an array of pixels has 2 to 4 dimensions, found the shape {shape}")
-    height, width = shape[-2:] if len(shape) == 2 or shape[-3] in (1, 3) else shape[-3:-1]
+    if len(shape) not in (3, 4) or 3 not in (shape[-3], shape[-1]):
+        raise ValueError(f"an array of pixels has three channels, first or last, found the shape {shape}")
+    height, width = shape[-2:] if shape[-3] == 3 else shape[-3:-1]
     return Image(given, array_digest(given), width, height)
 
 
@@ -146,31 +141,18 @@ class Seen:
         return cls(image.given, (*image.names, *texts), (image.digest,))
 
 
-MediaPattern = Pattern | Any
-"""A part of a path, an address or a text; a compiled expression; a function of the input; or an image or array."""
+def as_predicate(pattern: Any) -> Any:
+    """Return what a `When` takes for a rule on a `Seen`: a part of its texts, an expression, a function, an image.
 
-
-class WhenMedia(When):
-    """The beginning of a rule for inputs that are not, or not only, text."""
-
-    def __init__(self, script: Script, pattern: MediaPattern) -> None:
-        super().__init__(script, _as_predicate(pattern))
-
-
-def _as_predicate(pattern: Any) -> Any:
+    A text or an expression is searched in paths, addresses, questions and prompts; a function is asked with the
+    input as it was passed; an image or an array matches one of the same content. Anything else is returned as it
+    is, for `When` to refuse.
+    """
     if isinstance(pattern, str):
         return lambda seen: any(pattern in text for text in seen.texts)
     if is_pillow_image(pattern) or is_array(pattern):
         digest = read_image(pattern).digest if is_pillow_image(pattern) else array_digest(pattern)
         return lambda seen: digest in seen.digests
-    if hasattr(pattern, "search"):
-        return _searching(pattern)
-    return _asking(pattern) if callable(pattern) else pattern
-
-
-def _searching(pattern: re.Pattern[str]) -> Callable[[Seen], object]:
-    return lambda seen: any(pattern.search(text) for text in seen.texts)
-
-
-def _asking(predicate: Callable[[Any], object]) -> Callable[[Seen], object]:
-    return lambda seen: predicate(seen.given)
+    if isinstance(pattern, re.Pattern):
+        return lambda seen: any(pattern.search(text) for text in seen.texts)
+    return (lambda seen: pattern(seen.given)) if callable(pattern) else pattern

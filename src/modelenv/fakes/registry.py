@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {
+        "feature-extraction": "modelenv.fakes.feature_extraction:FakeFeatureExtractionPipeline",
+        "fill-mask": "modelenv.fakes.fill_mask:FakeFillMaskPipeline",
         "text-classification": "modelenv.fakes.text_classification:FakeTextClassificationPipeline",
+        "token-classification": "modelenv.fakes.token_classification:FakeTokenClassificationPipeline",
+        "zero-shot-classification": "modelenv.fakes.zero_shot_classification:FakeZeroShotClassificationPipeline",
     }
 )
 """A task of `modelenv.tasks.TASKS`, and `module:class` of its fake."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-import struct
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
+from modelenv.fakes import drawing
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tokenizing import read_text
@@ -24,19 +23,8 @@ DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SENTIMENT_LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
 
-def _softmax(logits: Sequence[float]) -> list[float]:
-    highest = max(logits)
-    weights = [math.exp(logit - highest) for logit in logits]
-    total = sum(weights)
-    return [weight / total for weight in weights]
-
-
-def _sigmoid(logits: Sequence[float]) -> list[float]:
-    return [1 / (1 + math.exp(-logit)) for logit in logits]
-
-
 # The names of `ClassificationFunction`. "default", which its documentation lists too, raises KeyError there.
-_FUNCTIONS = MappingProxyType({"SIGMOID": _sigmoid, "SOFTMAX": _softmax, "NONE": list})
+_FUNCTIONS = MappingProxyType({"SIGMOID": drawing.sigmoid, "SOFTMAX": drawing.softmax, "NONE": list})
 
 
 @dataclass(frozen=True)
@@ -140,13 +128,13 @@ class FakeTextClassificationPipeline(FakePipeline):
         function_to_apply: Any = None,
         **tokenizer_kwargs: Any,
     ) -> Any:
-        texts = read_text(item, tokenizer_kwargs)
+        texts = read_text(item, tokenizer_kwargs, self._tokenizer_of_model)
         function = self._default_function() if function_to_apply is None else function_to_apply
         if function not in _FUNCTIONS.values():
             raise ValueError(f"function_to_apply must be sigmoid, softmax or none, found {function!r}")
         scripted = self._script.find(texts) if self._script.rules else None
         if scripted is None:
-            scores = function(_logits(self._facts.name, texts, len(self._facts.labels)))
+            scores = function(drawing.logits(len(self._facts.labels), self._facts.name, *texts))
             best = max(range(len(scores)), key=scores.__getitem__)
         else:
             scores, best = self._scripted_scores(scripted), scripted.index
@@ -167,25 +155,11 @@ class FakeTextClassificationPipeline(FakePipeline):
         if self._facts.problem_type == "regression":
             return list
         if self._facts.problem_type == "multi_label_classification" or len(self._facts.labels) == 1:
-            return _sigmoid
-        return _softmax
+            return drawing.sigmoid
+        return drawing.softmax
 
     def _scripted_scores(self, scripted: _Scripted) -> list[float]:
         number = len(self._facts.labels)
         regression = self._facts.problem_type == "regression"
         rest = 0.0 if regression or number == 1 else (1 - scripted.score) / (number - 1)
         return [scripted.score if index == scripted.index else rest for index in range(number)]
-
-
-def _logits(name: str, texts: Sequence[str], number: int) -> list[float]:
-    """Return `number` outputs of a model that is sure of one label: the same for the same name and texts."""
-    parts = [part.encode() for part in (name, *texts)]
-    key = b"".join(b"%d:%b" % (len(part), part) for part in parts)  # lengths keep ("a", "bc") from ("ab", "c")
-    choice, *draws = struct.unpack(f">{number + 1}I", hashlib.shake_128(key).digest(4 * (number + 1)))
-    units = [draw / 0xFFFFFFFF for draw in draws]
-    if number == 1:
-        return [(0.5 + 3 * units[0]) * (1 if choice % 2 else -1)]
-    logits = [2.5 * unit - 3 for unit in units]
-    winner = choice % number
-    logits[winner] = math.log(number - 1) + 0.5 + 3 * units[winner]
-    return logits

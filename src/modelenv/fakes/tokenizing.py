@@ -5,75 +5,181 @@ From `PreTrainedTokenizerBase.__call__` of transformers 5.23, and from what its 
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from modelenv.fakes.tokens import NO_LIMIT, Layout, Row, TextTokenizer
 
-_WORDS = re.compile(r"\w+|[^\w\s]")
+if TYPE_CHECKING:
+    from modelenv.fakes.facts import ModelFacts
+
 _PADDING = ("longest", "max_length", "do_not_pad")
 _TRUNCATION = ("only_first", "only_second", "longest_first", "do_not_truncate")
 
 
-def read_text(item: Any, tokenizer_kwargs: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the text, or the pair of texts, of one input of a text pipeline.
+@dataclass(frozen=True)
+class Batch:
+    """What a tokenizer makes of one input: its texts or pairs, and as many rows of tokens.
+
+    With `return_overflowing_tokens` there may be more rows than texts.
+    """
+
+    texts: list[tuple[str, ...]]
+    rows: list[Row]
+
+    @property
+    def width(self) -> int:
+        """The number of tokens of every row."""
+        return len(self.rows[0])
+
+
+def read_text(
+    item: Any, tokenizer_kwargs: Mapping[str, Any], tokenizer: Callable[[], TextTokenizer]
+) -> tuple[str, ...]:
+    """Return the text, or the pair of texts, of one input of a text classifier.
+
+    Args:
+        item: the input.
+        tokenizer_kwargs: what the real pipeline passes on to its tokenizer.
+        tokenizer: gives the tokenizer, which a plain text does not need.
 
     Raises:
         ValueError, TypeError, IndexError: where the real pipeline raises the same class.
     """
     if type(item) is str and not tokenizer_kwargs:
-        return (_checked(item),)
+        return _row(item)
     if isinstance(item, dict):
-        return _tokenize(**item, return_tensors="pt", **tokenizer_kwargs)
-    if isinstance(item, list):
-        if len(item) == 1 and isinstance(item[0], list) and len(item[0]) == 2:
-            return _tokenize(text=item[0][0], text_pair=item[0][1], return_tensors="pt", **tokenizer_kwargs)
-        raise ValueError(
-            "a list inside a list is no input of a text pipeline; for a pair of texts write "
-            '{"text": "…", "text_pair": "…"}'
-        )
-    return _tokenize(item, return_tensors="pt", **tokenizer_kwargs)
+        batch = tokenize(tokenizer(), **item, return_tensors="pt", **tokenizer_kwargs)
+    elif isinstance(item, list):
+        if not (len(item) == 1 and isinstance(item[0], list) and len(item[0]) == 2):
+            raise ValueError(
+                "a list inside a list is no input of a text pipeline; for a pair of texts write "
+                '{"text": "…", "text_pair": "…"}'
+            )
+        text, pair = item[0]
+        batch = tokenize(tokenizer(), text=text, text_pair=pair, return_tensors="pt", **tokenizer_kwargs)
+    else:
+        batch = tokenize(tokenizer(), item, return_tensors="pt", **tokenizer_kwargs)
+    return batch.texts[0]  # of a batch the pipeline answers the first alone
 
 
-def _tokenize(
+def tokenize(
+    tokenizer: TextTokenizer,
     text: Any = None,
     text_pair: Any = None,
     text_target: Any = None,
+    text_pair_target: Any = None,
     *,
-    return_tensors: str,  # unused: a second one must raise TypeError, as in the real call
-    padding: Any = False,
-    truncation: Any = None,
-    **_: Any,
-) -> tuple[str, ...]:
+    return_tensors: Any,  # a second one must raise TypeError, as in the real call
+    add_special_tokens: bool = True,
+    is_split_into_words: bool = False,
+    return_overflowing_tokens: bool = False,
+    tokenizer_kwargs: Mapping[str, Any] | None = None,
+    **layout_kwargs: Any,
+) -> Batch:
+    """Tokenize as `tokenizer(text, …)` does, into rows of one width.
+
+    Raises:
+        ValueError, TypeError, IndexError: where the real tokenizer raises the same class.
+    """
     if text is None and text_target is None:
         raise ValueError("the input has no text: give a string, or a dict with the key 'text'")
-    if not isinstance(padding, bool) and padding not in _PADDING:
-        raise ValueError(f"padding must be True, False or one of {', '.join(_PADDING)}, found {padding!r}")
-    if truncation is not None and not isinstance(truncation, bool) and truncation not in _TRUNCATION:
-        raise ValueError(f"truncation must be a bool or one of {', '.join(_TRUNCATION)}, found {truncation!r}")
-    pads = padding not in (False, "do_not_pad")
+    layout = read_layout(tokenizer, **{**layout_kwargs, **(tokenizer_kwargs or {})})
     if text is None:
-        return _encode(text_target, None, pads)  # the pair of a target has another name
-    texts = _encode(text, text_pair, pads)
-    if text_target is not None:
-        raise ValueError("text and text_target cannot be given together to a classifier")
-    return texts
-
-
-def _encode(text: Any, text_pair: Any, pads: bool) -> tuple[str, ...]:
-    """Return the first row of the batch that the tokenizer makes: the pipeline answers that one alone."""
+        text, text_pair, text_target = text_target, text_pair_target, None
     _check_text(text)
     if text_pair is not None:
         _check_text(text_pair)
-    if isinstance(text, str):
-        return _row((text, text_pair) if text_pair else text)
-    rows = [_row(row) for row in _paired(text, text_pair)]
-    if not rows:
+    texts, batch = _batch(text, text_pair, is_split=is_split_into_words)
+    if not texts:
         raise IndexError("the input holds no text")
-    if not pads and len({_width(row) for row in rows}) > 1:
+    rows = tokenizer.encode(batch, layout, add_special=bool(add_special_tokens), is_split=is_split_into_words)
+    if return_overflowing_tokens:
+        rows = [part for row in rows for part in (row, *row.overflowing)]
+    if return_tensors is not None and len({len(row) for row in rows}) > 1:
         raise ValueError("texts of different lengths in a tuple make no tensor: pass a list, or padding=True")
-    return rows[0]
+    if text_target is not None:
+        raise ValueError("text and text_target cannot be given together")
+    return Batch(texts, rows)
+
+
+def read_layout(
+    tokenizer: TextTokenizer,
+    *,
+    padding: Any = False,
+    truncation: Any = None,
+    max_length: int | None = None,
+    stride: int = 0,
+    pad_to_multiple_of: int | None = None,
+    padding_side: str | None = None,
+    **_: Any,
+) -> Layout:
+    """Return the strategies that these arguments name (`_get_padding_truncation_strategies`).
+
+    Raises:
+        ValueError: where the real tokenizer raises it.
+    """
+    if max_length is not None and padding is False and truncation is None:
+        truncation = "longest_first"
+    padding = {True: "longest", False: "do_not_pad"}[padding] if isinstance(padding, bool) else padding
+    if padding not in _PADDING:
+        raise ValueError(f"padding must be True, False or one of {', '.join(_PADDING)}, found {padding!r}")
+    if truncation is None or isinstance(truncation, bool):
+        truncation = "longest_first" if truncation else "do_not_truncate"
+    if truncation not in _TRUNCATION:
+        raise ValueError(f"truncation must be a bool or one of {', '.join(_TRUNCATION)}, found {truncation!r}")
+    padding, truncation = (str(getattr(name, "value", name)) for name in (padding, truncation))
+    if max_length is None and (padding == "max_length" or truncation != "do_not_truncate"):
+        if tokenizer.model_max_length >= NO_LIMIT:
+            padding = "do_not_pad" if padding == "max_length" else padding
+            truncation = "do_not_truncate"
+        else:
+            max_length = tokenizer.model_max_length
+    if padding != "do_not_pad" and "pad_token" not in tokenizer.special:
+        raise ValueError("the tokenizer has no padding token, so it cannot pad")
+    cuts = truncation != "do_not_truncate" and padding != "do_not_pad"
+    if cuts and pad_to_multiple_of is not None and max_length is not None and max_length % pad_to_multiple_of:
+        raise ValueError(f"max_length {max_length} is not a multiple of pad_to_multiple_of {pad_to_multiple_of}")
+    return Layout(padding, truncation, max_length, stride, pad_to_multiple_of, padding_side)
+
+
+def check_positions(facts: ModelFacts, width: int) -> None:
+    """Raise what a model with a fixed number of positions raises for more tokens than that.
+
+    Raises:
+        RuntimeError: the class that BERT and its kin raise.
+        IndexError: the class that GPT-2 and RoBERTa and their kin raise.
+    """
+    kind = facts.config.get("model_type")
+    limit = facts.config.get("max_position_embeddings", facts.config.get("n_positions"))
+    if limit is None:
+        return
+    if kind in _ROBERTA_LIKE:
+        limit -= 2  # the first two positions are padding's
+    if width > limit and kind in _BERT_LIKE | _ROBERTA_LIKE | _GPT_LIKE:
+        error = RuntimeError if kind in _BERT_LIKE | _ROBERTA_LIKE else IndexError
+        raise error(f"the input has {width} tokens, but the model has {limit} positions: pass truncation=True")
+
+
+_BERT_LIKE = frozenset({"bert", "distilbert", "electra", "layoutlm", "tapas"})
+_ROBERTA_LIKE = frozenset({"roberta", "xlm-roberta", "camembert"})
+_GPT_LIKE = frozenset({"gpt2", "openai-gpt"})
+
+
+def _batch(text: Any, text_pair: Any, *, is_split: bool) -> tuple[list[tuple[str, ...]], list[Any]]:
+    """Return the texts of every row, and the batch that the tokenizers library takes."""
+    if is_split and not (text and isinstance(text[0], (list, tuple))):
+        words = [text] if text_pair is None else [(text, text_pair)]
+        return [tuple(text)], words
+    if isinstance(text, str):
+        rows: list[Any] = [(text, text_pair)] if text_pair else [text]
+    else:
+        rows = _paired(text, text_pair)
+    if is_split:
+        return [tuple(row) for row in rows], rows
+    texts = [_row(row) for row in rows]
+    return texts, [row if isinstance(row, str) else tuple(row) for row in rows]
 
 
 def _check_text(text: Any) -> None:
@@ -114,8 +220,3 @@ def _checked(text: str) -> str:
     except UnicodeEncodeError as error:
         raise TypeError(f"the text is not valid Unicode: {error}") from error
     return text
-
-
-def _width(row: tuple[str, ...]) -> int:
-    """Count words and marks: without a vocabulary nothing closer to the number of tokens is known."""
-    return sum(len(_WORDS.findall(text)) + 1 for text in row)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import pickle
 import subprocess
@@ -13,7 +12,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Client, Connection
-from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
@@ -36,6 +34,7 @@ from modelenv.host.protocol import (
     receive,
     send,
 )
+from modelenv.host.recipes import CannotCrossError
 from modelenv.store import make_private
 
 _START_SECONDS = 30.0
@@ -227,10 +226,6 @@ def _result(connection: Connection, message: object, model: str) -> Any:
     return reply
 
 
-class CannotCrossError(Exception):
-    """An argument cannot be sent to the host; the call must be made in this process."""
-
-
 def _results(connection: Connection, items: Iterator[Any], model: str) -> Iterator[Any]:
     try:
         while not isinstance(answer := _next_answer(connection, items, model), EndOfItems):
@@ -276,32 +271,3 @@ def _host_may_end(model: str) -> Iterator[None]:
             hint="another host is started for the next question; if it ended for want of memory, "
             "run fewer models at once or use --model-host=off",
         ) from error
-
-
-def recipe_of(
-    folder: Path,
-    task: str,
-    arguments: Mapping[str, Any],
-    *,
-    model: str,
-    device: str,
-    trust_remote_code: bool,
-) -> Recipe:
-    """Return the recipe of a pipeline.
-
-    Raises:
-        CannotCrossError: an argument cannot be sent to another process.
-    """
-    try:
-        data = pickle.dumps(dict(sorted(arguments.items())), protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise CannotCrossError(repr(error)) from error
-    return Recipe(str(folder), _fingerprint(folder), task, data, device, trust_remote_code, model)
-
-
-def _fingerprint(folder: Path) -> int:
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        state = path.stat()
-        digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
-    return int.from_bytes(digest.digest()[:8])

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from types import GeneratorType
 from typing import Any
 
-from modelenv.host.client import CannotCrossError, HostClient
+from modelenv.host.client import HostClient
 from modelenv.host.protocol import Call, Get, Item, Plain, Recipe
+from modelenv.host.recipes import CannotCrossError
 
 # What the host may be asked to run: methods that change nothing, so that no test can damage another's model.
 _ASKED = frozenset(

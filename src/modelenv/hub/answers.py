@@ -1,4 +1,4 @@
-"""The JSON that the Hub answers: model info, trees, path infos, references and lists, and its errors."""
+"""The JSON that the Hub answers: infos, trees, path infos, references, commits and lists, and its errors."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import base64
 import binascii
 import hashlib
 import json
+from html import escape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from .content import COMMIT_TITLE, MAIN, ServedFile, Snapshot, lfs_pointer
+from .content import lfs_pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from .commits import Snapshot
+    from .content import ServedFile
     from .facts import ModelFacts
-    from .repositories import Repository
+    from .history import History
+    from .repository import Repository
 
 # The date that the Hub gives to whatever is older than its records.
 _CREATED = "2022-03-02T23:29:04.000Z"
@@ -95,26 +99,28 @@ def is_true(value: str | None) -> bool:
     return value is not None and value.lower() in {"true", "1"}
 
 
-def model_info(
+def repository_info(
     repository: Repository, snapshot: Snapshot, facts: ModelFacts, *, blobs: bool, expand: Sequence[str]
 ) -> dict[str, Any]:
-    """Return a model's info; with `expand`, nothing but its id and what is named there.
+    """Return a repository's info; with `expand`, nothing but its id and what is named there.
 
     Raises:
         RefusedError: `expand` names something that the Hub does not know.
     """
     info = {
-        **listed_info(repository.repo_id, facts),
+        **listed_info(repository, facts),
         "disabled": False,
         "sha": snapshot.commit,
         "lastModified": timestamp(snapshot.last_modified),
-        "config": facts.config,
         "cardData": facts.card,
-        "safetensors": facts.safetensors,
         "usedStorage": sum(file.found.size for file in snapshot.files.values()),
-        "spaces": [],
         "siblings": [_sibling(path, file, blobs) for path, file in snapshot.files.items()],
     }
+    match repository.repo_type:
+        case "model":
+            info |= {"config": facts.config, "safetensors": facts.safetensors, "spaces": []}
+        case "space":
+            info |= {"sdk": (facts.card or {}).get("sdk"), "runtime": {"stage": "NO_APP_FILE", "hardware": {}}}
     unknown = sorted(set(expand) - EXPANDABLE)
     if unknown:
         raise RefusedError(
@@ -126,22 +132,23 @@ def model_info(
     return {key: value for key, value in info.items() if value is not None}
 
 
-def listed_info(repo_id: str, facts: ModelFacts) -> dict[str, Any]:
-    """Return the part of a model's info that a list of models shows; it needs no hash."""
-    return {
-        "_id": hashlib.sha256(repo_id.encode()).hexdigest()[:24],
+def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
+    """Return the part of a repository's info that a list shows; it needs no hash."""
+    repo_id = repository.repo_id
+    listed: dict[str, Any] = {
+        "_id": hashlib.sha256(f"{repository.repo_type} {repo_id}".encode()).hexdigest()[:24],
         "id": repo_id,
-        "modelId": repo_id,
         "author": repo_id.split("/")[0] if "/" in repo_id else None,
-        "private": False,
-        "gated": False,
+        "private": repository.settings.private,
+        "gated": repository.settings.gated,
         "downloads": 0,
         "likes": 0,
         "tags": list(facts.tags),
-        "pipeline_tag": facts.pipeline_tag,
-        "library_name": facts.library_name,
         "createdAt": _CREATED,
     }
+    if repository.repo_type == "model":
+        listed |= {"modelId": repo_id, "pipeline_tag": facts.pipeline_tag, "library_name": facts.library_name}
+    return listed
 
 
 def _sibling(path: str, file: ServedFile, blobs: bool) -> dict[str, Any]:
@@ -158,20 +165,16 @@ def _lfs_sizes(file: ServedFile) -> dict[str, int]:
     return {"size": file.found.size, "pointerSize": len(pointer)}
 
 
-def tree_entries(snapshot: Snapshot, folder: str, *, recursive: bool, expand: bool) -> list[dict[str, Any]] | None:
-    """Return the entries of a folder, its folders first; None if there is no such folder."""
+def tree_paths(snapshot: Snapshot, folder: str, *, recursive: bool) -> list[str] | None:
+    """Return the paths of a folder's entries, its folders first; None if there is no such folder."""
     if folder not in snapshot.trees:
         return None
     start = f"{folder}/" if folder else ""
     paths = sorted(path for path in snapshot.trees if path and path.startswith(start)) + list(snapshot.files)
-    return [
-        path_entry(snapshot, path, expand=expand)
-        for path in paths
-        if path.startswith(start) and (recursive or "/" not in path[len(start) :])
-    ]
+    return [path for path in paths if path.startswith(start) and (recursive or "/" not in path[len(start) :])]
 
 
-def path_entry(snapshot: Snapshot, path: str, *, expand: bool) -> dict[str, Any]:
+def path_entry(history: History, snapshot: Snapshot, path: str, *, expand: bool) -> dict[str, Any]:
     """Return what a tree says of one file or folder, which must be in the snapshot."""
     entry: dict[str, Any]
     file = snapshot.files.get(path)
@@ -182,16 +185,43 @@ def path_entry(snapshot: Snapshot, path: str, *, expand: bool) -> dict[str, Any]
         if file.sha256 is not None:
             entry["lfs"] = {"oid": file.sha256, **_lfs_sizes(file)}
     if expand:
-        date = timestamp(snapshot.last_modified)
-        entry["lastCommit"] = {"id": snapshot.commit, "title": COMMIT_TITLE, "date": date}
+        last = history.commits.get(snapshot.touched[path], snapshot)
+        date = timestamp(last.last_modified)
+        entry["lastCommit"] = {"id": last.commit, "title": last.title, "date": date}
     return entry
 
 
-def references(snapshot: Snapshot, *, pull_requests: bool) -> dict[str, Any]:
-    """Return a repository's references: the one branch."""
-    branch = {"name": MAIN, "ref": f"refs/heads/{MAIN}", "targetCommit": snapshot.commit}
-    answer: dict[str, Any] = {"branches": [branch], "tags": [], "converts": []}
-    return {**answer, "pullRequests": []} if pull_requests else answer
+def references(history: History, *, pull_requests: bool) -> dict[str, Any]:
+    """Return a repository's branches and tags, and if asked its pull requests."""
+    answer: dict[str, Any] = {
+        "branches": [_reference(name, "heads", commit) for name, commit in history.branches.items()],
+        "tags": [_reference(name, "tags", commit) for name, commit in history.tags.items()],
+        "converts": [],
+    }
+    if pull_requests:
+        requests = [known for known in history.discussions if known.head is not None]
+        answer["pullRequests"] = [
+            {"name": str(known.num), "ref": known.ref, "targetCommit": known.head} for known in requests
+        ]
+    return answer
+
+
+def _reference(name: str, kind: str, commit: str) -> dict[str, str]:
+    return {"name": name, "ref": f"refs/{kind}/{name}", "targetCommit": commit}
+
+
+def commit_entry(commit: Snapshot, *, formatted: bool) -> dict[str, Any]:
+    """Return what a list of commits says of one."""
+    entry: dict[str, Any] = {
+        "id": commit.commit,
+        "title": commit.title,
+        "message": commit.message,
+        "authors": [{"user": commit.author}],
+        "date": timestamp(commit.last_modified),
+    }
+    if formatted:
+        entry["formatted"] = {"title": escape(commit.title), "message": escape(commit.message)}
+    return entry
 
 
 def page_response(request: Request, items: Sequence[object], *, limit: int) -> Response:

@@ -15,6 +15,8 @@ from .fault_effects import reset
 from .fault_layer import TRANSPORT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp
 
 # The net under a stop: tasks that have not noticed that their connection is gone are cancelled after this.
@@ -22,9 +24,9 @@ _GRACE_SECONDS = 1
 
 
 class BackgroundServer:
-    """Serves `app` on a bound socket, on a daemon thread, from `start` to `stop`; each may be called once."""
+    """Serves `app` on bound sockets, on a daemon thread, from `start` to `stop`; each may be called once."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, listeners: Sequence[socket.socket]) -> None:
         # No lifespan, no websockets, and uvicorn's logging left as the user's program has it.
         config = uvicorn.Config(
             app,
@@ -38,7 +40,7 @@ class BackgroundServer:
             backlog=1024,
             timeout_keep_alive=60,
         )
-        self._listener = listener
+        self._listeners = list(listeners)
         self._ready = threading.Event()
         self._server = _Server(config, self._ready)
         self._thread = threading.Thread(target=self._run, name="modelenv-hub", daemon=True)
@@ -49,7 +51,7 @@ class BackgroundServer:
         return self._ready.wait(seconds) and self._server.started
 
     def stop(self, seconds: float) -> bool:
-        """Close the socket, break off all connections, and return whether that took less than `seconds`."""
+        """Close the sockets, break off all connections, and return whether that took less than `seconds`."""
         self._server.break_off()
         self._thread.join(seconds)
         return not self._thread.is_alive()
@@ -60,9 +62,10 @@ class BackgroundServer:
 
     def _run(self) -> None:
         try:
-            self._server.run(sockets=[self._listener])
+            self._server.run(sockets=self._listeners)
         finally:
-            self._listener.close()
+            for listener in self._listeners:
+                listener.close()
             self._ready.set()
 
 

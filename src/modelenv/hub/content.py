@@ -1,7 +1,6 @@
-"""What git and the Hub call the content of a model folder: blob ids, LFS objects, tree ids and a commit id.
+"""What git and the Hub call the content of a repository: blob ids, LFS objects and tree ids.
 
-All ids are true git ids, so they depend on nothing but names and bytes: the same folder has the same commit
-in every process and on every machine.
+All ids are true git ids, so they depend on nothing but names and bytes, in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from datetime import datetime
     from pathlib import Path
 
 # The `.gitattributes` that the Hub writes into every new model repository.
@@ -55,12 +53,16 @@ LFS_PATTERNS = [
     "*tfevents*",
 ]
 LFS_FOLDER = "saved_model"
+# What it has in new datasets besides: sounds, images and films.
+_DATASET_PATTERNS = [
+    f"*.{ending}"
+    for ending in (
+        *("lz4", "mds", "pcm", "sam", "raw", "aac", "flac", "mp3", "ogg", "wav"),
+        *("bmp", "gif", "png", "tiff", "jpg", "jpeg", "webp", "mp4", "webm"),
+    )
+]
 # The Hub refuses larger files that are not stored with LFS.
 LFS_SIZE = 10 * 1024 * 1024
-
-MAIN = "main"
-COMMIT_TITLE = "Served from a folder"
-_SIGNATURE = "modelenv <modelenv@localhost> 0 +0000"
 
 
 @dataclass(frozen=True)
@@ -88,27 +90,28 @@ class ServedFile:
     """A file with the ids that the Hub gives it.
 
     `blob_id` is the git blob id of what git stores: the bytes, or for LFS the pointer to them; `sha256` is
-    that of the bytes, for LFS files only.
+    that of the bytes, for LFS files only. A file that is not `kept` lies in a served folder, and may change there.
     """
 
     found: FoundFile
     blob_id: str
     sha256: str | None
+    kept: bool = True
+
+    def stale(self) -> bool:
+        """Return whether the bytes are no longer those of the ids."""
+        if self.kept:
+            return False
+        try:
+            status = self.found.location.stat()
+        except FileNotFoundError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != (self.found.size, self.found.mtime_ns)
 
     @property
     def etag(self) -> str:
         """The ETag without quotes: the sha256 of an LFS file, else the git blob id."""
         return self.sha256 or self.blob_id
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """All files of a repository at one commit; `trees` has the git tree id of each folder ("" is the top)."""
-
-    commit: str
-    files: Mapping[str, ServedFile]
-    trees: Mapping[str, str]
-    last_modified: datetime
 
 
 def hash_file(found: FoundFile) -> str:
@@ -123,8 +126,9 @@ def hash_file(found: FoundFile) -> str:
 def served_file(found: FoundFile, digest: str) -> ServedFile:
     """Return the file with its ids, `digest` being what `hash_file` returned for it."""
     if not found.lfs:
-        return ServedFile(found, blob_id=digest, sha256=None)
-    return ServedFile(found, blob_id=git_id("blob", lfs_pointer(digest, found.size)), sha256=digest)
+        return ServedFile(found, blob_id=digest, sha256=None, kept=False)
+    pointer = lfs_pointer(digest, found.size)
+    return ServedFile(found, blob_id=git_id("blob", pointer), sha256=digest, kept=False)
 
 
 def lfs_pointer(sha256: str, size: int) -> bytes:
@@ -144,7 +148,7 @@ def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:
     for path, blob_id in blobs.items():
         folder, _, name = path.rpartition("/")
         folders[folder][name] = ("100644", blob_id)
-    for folder in _parents(blobs):
+    for folder in parent_folders(blobs):
         folders.setdefault(folder, {})
     trees: dict[str, str] = {}
     for folder in sorted(folders, key=_depth, reverse=True):
@@ -155,13 +159,8 @@ def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:
     return trees
 
 
-def commit_id(tree: str) -> str:
-    """Return the git commit id of this tree, under an author and a date that never change."""
-    text = f"tree {tree}\nauthor {_SIGNATURE}\ncommitter {_SIGNATURE}\n\n{COMMIT_TITLE}\n"
-    return git_id("commit", text.encode())
-
-
-def _parents(paths: Iterable[str]) -> set[str]:
+def parent_folders(paths: Iterable[str]) -> set[str]:
+    """Return all folders that hold one of these paths, but for the top."""
     parents = set()
     for path in paths:
         folder = path.rpartition("/")[0]
@@ -184,3 +183,10 @@ def _tree_content(entries: Mapping[str, tuple[str, str]]) -> bytes:
     return b"".join(
         f"{mode} {name}".encode() + b"\0" + bytes.fromhex(identifier) for _, mode, name, identifier in lines
     )
+
+
+def gitattributes(repo_type: str) -> str:
+    """Return the `.gitattributes` that the Hub writes into a new repository of this type."""
+    patterns = [*LFS_PATTERNS[:-1], f"{LFS_FOLDER}/**/*", LFS_PATTERNS[-1]]
+    patterns += _DATASET_PATTERNS if repo_type == "dataset" else []
+    return "".join(f"{pattern} filter=lfs diff=lfs merge=lfs -text\n" for pattern in patterns)

@@ -79,17 +79,46 @@ def _read_object(location: Path | None) -> dict[str, Any]:
 
 
 def _read_card(location: Path | None) -> dict[str, Any]:
-    """Return the YAML between the first two lines of `---`, as the Hub's model card specification has it."""
-    text = _read_text(location)
-    if text is None or not text.startswith("---"):
+    try:
+        value = card_metadata(_read_text(location) or "")
+    except ValueError:  # the Hub, too, shows such a card without metadata
         return {}
+    return value if isinstance(value, dict) else {}
+
+
+def card_metadata(text: str) -> object:
+    """Return the YAML between the first two lines of `---`, as the Hub's model card specification has it.
+
+    None if there is none.
+
+    Raises:
+        ValueError: it is no YAML.
+    """
+    start = text.lstrip()
+    if not start.startswith("---"):
+        return None
     import yaml  # comes with huggingface_hub
 
     try:
-        value = yaml.safe_load(text.split("\n---", 1)[0].removeprefix("---"))
-    except yaml.YAMLError:  # the Hub, too, shows such a card without metadata
-        return {}
-    return value if isinstance(value, dict) else {}
+        return yaml.safe_load(start.split("\n---", 1)[0].removeprefix("---"))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+
+
+def card_problems(text: str) -> tuple[list[str], list[str]]:
+    """Return the errors and the warnings that the Hub has for a card's metadata."""
+    try:
+        card = card_metadata(text)
+    except ValueError as error:
+        return [f"bad YAML: {error}"], []
+    if card is None:
+        return [], ["empty or missing yaml metadata in repo card"]
+    if not isinstance(card, dict):
+        return ["the metadata must be a mapping"], []
+    wrong = [key for key in ("model-index", "datasets", "tags") if not isinstance(card.get(key, []), list | str)]
+    if isinstance(card.get("model-index", []), str):
+        wrong.append("model-index")
+    return [f'"{key}" must be an array' for key in wrong], []
 
 
 def _read_text(location: Path | None) -> str | None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tomllib
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ..errors import ConfigurationError
-from .faults import Rule
+from .faults import Rule, RuleFields
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 _NAMES = tuple(field.name for field in fields(Rule))
 
 
-def read_faults(path: Path) -> tuple[Rule, ...]:
-    """Return the rules of the file, in its order.
+def read_faults(path: Path) -> tuple[RuleFields, ...]:
+    """Return the rules of the file, in its order, each as the arguments of `EmbeddedHub.fail`.
 
     Raises:
         ConfigurationError: it cannot be read, is no TOML, or holds something that is no rule; the error starts with
@@ -38,7 +38,7 @@ def read_faults(path: Path) -> tuple[Rule, ...]:
     return tuple(_read_rule(path, number, table) for number, table in enumerate(tables, 1))
 
 
-def _read_rule(path: Path, number: int, table: object) -> Rule:
+def _read_rule(path: Path, number: int, table: object) -> RuleFields:
     where = f"{path}: fault {number}"
     if not isinstance(table, dict):
         raise ConfigurationError(f"{where} is no table", expected="[[fault]]", found=repr(table))
@@ -48,8 +48,9 @@ def _read_rule(path: Path, number: int, table: object) -> Rule:
             f"{where} says what no fault knows", expected=f"names among {', '.join(_NAMES)}", found=", ".join(unknown)
         )
     try:
-        return Rule(**table)
+        Rule(**table)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{where}: {error.what}", expected=error.expected, found=error.found, hint=error.hint
         ) from None
+    return cast("RuleFields", table)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from .content import ServedFile, Snapshot
+    from .commits import Snapshot
+    from .content import ServedFile
 
 _CHUNK = 256 * 1024
 # How often a slowed-down body sends, in seconds.

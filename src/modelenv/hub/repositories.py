@@ -1,20 +1,32 @@
-"""Folders as repositories: which folders are repositories, and which of their files are served."""
+"""All repositories of a Hub: those that were added or created, and those that lie under a root folder."""
 
 from __future__ import annotations
 
 import os
 import re
-import stat
 import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
-from .content import FoundFile, Snapshot, commit_id, hash_file, served_file, tree_ids
+from .blobs import BlobStore
+from .repository import Repository, RepositorySettings, RepositoryState, RepoType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Repositories", "Repository", "RepositoryInfo", "TakenIdError", "valid_repo_id"]
 
 # What the Hub allows in each part of a repository's name.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
+
+# A repository's type, and its name in lower case: the Hub does not distinguish names by case.
+Key = tuple[RepoType, str]
+
+
+class TakenIdError(ValueError):
+    """There is a repository of this type and name."""
 
 
 @dataclass(frozen=True)
@@ -27,65 +39,42 @@ class RepositoryInfo:
     files: tuple[str, ...]
 
 
-class Repository:
-    """A folder served as a repository; each file is hashed once for each (path, size, modification time)."""
+@dataclass(frozen=True)
+class RegistryState:
+    """All that can change in `Repositories`; kept, it can be put back."""
 
-    def __init__(self, repo_id: str, folder: Path) -> None:
-        self.repo_id = repo_id
-        self.folder = folder
-        self._lock = threading.Lock()
-        self._digests: dict[FoundFile, str] = {}
-        self._snapshot: Snapshot | None = None
-
-    def listing(self) -> tuple[FoundFile, ...]:
-        """Return the files that are served, by path, without reading them.
-
-        Left out are dot-folders such as `.git` and `.cache`, whatever is not a regular file, linked folders,
-        and links to files that lie outside the repository or in a dot-folder of it.
-        """
-        top = self.folder.resolve()
-        found = []
-        for folder, subfolders, names in os.walk(top):
-            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-            found += [file for name in names if (file := _served(top, Path(folder) / name)) is not None]
-        return tuple(sorted(found, key=lambda file: file.path))
-
-    def snapshot(self) -> Snapshot:
-        """Return the folder's content as it is now; only what changed since the last call is hashed."""
-        with self._lock:
-            files = self.listing()
-            if self._snapshot is not None and tuple(self._digests) == files:
-                return self._snapshot
-            self._digests = {
-                file: self._digests[file] if file in self._digests else hash_file(file) for file in files
-            }
-            served = {file.path: served_file(file, digest) for file, digest in self._digests.items()}
-            trees = tree_ids({path: file.blob_id for path, file in served.items()})
-            newest = max((file.mtime_ns for file in files), default=0)
-            self._snapshot = Snapshot(
-                commit=commit_id(trees[""]),
-                files=served,
-                trees=trees,
-                last_modified=datetime.fromtimestamp(newest / 1e9, UTC),
-            )
-            return self._snapshot
+    added: Mapping[Key, Repository]
+    known: Mapping[Key, Repository]
+    moved: Mapping[Key, Repository]
+    removed: frozenset[Key]
+    states: tuple[tuple[Repository, RepositoryState], ...]
 
 
 class Repositories:
     """The repositories that were added one by one, and those that lie under a root folder.
 
-    Under the root, `<org>/<name>` and `<name>` are repositories if they hold at least one file. A first-level
-    folder with a `config.json` is a model, and its subfolders are parts of it; without one it is taken for an
-    organisation if any of its subfolders holds a file.
+    Under the root, `<org>/<name>` and `<name>` are models if they hold at least one file. A first-level folder with
+    a `config.json` is a model, and its subfolders are parts of it; without one it is taken for an organisation if
+    any of its subfolders holds a file. The root and what was added is read, never written.
     """
 
-    def __init__(self, root: Path | None) -> None:
+    def __init__(self, root: Path | None, blobs: BlobStore | None = None) -> None:
         self._root = root
-        self._lock = threading.Lock()
-        self._added: dict[str, Repository] = {}
-        self._known: dict[str, Repository] = {}
+        self._blobs = blobs if blobs is not None else BlobStore()
+        self._lock = threading.RLock()
+        self._added: dict[Key, Repository] = {}
+        self._known: dict[Key, Repository] = {}
+        self._moved: dict[Key, Repository] = {}
+        self._removed: frozenset[Key] = frozenset()
 
-    def add(self, folder: Path, repo_id: str | None = None) -> RepositoryInfo:
+    def add(
+        self,
+        folder: Path,
+        repo_id: str | None = None,
+        *,
+        repo_type: RepoType = "model",
+        settings: RepositorySettings | None = None,
+    ) -> RepositoryInfo:
         """Serve `folder` as `repo_id`, which may be left out for a folder under the root, and describe it.
 
         Raises:
@@ -95,15 +84,15 @@ class Repositories:
         if not folder.is_dir():
             raise ConfigurationError("this folder cannot be served", model=repo_id, found=f"no folder at {folder}")
         repo_id = _checked_id(repo_id if repo_id is not None else self._id_under_root(folder))
-        present = self.find(repo_id)
-        if present is not None and present.folder.resolve() != folder.resolve():
+        present = self.find(repo_id, repo_type)
+        if present is not None and (present.folder is None or present.folder.resolve() != folder.resolve()):
             raise ConfigurationError(
                 "this repository id is taken",
                 model=repo_id,
-                found=f"{present.folder} is served under it",
+                found=f"{present.folder or 'what was pushed to it'} is served under it",
                 hint="give the folder another repo_id",
             )
-        repository = present or Repository(repo_id, folder)
+        repository = present or Repository(repo_id, folder, self._blobs, repo_type=repo_type)
         snapshot = repository.snapshot()
         if not snapshot.files:
             raise ConfigurationError(
@@ -113,35 +102,98 @@ class Repositories:
                 found=str(folder),
                 hint="copy the folder with its links followed (cp -rL), and serve the copy",
             )
+        if settings is not None:
+            repository.set_settings(settings)
         with self._lock:
-            self._added[repo_id] = repository
+            self._added[_key(repo_id, repo_type)] = repository
         return RepositoryInfo(repo_id, folder, snapshot.commit, tuple(snapshot.files))
 
-    def find(self, repo_id: str) -> Repository | None:
-        """Return the repository of this id, or None."""
-        with self._lock:
-            if repo_id in self._added:
-                return self._added[repo_id]
-        folder = self._folder_under_root(repo_id)
-        if folder is None:
-            return None
-        with self._lock:
-            return self._known.setdefault(repo_id, Repository(repo_id, folder))
+    def create(self, repository: Repository) -> None:
+        """Take up a repository that holds only what is pushed.
 
-    def all(self) -> tuple[Repository, ...]:
-        """Return all repositories, by id."""
+        Raises:
+            TakenIdError: there is one of this id.
+        """
         with self._lock:
-            ids = set(self._added)
-        if self._root is not None:
+            if self.find(repository.repo_id, repository.repo_type) is not None:
+                raise TakenIdError(repository.repo_id)
+            key = _key(repository.repo_id, repository.repo_type)
+            self._added[key] = repository
+            self._moved.pop(key, None)
+
+    def find(self, repo_id: str, repo_type: RepoType = "model") -> Repository | None:
+        """Return the repository of this id, in any case of its letters, or None."""
+        key = _key(repo_id, repo_type)
+        with self._lock:
+            if key in self._added:
+                return self._added[key]
+            if key in self._removed or repo_type != "model":
+                return None
+            folder = self._folder_under_root(repo_id)
+            if folder is None:
+                return None
+            return self._known.setdefault(key, Repository(repo_id, folder, self._blobs))
+
+    def moved(self, repo_id: str, repo_type: RepoType = "model") -> Repository | None:
+        """Return the repository that had this id before it was moved, or None."""
+        with self._lock:
+            return self._moved.get(_key(repo_id, repo_type))
+
+    def move(self, repository: Repository, repo_id: str) -> None:
+        """Give a repository another id; the old one leads to it from now on.
+
+        Raises:
+            TakenIdError: there is one of this id.
+        """
+        with self._lock:
+            present = self.find(repo_id, repository.repo_type)
+            if present is not None and present is not repository:
+                raise TakenIdError(repo_id)
+            old, new = (_key(name, repository.repo_type) for name in (repository.repo_id, repo_id))
+            self.remove(repository)
+            repository.rename(repo_id)
+            self._added[new] = repository
+            self._moved.pop(new, None)
+            if old != new:
+                self._moved[old] = repository
+
+    def remove(self, repository: Repository) -> None:
+        """Serve a repository no more; its folder stays as it is."""
+        with self._lock:
+            key = _key(repository.repo_id, repository.repo_type)
+            self._added.pop(key, None)
+            self._removed |= {key}
+            self._moved = {old: known for old, known in self._moved.items() if known is not repository}
+
+    def all(self, repo_type: RepoType = "model") -> tuple[Repository, ...]:
+        """Return all repositories of this type, by id."""
+        with self._lock:
+            ids = {known.repo_id for (kind, _), known in self._added.items() if kind == repo_type}
+        if self._root is not None and repo_type == "model":
             for first in _subfolders(self._root):
                 ids |= {first.name, *(f"{first.name}/{second.name}" for second in _subfolders(first))}
-        found = (self.find(repo_id) for repo_id in sorted(ids))
+        found = (self.find(repo_id, repo_type) for repo_id in sorted(ids))
         return tuple(repository for repository in found if repository is not None)
+
+    def state(self) -> RegistryState:
+        """Return all that can change, to be put back by `restore`."""
+        with self._lock:
+            repositories = {*self._added.values(), *self._known.values()}
+            states = tuple((repository, repository.state()) for repository in repositories)
+            return RegistryState(dict(self._added), dict(self._known), dict(self._moved), self._removed, states)
+
+    def restore(self, state: RegistryState) -> None:
+        """Put back what `state` returned."""
+        with self._lock:
+            self._added, self._known = dict(state.added), dict(state.known)
+            self._moved, self._removed = dict(state.moved), state.removed
+            for repository, kept in state.states:
+                repository.restore(kept)
 
     def _folder_under_root(self, repo_id: str) -> Path | None:
         # Nothing of a request reaches the file system but names that match the pattern.
         parts = repo_id.split("/")
-        if self._root is None or not _valid(repo_id):
+        if self._root is None or not valid_repo_id(repo_id):
             return None
         first = self._root / parts[0]
         is_model = (first / "config.json").is_file()
@@ -162,13 +214,18 @@ class Repositories:
         )
 
 
-def _valid(repo_id: str) -> bool:
+def valid_repo_id(repo_id: str) -> bool:
+    """Return whether the Hub allows this name for a repository."""
     parts = repo_id.split("/")
     return len(parts) <= 2 and all(_NAME.fullmatch(part) and ".." not in part for part in parts)
 
 
+def _key(repo_id: str, repo_type: RepoType) -> Key:
+    return repo_type, repo_id.lower()
+
+
 def _checked_id(repo_id: str) -> str:
-    if not _valid(repo_id):
+    if not valid_repo_id(repo_id):
         raise ConfigurationError(
             "this is not a repository id",
             expected="'org/name' or 'name' of letters, digits, '_', '-' and '.', no '.' or '-' in front",
@@ -191,20 +248,3 @@ def _has_file(folder: Path) -> bool:
             return any(entry.is_file() and not entry.name.startswith(".") for entry in entries)
     except (FileNotFoundError, NotADirectoryError):
         return False
-
-
-def _served(top: Path, location: Path) -> FoundFile | None:
-    path = location.relative_to(top).as_posix()
-    try:
-        target = location.resolve(strict=True) if location.is_symlink() else location
-        status = target.stat()
-        path.encode()
-    except (OSError, RuntimeError, UnicodeEncodeError):
-        # A broken or circular link (RuntimeError before Python 3.13), a file just removed, a name not in UTF-8.
-        return None
-    inside = target.is_relative_to(top) and not any(
-        part.startswith(".") for part in target.relative_to(top).parts[:-1]
-    )
-    if not inside or not stat.S_ISREG(status.st_mode):
-        return None
-    return FoundFile(path, target, status.st_size, status.st_mtime_ns)

@@ -9,7 +9,38 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Kind = Literal["info", "tree", "paths-info", "refs", "resolve", "list", "other"]
+    from .repository import RepoType
+
+Kind = Literal[
+    # What is read.
+    "info",
+    "tree",
+    "paths-info",
+    "refs",
+    "commits",
+    "resolve",
+    "list",
+    "auth-check",
+    "whoami",
+    # What is written.
+    "create",
+    "delete",
+    "move",
+    "settings",
+    "branch",
+    "tag",
+    "super-squash",
+    "discussions",
+    "validate-yaml",
+    "preupload",
+    "lfs-batch",
+    "lfs-upload",
+    "lfs-verify",
+    "commit",
+    # What comes from the host for large files, and what is not served.
+    "cdn",
+    "other",
+]
 
 
 @dataclass(frozen=True)
@@ -24,6 +55,7 @@ class HubRequest:
         status: the status answered; None while no answer has begun.
         body_bytes: bytes of the body handed to the connection so far; a client never has more.
         range: the Range header, if any.
+        repo_type: what kind of repository the path names.
     """
 
     method: str
@@ -35,6 +67,7 @@ class HubRequest:
     status: int | None = None
     body_bytes: int = 0
     range: str | None = None
+    repo_type: RepoType = "model"
 
     def __str__(self) -> str:
         status = "no answer" if self.status is None else str(self.status)

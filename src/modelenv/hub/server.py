@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
+import secrets
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 from ..errors import ConfigurationError, ModelEnvError
+from .accounts import Account, Accounts, Role
+from .blobs import BlobStore
 from .fault_script import FaultHandle, FaultScript
 from .faults import Rule, RuleFields
+from .listening import address, bind, loopback
 from .repositories import Repositories, RepositoryInfo
+from .repository import Gated, RepositorySettings, RepoType
 from .request_log import HubRequest, RequestLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType, TracebackType
 
     from .background import BackgroundServer
@@ -36,6 +40,8 @@ class EmbeddedHub:
         port: the port; 0 takes a free one.
         host: a loopback address.
         on_request: called, on the server's thread, with each request when its answer has ended.
+        storage: a folder for what is pushed; None is a temporary one, gone with the hub.
+        cdn: whether large files come from another port to which the Hub sends on, as the public Hub does.
 
     Raises:
         ConfigurationError: the folder does not exist, or the host or port cannot be used.
@@ -48,14 +54,19 @@ class EmbeddedHub:
         port: int = 0,
         host: str = "127.0.0.1",
         on_request: Callable[[HubRequest], None] | None = None,
+        storage: Path | None = None,
+        cdn: bool = False,
     ) -> None:
         if folder is not None and not Path(folder).is_dir():
             raise ConfigurationError("there is no folder to serve", found=str(folder))
-        self._host = _loopback(host)
+        self._host = loopback(host)
         if not 0 <= port <= 65535:
             raise ConfigurationError("this is not a port", expected="0 to 65535", found=str(port))
         self._port = port
-        self._repositories = Repositories(Path(folder) if folder is not None else None)
+        self._blobs = BlobStore(Path(storage) if storage is not None else None)
+        self._repositories = Repositories(Path(folder) if folder is not None else None, self._blobs)
+        self._accounts = Accounts()
+        self._cdn_port: int | None = 0 if cdn else None
         self._log = RequestLog(on_request)
         self._bytes_per_second: float | None = None
         self._faults = FaultScript()
@@ -123,16 +134,80 @@ class EmbeddedHub:
         """End all faults; requests that were hit already are not changed."""
         self._faults.clear()
 
-    def add(self, folder: Path, repo_id: str | None = None) -> RepositoryInfo:
+    def add(
+        self,
+        folder: Path,
+        repo_id: str | None = None,
+        *,
+        repo_type: RepoType = "model",
+        private: bool = False,
+        gated: bool | Gated = False,
+    ) -> RepositoryInfo:
         """Serve a folder as the repository `repo_id`, running or not, and return what it holds.
 
-        The id may be left out for a folder under the served root. A change of the files later on is seen, and
-        gives a new commit.
+        The id may be left out for a folder under the served root. A change of the files later on is seen, and gives
+        a new commit; what is pushed to the repository is kept elsewhere, and ends that. A private repository is
+        there for its owners alone; the files of a gated one are for them and for who was given access, see `token`.
 
         Raises:
             ConfigurationError: the folder has nothing to serve, or the id is missing, not valid, or taken.
         """
-        return self._repositories.add(Path(folder), repo_id)
+        settings = RepositorySettings(private, "auto" if gated is True else gated)
+        return self._repositories.add(Path(folder), repo_id, repo_type=repo_type, settings=settings)
+
+    def remove(self, repo_id: str, *, repo_type: RepoType = "model") -> None:
+        """Serve a repository no more; its folder stays as it is.
+
+        Raises:
+            ConfigurationError: there is no such repository.
+        """
+        repository = self._repositories.find(repo_id, repo_type)
+        if repository is None:
+            raise ConfigurationError("there is no such repository to remove", model=repo_id)
+        self._repositories.remove(repository)
+
+    def token(
+        self,
+        name: str = "user",
+        *,
+        role: Role = "write",
+        orgs: Iterable[str] = (),
+        access: Iterable[str] = (),
+        expired: bool = False,
+    ) -> str:
+        """Return a new token of the user `name`, who owns the repositories under that name and those of `orgs`.
+
+        With the first token the Hub stops taking every token for that of a user who may all: from then on it knows
+        only those that it gave out.
+
+        Args:
+            name: the user.
+            role: `read` tokens cannot push.
+            orgs: organisations that the user is a member of.
+            access: the private and gated repositories of others that the user may read.
+            expired: give a token that was good once.
+        """
+        token = f"hf_{secrets.token_hex(17)}"
+        account = Account(name, name, role, tuple(orgs), frozenset(access), expired)
+        self._accounts.add(token, account)
+        return token
+
+    @contextmanager
+    def scope(self) -> Iterator[Self]:
+        """Give a clean view for one test: an empty log, and at the end everything as it was at the beginning.
+
+        What was added, pushed, moved, removed or changed within is undone; tokens, faults and the rate, too.
+        """
+        repositories, accounts, rate = self._repositories.state(), self._accounts.state(), self._bytes_per_second
+        self.clear()
+        try:
+            yield self
+        finally:
+            self._repositories.restore(repositories)
+            self._accounts.restore(accounts)
+            self._bytes_per_second = rate
+            self.clear_faults()
+            self.clear()
 
     def start(self) -> Self:
         """Bind the port and serve until `stop`; returns when requests are answered.
@@ -144,13 +219,24 @@ class EmbeddedHub:
         if self._server is not None:
             raise ConfigurationError("the embedded Hub runs already", found=self.endpoint, hint="stop it first")
         background, app, fault_layer = _import_server()
-        listener = _bind(self._host, self._port)
+        listener = bind(self._host, self._port)
         self._port = listener.getsockname()[1]
-        name = f"[{self._host}]" if ":" in self._host else self._host
-        self._endpoint = f"http://{name}:{self._port}"
-        application = app.HubApp(self._repositories, self._log, lambda: self._bytes_per_second)
+        self._endpoint = address(self._host, listener)
+        listeners, cdn = [listener], None
+        if self._cdn_port is not None:
+            listeners.append(bind(self._host, self._cdn_port))
+            self._cdn_port = listeners[1].getsockname()[1]
+            cdn = app.Cdn(self._cdn_port, address(self._host, listeners[1]))
+        application = app.HubApp(
+            self._repositories,
+            self._log,
+            lambda: self._bytes_per_second,
+            accounts=self._accounts,
+            blobs=self._blobs,
+            cdn=cdn,
+        )
         faulty = fault_layer.FaultLayer(application, self._faults, self._log, self._refuse)
-        self._server = background.BackgroundServer(faulty, listener)
+        self._server = background.BackgroundServer(faulty, listeners)
         if not self._server.start(_START_SECONDS):
             self._server = None
             raise late("start", _START_SECONDS)
@@ -200,30 +286,3 @@ def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
             hint="pip install 'modelenv[hub]'",
         ) from error
     return background, app, fault_layer
-
-
-def _loopback(host: str) -> str:
-    try:
-        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
-    except ValueError:
-        address = None
-    if address is None or not address.is_loopback:
-        raise ConfigurationError(
-            "the embedded Hub serves this machine alone", expected="a loopback address", found=repr(host)
-        )
-    return str(address)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise ConfigurationError(
-            "the embedded Hub cannot listen here",
-            found=f"{host} port {port}: {error.strerror}",
-            hint="choose another port; 0 takes a free one",
-        ) from error
-    return listener

@@ -7,6 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from .fault_file import read_faults
 from .server import EmbeddedHub
 
 if TYPE_CHECKING:
@@ -16,23 +17,29 @@ if TYPE_CHECKING:
     from .request_log import HubRequest
 
 
-def serve(folder: Path, *, port: int = 0, echo: Callable[[str], object]) -> None:
+def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Callable[[str], object]) -> None:
     """Serve a folder of models until SIGINT or SIGTERM; must be called on the main thread.
 
     Args:
         folder: the models, as `<org>/<name>` or `<name>`.
         port: the port; 0 takes a free one.
+        faults: a TOML file with rules for requests that shall fail, see `read_faults`.
         echo: is given each line to show: the endpoint, how to use it, then one line per request.
 
     Raises:
-        ConfigurationError: the folder does not exist, the port cannot be used, or the extra is missing.
+        ConfigurationError: the folder does not exist, the port cannot be used, a rule is not valid, or the extra is
+            missing.
     """
+    rules = read_faults(faults) if faults is not None else ()
     events: queue.SimpleQueue[HubRequest | None] = queue.SimpleQueue()
     hub = EmbeddedHub(folder, port=port, on_request=events.put)
+    handles = [hub.fail(**rule) for rule in rules]
     # The handlers first: a signal that comes while the server starts must end it, too.
     with _on_signals(lambda: events.put(None)), hub:
         echo(f"Serving {folder} at {hub.endpoint}")
         echo(f"export HF_ENDPOINT={hub.endpoint}")
+        for handle in handles:
+            echo(f"Fault: {handle.rule}")
         echo("Stop with Ctrl+C.")
         while (request := events.get()) is not None:
             echo(str(request))

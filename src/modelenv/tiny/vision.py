@@ -114,18 +114,19 @@ def build_object_detection(folder: Path) -> None:
 
 
 def build_depth_estimation(folder: Path) -> None:
-    """Write a GLPN: a hierarchical encoder with a decoder for one depth per pixel."""
-    from transformers import GLPNConfig, GLPNForDepthEstimation, GLPNImageProcessor
+    """Write a DPT: a ViT with a decoder for one depth per pixel."""
+    from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 
-    config = GLPNConfig(
-        hidden_sizes=[8, 8, 16, 16],
-        depths=[1, 1, 1, 1],
-        num_attention_heads=[1, 1, 2, 2],
-        mlp_ratios=[2, 2, 2, 2],
-        decoder_hidden_size=16,
-        initializer_range=0.5,
+    config = DPTConfig(
+        image_size=_IMAGE_SIZE,
+        patch_size=_PATCH_SIZE,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16,
+        use_auxiliary_head=False,
+        **{**_TRANSFORMER, "num_hidden_layers": 4},
     )
-    _save(folder, GLPNForDepthEstimation(config), GLPNImageProcessor(size_divisor=_IMAGE_SIZE))
+    _save(folder, DPTForDepthEstimation(config), DPTImageProcessor(size=_square()))
 
 
 def build_mask_generation(folder: Path) -> None:
