@@ -1,0 +1,44 @@
+"""What makes a hosted pipeline: the same model, files, task and arguments give the same recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelenv.host.protocol import Recipe
+
+
+class CannotCrossError(Exception):
+    """An argument cannot be sent to the host; the call must be made in this process."""
+
+
+def recipe_of(
+    folder: Path,
+    task: str,
+    arguments: Mapping[str, Any],
+    *,
+    model: str,
+    device: str,
+    trust_remote_code: bool,
+) -> Recipe:
+    """Return the recipe of a pipeline.
+
+    Raises:
+        CannotCrossError: an argument cannot be sent to another process.
+    """
+    try:
+        data = pickle.dumps(dict(sorted(arguments.items())), protocol=pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        raise CannotCrossError(repr(error)) from error
+    return Recipe(str(folder), _fingerprint(folder), task, data, device, trust_remote_code, model)
+
+
+def _fingerprint(folder: Path) -> int:
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        state = path.stat()
+        digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
+    return int.from_bytes(digest.digest()[:8])
