@@ -69,11 +69,12 @@ def _columns(*rows: Sequence[str]) -> str:
 def serve(
     folder: Annotated[Path, typer.Argument(help="A folder of models: <org>/<name>/ or <name>/.")],
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
+    faults: Annotated[Path | None, typer.Option(help="A TOML file: which requests fail, and how.")] = None,
 ) -> None:
     """Serve a folder of models over loopback, for any client of the Hub."""
     from modelenv.hub import serve as serve_folder
 
-    serve_folder(folder, port=port, echo=typer.echo)
+    serve_folder(folder, port=port, faults=faults, echo=typer.echo)
 
 
 def main() -> None:

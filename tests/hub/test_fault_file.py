@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
 
 from modelenv.errors import ConfigurationError
 from modelenv.hub.fault_file import read_faults
-from modelenv.hub.faults import Rule
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,8 +41,8 @@ def test_a_file_holds_the_rules_that_a_test_would_set(tmp_path: Path) -> None:
         """,
     )
     assert read_faults(path) == (
-        Rule(kind="resolve", file="*.safetensors", times=2, status=429, headers={"Retry-After": "3"}),
-        Rule(share=0.25, seed=7, cut_after=1000, reset=True),
+        {"kind": "resolve", "file": "*.safetensors", "times": 2, "status": 429, "headers": {"Retry-After": "3"}},
+        {"share": 0.25, "seed": 7, "cut_after": 1000, "reset": True},
     )
 
 
@@ -69,8 +73,38 @@ def test_what_is_wrong_with_a_file_is_said_with_its_path(tmp_path: Path, text: s
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="none.toml: the faults cannot be read\n  found: No such file"):
+    with pytest.raises(ConfigurationError, match=r"none\.toml: the faults cannot be read\n  found: No such file"):
         read_faults(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match="binary.toml: this is no TOML"):
+    with pytest.raises(ConfigurationError, match=r"binary\.toml: this is no TOML"):
         read_faults(tmp_path / "binary.toml")
+
+
+CODE = """
+import functools, pathlib, sys
+from modelenv.hub import serve
+folder, faults = map(pathlib.Path, sys.argv[1:])
+serve(folder, faults=faults, echo=functools.partial(print, flush=True))
+"""
+
+
+def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> None:
+    path = write(tmp_path, "[[fault]]\nstatus = 503\ntimes = 1\n[[fault]]\nfile = '*.json'\ndelay = 0.1\n")
+    server = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(model.parent.parent), str(path)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        endpoint = server.stdout.readline().split()[-1]
+        lines = [server.stdout.readline() for _ in range(4)]
+        assert lines[1:3] == ["Fault: times=1, status=503\n", "Fault: file='*.json', delay=0.1\n"]
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10)
+        with urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10) as answer:
+            assert answer.status == 200
+        assert "-> 503, " in server.stdout.readline()
+        server.send_signal(signal.SIGTERM)
+        assert server.communicate(timeout=10)[0].endswith("Stopped.\n")
+    finally:
+        server.kill()
+        server.communicate()

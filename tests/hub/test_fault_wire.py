@@ -41,7 +41,7 @@ class Wire:
         return next(value.strip() for key, _, value in (line.partition(":") for line in lines) if key.lower() == name)
 
 
-def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.3, **headers: str) -> Wire:
+def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.15, **headers: str) -> Wire:
     """Send one request, and read until the connection ends, or nothing comes for `wait` seconds."""
     host, port = endpoint.removeprefix("http://").split(":")
     sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
@@ -131,7 +131,7 @@ def test_a_trickle(hub: EmbeddedHub) -> None:
     hub.fail(bytes_per_second=20_000)
     wire = exchange(hub.endpoint)
     assert (wire.status, wire.body) == (200, CONTENT)
-    assert len(CONTENT) / 20_000 - 0.1 <= wire.seconds - 0.3 < 2  # the last piece is followed by no wait
+    assert len(CONTENT) / 20_000 - 0.1 <= wire.seconds - 0.15 < 2  # the last piece is followed by no wait
     assert wire.first < 0.3
 
 
@@ -140,7 +140,7 @@ def test_a_trickle_slows_other_answers_too(hub: EmbeddedHub) -> None:
     wire = exchange(hub.endpoint, "/api/models/org/name")
     assert wire.body.startswith(b"{")
     assert wire.body.endswith(b"}")
-    assert wire.seconds - 0.3 >= (len(wire.body) - 100) / 2000
+    assert wire.seconds - 0.15 >= (len(wire.body) - 100) / 2000
 
 
 def test_a_cut_body_under_its_full_length(hub: EmbeddedHub) -> None:
