@@ -92,7 +92,6 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
         ("", "sentiment", "must not be empty"),
         ("acme/model", "sentimnet", "unknown task 'sentimnet'"),
         ("acme/model", "summarization", "transformers 5 has removed the task 'summarization'"),
-        ("acme/model", "fill-mask", "no fake"),
     ],
 )
 def test_mistakes_are_errors_also_with_fakes(project: Path, name: str, task: str, says: str) -> None:
