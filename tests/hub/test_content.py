@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from modelenv.hub.commits import CommitText, commit_id
 from modelenv.hub.content import (
     LFS_SIZE,
     FoundFile,
-    commit_id,
     git_id,
     hash_file,
     lfs_pointer,
@@ -76,7 +77,8 @@ def test_ids_are_those_of_git_itself(tmp_path: Path) -> None:
         text=True,
         timeout=30,
     )
-    assert commit_id(trees[""]) == written.stdout.strip()
+    text = CommitText("Served from a folder", "", "modelenv", datetime.fromtimestamp(0, UTC))
+    assert commit_id(trees[""], (), text) == written.stdout.strip()
 
 
 def test_an_empty_repository_has_the_tree_of_git(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelenv.hub import blobs
 from modelenv.hub.answers import RefusedError
 from modelenv.hub.files import Span, read_range
 from modelenv.hub.repositories import Repository
@@ -116,9 +117,29 @@ def test_an_empty_file_and_an_unusual_name(ask) -> None:
     assert named.headers["content-disposition"] == expected
 
 
-def test_another_commit_is_not_served(ask, model: Path) -> None:
-    commit = ask("HEAD", "/org/name/resolve/main/vocab.txt").headers["x-repo-commit"]
-    (model / "README.md").write_text("changed")
-    gone = ask("HEAD", f"/org/name/resolve/{commit}/vocab.txt")
-    assert (gone.status, gone.headers["x-error-code"]) == (404, "RevisionNotFound")
-    assert ask("HEAD", "/org/name/resolve/main/vocab.txt").headers["x-repo-commit"] != commit
+def test_a_changed_folder_is_a_new_commit_and_the_one_before_stays(ask, model: Path) -> None:
+    before = ask("GET", "/org/name/resolve/main/vocab.txt")
+    commit = before.headers["x-repo-commit"]
+    (model / "vocab.txt").write_text("changed")
+    after = ask("GET", "/org/name/resolve/main/vocab.txt")
+    assert (after.body, after.headers["x-repo-commit"] == commit) == (b"changed", False)
+    kept = ask("GET", f"/org/name/resolve/{commit}/vocab.txt")
+    assert (kept.status, kept.body, kept.headers["x-repo-commit"]) == (200, before.body, commit)
+    (model / "README.md").unlink()
+    assert ask("HEAD", f"/org/name/resolve/{commit}/README.md").status == 200
+    assert ask("HEAD", "/org/name/resolve/main/README.md").status == 404
+
+
+def test_of_a_large_file_no_copy_is_kept(ask, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blobs, "_COPIED_BYTES", 1000)
+    before = ask("GET", "/org/name/resolve/main/vocab.txt")
+    commit = before.headers["x-repo-commit"]
+    (model / "vocab.txt").write_bytes(bytes(2000))
+    assert ask("GET", "/org/name/resolve/main/vocab.txt").body == bytes(2000)
+    gone = ask("GET", f"/org/name/resolve/{commit}/vocab.txt")
+    assert (gone.status, gone.headers["x-error-message"]) == (
+        410,
+        "vocab.txt was changed on the disk, and the embedded Hub keeps no copy of a file of this size",
+    )
+    (model / "vocab.txt").unlink()
+    assert ask("GET", f"/org/name/resolve/{commit}/vocab.txt").status == 410

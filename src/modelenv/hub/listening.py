@@ -1,0 +1,51 @@
+"""The sockets that the Hub listens on: on loopback only."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+from ..errors import ConfigurationError
+
+
+def loopback(host: str) -> str:
+    """Return the address of a host of this machine.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        address = None
+    if address is None or not address.is_loopback:
+        raise ConfigurationError(
+            "the embedded Hub serves this machine alone", expected="a loopback address", found=repr(host)
+        )
+    return str(address)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to this port; 0 takes a free one.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            "the embedded Hub cannot listen here",
+            found=f"{host} port {port}: {error.strerror}",
+            hint="choose another port; 0 takes a free one",
+        ) from error
+    return listener
+
+
+def address(host: str, listener: socket.socket) -> str:
+    """Return the URL of a bound socket."""
+    name = f"[{host}]" if ":" in host else host
+    return f"http://{name}:{listener.getsockname()[1]}"
