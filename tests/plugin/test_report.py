@@ -1,0 +1,92 @@
+"""The summary's lines; whole runs with real models are in test_real_models.py."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from modelenv import LoadReport
+from pytest_modelenv.report import summary_lines
+
+from .projects import N2, WITHOUT_XDIST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    RunTests = Callable[..., pytest.RunResult]
+
+
+def load(worker: str, **fields: Any) -> tuple[str, dict[str, Any]]:
+    return worker, asdict(LoadReport("acme/crypto", "text-classification", "download_on_demand", **fields))
+
+
+FETCHED = {"fetched": True, "files": 5, "bytes": 123456, "requests": 12, "fetch_seconds": 0.42}
+
+
+def test_nothing_is_said_about_nothing() -> None:
+    assert summary_lines([]) == []
+
+
+def test_one_process() -> None:
+    assert summary_lines([load("", **FETCHED, load_seconds=3.14)]) == [
+        "acme/crypto: fetched (5 files, 123,456 bytes, 12 requests to the Hub, 0.4 s); loaded in 3.1 s"
+    ]
+    assert summary_lines([load("", load_seconds=3.14), load("", load_seconds=0.1)]) == [
+        "acme/crypto: cached, 0 requests to the Hub; loaded in 3.1 s"
+    ]
+
+
+def test_several_workers() -> None:
+    loads = [load("gw2", load_seconds=4), load("gw0", **FETCHED, load_seconds=3), load("gw2", load_seconds=0.1)]
+    assert summary_lines(loads) == [
+        "acme/crypto: fetched by gw0 (5 files, 123,456 bytes, 12 requests to the Hub, 0.4 s); "
+        "loaded by 2 workers (gw0, gw2) in at most 4.0 s"
+    ]
+    assert summary_lines([load("gw1", load_seconds=4)]) == [
+        "acme/crypto: cached, 0 requests to the Hub; loaded by 1 worker (gw1) in at most 4.0 s"
+    ]
+
+
+def test_a_failure_is_said_once() -> None:
+    loads = [load(worker, error="the Hub knows no model of this name") for worker in ("gw0", "gw1", "gw2")]
+    assert summary_lines(loads) == ["acme/crypto: failed: the Hub knows no model of this name"]
+    assert summary_lines([*loads, load("gw3", load_seconds=1)]) == [
+        "acme/crypto: cached, 0 requests to the Hub; loaded by 1 worker (gw3) in at most 1.0 s",
+        "acme/crypto: failed: the Hub knows no model of this name",
+    ]
+
+
+# A worker that hands over none of the plugin's facts at its end.
+LOST_CONFTEST = """
+import pytest
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        del session.config.workeroutput["modelenv_loads"]
+"""
+VOLUME = """
+import pytest
+
+@pytest.mark.integration
+@pytest.mark.model("acme/missing", "sentiment")
+@pytest.mark.parametrize("number", range(4))
+def test_missing(model, number):
+    pass
+"""
+
+
+@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+def test_failed_loads_reach_the_summary_on_the_test_reports(
+    run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("MODEL_VOLUME_DIR", str(project.mkdir("volume")))
+    project.makeconftest(LOST_CONFTEST)
+    project.makepyfile(VOLUME)
+    result = run_program(*mode, "--real-models", "--model-source", "persistent_volume")
+    result.assert_outcomes(errors=4)
+    lines = [line for line in result.outlines if line.startswith("acme/missing: ")]
+    assert lines == ["acme/missing: failed: not in this store"]
+    result.stdout.fnmatch_lines(["*= real models =*", "acme/missing: failed: *"])
