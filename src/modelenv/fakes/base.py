@@ -193,8 +193,8 @@ class FakePipeline(MockFace, ABC):
         """Return the parameters of `_one` that these arguments of the pipeline or of a call give."""
 
     @abstractmethod
-    def _one(self, item: Any, /, **parameters: Any) -> Any:
-        """Return the answer to one input (`preprocess`, `forward` and `postprocess`)."""
+    def _one(self, /, *item: Any, **parameters: Any) -> Any:
+        """Return the answer to one input (`preprocess`, `forward` and `postprocess`); each family names its own."""
 
     def _singly(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         return [self._one(item, **parameters) for item in items]
@@ -217,9 +217,9 @@ class FakePipeline(MockFace, ABC):
             self._tokenizer = read_tokenizer(self._facts)
         return self._tokenizer
 
-    def _answer(self, inputs: Any, *_: Any, **kwargs: Any) -> Any:
-        # Like the real Pipeline.__call__: further positional arguments are ignored.
-        return self._run(inputs, **kwargs)
+    def _answer(self, /, *args: Any, **kwargs: Any) -> Any:
+        # Like the real Pipeline.__call__: positional arguments after the inputs are ignored.
+        return self._run(*args[:1], **kwargs)
 
     @abstractmethod
     def when(self, pattern: Any) -> When:
@@ -235,7 +235,7 @@ class FakePipeline(MockFace, ABC):
             size = _first(batch_size, self._batch_size, 1)
             if size != 1 and self._pads_batches and "pad_token" not in self._tokenizer_of_model().special:
                 raise ValueError("the tokenizer has no padding token, so the pipeline cannot make batches")
-            _check_loader(_first(num_workers, self._num_workers, 0), size)
+            check_loader(_first(num_workers, self._num_workers, 0), size)
             answer = self._singly if size == 1 else self._batch
             stream = AnswerStream(inputs, lambda items: answer(items, **parameters), size)
             return list(stream) if isinstance(inputs, list) else stream
@@ -310,7 +310,7 @@ def _first(*values: Any) -> Any:
     return next(value for value in values if value is not None)
 
 
-def _check_loader(num_workers: Any, batch_size: Any) -> None:
+def check_loader(num_workers: Any, batch_size: Any) -> None:
     """Raise what `torch.utils.data.DataLoader` raises for these arguments."""
     if num_workers < 0:
         raise ValueError(f"num_workers must not be negative, found {num_workers!r}")

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_WORDS = (
+_TEXT = (
     "the a of to and in is it was for on with as at by from this that with one two some many old new small long "
     "light dark red blue green first last time way day year people water house road tree river light city garden "
     "morning evening summer winter window table paper music story answer question number"
-).split()
+)
+_WORDS = tuple(_TEXT.split())
 
 
 def units(number: int, *parts: str | bytes) -> list[float]:

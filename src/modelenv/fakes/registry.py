@@ -13,14 +13,31 @@ if TYPE_CHECKING:
 
 FAMILIES: Mapping[str, str] = MappingProxyType(
     {
-        "feature-extraction": "modelenv.fakes.feature_extraction:FakeFeatureExtractionPipeline",
-        "fill-mask": "modelenv.fakes.fill_mask:FakeFillMaskPipeline",
-        "text-classification": "modelenv.fakes.text_classification:FakeTextClassificationPipeline",
-        "token-classification": "modelenv.fakes.token_classification:FakeTokenClassificationPipeline",
-        "zero-shot-classification": "modelenv.fakes.zero_shot_classification:FakeZeroShotClassificationPipeline",
+        "any-to-any": "any_to_any:FakeAnyToAnyPipeline",
+        "audio-classification": "audio_classification:FakeAudioClassificationPipeline",
+        "automatic-speech-recognition": "speech_recognition:FakeAutomaticSpeechRecognitionPipeline",
+        "depth-estimation": "depth_estimation:FakeDepthEstimationPipeline",
+        "document-question-answering": "document_question_answering:FakeDocumentQuestionAnsweringPipeline",
+        "feature-extraction": "feature_extraction:FakeFeatureExtractionPipeline",
+        "fill-mask": "fill_mask:FakeFillMaskPipeline",
+        "image-classification": "image_classification:FakeImageClassificationPipeline",
+        "image-feature-extraction": "image_features:FakeImageFeatureExtractionPipeline",
+        "image-segmentation": "image_segmentation:FakeImageSegmentationPipeline",
+        "image-text-to-text": "image_text_to_text:FakeImageTextToTextPipeline",
+        "keypoint-matching": "keypoint_matching:FakeKeypointMatchingPipeline",
+        "mask-generation": "mask_generation:FakeMaskGenerationPipeline",
+        "object-detection": "object_detection:FakeObjectDetectionPipeline",
+        "text-classification": "text_classification:FakeTextClassificationPipeline",
+        "text-to-audio": "text_to_audio:FakeTextToAudioPipeline",
+        "token-classification": "token_classification:FakeTokenClassificationPipeline",
+        "video-classification": "video_classification:FakeVideoClassificationPipeline",
+        "zero-shot-audio-classification": "zero_shot_audio:FakeZeroShotAudioClassificationPipeline",
+        "zero-shot-classification": "zero_shot_classification:FakeZeroShotClassificationPipeline",
+        "zero-shot-image-classification": "zero_shot_image:FakeZeroShotImageClassificationPipeline",
+        "zero-shot-object-detection": "zero_shot_object_detection:FakeZeroShotObjectDetectionPipeline",
     }
 )
-"""A task of `modelenv.tasks.TASKS`, and `module:class` of its fake."""
+"""A task of `modelenv.tasks.TASKS`, and `module:class` of its fake in this package."""
 
 
 def find_family(task: str) -> type[FakePipeline] | None:
@@ -29,5 +46,5 @@ def find_family(task: str) -> type[FakePipeline] | None:
     if place is None:
         return None
     module, _, name = place.partition(":")
-    family: type[FakePipeline] = getattr(import_module(module), name)
+    family: type[FakePipeline] = getattr(import_module(f"modelenv.fakes.{module}"), name)
     return family

@@ -124,7 +124,7 @@ def build_depth_estimation(folder: Path) -> None:
         neck_hidden_sizes=[8, 8, 16, 16],
         fusion_hidden_size=16,
         use_auxiliary_head=False,
-        **{**_TRANSFORMER, "num_hidden_layers": 4},
+        **{**_TRANSFORMER, "num_hidden_layers": 4, "initializer_range": 0.1},
     )
     _save(folder, DPTForDepthEstimation(config), DPTImageProcessor(size=_square()))
 

@@ -1,0 +1,157 @@
+"""The fake of `DocumentQuestionAnsweringPipeline` (`transformers/pipelines/document_question_answering.py`, 5.23)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import drawing
+from modelenv.fakes.chunked import FakeChunkPipeline
+from modelenv.fakes.media import Image, Seen, as_predicate, read_image
+from modelenv.fakes.scripting import When
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOTHING = object()
+_PADDING = ("longest", "max_length", "do_not_pad", True, False)
+_WORDS_OF_THE_UNREAD = 12  # of an image that comes without the words that were read from it
+
+
+class WhenAsked(When):
+    """A rule for a model that answers questions on documents."""
+
+    def returns(self, answer: str, score: float = 0.95, start: int = 0, end: int | None = None) -> None:
+        """Answer every matching question with this text, before any other answer.
+
+        Args:
+            answer: the text.
+            score: from 0 to 1.
+            start: the index of its first word in the document.
+            end: the index of its last word; by default as many words further as the answer has.
+
+        Raises:
+            ConfigurationError: the score is not in [0, 1].
+        """
+        if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
+            raise ConfigurationError(
+                "the score of an answer must be a probability",
+                expected="a number from 0 to 1",
+                found=repr(score),
+                hint='write fake.when("invoice number").returns("us-001", 0.9)',
+            )
+        last = start + max(1, len(answer.split())) - 1 if end is None else end
+        self._add({"score": float(score), "answer": answer, "start": start, "end": last})
+
+
+class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
+    """Answers a question with words of the document, the surest answer first.
+
+    The words come with the call (`word_boxes`). Without them the real pipeline reads them with Tesseract; the fake
+    reads nothing and invents some. A Donut model answers with a text alone.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def default_config(cls, task: str) -> Mapping[str, Any]:
+        """Return the kind of impira/layoutlm-document-qa, transformers' default model for the task."""
+        return {"model_type": "layoutlm"}
+
+    def when(self, pattern: Any) -> WhenAsked:
+        """Begin a rule: `fake.when("invoice number").returns("us-001", 0.9)`.
+
+        Args:
+            pattern: a part of the question or of the image's path, a compiled regular expression, a function of
+                the input as a dict, or an image with the same content. The later of two matching rules wins.
+        """
+        return WhenAsked(self._script, as_predicate(pattern))
+
+    def _answer(
+        self, image: Any = _NOTHING, question: Any = None, word_boxes: Any = None, *args: Any, **kwargs: Any
+    ) -> Any:
+        if image is _NOTHING or args:
+            raise TypeError("the call takes an image, a question and word_boxes")
+        if not isinstance(question, str):
+            return self._run(image, **kwargs)
+        inputs = {"question": question, "image": image}
+        if word_boxes is not None:
+            inputs["word_boxes"] = word_boxes
+        return self._run(inputs, **kwargs)
+
+    def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        names = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len")
+        parameters = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+        for name in ("top_k", "max_answer_len"):
+            if parameters.get(name, 1) < 1:
+                raise ValueError(f"{name} must be at least 1, found {parameters[name]}")
+        return parameters
+
+    def _one(
+        self,
+        item: Any,
+        /,
+        *,
+        top_k: Any = 1,
+        max_answer_len: Any = 15,
+        handle_impossible_answer: Any = False,
+        padding: Any = False,
+    ) -> Any:
+        given = item.get("image", None)
+        image = None if given is None else read_image(given)
+        donut = self._facts.config.get("model_type") == "vision-encoder-decoder"
+        words = [] if donut else self._words(item, image)
+        question = item["question"]
+        if not donut:
+            question.split()  # the AttributeError of Python's if it is no text
+            if not all(isinstance(word, str) for word in words):
+                raise ValueError("a word of word_boxes must be a text")
+        if padding not in _PADDING:
+            raise ValueError(f"padding must be a bool, longest, max_length or do_not_pad, found {padding!r}")
+        digest = b"" if image is None else image.digest
+        names = () if image is None else image.names
+        seen = Seen(item, (str(question), *names), (digest,))
+        scripted = self._script.find((seen,))  # type: ignore[arg-type]
+        if donut:
+            text = " ".join(drawing.words(2, self._facts.name, question, digest))
+            return [{"answer": text if scripted is None else scripted["answer"]}]
+        if type(top_k) not in (int, bool):
+            raise TypeError(f"top_k must be a whole number, found {top_k!r}")
+        answers = self._answers(words, question, digest, max_answer_len)
+        if handle_impossible_answer:
+            answers.append({"score": 1e-4, "answer": "", "start": 0, "end": 0})
+        if scripted is not None:
+            answers.insert(0, dict(scripted))
+        answers.sort(key=lambda answer: (answer is not answers[0] if scripted else 0, -answer["score"]))
+        return answers[:top_k]
+
+    def _words(self, item: Mapping[str, Any], image: Image | None) -> list[Any]:
+        if "word_boxes" in item:
+            words = [pair[0] for pair in item["word_boxes"]]
+            for box in [pair[1] for pair in item["word_boxes"]]:
+                _check_box(box)
+            return words
+        if image is None:
+            raise ValueError("pass an image, or word_boxes, or both")
+        return list(drawing.words(_WORDS_OF_THE_UNREAD, self._facts.name, image.digest))
+
+    def _answers(self, words: list[str], question: str, digest: bytes, longest: Any) -> list[dict[str, Any]]:
+        """Return the spans of words as answers, each with a probability; a span has at most `longest` words."""
+        spoken = [index for index, word in enumerate(words) if word]
+        spans = [(start, end) for start in spoken for end in spoken if start <= end < start + longest]
+        if not spans:
+            return []
+        outputs = drawing.logits(len(spans), self._facts.name, question, digest, *words)
+        scores = drawing.softmax(outputs)
+        found = [
+            {"score": score, "answer": " ".join(words[start : end + 1]), "start": start, "end": end}
+            for score, (start, end) in zip(scores, spans, strict=True)
+        ]
+        return sorted(found, key=lambda answer: -answer["score"])
+
+
+def _check_box(box: Any) -> None:
+    if len(box) != 4:
+        raise ValueError(f"a box has four numbers, found {box!r}")
+    if not all(0 <= value <= 1000 for value in box):
+        raise IndexError(f"the numbers of a box are from 0 to 1000, found {box!r}")

@@ -1,0 +1,92 @@
+"""What the fakes that choose between the labels of a call have in common."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import drawing
+from modelenv.fakes.scripting import Script, When
+
+if TYPE_CHECKING:
+    from modelenv.fakes.media import Seen
+
+
+@dataclass(frozen=True)
+class _Scripted:
+    label: str
+    score: float
+
+
+class WhenLabelled(When):
+    """A rule for a task whose labels come with the call."""
+
+    def __init__(self, script: Script, pattern: Any, model: str) -> None:
+        super().__init__(script, pattern)
+        self._model = model
+
+    def returns(self, label: str, score: float) -> None:
+        """Answer every matching input with `label` and `score`; the rest is spread evenly over the other labels.
+
+        A call that does not offer the label raises ConfigurationError.
+
+        Raises:
+            ConfigurationError: the score is not in [0, 1].
+        """
+        number = isinstance(score, (int, float)) and not isinstance(score, bool) and math.isfinite(score)
+        if not number or not 0 <= score <= 1:
+            raise ConfigurationError(
+                f"the score of {label!r} cannot come from this model",
+                model=self._model,
+                expected="a number from 0 to 1",
+                found=repr(score),
+                hint="the scores of a call's labels are probabilities",
+            )
+        self._add(_Scripted(label, float(score)))
+
+
+def rank(
+    model: str, script: Script, seen: Seen, labels: Any, template: Any, independent: bool
+) -> list[dict[str, Any]]:
+    """Return `{"score", "label"}` for each label of the call, the best first.
+
+    Args:
+        model: the model's name.
+        script: the scripted answers.
+        seen: the input.
+        labels: the candidates.
+        template: the text around a label; it must have a `format`.
+        independent: whether each score stands for itself, instead of all summing to 1.
+
+    Raises:
+        TypeError: there are no labels, or they are no sequence.
+        AttributeError: the template is no text.
+        IndexError: the list of labels is empty, or the template has several places.
+        ConfigurationError: a scripted label is not among those of the call.
+    """
+    texts = [template.format(label) for label in labels]
+    if not texts:
+        raise IndexError("candidate_labels is empty: give at least one label")
+    scripted = script.find((seen,))  # type: ignore[arg-type]
+    if scripted is not None:
+        scores = _spread(model, scripted, list(labels))
+    else:
+        outputs = drawing.logits(len(texts), model, *seen.digests, *texts)
+        scores = drawing.sigmoid(outputs) if independent else drawing.softmax(outputs)
+    pairs = sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])
+    return [{"score": score, "label": label} for score, label in pairs]
+
+
+def _spread(model: str, scripted: _Scripted, labels: list[Any]) -> list[float]:
+    if scripted.label not in labels:
+        raise ConfigurationError(
+            f"the scripted label {scripted.label!r} is not offered by this call",
+            model=model,
+            expected="one of " + ", ".join(map(str, labels)),
+            hint="script a label that the code under test asks for",
+        )
+    winner = labels.index(scripted.label)
+    rest = (1 - scripted.score) / (len(labels) - 1) if len(labels) > 1 else 0.0
+    return [scripted.score if index == winner else rest for index in range(len(labels))]
