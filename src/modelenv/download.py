@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import (
-    ModelDownloadError,
-    ModelEnvError,
-    ModelNotFoundError,
-    redact,
-)
-from modelenv.layouts import Layout
+from modelenv.download_errors import our_error
+from modelenv.errors import ModelEnvError
+from modelenv.layouts import Layout, hub_cache_folders
 from modelenv.monitor import Monitor, monitored
 from modelenv.plan import plan_files
 from modelenv.references import ModelRef
-from modelenv.store import FoundModel, Store, disk_error
+from modelenv.retries import RetryPolicy, TryAgainError, with_retries
+from modelenv.store import FoundModel, Store, writing
 
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_RANGE_NOT_SATISFIABLE = 416
 
 
 @dataclass(frozen=True)
@@ -46,37 +42,102 @@ class Fetched:
     seconds: float
 
 
-def fetch(store: Store, ref: ModelRef, deadline: Deadline, *, allow_pickle: bool = False) -> Fetched:
+def fetch(
+    store: Store,
+    ref: ModelRef,
+    deadline: Deadline,
+    *,
+    allow_pickle: bool = False,
+    policy: RetryPolicy | None = None,
+) -> Fetched:
     """Fetch the files of `ref` that a load needs, into the Hugging Face cache layout under the store's root.
 
-    The caller holds the model's lock. Files that are there already are not fetched again.
+    The caller holds the model's lock. Files that are there already are not fetched again. What may pass is tried
+    again, after the time that the Hub names; a file whose body breaks off is resumed.
 
     Raises:
         ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
-        ModelDownloadError: the Hub could not be reached, refused, or broke off.
+        ModelDownloadError: the Hub could not be reached, refused, or broke off, or asks to wait beyond the deadline.
         ModelLoadTimeoutError: the deadline passed.
         UnsafeModelError: the only weights are pickled.
         NoSpaceError: the disk is full.
     """
-    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub import HfApi
 
+    policy = policy or RetryPolicy()
     started = time.monotonic()
     with monitored(deadline, ref.repo_id) as monitor, _translated(store, ref, monitor):
         api = HfApi(headers=monitor.headers)
-        info = api.model_info(ref.repo_id, revision=ref.revision)
+        info = with_retries(lambda: _watched_info(api, ref, monitor), monitor, policy)
         names = [sibling.rfilename for sibling in info.siblings or ()]
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
+        path = with_retries(lambda: _snapshot(store, ref, info.sha, files, monitor), monitor, policy)
+    found = FoundModel(path, Layout.HUB_CACHE, info.sha)
+    seconds = time.monotonic() - started
+    return Fetched(found, len(files), monitor.bytes_received, monitor.requests, seconds)
+
+
+def _watched_info(api: Any, ref: ModelRef, monitor: Monitor) -> Any:
+    monitor.watch()
+    return api.model_info(ref.repo_id, revision=ref.revision)
+
+
+def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> Path:
+    """Download what is missing of the files.
+
+    Raises:
+        TryAgainError: a request failed in a way that may pass, or what came does not fit what was announced.
+    """
+    from huggingface_hub import snapshot_download
+
+    monitor.watch()
+    try:
         path = snapshot_download(
             ref.repo_id,
-            revision=info.sha,
+            revision=commit,
             cache_dir=store.root,
             allow_patterns=[glob.escape(name) for name in files],
             headers=monitor.headers,
         )
-    found = FoundModel(Path(path), Layout.HUB_CACHE, info.sha)
-    seconds = time.monotonic() - started
-    return Fetched(found, len(files), monitor.bytes_received, monitor.requests, seconds)
+    except OSError as error:
+        if _is_of_another_length(error):
+            raise TryAgainError("a file is not as long as the Hub announced it", once=True) from error
+        raise
+    missing = [name for name in files if not (Path(path) / name).is_file()]
+    if missing:
+        # The listing, which the client keeps, does not name what the model's info names.
+        (Path(path).parent.parent / "trees" / f"{commit}.json").unlink(missing_ok=True)
+        raise TryAgainError(f"the Hub's listing lacks {missing[0]}", once=True)
+    return Path(path)
+
+
+def _is_of_another_length(error: OSError) -> bool:
+    """Whether a file came with another length than announced: the client says so, or asks for more than there is."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status == _RANGE_NOT_SATISFIABLE or (
+        type(error) is OSError and str(error).startswith("Consistency check failed")
+    )
+
+
+def remove_leftovers(store: Store, ref: ModelRef) -> None:
+    """Remove the parts of files that killed processes left; the caller holds the model's lock.
+
+    `huggingface_hub` 2.4 never goes on with such a part: its name is used by one process once. A part that another
+    program is downloading now is left alone: the client holds a lock of that file's name meanwhile.
+    """
+    from filelock import FileLock, Timeout
+
+    for folder in hub_cache_folders(store.root, ref):
+        for part in sorted(folder.glob("blobs/*.incomplete")):
+            lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
+            with writing(store.root, ref.repo_id):
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with FileLock(lock, timeout=0):
+                        part.unlink(missing_ok=True)
+                except Timeout:
+                    continue
 
 
 def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False) -> bool | None:
@@ -97,64 +158,11 @@ def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle:
 @contextmanager
 def _translated(store: Store, ref: ModelRef, monitor: Monitor) -> Iterator[None]:
     """Turn the errors of `huggingface_hub` into ours, without a token in the text."""
-    from huggingface_hub import errors as hub_errors
-    from huggingface_hub import get_token
-
     try:
         yield
     except ModelEnvError:
         raise
     except Exception as error:  # noqa: BLE001 - the client raises errors of many families
-        monitor.raise_if_late()
-        raise _our_error(store, ref, error, hub_errors, get_token()) from None
-
-
-def _our_error(store: Store, ref: ModelRef, error: Exception, hub_errors: Any, token: str | None) -> ModelEnvError:
-    from huggingface_hub import constants
-
-    endpoint, model = constants.ENDPOINT, ref.repo_id
-    said = redact(f"{type(error).__name__}: {_first_line(error)}", token)
-    chain = _chain(error)
-    if any(isinstance(link, hub_errors.OfflineModeIsEnabled) for link in chain):
-        return ModelNotFoundError(
-            "not in the store, and offline mode forbids to fetch it",
-            model=model,
-            tried=store.places(ref),
-            hint="unset HF_HUB_OFFLINE, or fill the store while the Hub can be reached",
-        )
-    if isinstance(error, hub_errors.GatedRepoError):
-        return ModelDownloadError(
-            "its owner asks for terms to be accepted first", model=model, found=said,
-            hint=f"accept them at {endpoint}/{model}, then set HF_TOKEN",
-        )  # fmt: skip
-    if isinstance(error, hub_errors.RepositoryNotFoundError):
-        return ModelNotFoundError(
-            "the Hub knows no model of this name, or it is private", model=model, found=said,
-            tried=(*store.places(ref), f"{endpoint}/{model}"),
-            hint="check the name; for a private model set HF_TOKEN",
-        )  # fmt: skip
-    if isinstance(error, hub_errors.RevisionNotFoundError):
-        return ModelNotFoundError(
-            f"the Hub knows the model, but not its revision {ref.revision!r}", model=model, found=said,
-            tried=(*store.places(ref), f"{endpoint}/{ref}"), hint="name a branch, a tag or a commit of it",
-        )  # fmt: skip
-    for link in chain:
-        if isinstance(link, OSError) and link.errno in _OF_THE_DISK:
-            return disk_error(store.root, model, link)
-    return ModelDownloadError(
-        f"could not be fetched from {endpoint}", model=model, found=said,
-        hint="try again; if the Hub cannot be reached from here, set HF_ENDPOINT, or fill the store beforehand",
-    )  # fmt: skip
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    link: BaseException | None = error
-    while link is not None and link not in chain:
-        chain.append(link)
-        link = link.__cause__ or link.__context__
-    return chain
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), "no message")
+        if not isinstance(error, TryAgainError):
+            monitor.raise_if_late()
+        raise our_error(store, ref, error) from None

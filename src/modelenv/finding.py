@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.download import Fetched, fetch, is_complete
-from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError
+from modelenv.download import Fetched, fetch, is_complete, remove_leftovers
+from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError, ModelNotFoundError
 from modelenv.failures import FailureLog
 from modelenv.integrity import check_model_folder
 from modelenv.layouts import Layout
@@ -65,13 +67,28 @@ def find_or_fetch_model(
     if found is not None and store.is_read_only():
         _check_hashes(store, ref, found)
     elif not _is_ready(found):
-        with store.lock(ref, deadline):
+        with _locked(store, ref, deadline, failures):
             found = _find(store, ref)  # another process may have fetched it meanwhile
             if not _is_ready(found):
+                remove_leftovers(store, ref)
                 found, fetched = _adopt_or_fetch(store, ref, found, deadline, allow_pickle, failures)
     assert found is not None  # noqa: S101 - ready, adopted or fetched
     check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     return Obtained(found.path, fetched)
+
+
+@contextmanager
+def _locked(store: Store, ref: ModelRef, deadline: Deadline, failures: FailureLog | None) -> Iterator[None]:
+    """Hold the model's lock; who waited for it in vain fails as the other process did, if that is known."""
+    held = False
+    try:
+        with store.lock(ref, deadline):
+            held = True
+            yield
+    except ModelLoadTimeoutError:
+        if not held and failures is not None:
+            failures.raise_if_failed(ref)
+        raise
 
 
 def _find(store: Store, ref: ModelRef) -> FoundModel | None:
@@ -104,8 +121,7 @@ def _adopt_or_fetch(
     if failures is not None:
         failures.raise_if_failed(ref)
     try:
-        fetched = fetch(store, ref, deadline, allow_pickle=allow_pickle)
-        _check_hashes(store, ref, fetched.found)
+        fetched = _fetch_undamaged(store, ref, deadline, allow_pickle)
     except ModelEnvError as error:
         if failures is not None:
             failures.remember(ref, error)
@@ -114,10 +130,39 @@ def _adopt_or_fetch(
     return store.record(ref, fetched.found), fetched
 
 
+def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pickle: bool) -> Fetched:
+    """Fetch the model; what came damaged is fetched anew, once. A damaged file never stays in the store."""
+    first = fetch(store, ref, deadline, allow_pickle=allow_pickle)
+    if not _remove_damaged(store, first.found):
+        return first
+    second = fetch(store, ref, deadline, allow_pickle=allow_pickle)
+    damaged = _remove_damaged(store, second.found)
+    if damaged:
+        raise ModelIntegrityError(
+            f"{len(damaged)} of its files came damaged, twice",
+            model=ref.repo_id,
+            expected=f"the hash {damaged[0].name}",
+            found="other bytes; they were removed",
+            hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
+        )
+    return replace(
+        second,
+        bytes=first.bytes + second.bytes,
+        requests=first.requests + second.requests,
+        seconds=first.seconds + second.seconds,
+    )
+
+
+def _remove_damaged(store: Store, found: FoundModel) -> tuple[Path, ...]:
+    damaged = store.damaged_blobs(found)
+    for blob in damaged:
+        blob.unlink()
+    return damaged
+
+
 def _is_adoptable(store: Store, ref: ModelRef, found: FoundModel, allow_pickle: bool) -> bool:
     """Whether a snapshot that something else left here, or a killed process, is whole. What is damaged is removed."""
-    for blob in store.damaged_blobs(found):
-        blob.unlink()
+    _remove_damaged(store, found)
     complete = is_complete(store, ref, found, allow_pickle=allow_pickle)
     if complete is not None:
         return complete
