@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 
@@ -47,3 +48,63 @@ class Unregistered:
 
 class Text(str):
     __slots__ = ()
+
+
+def wrong_inputs() -> dict[str, Callable[[], Any]]:
+    """What no text pipeline takes as a text, and what looks like one."""
+    return {
+        "empty list": list,
+        "empty tuple": tuple,
+        "None": lambda: None,
+        "int": lambda: 1,
+        "float": lambda: 1.5,
+        "bool": lambda: True,
+        "bytes": lambda: b"a",
+        "set": lambda: {"a"},
+        "range": lambda: range(2),
+        "list iterator": lambda: iter(["a"]),
+        "map": lambda: map(str, "ab"),
+        "list of None": lambda: [None],
+        "list with None at the end": lambda: ["the [MASK]", None],
+        "list of a number": lambda: [1],
+        "dict": lambda: {"text": "the [MASK]"},
+        "empty dict": dict,
+        "list of dicts": lambda: [{"text": "the [MASK]"}],
+        "list of lists": lambda: [["the [MASK]", "a [MASK]"]],
+        "list of an empty list": lambda: [[]],
+        "message": lambda: {"role": "user", "content": "the [MASK]"},
+        "chat": lambda: [{"role": "user", "content": "the [MASK]"}],
+        "list of chats": lambda: [[{"role": "user", "content": "the [MASK]"}]],
+        "list of a chat and an empty one": lambda: [[{"role": "user", "content": "a"}], []],
+        "chat with half a message": lambda: [{"role": "user", "content": "a"}, {"role": "user"}],
+        "generator of a chat": lambda: (message for message in [{"role": "user", "content": "the [MASK]"}]),
+        "generator of chats": lambda: (chat for chat in [[{"role": "user", "content": "the [MASK]"}]]),
+        "empty generator": lambda: (text for text in ()),
+        "generator with None": lambda: (text for text in ("the [MASK]", None)),
+        "empty dataset": lambda: dataset([]),
+        "dataset with None": lambda: dataset(["the [MASK]", None]),
+        "no torch dataset": Unregistered,
+    }
+
+
+def texts_in_every_form(first: str, second: str, third: str) -> dict[str, Callable[[], Any]]:
+    """One text, and several in every container that a pipeline takes."""
+    return {
+        "text": lambda: first,
+        "string subclass": lambda: Text(first),
+        "list of one": lambda: [first],
+        "list": lambda: [first, second, third],
+        "tuple of one": lambda: (first,),
+        "tuple of equal texts": lambda: (first, first),
+        "tuple": lambda: (first, second),
+        "generator": lambda: (text for text in (first, second, third)),
+        "dataset": lambda: dataset([first, second, third]),
+        "iterable dataset": lambda: iterable_dataset([first, second]),
+        "key dataset": lambda: key_dataset([first, third]),
+    }
+
+
+BATCHES: list[dict[str, Any]] = [
+    *({"batch_size": size} for size in (1, 2, 8, 0, -1, "x")),
+    *({"num_workers": number} for number in (0, -1)),
+]

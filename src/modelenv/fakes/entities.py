@@ -1,0 +1,138 @@
+"""From tokens with scores to entities, as `TokenClassificationPipeline` of transformers 5.23 joins them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+STRATEGIES = ("NONE", "SIMPLE", "FIRST", "AVERAGE", "MAX")
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """One token: its text, where it stands, its place in the row, and the probability of each label."""
+
+    word: str
+    scores: Sequence[float]
+    start: int
+    end: int
+    index: int
+    is_subword: bool
+
+    @property
+    def best(self) -> int:
+        """The place of the likeliest label."""
+        return max(range(len(self.scores)), key=self.scores.__getitem__)
+
+
+@dataclass(frozen=True)
+class Joiner:
+    """Joins tokens by one of the aggregation strategies.
+
+    Attributes:
+        labels: the model's labels.
+        join: makes a text of tokens.
+        number: makes a score of a float: `numpy.float32` where the real one is that.
+    """
+
+    labels: Sequence[str]
+    join: Callable[[Sequence[str]], str]
+    number: Callable[[float], Any]
+
+    def entities(self, tokens: Sequence[ScoredToken], strategy: str) -> list[dict[str, Any]]:
+        """Return the entities that `strategy` makes of the tokens, those of every label."""
+        if strategy in ("NONE", "SIMPLE"):
+            found = [self._plain(token) for token in tokens]
+        else:
+            found = [self._word(group, strategy) for group in _words(tokens)]
+        return found if strategy == "NONE" else self._grouped(found)
+
+    def _plain(self, token: ScoredToken) -> dict[str, Any]:
+        return {
+            "entity": self.labels[token.best],
+            "score": self.number(token.scores[token.best]),
+            "index": token.index,
+            "word": token.word,
+            "start": token.start,
+            "end": token.end,
+        }
+
+    def _word(self, tokens: list[ScoredToken], strategy: str) -> dict[str, Any]:
+        if strategy == "FIRST":
+            scores = tokens[0].scores
+        elif strategy == "MAX":
+            scores = max(tokens, key=lambda token: max(token.scores)).scores
+        else:
+            columns = zip(*(token.scores for token in tokens), strict=True)
+            scores = [sum(column) / len(tokens) for column in columns]
+        best = max(range(len(scores)), key=scores.__getitem__)
+        return {
+            "entity": self.labels[best],
+            "score": self.number(scores[best]),
+            "word": self.join([token.word for token in tokens]),
+            "start": tokens[0].start,
+            "end": tokens[-1].end,
+        }
+
+    def _grouped(self, entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        groups: list[list[dict[str, Any]]] = []
+        for entity in entities:
+            begins, tag = _tag(entity["entity"])
+            if groups and not begins and _tag(groups[-1][-1]["entity"])[1] == tag:
+                groups[-1].append(entity)
+            else:
+                groups.append([entity])
+        return [self._group(group) for group in groups]
+
+    def _group(self, entities: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "entity_group": entities[0]["entity"].split("-", 1)[-1],
+            "score": self.number(sum(float(entity["score"]) for entity in entities) / len(entities)),
+            "word": self.join([entity["word"] for entity in entities]),
+            "start": entities[0]["start"],
+            "end": entities[-1]["end"],
+        }
+
+
+def _words(tokens: Sequence[ScoredToken]) -> list[list[ScoredToken]]:
+    words: list[list[ScoredToken]] = []
+    for token in tokens:
+        if words and token.is_subword:
+            words[-1].append(token)
+        else:
+            words.append([token])
+    return words
+
+
+def _tag(label: str) -> tuple[bool, str]:
+    """Return whether a label begins an entity, and its tag; a label without B- or I- continues one."""
+    return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
+
+
+def without_overlaps(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the entities of overlapping chunks of a text, of two that overlap the longer or the surer one."""
+    kept: list[dict[str, Any]] = []
+    for entity in sorted(entities, key=lambda entity: entity["start"]):
+        if kept and kept[-1]["start"] <= entity["start"] < kept[-1]["end"]:
+            if _weight(entity) > _weight(kept[-1]):
+                kept[-1] = entity
+        else:
+            kept.append(entity)
+    return kept
+
+
+def _weight(entity: Mapping[str, Any]) -> tuple[int, Any]:
+    return entity["end"] - entity["start"], entity["score"]
+
+
+def continues_word(sentence: str, start: int, strategy: str) -> bool:
+    """Say whether a token continues a word, for tokenizers that do not mark it: there is no space before it.
+
+    Warns:
+        UserWarning: as the real pipeline does, where the strategy joins words.
+    """
+    if strategy in ("FIRST", "AVERAGE", "MAX"):
+        warnings.warn("the tokenizer knows no words: spaces tell where one begins", UserWarning, stacklevel=2)
+    return start > 0 and " " not in sentence[start - 1 : start + 1]
