@@ -140,14 +140,8 @@ import threading
 import time
 
 def receives_weights():
-    for descriptor in pathlib.Path("/proc/self/fd").iterdir():
-        try:
-            target = os.readlink(descriptor)
-        except FileNotFoundError:
-            continue
-        if re.search(r"[0-9a-f]{64}\\S*\\.incomplete$", target):
-            return True
-    return False
+    targets = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    return any(re.search(r"[0-9a-f]{64}\\S*\\.incomplete$", target) for target in targets)
 
 def kill_once():
     until = time.monotonic() + 60
