@@ -166,6 +166,7 @@ class Walkthrough:
             "HF_HOME": str(self.work / f"hf-home-{number}"),  # cold for each step
             "MODEL_CACHE_DIR": nowhere,
             "MODEL_VOLUME_DIR": nowhere,
+            "MODEL_TIMEOUT": str(STEP_SECONDS),  # on a busy machine the import of torch alone takes half a minute
             "OMP_NUM_THREADS": "1",
             **more,
         }

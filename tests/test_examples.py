@@ -103,6 +103,7 @@ def test_the_service_judges_with_a_model_from_a_volume(
     shutil.copytree(classifier, tmp_path / "example" / "market-sentiment")
     (tmp_path / "model-metadata.yaml").write_text("models:\n  - example/market-sentiment\n")
     environ = make_environ(MODEL_VOLUME_DIR=str(tmp_path), CRYPTO_MODEL="example/market-sentiment")
+    environ["MODEL_TIMEOUT"] = str(SECONDS)  # the tests beside this one may keep the machine busy
 
     done = run(["-m", "sentiment_service", "Bitcoin price crash, panic and huge losses"], environ)
 
