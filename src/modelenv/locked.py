@@ -261,9 +261,12 @@ def _digits(value: object, form: re.Pattern[str], expected: str, where: str) -> 
 
 
 def _fact(name: str, value: Any) -> Fact:
-    if isinstance(value, list | tuple) and all(
-        isinstance(item, str) and not _UNPAIRED.search(item) for item in value
-    ):
+    if isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            if not isinstance(item, str) or _UNPAIRED.search(item):
+                raise LockedValueError(
+                    "wrong value of a fact", expected="text", found=show(item), where=(name, index)
+                )
         return tuple(value)
     if isinstance(value, str) and not _UNPAIRED.search(value):
         return value

@@ -71,6 +71,14 @@ class Origin:
             raise
         except (OSError, ValueError) as error:  # ValueError: NUL in the path
             raise self.error(None, "cannot be read", found=getattr(error, "strerror", None) or str(error)) from None
+        return self.decode(content)
+
+    def decode(self, content: bytes) -> str:
+        """Return the text of a file's content, not yet checked.
+
+        Raises:
+            LockfileError: it is too large, or is not UTF-8.
+        """
         if len(content) > LARGEST:
             raise self._too_large()
         try:
@@ -185,9 +193,6 @@ def locked_model_from(table: Any, *other_keys: str) -> LockedModel:
     facts = table.get("facts", {})
     with within("facts"):
         take(facts, (), tuple(facts) if isinstance(facts, dict) else ())
-    for key in ("revision", "task"):
-        if key in table and table[key] is None:
-            raise LockedValueError(f"wrong {key}", expected="text", found="None", where=(key,))
     return LockedModel(
         alias=table["alias"],
         repo=table["repo"],

@@ -1,0 +1,122 @@
+"""One lock and one metadata as values and as texts: what the formats are held to, and what is damaged."""
+
+from __future__ import annotations
+
+from modelenv.locked import LockedFile, LockedModel
+from modelenv.lockfile import Lockfile
+from modelenv.metadata import VolumeMetadata, VolumeModel
+
+SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+WEIGHTS = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+BLOB = "6367c48dd193d56ea7b0baad25b19455e529f5ee"
+COMMIT = "4556d13015211d73dccd3fdd39d39232506f3e43"
+OTHER_COMMIT = "da39a3ee5e6b4b0d3255bfef95601890afd80709"
+
+FINBERT = LockedModel(
+    alias="finbert",
+    repo="ProsusAI/finbert",
+    revision=None,
+    commit=COMMIT,
+    task="sentiment",
+    files=(
+        LockedFile("config.json", 758, SHA, BLOB),
+        LockedFile("model.safetensors", 437992753, WEIGHTS, WEIGHTS),
+    ),
+    facts={
+        "architectures": ["BertForSequenceClassification"],
+        "dropout": 1e-05,
+        "hidden_size": 768,
+        "is_cased": False,
+        "labels": ["positive", "no", 'a "quoted"\nlabel', "Stärke 😀"],
+        "problems": [],
+    },
+)
+MINILM = LockedModel(
+    alias="minilm",
+    repo="sentence-transformers/all-MiniLM-L6-v2",
+    revision="v2.0",
+    commit=OTHER_COMMIT,
+    task=None,
+    files=(LockedFile("1_Pooling/config.json", 0, SHA, BLOB),),
+    patterns=("*.json", "1_Pooling/*"),
+)
+LOCKFILE = Lockfile((FINBERT, MINILM))
+METADATA = VolumeMetadata((VolumeModel(FINBERT, "ProsusAI/finbert"), VolumeModel(MINILM, MINILM.repo)))
+
+LOCK_TEXT = f"""\
+# Written by `modelenv lock`; review it in a diff, do not edit.
+version = 1
+
+[[models]]
+alias = "finbert"
+repo = "ProsusAI/finbert"
+commit = "{COMMIT}"
+task = "sentiment"
+files = [
+    {{ path = "config.json", size = 758, sha256 = "{SHA}", blob_id = "{BLOB}" }},
+    {{ path = "model.safetensors", size = 437992753, sha256 = "{WEIGHTS}", blob_id = "{WEIGHTS}" }},
+]
+
+[models.facts]
+architectures = ["BertForSequenceClassification"]
+dropout = 1.0e-05
+hidden_size = 768
+is_cased = false
+labels = ["positive", "no", "a \\"quoted\\"\\u000Alabel", "Stärke 😀"]
+problems = []
+
+[[models]]
+alias = "minilm"
+repo = "sentence-transformers/all-MiniLM-L6-v2"
+revision = "v2.0"
+commit = "{OTHER_COMMIT}"
+patterns = ["*.json", "1_Pooling/*"]
+files = [
+    {{ path = "1_Pooling/config.json", size = 0, sha256 = "{SHA}", blob_id = "{BLOB}" }},
+]
+"""
+METADATA_TEXT = f"""\
+# The models on this volume. Written by `modelenv pull --to`, last of all: that this file is here means that the
+# volume is complete. It is read and checked at every load; do not edit it.
+version: 1
+models:
+  - alias: "finbert"
+    repo: "ProsusAI/finbert"
+    folder: "ProsusAI/finbert"
+    commit: "{COMMIT}"
+    task: "sentiment"
+    facts:
+      architectures:
+        - "BertForSequenceClassification"
+      dropout: 1.0e-05
+      hidden_size: 768
+      is_cased: false
+      labels:
+        - "positive"
+        - "no"
+        - "a \\"quoted\\"\\u000Alabel"
+        - "Stärke 😀"
+      problems: []
+    files:
+      - path: "config.json"
+        size: 758
+        sha256: "{SHA}"
+        blob_id: "{BLOB}"
+      - path: "model.safetensors"
+        size: 437992753
+        sha256: "{WEIGHTS}"
+        blob_id: "{WEIGHTS}"
+  - alias: "minilm"
+    repo: "sentence-transformers/all-MiniLM-L6-v2"
+    folder: "sentence-transformers/all-MiniLM-L6-v2"
+    revision: "v2.0"
+    commit: "{OTHER_COMMIT}"
+    patterns:
+      - "*.json"
+      - "1_Pooling/*"
+    files:
+      - path: "1_Pooling/config.json"
+        size: 0
+        sha256: "{SHA}"
+        blob_id: "{BLOB}"
+"""
