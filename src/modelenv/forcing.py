@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from modelenv.failures import FailureLog
 from modelenv.offline import environment
@@ -30,11 +31,14 @@ class Run:
         pipelines: the real pipelines, loaded once per process.
         failures: failed fetches, remembered for all processes of the run; None remembers nothing.
         on_load: called after each real load, from the loading thread.
+        build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
+            `modelenv.loading.load_pipeline` is.
     """
 
     pipelines: PipelineCache = field(default_factory=PipelineCache)
     failures: FailureLog | None = None
     on_load: Callable[[LoadReport], None] = _ignore
+    build: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -58,7 +58,8 @@ class Loader:
             obtained = self._obtain(request, deadline)
             built = time.monotonic()
             load.stage = "building the pipeline"
-            pipeline = load_pipeline(
+            build = self.run.build or load_pipeline
+            pipeline = build(
                 obtained.path,
                 request.task,
                 request.arguments,

@@ -1,0 +1,77 @@
+"""Builds pipelines in the model host instead of in this process; what cannot be built there is built here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.host.client import HostClient
+from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.recipes import CannotCrossError, recipe_of
+from modelenv.loading import load_pipeline
+
+_LOCAL_SECONDS = 300.0  # for a pipeline that is needed in this process after all, when no deadline is known any more
+
+
+@dataclass(frozen=True)
+class HostBuilder:
+    """Builds pipelines as `modelenv.loading.load_pipeline` does, in a host.
+
+    Attributes:
+        client: asks the host.
+        on_fresh: called with the model's name and the seconds, when the host loaded it for this request.
+        on_local: called with the model's name and the reason, when it is loaded in this process after all.
+    """
+
+    client: HostClient
+    on_fresh: Callable[[str, float], None]
+    on_local: Callable[[str, str], None]
+
+    def __call__(
+        self,
+        folder: Path,
+        task: str,
+        pipeline_kwargs: Mapping[str, Any],
+        *,
+        model: str,
+        device: str,
+        trust_remote_code: bool,
+        deadline: Deadline,
+    ) -> Any:
+        """Return the pipeline that the host holds for these arguments, loaded there if it was not.
+
+        Raises:
+            ModelHostError: the host ended, or could not be started.
+            ModelEnvError: as `load_pipeline`.
+        """
+
+        def build_here(deadline: Deadline) -> Any:
+            return load_pipeline(
+                folder,
+                task,
+                pipeline_kwargs,
+                model=model,
+                device=device,
+                trust_remote_code=trust_remote_code,
+                deadline=deadline,
+            )
+
+        try:
+            recipe = recipe_of(
+                folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
+            )
+        except CannotCrossError as error:
+            self.on_local(model, f"an argument cannot cross: {error}")
+            return build_here(deadline)
+        built = self.client.build(recipe, deadline)
+        if built.fresh:
+            self.on_fresh(model, built.seconds)
+        return HostedPipeline(
+            self.client,
+            recipe,
+            lambda: build_here(Deadline(_LOCAL_SECONDS)),
+            lambda reason: self.on_local(model, reason),
+        )
