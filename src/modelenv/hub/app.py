@@ -107,7 +107,9 @@ class HubApp:
         async def logged_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                headers["X-Request-Id"] = f"Root=1-{uuid.uuid4().hex}"
+                # The public Hub takes up the id that the client gives a request.
+                traced = f"Root=1-{request.headers.get('x-amzn-trace-id', uuid.uuid4().hex)}"
+                headers["X-Request-Id"] = request.headers.get("x-request-id", traced)
                 if call.kind != "cdn":
                     headers.update(self._rate_limits.headers(call.kind))
             _note(entry, message, request.method)

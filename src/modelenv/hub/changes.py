@@ -117,7 +117,9 @@ def _lfs_file(path: str, sha256: str, blobs: BlobStore, known: Mapping[str, Serv
 
 def _checked_path(path: str) -> str:
     parts = path.rstrip("/").split("/")
-    if "\\" in path or "\0" in path or any(part in ("", ".", "..", ".git") for part in parts):
+    # The Hub takes a backslash as a part of a name, but not where Windows would leave the folder at once.
+    outward = path.startswith("..\\") or "\0" in path
+    if outward or any(part in ("", ".", "..", ".git") for part in parts):
         raise RefusedError(422, f"Invalid path in the repository: {path}")
     return path
 

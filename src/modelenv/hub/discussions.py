@@ -85,7 +85,11 @@ class Discussions:
                     return _merged(history, discussion, visitor.name, str(value.get("comment") or ""))
 
         after = next(known for known in repository.change(changed).discussions if known.num == num)
-        return json_response({"newStatus": after.status, "newTitle": after.title, **_newest(after)})
+        # The event that answers is the comment, the status or the title that was asked for.
+        kind = {"comment": "comment", "title": "title-change"}.get(action, "status-change")
+        key = {"comment": "newMessage", "title": "newTitle"}.get(action, "newStatus")
+        event = next(event for event in reversed(after.events) if event.kind == kind)
+        return json_response({key: _event(event)})
 
 
 def new_discussion(history: History, title: str, author: str, description: str) -> Discussion:
@@ -142,10 +146,6 @@ def _event(event: Event) -> dict[str, Any]:
         "createdAt": timestamp(event.date),
         "data": dict(event.data),
     }
-
-
-def _newest(discussion: Discussion) -> dict[str, Any]:
-    return {"newMessage": _event(discussion.events[-1])} if discussion.events else {}
 
 
 def _comment(author: str, text: str) -> Event:

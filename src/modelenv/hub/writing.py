@@ -35,7 +35,7 @@ class Writing:
     blobs: BlobStore
 
     def create(self, asked: Asked) -> Response:
-        """Make a repository whose first commit holds nothing but a `.gitattributes`."""
+        """Make a repository whose first commit holds a `.gitattributes`, and for a space a card."""
         value = read_object(asked.body)
         visitor = check_writing_token(asked)
         repo_type = _repo_type(value)
@@ -48,8 +48,11 @@ class Writing:
             message = f'You don\'t have the rights to create a {repo_type} under the namespace "{namespace}"'
             raise RefusedError(403, message)
         repository = Repository(repo_id, None, repo_type=repo_type, settings=_settings(value, RepositorySettings()))
+        contents = {".gitattributes": gitattributes(repo_type)}
+        if repo_type == "space":
+            contents["README.md"] = f"---\ntitle: {value.get('name')}\nsdk: {value.get('sdk')}\n---\n"
         first = made_snapshot(
-            {".gitattributes": self.blobs.keep_bytes(".gitattributes", gitattributes(repo_type).encode())},
+            {path: self.blobs.keep_bytes(path, content.encode()) for path, content in contents.items()},
             (),
             CommitText("initial commit", "", visitor.name, now()),
         )
