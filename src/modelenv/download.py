@@ -12,7 +12,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.download_errors import our_error
-from modelenv.errors import ModelEnvError
+from modelenv.errors import ModelEnvError, ModelIntegrityError
 from modelenv.layouts import Layout, hub_cache_folders
 from modelenv.monitor import Monitor, monitored
 from modelenv.plan import plan_files
@@ -59,6 +59,7 @@ def fetch(
         ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
         ModelDownloadError: the Hub could not be reached, refused, or broke off, or asks to wait beyond the deadline.
         ModelLoadTimeoutError: the deadline passed.
+        ModelIntegrityError: the Hub's listing and its info name different files.
         UnsafeModelError: the only weights are pickled.
         NoSpaceError: the disk is full.
     """
@@ -87,7 +88,8 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
     """Download what is missing of the files.
 
     Raises:
-        TryAgainError: a request failed in a way that may pass, or what came does not fit what was announced.
+        TryAgainError: a request failed in a way that may pass, or a file has another length than announced.
+        ModelIntegrityError: the listing of the commit lacks a file that the model's info names.
     """
     from huggingface_hub import snapshot_download
 
@@ -106,9 +108,15 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
         raise
     missing = [name for name in files if not (Path(path) / name).is_file()]
     if missing:
-        # The listing, which the client keeps, does not name what the model's info names.
+        # The client keeps a listing on disk, and in its memory until the process ends; the disk is ours to mend.
         (Path(path).parent.parent / "trees" / f"{commit}.json").unlink(missing_ok=True)
-        raise TryAgainError(f"the Hub's listing lacks {missing[0]}", once=True)
+        raise ModelIntegrityError(
+            f"the Hub's listing lacks {len(missing)} of its files",
+            model=ref.repo_id,
+            expected=", ".join(files),
+            found=f"none of the name {missing[0]}",
+            hint="try again in a new process, which asks for the listing anew",
+        )
     return Path(path)
 
 

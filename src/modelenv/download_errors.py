@@ -24,9 +24,11 @@ def our_error(store: Store, ref: ModelRef, error: Exception) -> ModelEnvError:
     from huggingface_hub import constants, errors, get_token
 
     endpoint, model = constants.ENDPOINT, ref.repo_id
+    chain = _chain(error)
+    # What the Hub answered says more than that no file was found in the cache thereafter.
+    error = next((link for link in chain if isinstance(link, errors.HfHubHTTPError)), error)
     said = redact(f"{type(error).__name__}: {_first_line(error)}", get_token())
     said = _QUERY.sub("***", said)
-    chain = _chain(error)
     if isinstance(error, TryAgainError):
         return _gave_up(error, endpoint, model, get_token())
     if any(isinstance(link, errors.OfflineModeIsEnabled) for link in chain):
@@ -61,7 +63,7 @@ def _gave_up(error: TryAgainError, endpoint: str, model: str, token: str | None)
         hint = "the Hub is in trouble (https://status.huggingface.co): try again later"
     elif error.once:
         hint = "try again; if it stays so, the Hub or a proxy or mirror before it is broken"
-    times = "once" if error.failures == 1 else f"{error.failures} times in a row"
+    times = {1: "once", 2: "twice"}.get(error.failures, f"{error.failures} times")
     found = _QUERY.sub("***", redact(error.cause, token))
     return ModelDownloadError(
         f"could not be fetched from {endpoint}", model=model, found=f"{found}, {times}", hint=hint

@@ -127,7 +127,7 @@ def _tracer(request: httpx2.Request, monitor: Monitor) -> Callable[[str, Any], N
         trouble = _told(info["exception"])
         monitor.raise_if_late(trouble, spare=_RESUME_PAUSE if asks_for_the_rest else 0.0)
         if not asks_for_the_rest:
-            raise TryAgainError(trouble)
+            raise TryAgainError(trouble, request=_named(request))
 
     return trace
 
@@ -141,9 +141,7 @@ def _on_response(response: httpx2.Response) -> None:
     if response.status_code in PASSING:
         phrase = f"{response.status_code} {response.reason_phrase}".strip()
         wait = named_wait(response.headers)
-        raise TryAgainError(
-            f"{phrase} for {request.method} {request.url.path}", status=response.status_code, wait=wait
-        )
+        raise TryAgainError(phrase, request=_named(request), status=response.status_code, wait=wait)
     response.stream = _watched(response, monitor)
 
 
@@ -165,14 +163,18 @@ def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
                 trouble = _told(error)
                 monitor.raise_if_late(trouble, spare=_RESUME_PAUSE)
                 if "/api/" in request.url.path:
-                    raise TryAgainError(trouble) from None
+                    raise TryAgainError(trouble, request=_named(request)) from None
                 # `http_get` goes on after this error, but not after a reset connection (a ReadError).
-                raise library.RemoteProtocolError(trouble, request=request) from None
+                raise library.RemoteProtocolError(str(error), request=request) from None
 
         def close(self) -> None:
             stream.close()
 
     return WatchedStream()
+
+
+def _named(request: httpx2.Request) -> str:
+    return f"{request.method} {request.url.path}"  # no host and no query: a redirect may hold a secret there
 
 
 def _told(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import logging
 import random
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,16 +32,24 @@ class TryAgainError(Exception):
 
     Args:
         cause: what happened, as one line.
+        request: the method and path of the request that failed, if it was one.
         status: the status that was answered, if any.
         wait: the seconds that the server asked to wait, if it did.
         once: whether one more try is enough to know that it does not pass.
     """
 
     def __init__(
-        self, cause: str, *, status: int | None = None, wait: float | None = None, once: bool = False
+        self,
+        cause: str,
+        *,
+        request: str = "",
+        status: int | None = None,
+        wait: float | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__(cause)
-        self.cause = redact(cause)
+        self.cause = redact(cause if not request else f"{cause} for {request}")
+        self.request = request
         self.status = status
         self.wait = wait
         self.once = once
@@ -92,28 +101,31 @@ def named_wait(headers: Mapping[str, str], now: datetime | None = None) -> float
 def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPolicy) -> Result:
     """Return what `action` returns, trying it again when it raises `TryAgainError`.
 
-    Bytes that were received meanwhile are progress, after which the count of failures begins anew.
+    Failures are counted for each request: many requests that fail now and then are no reason to give up. Bytes that
+    were received meanwhile are progress, after which all counts begin anew.
 
     Raises:
         TryAgainError: the last one, if it does not pass.
         ModelLoadTimeoutError: the deadline passed.
         ModelDownloadError: the server asks to wait longer than is left.
     """
-    failures, received, tried_once = 0, monitor.bytes_received, False
+    failures: Counter[str] = Counter()
+    received, tried_once = monitor.bytes_received, False
     while True:
         try:
             return action()
         except TryAgainError as error:
             monitor.raise_if_late(error.cause)
             if monitor.bytes_received > received:
-                failures, received = 0, monitor.bytes_received
-            failures += 1
-            error.failures = failures
+                received = monitor.bytes_received
+                failures.clear()
+            failures[error.request] += 1
+            error.failures = 2 if error.once and tried_once else failures[error.request]
             allowed = policy.retries if monitor.answered else policy.retries_unanswered
-            if failures > allowed or (error.once and tried_once):
+            if error.failures > (1 if error.once else allowed):
                 raise
             tried_once = tried_once or error.once
-            wait = policy.wait(failures, error.wait)
+            wait = policy.wait(error.failures, error.wait)
             if error.wait is not None and wait >= monitor.deadline.remaining:
                 raise _too_long(error, monitor) from None
             logger.info("%s: %s; next try in %.1f s", monitor.model, error.cause, wait)

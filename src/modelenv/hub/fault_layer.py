@@ -98,6 +98,7 @@ def _entered(asked: Asked, scope: Scope) -> HubRequest:
         revision=call.revision,
         file=call.file,
         range=asked_range,
+        repo_type=call.repo_type,
     )
 
 

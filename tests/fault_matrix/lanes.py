@@ -1,0 +1,202 @@
+"""The columns of the fault matrix: a Hub, a store in some state, and the processes that load from it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelenv.hub import EmbeddedHub
+
+from .faults import TOKEN, Row
+
+LANES = {"cold load": 1, "resumed load": 1, "4 workers": 4}
+_WORKER = Path(__file__).with_name("worker.py")
+_WEIGHTS = 300_000
+_GRACE = 1.5  # seconds by which a busy machine may be late
+_CLEAN_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What happened in one cell: "model" or the error's name, an example of the error's text, and what was wrong."""
+
+    row: str
+    lane: str
+    outcome: str
+    seconds: float
+    text: str
+    wrong: tuple[str, ...]
+
+
+class Worker:
+    """A running process of worker.py."""
+
+    def __init__(self, endpoint: str, home: Path, log: Path) -> None:
+        variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_TOKEN": TOKEN}
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        off = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        self._stderr = log.open("wb")
+        self._process = subprocess.Popen(
+            [sys.executable, str(_WORKER)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True,
+            env={**kept, **variables, **off},
+        )  # fmt: skip
+
+    def order(self, store: Path, failures: Path, deadline: float) -> dict[str, Any]:
+        """Let it fetch the model, and return what it answers."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"store": str(store), "failures": str(failures), "deadline": deadline}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        assert line, "the worker died"
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def stop(self) -> None:
+        """End it: it leaves its loop when its input ends."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
+        self._stderr.close()
+
+
+@dataclass(frozen=True)
+class Lane:
+    """One column: its Hub, its workers, and a store to begin with, if it does not begin with nothing."""
+
+    name: str
+    folder: Path
+    hub: EmbeddedHub
+    workers: tuple[Worker, ...]
+    expected: dict[str, str]
+    template: Path | None
+
+    def run(self, row: Row, number: int) -> Cell:
+        """Let all workers load under the row's fault at once; then let one load without it, from the same store."""
+        folder = self.folder / str(number)
+        store = folder / "store"
+        if self.template is not None:
+            shutil.copytree(self.template, store, symlinks=True)
+        for rule in row.rules:
+            self.hub.fail(**rule)
+        try:
+            with ThreadPoolExecutor(len(self.workers)) as pool:
+                orders = [pool.submit(one.order, store, folder / "run", row.deadline) for one in self.workers]
+                answers = [order.result() for order in orders]
+        finally:
+            self.hub.stop()
+            self.hub.clear_faults()
+            self.hub.start()
+        clean = self.workers[0].order(store, folder / "clean", _CLEAN_SECONDS)
+        wrong = [*self._wrong_with(answers, row), *self._wrong_after(clean, store)]
+        first = next((answer for answer in answers if "error" in answer), answers[0])
+        outcomes = sorted({answer.get("error", "model") for answer in answers})
+        seconds = max(answer["seconds"] for answer in answers)
+        return Cell(row.name, self.name, " or ".join(outcomes), seconds, first.get("text", ""), tuple(wrong))
+
+    def _wrong_with(self, answers: list[dict[str, Any]], row: Row) -> Iterator[str]:
+        for answer in answers:
+            if answer["seconds"] > row.deadline + _GRACE:
+                yield f"{answer['seconds']:.1f} s with a deadline of {row.deadline:g} s"
+            if "files" in answer:
+                if answer["files"] != self.expected:
+                    yield f"wrong bytes: {answer['files']}"
+                continue
+            text = answer["text"]
+            if not answer["typed"]:
+                yield f"an error that is not ours: {answer['error']}: {text}"
+            if not (text.startswith("acme/model: ") and "\n  found: " in text and "\n  what to do: " in text):
+                yield f"an error without model, cause or next step: {text}"
+            if TOKEN in text or TOKEN in answer["fields"]:
+                yield f"a token in the text: {text}"
+        if len({"files" in answer for answer in answers}) > 1:
+            yield f"not all workers fared alike: {answers}"
+        texts = {answer.get("text") for answer in answers if answer.get("error") != "ModelLoadTimeoutError"}
+        if len(texts) > 1:
+            yield f"workers failed with other words: {texts}"
+
+    def _wrong_after(self, clean: dict[str, Any], store: Path) -> Iterator[str]:
+        if clean.get("files") != self.expected:
+            yield f"the load after it: {clean}"
+        left = [str(path) for path in store.rglob("*.incomplete")]
+        if left:
+            yield f"left in the store: {left}"
+
+
+@contextmanager
+def opened(name: str, folder: Path) -> Iterator[Lane]:
+    """Start a lane's Hub and workers; a "resumed load" begins with a store that a killed process left."""
+    source = _write_model(folder / "repo")
+    expected = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(source.iterdir())}
+    with ExitStack() as stack:
+        hub = stack.enter_context(EmbeddedHub())
+        hub.add(source, "acme/model")
+        workers = []
+        for number in range(LANES[name]):
+            log = folder / f"worker-{number}.log"
+            worker = Worker(hub.endpoint, folder / "home", log)
+            stack.callback(_check_log, log)
+            stack.callback(worker.stop)
+            workers.append(worker)
+        lane = Lane(name, folder, hub, tuple(workers), expected, None)
+        if name == "resumed load":
+            answer = workers[0].order(folder / "template", folder / "first", _CLEAN_SECONDS)
+            assert answer.get("files") == expected, answer
+            lane = Lane(name, folder, hub, tuple(workers), expected, _break_off(folder / "template"))
+        yield lane
+
+
+def run_matrix(rows: Iterable[Row], folder: Path, lanes: Iterable[str] = tuple(LANES)) -> list[Cell]:
+    """Run the cells of these rows, the lanes at the same time, and return them by row."""
+    rows, lanes = tuple(rows), tuple(lanes)
+
+    def run_lane(name: str) -> list[Cell]:
+        place = folder / name.replace(" ", "-")
+        place.mkdir()
+        with opened(name, place) as lane:
+            return [lane.run(row, number) for number, row in enumerate(rows)]
+
+    with ThreadPoolExecutor(len(lanes)) as pool:
+        columns = list(pool.map(run_lane, lanes))
+    return [column[number] for number in range(len(rows)) for column in columns]
+
+
+def _write_model(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}')
+    (folder / "tokenizer.json").write_text('{"version": "1.0"}')
+    header = json.dumps({"w": {"dtype": "U8", "shape": [_WEIGHTS], "data_offsets": [0, _WEIGHTS]}}).encode()
+    body = bytes(index % 251 for index in range(_WEIGHTS))
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + body)
+    return folder
+
+
+def _break_off(store: Path) -> Path:
+    """Make the store what a process leaves that was killed while it received the weights."""
+    link = next(store.glob("models--*/snapshots/*/model.safetensors"))
+    blob = link.resolve()
+    blob.with_name(f"{blob.name}.0123abcd.incomplete").write_bytes(blob.read_bytes()[:100_000])
+    blob.unlink()
+    link.unlink()
+    shutil.rmtree(store / ".locks" / "modelenv")
+    return store
+
+
+def _check_log(log: Path) -> None:
+    text = log.read_text()
+    assert TOKEN not in text, f"a token in the output of a worker: {text}"

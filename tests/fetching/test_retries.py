@@ -1,0 +1,125 @@
+"""When a request is tried again, how long is waited, and when it is given up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelDownloadError, ModelLoadTimeoutError
+from modelenv.monitor import Monitor
+from modelenv.retries import RetryPolicy, TryAgainError, named_wait, with_retries
+
+QUICK = RetryPolicy(first=0.001, draw=lambda: 1.0)
+
+
+def monitor(seconds: float = 10, *, answered: bool = True) -> Monitor:
+    return Monitor(Deadline(seconds), "acme/model", answered=answered)
+
+
+def failing(*errors: TryAgainError) -> Callable[[], str]:
+    """Return an action that raises these errors, one at each call, and then succeeds."""
+    left = list(errors)
+
+    def action() -> str:
+        if left:
+            raise left.pop(0)
+        return "done"
+
+    return action
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": " 0 "}, 0),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "Mon, 01 Jan 2024 00:01:00 GMT"}, 60),
+        ({"retry-after": "Mon, 01 Jan 2024 00:01:00 -0000"}, 60),
+        ({"retry-after": "Mon, 01 Jan 2018 00:00:00 GMT"}, 0),
+        ({"ratelimit": '"api";r=0;t=55', "retry-after": "7"}, 55),
+        ({"ratelimit": '"api";r=10;t=55', "retry-after": "7"}, 7),
+        ({"ratelimit": '"api";r=10;t=55'}, None),
+    ],
+)
+def test_the_wait_that_a_server_names(headers: dict[str, str], seconds: float | None) -> None:
+    assert named_wait(headers, datetime(2024, 1, 1, tzinfo=UTC)) == seconds
+
+
+def test_waits_double_up_to_the_longest_and_half_of_each_is_drawn() -> None:
+    least, most = RetryPolicy(draw=lambda: 0.0), RetryPolicy(draw=lambda: 1.0)
+    assert [most.wait(number, None) for number in range(1, 8)] == [0.25, 0.5, 1, 2, 4, 8, 8]
+    assert [least.wait(number, None) for number in range(1, 4)] == [0.125, 0.25, 0.5]
+    assert (least.wait(3, 7), most.wait(3, 7)) == (7, 7.25)
+
+
+def test_what_passes_is_tried_again() -> None:
+    assert with_retries(failing(TryAgainError("a"), TryAgainError("b")), monitor(), QUICK) == "done"
+
+
+def test_a_request_that_keeps_failing_is_given_up() -> None:
+    with pytest.raises(TryAgainError, match="number 5") as caught:
+        with_retries(failing(*(TryAgainError(f"number {count}") for count in range(9))), monitor(), QUICK)
+    assert caught.value.failures == 6
+
+
+def test_a_hub_that_never_answered_is_given_up_sooner() -> None:
+    errors = [TryAgainError(f"number {count}") for count in range(9)]
+    with pytest.raises(TryAgainError, match="number 2"):
+        with_retries(failing(*errors), monitor(answered=False), QUICK)
+
+
+def test_failures_are_counted_for_each_request() -> None:
+    errors = [TryAgainError("503", request=f"GET /{count % 4}") for count in range(20)]
+    assert with_retries(failing(*errors), monitor(), QUICK) == "done"
+    assert errors[-1].cause == "503 for GET /3"
+
+
+def test_after_progress_the_count_begins_anew() -> None:
+    watched, errors = monitor(), failing(*(TryAgainError("503") for _ in range(12)))
+
+    def action() -> str:
+        watched.count(received=1)
+        return errors()
+
+    assert with_retries(action, watched, QUICK) == "done"
+
+
+def test_one_more_try_may_be_enough() -> None:
+    assert with_retries(failing(TryAgainError("a", once=True)), monitor(), QUICK) == "done"
+    with pytest.raises(TryAgainError) as caught:
+        with_retries(failing(*(TryAgainError("a", once=True) for _ in range(3))), monitor(), QUICK)
+    assert caught.value.failures == 2
+
+
+def test_a_named_wait_is_kept() -> None:
+    start = time.monotonic()
+    with_retries(failing(TryAgainError("429", wait=0.3)), monitor(), QUICK)
+    assert time.monotonic() - start >= 0.3
+
+
+def test_a_named_wait_beyond_the_deadline_fails_at_once_and_says_so() -> None:
+    start = time.monotonic()
+    with pytest.raises(ModelDownloadError) as caught:
+        with_retries(failing(TryAgainError("429 Too Many Requests", request="GET /x", wait=300)), monitor(20), QUICK)
+    assert time.monotonic() - start < 1
+    assert str(caught.value).splitlines() == [
+        "acme/model: the Hub asks to wait 300 s, and only 20 s are left",
+        "  found: 429 Too Many Requests for GET /x",
+        "  what to do: try again after that time, or give the load more time with MODEL_TIMEOUT=<seconds>; requests "
+        "with a token (HF_TOKEN) have a higher limit",
+    ]
+
+
+def test_the_deadline_ends_it_with_the_last_trouble() -> None:
+    start = time.monotonic()
+    errors = [TryAgainError("503 Service Unavailable") for _ in range(99)]
+    with pytest.raises(ModelLoadTimeoutError) as caught:
+        with_retries(failing(*errors), monitor(0.3), RetryPolicy(retries=99, first=0.1))
+    assert 0.3 <= time.monotonic() - start < 0.8
+    assert "still fetching it (0 bytes received; the last trouble: 503 Service Unavailable)" in str(caught.value)
