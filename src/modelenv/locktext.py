@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
 from modelenv.locked import INVISIBLE, Fact, LockedFile, LockedModel, LockedValueError, Where, show, within
@@ -42,18 +42,10 @@ class Origin:
     path: Path | str
     hint: str
 
-    def error(
-        self,
-        line: int | None,
-        what: str,
-        *,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> LockfileError:
+    def error(self, line: int | None, what: str, *, hint: str | None = None, **fields: str | None) -> LockfileError:
         """Return the error for a line, counted from 1; None is for a file that has none, as it cannot be read."""
         place = f"{self.path}" if line is None else f"{self.path}:{line}"
-        return LockfileError(f"{place}: {what}", expected=expected, found=found, hint=hint or self.hint)
+        return LockfileError(f"{place}: {what}", hint=hint or self.hint, **fields)
 
     def read(self) -> str:
         """Return the file's text, not yet checked.
@@ -63,12 +55,8 @@ class Origin:
         """
         path = Path(self.path)
         try:
-            if path.exists() and not path.is_file():  # a pipe would keep us waiting
-                raise self.error(None, "cannot be read", expected="a file")
-            with path.open("rb") as file:
+            with _open(path) as file:
                 content = file.read(LARGEST + 1)
-        except LockfileError:
-            raise
         except (OSError, ValueError) as error:  # ValueError: NUL in the path
             raise self.error(None, "cannot be read", found=getattr(error, "strerror", None) or str(error)) from None
         return self.decode(content)
@@ -130,13 +118,21 @@ def write_text(path: Path, text: str) -> bool:
 
     Raises:
         NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written.
+        ConfigurationError: the file cannot be written, or would be too large to be read.
     """
     from modelenv.store import write_atomically  # here, so that the store may use the values of a lock
 
+    content = text.encode()
+    if len(content) > LARGEST:
+        raise ConfigurationError(
+            "too many models for one file",
+            expected=f"at most {LARGEST} bytes",
+            found=f"{path}: {len(content)} bytes",
+            hint="name fewer models, or fewer files of each by patterns",
+        )
     try:
         with path.open("rb") as file:
-            if file.read(LARGEST + 1) == text.encode():
+            if file.read(LARGEST + 1) == content:
                 return False
     except OSError:
         pass  # none yet, or one that cannot be read: it is replaced
@@ -267,6 +263,12 @@ def _escape(match: re.Match[str]) -> str:
     if character in '"\\':
         return "\\" + character
     return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        raise OSError("this is no plain file")  # a pipe would keep us waiting
+    return path.open("rb")
 
 
 def _character(match: re.Match[str]) -> str:

@@ -9,7 +9,6 @@ from modelenv.lockfile import Lockfile
 from modelenv.metadata import VolumeMetadata, VolumeModel
 from modelenv.tasks import TASK_ALIASES, TASKS
 
-HEX = "0123456789abcdef"
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VISIBLE = st.characters(
     max_codepoint=0xDFFFF, exclude_categories=["C", "Zl", "Zp"], exclude_characters="/\\\ufffc\ufffd"
@@ -19,8 +18,8 @@ PATHS = st.lists(PARTS, min_size=1, max_size=3).map("/".join)
 NAMES = st.from_regex(r"[a-z][a-z0-9_]{0,10}(/[A-Z][a-z0-9.]{0,10}[a-z])?", fullmatch=True).filter(
     lambda name: ".." not in name and not name.endswith(".git")
 )
-SHA1 = st.text(HEX, min_size=40, max_size=40)
-SHA256 = st.text(HEX, min_size=64, max_size=64)
+SHA1 = st.binary(min_size=20, max_size=20).map(bytes.hex)
+SHA256 = st.binary(min_size=32, max_size=32).map(bytes.hex)
 NUMBERS = st.integers(-(2**63) + 1, 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 FACTS = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9_]{2,10}_", fullmatch=True),
