@@ -18,6 +18,7 @@ from .blobs import BlobStore
 from .calls import Call, read_call
 from .delivery import Cdn, Delivery
 from .discussions import Discussions
+from .files import Sending
 from .ratelimits import RateLimits
 from .request_log import HubRequest, OpenRequest, RequestLog
 from .signing import Signer
@@ -75,7 +76,7 @@ class HubApp:
         self._rate_limits = RateLimits()
         blobs, signer = blobs if blobs is not None else BlobStore(), Signer()
         writing, uploading = Writing(repositories, blobs), Uploading(repositories, blobs, signer)
-        delivery = Delivery(repositories, signer, rate, cdn)
+        delivery = Delivery(repositories, signer, Sending(rate), cdn)
         self._handlers: Mapping[Kind, Handler] = {
             "resolve": delivery.resolve,
             "cdn": delivery.large_file,

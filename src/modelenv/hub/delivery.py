@@ -13,7 +13,7 @@ from .access import Asked, check_gate, snapshot_at, visible
 from .answers import RefusedError
 from .calls import CDN_PATH, Call
 from .commits import MAIN
-from .files import file_response
+from .files import Sending, file_response
 from .reading import no_entry
 from .repositories import Repositories
 from .signing import Signer
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from .commits import Snapshot
     from .content import ServedFile
-    from .files import Rate
 
 # How long an address on the other host is good for.
 _GOOD_SECONDS = 3600
@@ -45,13 +44,12 @@ class Cdn:
 class Delivery:
     """The handlers of files.
 
-    `cdn` is None where the Hub itself serves large files, too; `rate` is asked before each chunk for the bytes per
-    second, None being no limit.
+    `cdn` is None where the Hub itself serves large files, too; `sending` tells how fast files are sent.
     """
 
     repositories: Repositories
     signer: Signer
-    rate: Rate
+    sending: Sending
     cdn: Cdn | None
 
     def resolve(self, asked: Asked) -> Response:
@@ -61,7 +59,7 @@ class Delivery:
         snapshot = snapshot_at(repository, asked.call.revision or MAIN)
         file = _file(snapshot, asked.call)
         if self.cdn is None or file.sha256 is None:
-            return file_response(asked.request, snapshot, file, self.rate)
+            return file_response(asked.request, snapshot, file, self.sending)
         path = quote(f"/{CDN_PATH}/{repository.repo_type}s/{repository.repo_id}/{snapshot.commit}/{file.found.path}")
         expires = int(time.time()) + _GOOD_SECONDS
         signature = self.signer.sign(f"{path} {expires}")
@@ -92,7 +90,7 @@ class Delivery:
         if repository is None:
             raise RefusedError(404, "Not found")
         snapshot = snapshot_at(repository, call.revision or MAIN)
-        return file_response(request, snapshot, _file(snapshot, call), self.rate)
+        return file_response(request, snapshot, _file(snapshot, call), self.sending)
 
 
 def _file(snapshot: Snapshot, call: Call) -> ServedFile:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import quote
@@ -20,12 +21,43 @@ if TYPE_CHECKING:
     from .commits import Snapshot
     from .content import ServedFile
 
-_CHUNK = 256 * 1024
+# A file is read in large pieces, which cost less; in small ones while many are sent, so that memory has a limit.
+_LARGEST_CHUNK = 1024 * 1024
+_SMALLEST_CHUNK = 64 * 1024
+_ALL_CHUNKS = 64 * 1024 * 1024
 # How often a slowed-down body sends, in seconds.
 _TICK = 0.05
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 Rate = Callable[[], float | None]
+
+
+class Sending:
+    """How fast and in which pieces files are sent, all of them together.
+
+    Args:
+        rate: the bytes per second of each file, asked before each piece; None is no limit.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._files = 0  # changed on the server's thread alone
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count one more file as being sent."""
+        self._files += 1
+        try:
+            yield
+        finally:
+            self._files -= 1
+
+    def next_piece(self) -> tuple[int, float | None]:
+        """Return the size of the next piece and the rate that holds for it."""
+        rate = self._rate()
+        if rate is not None:
+            return max(1, int(rate * _TICK)), rate
+        return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, _ALL_CHUNKS // max(1, self._files))), None
 
 
 @dataclass(frozen=True)
@@ -58,7 +90,7 @@ def read_range(header: str | None, size: int) -> Span | None:
     return span
 
 
-def file_response(request: Request, snapshot: Snapshot, file: ServedFile, rate: Rate) -> Response:
+def file_response(request: Request, snapshot: Snapshot, file: ServedFile, sending: Sending) -> Response:
     """Return the answer to GET or HEAD of this file: 200, 206 or 304.
 
     Raises:
@@ -82,9 +114,9 @@ def file_response(request: Request, snapshot: Snapshot, file: ServedFile, rate: 
         asked = None
     span = read_range(asked, size)
     if span is None:
-        return FileBody(file, Span(0, size), 200, headers, rate)
+        return FileBody(file, Span(0, size), 200, headers, sending)
     headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
-    return FileBody(file, span, 206, headers, rate)
+    return FileBody(file, span, 206, headers, sending)
 
 
 def _matches(header: str | None, etag: str) -> bool:
@@ -101,11 +133,11 @@ def _disposition(path: str) -> str:
 class FileBody(Response):
     """A part of a file, read in chunks while it is sent, at the rate that holds at that moment."""
 
-    def __init__(self, file: ServedFile, span: Span, status: int, headers: dict[str, str], rate: Rate) -> None:
+    def __init__(self, file: ServedFile, span: Span, status: int, headers: dict[str, str], sending: Sending) -> None:
         super().__init__(status_code=status, headers={**headers, "Content-Length": str(span.stop - span.start)})
         self._location = file.found.location
         self._span = span
-        self._rate = rate
+        self._sending = sending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the headers and, but for a HEAD, the bytes; stop as soon as the client is gone."""
@@ -118,7 +150,8 @@ class FileBody(Response):
         gone = asyncio.ensure_future(_disconnection(receive))
         try:
             await send(start)
-            await self._send_bytes(stream, gone, send)
+            with self._sending.one_more():
+                await self._send_bytes(stream, gone, send)
         finally:
             gone.cancel()
             stream.close()
@@ -127,9 +160,8 @@ class FileBody(Response):
         stream.seek(self._span.start)
         left = self._span.stop - self._span.start
         while left and not gone.done():
-            rate = self._rate()
-            size = min(left, _CHUNK if rate is None else max(1, int(rate * _TICK)))
-            chunk = await asyncio.to_thread(stream.read, size)
+            size, rate = self._sending.next_piece()
+            chunk = await asyncio.to_thread(stream.read, min(left, size))
             if not chunk:
                 # Shortened since it was listed: ending here makes the server break the connection off.
                 return
