@@ -28,6 +28,7 @@ OPENS_SOCKETS = {
 }
 ASKS_THE_HUB = {
     "modelenv/download.py",
+    "modelenv/download_errors.py",  # knows the client's errors
     "modelenv/monitor.py",  # watches the requests of `download`
     "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
 }
@@ -35,6 +36,7 @@ ASKS_THE_HUB = {
 WRITES = {
     "modelenv/store.py",  # the store, and small files written at once
     "modelenv/finding.py",  # removes damaged blobs, under the model's lock
+    "modelenv/download.py",  # removes what killed processes left, under the model's lock
     "modelenv/lockfile.py",
     "modelenv/metadata.py",
     "modelenv/hub/blobs.py",  # what clients upload to the embedded Hub

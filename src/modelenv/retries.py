@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from modelenv.errors import ModelDownloadError, redact
@@ -82,7 +81,7 @@ class RetryPolicy:
         return longest * (1 + self.draw()) / 2
 
 
-def named_wait(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+def named_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
     """Return the seconds that an answer asks to wait: of its rate limit, if it is used up, else of Retry-After."""
     limit = _RATE_LIMIT.search(headers.get("ratelimit", ""))
     if limit is not None:
@@ -90,12 +89,8 @@ def named_wait(headers: Mapping[str, str], now: datetime | None = None) -> float
     text = headers.get("retry-after", "").strip()
     if text.isdigit():
         return float(text)
-    try:
-        moment = email.utils.parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    moment = email.utils.parsedate_tz(text)
+    return None if moment is None else max(0.0, email.utils.mktime_tz(moment) - now())
 
 
 def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPolicy) -> Result:
