@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,12 +14,15 @@ T = TypeVar("T")
 
 NEEDS_REAL_MODELS = "needs --real-models"
 _REGISTERED = (
-    "integration: needs real models; skipped without --real-models",
+    "integration(host=True): needs real models; skipped without --real-models; host=False: in the test's own "
+    "process, also with --model-host",
     "model(name, task=None, **pipeline_kwargs): the model this test uses; the fixture `model` is its pipeline",
     "model_source(source): force this model source for the test, with all its fixtures",
 )
 # The value of the source that is forced while a test runs, for those tests that have one.
 FORCED_SOURCE = pytest.StashKey[str]()
+# Whether the test's real models may be those of the model host.
+HOSTED = pytest.StashKey[bool]()
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,11 @@ def model_source(source: str) -> str:
         raise TypeError(f"{error.what} {error.found}, expected {error.expected}") from None
 
 
-def integration() -> None:
-    """Take the arguments of `pytest.mark.integration`, which has none."""
+def integration(*, host: bool = True) -> bool:
+    """Return whether `pytest.mark.integration(...)` with these arguments allows the model host."""
+    if not isinstance(host, bool):
+        raise TypeError("host must be True or False")
+    return host
 
 
 def model_call(node: pytest.Item) -> ModelCall:
@@ -84,13 +90,21 @@ def prepare(item: pytest.Item, options: ModelOptions) -> None:
         _read(closest["model"], model, item)
     source = _read(closest["model_source"], model_source, item) if "model_source" in closest else None
     if "integration" in closest:
-        _read(closest["integration"], integration, item)
+        item.stash[HOSTED] = _read(closest["integration"], integration, item)
         if not options.real_models:
             item.add_marker(pytest.mark.skip(reason=NEEDS_REAL_MODELS))
             return
         source = source or options.source.value
     if source is not None:
         item.stash[FORCED_SOURCE] = source
+
+
+def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
+    """Yield what the tests that are forced to `source` will ask the model host for, as far as their markers say."""
+    for item in items:
+        is_hosted = item.stash.get(HOSTED, True) and item.stash.get(FORCED_SOURCE, None) == source
+        if is_hosted and item.get_closest_marker("model") is not None:
+            yield model_call(item)
 
 
 def _read(mark: pytest.Mark, signature: Callable[..., T], item: pytest.Item) -> T:

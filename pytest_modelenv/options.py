@@ -14,6 +14,7 @@ T = TypeVar("T")
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
+HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
 
@@ -34,11 +35,13 @@ class ModelOptions:
         real_models: whether integration tests get real models.
         source: the value of the `ModelSource` they come from.
         forced: what MODEL_SOURCE says, which forces every other test; None if it is not set.
+        host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
     """
 
     real_models: bool
     source: Resolved[str]
     forced: str | None
+    host: str
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -62,6 +65,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="folder of models that all workers share; by default MODEL_CACHE_DIR, else the ini-option "
         "model_cache_dir, else modelenv/ in pytest's cache folder",
     )
+    group.addoption(
+        "--model-host",
+        choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
+        default=HOST_OFF,
+        help="one process holds the real models for all workers, which then never import torch: for this run, or "
+        "kept for the next ones; off (default): each worker loads its own",
+    )
     parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
 
 
@@ -81,7 +91,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         source = Resolved(_real_source(forced, origin), origin)
     else:
         source = Resolved(DOWNLOAD_ON_DEMAND, "default")
-    return ModelOptions(real_models, source, forced)
+    return ModelOptions(real_models, source, forced, str(config.getoption("--model-host")))
 
 
 def _real_source(text: str, origin: str) -> str:

@@ -19,7 +19,7 @@ from pytest_modelenv.fixtures import (
     real_models,
 )
 from pytest_modelenv.options import add_options
-from pytest_modelenv.report import LOADS, Summary, header
+from pytest_modelenv.report import HOST, LOADS, Summary, header
 from pytest_modelenv.session_cache import ModelSession
 
 __all__ = [
@@ -48,6 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not session.is_worker:
         summary = config.stash[SUMMARY] = Summary()
         config.pluginmanager.register(summary, "modelenv-summary")
+    session.start_host()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -73,13 +74,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         raise
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have the model host load what the tests will ask for, while the first of them run."""
+    models = session.config.stash[SESSION]
+    models.prepare(markers.planned(session.items, models.options.source.value))
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Force the source of a test that has one, for its whole run: fixtures of every scope, call and teardown."""
     source = item.stash.get(markers.FORCED_SOURCE, None)
     if source is None:
         return (yield)
-    with item.config.stash[SESSION].forcing(source):
+    with item.config.stash[SESSION].forcing(source, hosted=item.stash.get(markers.HOSTED, True)):
         return (yield)
 
 
@@ -114,3 +121,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.config.workeroutput[LOADS] = late  # type: ignore[attr-defined]
     else:
         session.config.stash[SUMMARY].add("", late)
+        session.config.stash[SUMMARY].add(HOST, session.config.stash[SESSION].end_host())

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from pytest_modelenv.options import DOWNLOAD_ON_DEMAND, LOCAL_CACHE, SOURCE_VARIABLE
+from pytest_modelenv.options import DOWNLOAD_ON_DEMAND, HOST_OFF, LOCAL_CACHE, SOURCE_VARIABLE
 from pytest_modelenv.session_cache import ModelSession
 
 # The attribute of test reports, and the key of a worker's output, in which loads travel to the controller.
 LOADS = "modelenv_loads"
+HOST = "the model host"
 
 
 class Summary:
@@ -55,6 +56,8 @@ def header(session: ModelSession) -> str:
     if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
         cache = session.folders.cache
         parts.append(f"cache {cache.value} ({cache.origin})")
+    if options.host != HOST_OFF:
+        parts.append(f"held by one process (--model-host={options.host})")
     if forced:
         parts.append(f"all other tests: {forced}")
     return ", ".join(parts)
@@ -67,9 +70,14 @@ def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         models.setdefault(load["repo_id"], []).append((worker, load))
     lines = []
     for name, its_loads in sorted(models.items()):
-        good = [(worker, load) for worker, load in its_loads if load["error"] is None]
+        good = [(worker, load) for worker, load in its_loads if load["error"] is None and load["reason"] is None]
         if good:
             lines.append(f"{name}: {_files(its_loads)}; {_loaded(good)}")
+        lines += [
+            f"{name}: also loaded{f' by {worker}' if worker else ''} in the process of the test: {load['reason']}"
+            for worker, load in its_loads
+            if load["reason"] is not None
+        ]
         errors = dict.fromkeys(load["error"] for _, load in its_loads if load["error"] is not None)
         lines += [f"{name}: failed: {error}" for error in errors]
     return lines
@@ -88,7 +96,9 @@ def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     slowest = max(load["load_seconds"] for _, load in loads)
-    workers = sorted({worker for worker, _ in loads})
+    workers = sorted({worker for worker, _ in loads if worker != HOST})
+    if any(worker == HOST for worker, _ in loads):
+        return f"held by {HOST}, loaded in {slowest:.1f} s"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"
     plural = "worker" if len(workers) == 1 else "workers"

@@ -6,12 +6,13 @@ process decides for itself.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ import pytest
 from pytest_modelenv.options import (
     CACHE_VARIABLE,
     DOWNLOAD_ON_DEMAND,
+    HOST_OFF,
     LOCAL_CACHE,
     MOCK_MODELS,
     ModelOptions,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from modelenv.forcing import Run
     from modelenv.reports import LoadReport
     from modelenv.sources import ModelSource
+    from pytest_modelenv.hosting import Hosting
+    from pytest_modelenv.markers import ModelCall
 
 _HANDED_DOWN = "modelenv_folders"
 
@@ -45,11 +49,13 @@ class SharedFolders:
         cache: the folder of models.
         is_chosen: whether the user chose it, so that it also is the local cache.
         run: a folder of this run alone, removed at its end by the process that made it.
+        controller: the process that made it, with whose end the run ends.
     """
 
     cache: Resolved[Path]
     is_chosen: bool
     run: Path
+    controller: int
 
 
 class ModelSession:
@@ -79,10 +85,11 @@ class ModelSession:
         handed_down = getattr(self._config, "workerinput", {}).get(_HANDED_DOWN)
         if handed_down is not None:
             cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
-            return SharedFolders(cache, handed_down["is_chosen"], Path(handed_down["run"]))
+            run, controller = Path(handed_down["run"]), handed_down["controller"]
+            return SharedFolders(cache, handed_down["is_chosen"], run, controller)
         run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
         cache = self._chosen_cache or self._default_cache(run)
-        return SharedFolders(cache, self._chosen_cache is not None, run)
+        return SharedFolders(cache, self._chosen_cache is not None, run, os.getpid())
 
     def _default_cache(self, run: Path) -> Resolved[Path]:
         if self.options.source.value == LOCAL_CACHE:
@@ -99,6 +106,7 @@ class ModelSession:
             "origin": self.folders.cache.origin,
             "is_chosen": self.folders.is_chosen,
             "run": str(self.folders.run),
+            "controller": self.folders.controller,
         }
 
     def close(self) -> None:
@@ -112,7 +120,41 @@ class ModelSession:
         from modelenv.failures import FailureLog
         from modelenv.forcing import Run
 
-        return Run(failures=FailureLog(self.folders.run / "failures"), on_load=self._reports.append)
+        return Run(
+            failures=FailureLog(self._failures),
+            on_load=self._reports.append,
+            build=None if self.hosting is None else self.hosting.builder,
+        )
+
+    @property
+    def _failures(self) -> Path:
+        return self.folders.run / "failures"
+
+    @cached_property
+    def hosting(self) -> Hosting | None:
+        """The run's model host, or None where each process loads its own models."""
+        if not self.options.real_models or self.options.host == HOST_OFF:
+            return None
+        from pytest_modelenv.hosting import Hosting
+
+        return Hosting(self.options.host, self.folders.run, self.folders.controller, self._reports.append)
+
+    def start_host(self) -> None:
+        """Start the host at once: it imports its libraries while pytest collects the tests."""
+        if self.hosting is not None and not self.is_worker:
+            with self.forcing(self.options.source.value):
+                self.hosting.client.start()
+
+    def prepare(self, calls: Iterable[ModelCall]) -> None:
+        """Have the host load what the collected tests will ask for."""
+        if self.hosting is not None:
+            self.hosting.prepare(calls, self._failures)
+
+    def end_host(self) -> list[dict[str, Any]]:
+        """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
+        if self.hosting is None or self.is_worker:
+            return []
+        return self.hosting.end()
 
     def take_reports(self) -> list[dict[str, Any]]:
         """Return the real loads that ended since the last call, as plain types."""
@@ -121,9 +163,16 @@ class ModelSession:
             taken.append(asdict(self._reports.popleft()))
         return taken
 
+    @cached_property
+    def own_run(self) -> Run:
+        """What managers share where pipelines must be of this process, whatever the host holds."""
+        from modelenv.pipelines import PipelineCache
+
+        return self.run if self.hosting is None else replace(self.run, pipelines=PipelineCache(), build=None)
+
     @contextmanager
-    def forcing(self, source: ModelSource | str) -> Iterator[None]:
-        """Force a source for a block, with the run's cache folder and pipelines.
+    def forcing(self, source: ModelSource | str, *, hosted: bool = True) -> Iterator[None]:
+        """Force a source for a block, with the run's cache folder and pipelines; not hosted: those of this process.
 
         In a block that is kept apart from the run (`apart`), only the source is forced.
         """
@@ -131,9 +180,10 @@ class ModelSession:
         from modelenv.sources import ModelSource
 
         source = ModelSource.parse(source)
-        is_apart = current_forcing().run not in (None, self.run)
+        run = self.run if hosted else self.own_run
+        is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source)
-        with force_environment(source, variables=variables, run=None if is_apart else self.run):
+        with force_environment(source, variables=variables, run=None if is_apart else run):
             yield
 
     @contextmanager

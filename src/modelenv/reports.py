@@ -21,6 +21,7 @@ class LoadReport:
         fetch_seconds: wall time to find, fetch and verify the files.
         load_seconds: wall time to build the pipeline, with the import of transformers if it was the first.
         error: the error's first line if the load failed, else None.
+        reason: why a model of the model host was loaded in this process as well; None for an ordinary load.
     """
 
     repo_id: str
@@ -33,6 +34,7 @@ class LoadReport:
     fetch_seconds: float = 0.0
     load_seconds: float = 0.0
     error: str | None = None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)

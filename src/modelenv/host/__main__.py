@@ -6,6 +6,7 @@ import argparse
 import fcntl
 import os
 import select
+import shutil
 import signal
 import sys
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from modelenv.host.folder import HostFolder
 from modelenv.host.server import Host, accept_forever
 
-_POLL_SECONDS = 0.5
+_POLL_SECONDS = 0.1
 
 
 def main() -> None:
@@ -47,7 +48,8 @@ def _run(folder: HostFolder, watch: int | None, idle: float | None) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, daemon=True).start()
     try:
-        _wait(host, _watcher(watch), idle)
+        if _wait(host, _watcher(watch), idle):
+            shutil.rmtree(folder.path, ignore_errors=True)  # nobody else is left to do it
     finally:
         folder.socket.unlink(missing_ok=True)
         sys.stdout.flush()
@@ -71,12 +73,14 @@ def _watcher(pid: int | None) -> Callable[[float], bool]:
     return lambda seconds: bool(select.select([descriptor], [], [], seconds)[0])
 
 
-def _wait(host: Host, ended: Callable[[float], bool], idle: float | None) -> None:
+def _wait(host: Host, ended: Callable[[float], bool], idle: float | None) -> bool:
+    """Wait until the host is to end; return whether the watched process ended."""
     while not host.stopping.is_set():
         if ended(_POLL_SECONDS):
-            return
+            return True
         if idle is not None and host.status().idle_seconds > idle:
-            return
+            break
+    return False
 
 
 if __name__ == "__main__":

@@ -22,12 +22,10 @@ class HostBuilder:
 
     Attributes:
         client: asks the host.
-        on_fresh: called with the model's name and the seconds, when the host loaded it for this request.
         on_local: called with the model's name and the reason, when it is loaded in this process after all.
     """
 
     client: HostClient
-    on_fresh: Callable[[str, float], None]
     on_local: Callable[[str, str], None]
 
     def __call__(
@@ -66,9 +64,7 @@ class HostBuilder:
         except CannotCrossError as error:
             self.on_local(model, f"an argument cannot cross: {error}")
             return build_here(deadline)
-        built = self.client.build(recipe, deadline)
-        if built.fresh:
-            self.on_fresh(model, built.seconds)
+        self.client.build(recipe, deadline)
         return HostedPipeline(
             self.client,
             recipe,

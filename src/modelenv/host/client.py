@@ -15,6 +15,7 @@ from multiprocessing.connection import Client, Connection
 from typing import Any
 
 from modelenv.deadlines import Deadline
+from modelenv.disk import make_private
 from modelenv.errors import ModelHostError
 from modelenv.host.folder import HostFolder
 from modelenv.host.protocol import (
@@ -25,17 +26,20 @@ from modelenv.host.protocol import (
     HostStatus,
     Item,
     NextItem,
+    PlannedModel,
+    Prepare,
     Recipe,
     Started,
     Status,
     Stop,
     Stream,
+    TakeReports,
     check_peer,
     receive,
     send,
 )
 from modelenv.host.recipes import CannotCrossError
-from modelenv.store import make_private
+from modelenv.reports import LoadReport
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
@@ -67,7 +71,7 @@ class HostClient:
 
     def start(self) -> subprocess.Popen[bytes]:
         """Start a host without waiting for it; where one runs already, the new one ends at once."""
-        make_private(self.folder.path)
+        self._make_folder()
         command = [sys.executable, "-m", "modelenv.host", str(self.folder.path)]
         command += ["--watch", str(self.watch)] if self.watch is not None else []
         command += ["--idle", str(self.idle)] if self.idle is not None else []
@@ -122,13 +126,24 @@ class HostClient:
 
     def status(self) -> HostStatus | None:
         """Return what the host holds, or None where no host runs. Starts none."""
-        return self._ask_running(Status())
+        status: HostStatus | None = self._ask_running(Status())
+        return status
 
     def stop(self) -> HostStatus | None:
         """End the host; return what it held, or None where no host runs."""
-        return self._ask_running(Stop())
+        status: HostStatus | None = self._ask_running(Stop())
+        return status
 
-    def _ask_running(self, message: object) -> HostStatus | None:
+    def prepare(self, models: tuple[PlannedModel, ...], failures: str | None = None) -> None:
+        """Have the host fetch and load models before anybody asks for them; returns at once."""
+        with self._line() as line:
+            _result(line.connection, Prepare(models, failures), "the planned models")
+
+    def take_reports(self) -> tuple[LoadReport, ...]:
+        """Return what was prepared since the last call; nothing where no host runs."""
+        return self._ask_running(TakeReports()) or ()
+
+    def _ask_running(self, message: object) -> Any:
         connection = self._try_to_connect()
         if connection is None:
             return None
@@ -136,12 +151,11 @@ class HostClient:
             send(connection, message)
             if not connection.poll(_ANSWER_SECONDS):
                 raise ModelHostError("the model host does not answer", found=self.folder.last_words())
-            status: HostStatus = receive(connection)
+            return receive(connection)
         except (EOFError, ConnectionError):
             return None
         finally:
             connection.close()
-        return status
 
     def _hold(self, line: _Line, recipe: Recipe, deadline: Deadline) -> Built:
         if recipe in line.held:
@@ -177,7 +191,7 @@ class HostClient:
         connection = self._try_to_connect()
         if connection is not None:
             return connection
-        make_private(self.folder.path)
+        self._make_folder()
         try:
             with FileLock(self.folder.starting).acquire(timeout=deadline.remaining):
                 process = None
@@ -197,6 +211,12 @@ class HostClient:
             found=self.folder.last_words(),
             hint="run without it: --model-host=off",
         )
+
+    def _make_folder(self) -> None:
+        if self.watch is None:  # kept in a place that others know: no part of it may be theirs
+            make_private(self.folder.path.parent.parent)
+            make_private(self.folder.path.parent)
+        make_private(self.folder.path)
 
     def _try_to_connect(self) -> Connection | None:
         try:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import sys
+import tempfile
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+# What a pipeline's answers depend on beside its recipe: a kept host serves only those who agree in all of it.
+_LIBRARIES = ("modelenv", "transformers", "torch", "tokenizers", "numpy")
+_SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
 
 
 @dataclass(frozen=True)
@@ -39,3 +48,23 @@ class HostFolder:
         except FileNotFoundError:
             return "no log"
         return " | ".join(lines[-3:]) or "an empty log"
+
+
+def kept_folder() -> Path:
+    """Return the folder of the host that is kept between runs, for this user, interpreter, libraries and settings."""
+    facts = [sys.executable, sys.version]
+    facts += [f"{name}={_version(name)}" for name in _LIBRARIES]
+    facts += [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
+    return hosts_folder() / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
+
+
+def hosts_folder() -> Path:
+    """Return this user's private folder, in which all kept hosts have theirs."""
+    return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "hosts"
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -124,6 +124,28 @@ class EndOfItems:
 
 
 @dataclass(frozen=True)
+class PlannedModel:
+    """A model that tests will ask for: the arguments of `load_model`, with the keyword arguments pickled."""
+
+    name: str
+    task: str | None
+    arguments: bytes
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """Fetch and load these models, before anybody asks for them; answers `HostStatus` at once."""
+
+    models: tuple[PlannedModel, ...]
+    failures: str | None
+
+
+@dataclass(frozen=True)
+class TakeReports:
+    """Ask for the `LoadReport`s of what was prepared since the last time; answers a tuple of them."""
+
+
+@dataclass(frozen=True)
 class Status:
     """Ask what the host holds; answers `HostStatus`."""
 

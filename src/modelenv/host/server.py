@@ -14,6 +14,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
+from modelenv.host.preparation import Preparation
 from modelenv.host.protocol import (
     Build,
     Built,
@@ -25,12 +26,14 @@ from modelenv.host.protocol import (
     Item,
     NextItem,
     Plain,
+    Prepare,
     Reachable,
     Recipe,
     Started,
     Status,
     Stop,
     Stream,
+    TakeReports,
     check_peer,
     receive,
     send,
@@ -52,6 +55,10 @@ class _Slot:
 class Host:
     """The pipelines of a host, and the answers to what workers ask.
 
+    Attributes:
+        stopping: set when the host is to end.
+        preparation: fetches and loads models before anybody asks for them.
+
     Pipelines are not safe to call from two threads, and a model's threads already use every core: so one call
     computes at a time. That also keeps the results equal to those of a local pipeline, bit by bit.
     """
@@ -62,6 +69,10 @@ class Host:
     _busy: int = 0
     _idle_since: float = field(default_factory=time.monotonic)
     stopping: threading.Event = field(default_factory=threading.Event)
+    preparation: Preparation = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.preparation = Preparation(self.build)
 
     def serve(self, connection: Connection) -> None:
         """Answer one worker until it hangs up."""
@@ -90,7 +101,7 @@ class Host:
     def _reply(self, connection: Connection, message: Any) -> Any:
         match message:
             case Build(recipe, seconds):
-                return self._build(recipe, Deadline(seconds))
+                return self.build(recipe, Deadline(seconds))
             case Call(recipe, path, args, kwargs):
                 target = _follow(self._pipeline(recipe), path)
                 with self._computing:
@@ -100,6 +111,11 @@ class Host:
                 return Plain(value) if _is_plain(value) else Reachable(callable(value))
             case Stream(recipe, kwargs):
                 return self._stream(connection, recipe, kwargs)
+            case Prepare(models, failures):
+                self.preparation.begin(models, None if failures is None else Path(failures))
+                return self.status()
+            case TakeReports():
+                return self.preparation.take_reports()
             case Status():
                 return self.status()
             case Stop():
@@ -107,7 +123,8 @@ class Host:
                 return self.status()
         raise ModelHostError("the host does not know this message", found=repr(message))
 
-    def _build(self, recipe: Recipe, deadline: Deadline) -> Built:
+    def build(self, recipe: Recipe, deadline: Deadline) -> Built:
+        """Hold the recipe's pipeline; whoever asks for it meanwhile waits. Raises as `load_pipeline`."""
         with self._slots_lock:
             slot = self._slots.setdefault(recipe, _Slot())
         if not slot.lock.acquire(timeout=deadline.remaining):

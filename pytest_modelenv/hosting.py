@@ -1,0 +1,86 @@
+"""The model host of a run: one process that holds the real models for all workers (`--model-host`)."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_modelenv.markers import ModelCall
+from pytest_modelenv.options import HOST_KEEP, HOST_RUN
+
+if TYPE_CHECKING:
+    from modelenv.host.builder import HostBuilder
+    from modelenv.host.client import HostClient
+    from modelenv.reports import LoadReport
+
+_KEEP_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Hosting:
+    """Where this run's host is, and how long it stays.
+
+    Attributes:
+        mode: `run` ends it with the run, `keep` lets it wait for the next run.
+        folder: the run's folder, and the host's own in the mode `run`.
+        controller: the process whose end is the run's end.
+        on_load: called with what was loaded in this process after all.
+    """
+
+    mode: str
+    folder: Path
+    controller: int
+    on_load: Callable[[LoadReport], None]
+
+    @cached_property
+    def client(self) -> HostClient:
+        """Asks the host."""
+        from modelenv.host.client import HostClient
+        from modelenv.host.folder import HostFolder, kept_folder
+
+        if self.mode == HOST_KEEP:
+            return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS)
+        return HostClient(HostFolder(self.folder / "host"), watch=self.controller)
+
+    @cached_property
+    def builder(self) -> HostBuilder:
+        """Builds pipelines in the host."""
+        from modelenv.host.builder import HostBuilder
+
+        return HostBuilder(self.client, self._report_local)
+
+    def _report_local(self, model: str, reason: str) -> None:
+        from modelenv.reports import LoadReport
+
+        self.on_load(LoadReport(model, "", "", reason=reason))
+
+    def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
+        """Have the host fetch and load the models of these markers while other tests run."""
+        from modelenv.host.protocol import PlannedModel
+
+        planned = []
+        for call in dict.fromkeys((call.name, call.task, _pickled(call)) for call in calls):
+            name, task, arguments = call
+            if arguments is not None:
+                planned.append(PlannedModel(name, task, arguments))
+        if planned:
+            self.client.prepare(tuple(planned), str(failures))
+
+    def end(self) -> list[dict[str, Any]]:
+        """Return what the host prepared, as plain types, and end the host unless it is kept."""
+        reports = [asdict(report) for report in self.client.take_reports()]
+        if self.mode == HOST_RUN:
+            self.client.stop()
+        return reports
+
+
+def _pickled(call: ModelCall) -> bytes | None:
+    """Return the marker's arguments as they cross to the host; None where they cannot."""
+    try:
+        return pickle.dumps(dict(call.pipeline_kwargs))
+    except Exception:  # noqa: BLE001 - objects raise whatever they like; such a model is loaded by its test
+        return None

@@ -1,0 +1,107 @@
+"""Fetching and loading what tests will need, before they ask: the downloads begin while tests without models run."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelEnvError
+from modelenv.failures import FailureLog
+from modelenv.forcing import Run
+from modelenv.host.protocol import Built, PlannedModel, Recipe
+from modelenv.host.recipes import recipe_of
+from modelenv.load_request import LoadRequest, resolve_request
+from modelenv.loader import Loader
+from modelenv.pipelines import Load
+from modelenv.reports import LoadReport
+from modelenv.settings import Settings
+from modelenv.sources import explain_environment
+
+_AT_ONCE = 2  # the files of one model are fetched while another is built
+
+
+@dataclass(eq=False)
+class Preparation:
+    """Loads planned models in the background, each once.
+
+    Args:
+        build: holds a recipe's pipeline in this host.
+    """
+
+    build: Callable[[Recipe, Deadline], Built]
+    _begun: set[PlannedModel] = field(default_factory=set)
+    _reports: deque[LoadReport] = field(default_factory=deque)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def begin(self, models: tuple[PlannedModel, ...], failures: Path | None = None) -> None:
+        """Begin to load those of the models that were not begun yet; what must be fetched, or is largest, first.
+
+        A model that cannot be loaded is left to the test that needs it, which fails with the same words: the
+        failure is remembered in the folder `failures`, which the run's workers share.
+        """
+        with self._lock:
+            fresh = tuple(model for model in dict.fromkeys(models) if model not in self._begun)
+            self._begun.update(fresh)
+        if fresh:
+            threading.Thread(target=self._load_all, args=(fresh, failures), daemon=True).start()
+
+    def take_reports(self) -> tuple[LoadReport, ...]:
+        """Return what was loaded since the last call."""
+        reports = []
+        while self._reports:
+            reports.append(self._reports.popleft())
+        return tuple(reports)
+
+    def _load_all(self, models: tuple[PlannedModel, ...], failures: Path | None) -> None:
+        settings = Settings.load()
+        source = explain_environment(settings=settings).source
+        log = None if failures is None else FailureLog(failures)
+        loader = Loader.of(source, settings, Run(failures=log, on_load=self._reports.append, build=self._build))
+        requests = [
+            resolve_request(settings, source, model.name, model.task, arguments=pickle.loads(model.arguments))  # noqa: S301
+            for model in models
+        ]
+        requests.sort(key=lambda request: -_size(loader, request))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            list(pool.map(lambda request: _load(loader, request, settings.timeout_of(source)), requests))
+
+    def _build(
+        self,
+        folder: Path,
+        task: str,
+        pipeline_kwargs: Mapping[str, Any],
+        *,
+        model: str,
+        device: str,
+        trust_remote_code: bool,
+        deadline: Deadline,
+    ) -> None:
+        recipe = recipe_of(
+            folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
+        )
+        self.build(recipe, deadline)
+
+
+def _size(loader: Loader, request: LoadRequest) -> float:
+    """Return the bytes of the model's files; what is not in the store yet counts as largest of all."""
+    try:
+        found = loader.store.find(request.ref)
+    except (ModelEnvError, OSError):
+        found = None  # the load itself says what is wrong
+    if found is None:
+        return float("inf")
+    return sum(path.stat().st_size for path in found.path.rglob("*") if path.is_file())
+
+
+def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
+    try:
+        loader.load(request, Load(request.ref.repo_id, lambda: None), Deadline(seconds))
+    except ModelEnvError:
+        return  # reported, and remembered for the test that needs the model
