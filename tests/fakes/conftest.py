@@ -53,8 +53,10 @@ def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Call
 
     def of(contract: Contract) -> Callable[..., Any]:
         def build(variant: str, **kwargs: Any) -> Any:
+            import torch
             from transformers import pipeline
 
+            torch.set_num_threads(1)  # the models are so small that threads cost more than they give
             key = f"{contract.task} {variant} {kwargs}"
             if key not in built:
                 model = str(model_of(contract, variant))

@@ -145,14 +145,16 @@ def read_layout(
 
 
 def check_positions(facts: ModelFacts, width: int) -> None:
-    """Raise what a model with a fixed number of positions raises for more tokens than that.
+    """Raise what a model raises for no tokens at all, or for more of them than it has positions.
 
     Raises:
-        RuntimeError: the class that BERT and its kin raise.
+        RuntimeError: there is no token; or the class that BERT and its kin raise.
         IndexError: the class that GPT-2 and RoBERTa and their kin raise.
     """
     kind = facts.config.get("model_type")
     limit = facts.config.get("max_position_embeddings", facts.config.get("n_positions"))
+    if width == 0:
+        raise RuntimeError("the input has no tokens")
     if limit is None:
         return
     if kind in _ROBERTA_LIKE:

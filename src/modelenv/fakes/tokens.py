@@ -128,7 +128,7 @@ class FileTokenizer(TextTokenizer):
         self._special_ids = {token["id"] for token in described["added_tokens"] if token["special"]}
 
     def id_of(self, token: str) -> int | None:
-        found: int | None = self._backend.token_to_id(token)
+        found: int | None = self._backend.token_to_id(token) if isinstance(token, str) else None
         return found
 
     def encode(self, batch: Sequence[Any], layout: Layout, *, add_special: bool, is_split: bool) -> list[Row]:

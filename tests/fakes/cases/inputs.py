@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 
-def dataset(items: list[Any]) -> Any:
-    """A map-style dataset that, like many, does not raise IndexError past its end."""
+def dataset(items: list[Any], *, ends: bool = True) -> Any:
+    """A map-style dataset; like many it does not raise IndexError past its end if `ends` is False."""
     from torch.utils.data import Dataset
 
     class Items(Dataset):  # type: ignore[type-arg,misc]
@@ -15,7 +15,7 @@ def dataset(items: list[Any]) -> Any:
             return len(items)
 
         def __getitem__(self, index: int) -> Any:
-            return items[index % len(items)]
+            return items[index] if ends else items[index % len(items)]
 
     return Items()
 
@@ -99,6 +99,7 @@ def texts_in_every_form(first: str, second: str, third: str) -> dict[str, Callab
         "tuple": lambda: (first, second),
         "generator": lambda: (text for text in (first, second, third)),
         "dataset": lambda: dataset([first, second, third]),
+        "dataset of one": lambda: dataset([first]),
         "iterable dataset": lambda: iterable_dataset([first, second]),
         "key dataset": lambda: key_dataset([first, third]),
     }

@@ -53,6 +53,7 @@ INPUTS: dict[str, Callable[[], Any]] = {
     "range": lambda: range(2),
     "set": lambda: {"a"},
     "dataset": lambda: dataset(["a", "b", "the crash"]),
+    "dataset that does not end by itself": lambda: dataset(["a", "b"], ends=False),
     "empty dataset": lambda: dataset([]),
     "dataset of dicts": lambda: dataset([{"text": "a"}, pair()]),
     "dataset with None": lambda: dataset(["a", None]),

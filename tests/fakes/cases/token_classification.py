@@ -71,7 +71,7 @@ def _describe(answer: Any, case: Case) -> str:
             places = [(item["start"], item["end"], item["word"], item["index"]) for item in value]
             text += f" {places}"
         elif keeps_all:
-            text += f" from {starts[0]} to {value[-1]['end']}"
+            text += "" if "stride" in kwargs else f" from {starts[0]} to {value[-1]['end']}"
         return text
 
     described = describe(answer, override)

@@ -1,0 +1,229 @@
+"""The fake of `TextGenerationPipeline` (`transformers/pipelines/text_generation.py`, 5.23)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import drawing
+from modelenv.fakes.base import Chat, FakePipeline
+from modelenv.fakes.chat_templates import render
+from modelenv.fakes.facts import ModelFacts
+from modelenv.fakes.generating import GENERATION_CONFIG, Generation, read_generation
+from modelenv.fakes.scripting import Pattern, Script, When
+from modelenv.fakes.tokenizing import tokenize
+from modelenv.fakes.tokens import Layout, WordTokenizer
+
+_RETURN_TYPES = ("TENSORS", "NEW_TEXT", "FULL_TEXT")
+
+
+@dataclass(frozen=True)
+class _Prompt:
+    source: Any  # the text, or the Chat
+    texts: tuple[str, ...]  # what rules match
+    ids: list[int]
+    generation: Generation
+    continues: bool
+
+
+class WhenPrompted(When):
+    """A rule for a text generator."""
+
+    def __init__(self, script: Script, pattern: Pattern, facts: ModelFacts) -> None:
+        super().__init__(script, pattern)
+        self._facts = facts
+
+    def returns(self, *texts: str) -> None:
+        """Answer every matching prompt with this new text; to a call for several answers, with each in turn.
+
+        The text is what the model adds: a call for the full text gets it after the prompt, a chat as the
+        assistant's message. It is given whole, whatever `max_new_tokens` says.
+
+        Raises:
+            ConfigurationError: there is no text, or something else than text.
+        """
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ConfigurationError(
+                "a text generator answers with text",
+                model=self._facts.name,
+                expected="one text, or several",
+                found=repr(texts),
+                hint='write fake.when("capital of France").returns(" is Paris.")',
+            )
+        self._add(texts)
+
+
+class FakeTextGenerationPipeline(FakePipeline):
+    """Continues texts and chats with plain words, drawn from a hash of the model's name and the prompt.
+
+    A call that allows up to 64 new tokens gets as many; one that allows more gets 24. With the model's folder the
+    tokens are those of its tokenizer, and chats go through its chat template, if jinja2 is installed.
+    """
+
+    __slots__ = ("_generate_kwargs",)
+    _pads_batches = True
+
+    def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
+        names = (GENERATION_CONFIG | {"generation_config"}) & pipeline_kwargs.keys()
+        self._generate_kwargs = {name: pipeline_kwargs[name] for name in names}
+        skipped = names | {"assistant_model", "assistant_tokenizer"}
+        rest = {name: value for name, value in pipeline_kwargs.items() if name not in skipped}
+        super().__init__(task, facts, rest)
+
+    def when(self, pattern: Pattern) -> WhenPrompted:
+        """Begin a rule: `fake.when("capital of France").returns(" is Paris.")`. Of a chat any message may match.
+
+        Raises:
+            ConfigurationError: the pattern is no text, regular expression or function.
+        """
+        return WhenPrompted(self._script, pattern, self._facts)
+
+    def _answer(self, text_inputs: Any, **kwargs: Any) -> Any:
+        return self._run(text_inputs, **kwargs)
+
+    def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return self._sanitized(**kwargs)
+
+    def _sanitized(
+        self,
+        return_full_text: Any = None,
+        return_tensors: Any = None,
+        return_text: Any = None,
+        return_type: Any = None,
+        clean_up_tokenization_spaces: Any = None,
+        prefix: str | None = None,
+        handle_long_generation: Any = None,
+        stop_sequence: Any = None,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        parameters = {name: value for name, value in kwargs.items() if value is not None or name in GENERATION_CONFIG}
+        if prefix is not None:
+            parameters["prefix"] = prefix
+        if handle_long_generation not in (None, "hole"):
+            raise ValueError(f"handle_long_generation must be None or 'hole', found {handle_long_generation!r}")
+        if stop_sequence is not None:
+            parameters["stop_strings"] = [stop_sequence] if isinstance(stop_sequence, str) else stop_sequence
+        if return_full_text is not None and return_type is None:
+            if return_text is not None or return_tensors is not None:
+                raise ValueError("return_full_text excludes return_text and return_tensors")
+            return_type = "FULL_TEXT" if return_full_text else "NEW_TEXT"
+        if return_tensors is not None and return_type is None:
+            if return_text is not None:
+                raise ValueError("return_text excludes return_tensors")
+            return_type = "TENSORS"
+        if return_type is not None:
+            parameters["return_type"] = getattr(return_type, "name", return_type)
+        return parameters
+
+    def _one(self, item: Any, /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[dict[str, Any]]:
+        prompt = self._prompt(item, **parameters)
+        return self._records(prompt, prompt.ids, return_type)
+
+    def _batch(self, items: list[Any], /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[Any]:
+        """Answer a batch as the real one does: prompts are padded on the left to the longest."""
+        prompts = [self._prompt(item, **parameters) for item in items]
+        width = max(len(prompt.ids) for prompt in prompts)
+        padding = self._tokenizer_of_model().id_of_special("pad_token") or 0
+        return [
+            self._records(prompt, [*[padding] * (width - len(prompt.ids)), *prompt.ids], return_type)
+            for prompt in prompts
+        ]
+
+    def _prompt(
+        self,
+        item: Any,
+        *,
+        prefix: str = "",
+        add_special_tokens: Any = None,
+        truncation: Any = None,
+        padding: Any = None,
+        max_length: Any = None,
+        continue_final_message: Any = None,
+        tokenizer_encode_kwargs: Mapping[str, Any] | None = None,
+        skip_special_tokens: Any = None,
+        tools: Any = None,
+        documents: Any = None,
+        **generate_kwargs: Any,
+    ) -> _Prompt:
+        layout = {"truncation": truncation, "padding": padding, "max_length": max_length}
+        kwargs = {name: value for name, value in layout.items() if value is not None} | dict(
+            tokenizer_encode_kwargs or {}
+        )
+        tokenizer = self._tokenizer_of_model()
+        if isinstance(item, Chat):
+            continues = (
+                item.messages[-1]["role"] == "assistant" if continue_final_message is None else continue_final_message
+            )
+            text = render(self._facts, item.messages, continues=bool(continues), tools=tools, documents=documents)
+            batch = tokenize(tokenizer, text, return_tensors="pt", **{**kwargs, "add_special_tokens": False})
+            texts = tuple(_text_of(message.get("content")) for message in item.messages)
+        else:
+            continues = False
+            if add_special_tokens is not None:
+                kwargs = {"add_special_tokens": add_special_tokens, **kwargs}
+            batch = tokenize(tokenizer, prefix + item, return_tensors="pt", **kwargs)
+            texts = (item,)
+        if max_length is not None:
+            generate_kwargs["max_length"] = max_length
+        given = {} if "generation_config" in generate_kwargs else self._generate_kwargs
+        generation = read_generation({**given, **generate_kwargs}, self._facts.read_file("generation_config.json"))
+        return _Prompt(item, texts, batch.rows[0].ids, generation, bool(continues))
+
+    def _records(self, prompt: _Prompt, ids: list[int], return_type: Any) -> list[dict[str, Any]]:
+        if not ids:  # then a model begins with the token that begins every text
+            start = self._tokenizer_of_model().id_of_special("bos_token")
+            if start is None:
+                raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text")
+            ids = [start]
+        number = prompt.generation.new_tokens(len(ids))
+        if prompt.generation.sequences < 1:
+            raise RuntimeError(f"num_return_sequences must be at least 1, found {prompt.generation.sequences}")
+        scripted = self._script.find(prompt.texts) if self._script.rules else None
+        records: list[dict[str, Any]] = []
+        for index in range(prompt.generation.sequences):
+            new_ids, new_text = self._new(prompt, number, index, scripted)
+            if return_type == "TENSORS":
+                records.append({"generated_token_ids": [*ids, *new_ids]})
+            elif return_type in _RETURN_TYPES:
+                text = new_text if return_type == "NEW_TEXT" else _whole(prompt, new_text)
+                records.append({"generated_text": text})
+            else:
+                # The real pipeline falls over a variable that it has not set.
+                raise UnboundLocalError(
+                    f"return_type must be one of {', '.join(_RETURN_TYPES)}, found {return_type!r}"
+                )
+        return records
+
+    def _new(self, prompt: _Prompt, number: int, index: int, scripted: Sequence[str] | None) -> tuple[list[int], str]:
+        tokenizer = self._tokenizer_of_model()
+        if scripted is not None:
+            text = scripted[index % len(scripted)]
+        else:
+            text = " ".join(drawing.words(number, self._facts.name, *prompt.texts, str(index)))
+            text = text if isinstance(prompt.source, Chat) else f" {text}"
+        [row] = tokenizer.encode([text], Layout(), add_special=False, is_split=False)
+        if scripted is not None:
+            return row.ids, text
+        if isinstance(tokenizer, WordTokenizer):
+            return row.ids[:number], text
+        return row.ids[:number], tokenizer.decode(row.ids[:number], skip_special=True)
+
+
+def _whole(prompt: _Prompt, new_text: str) -> Any:
+    if not isinstance(prompt.source, Chat):
+        return prompt.source + new_text
+    messages = list(prompt.source.messages)
+    if prompt.continues:
+        last = {"role": messages[-1]["role"], "content": messages[-1]["content"] + new_text}
+        return [*messages[:-1], last]
+    return [*messages, {"role": "assistant", "content": new_text}]
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a message, whose content may be a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, (list, tuple)) else []
+    return " ".join(part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str))

@@ -1,0 +1,171 @@
+"""The call forms of the text-generation contract."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..contract import Args, Case, Contract
+from ..structure import describe
+from .inputs import BATCHES, dataset, texts_in_every_form, wrong_inputs
+
+FORMS = texts_in_every_form("the price of", "sarah lives in", "a")
+USER = {"role": "user", "content": "What is new?"}
+ASSISTANT = {"role": "assistant", "content": "Not much"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+CHATS: dict[str, Any] = {
+    "chat": lambda: [USER],
+    "chat of three": lambda: [SYSTEM, USER, ASSISTANT],
+    "chat that goes on": lambda: [USER, ASSISTANT, USER],
+    "tuple of messages": lambda: (USER,),
+    "list of chats": lambda: [[USER], [SYSTEM, USER]],
+    "list of one chat": lambda: [[USER]],
+    "tuple of chats": lambda: ([USER], [USER]),
+    "generator of messages": lambda: (message for message in [USER]),
+    "generator of chats": lambda: (chat for chat in [[USER], [USER, ASSISTANT]]),
+    "dataset of chats": lambda: dataset([[USER]]),
+    "list of a chat and a text": lambda: [[USER], "a"],
+    "chat with more keys": lambda: [{**USER, "name": "Sarah"}],
+    "chat without text": lambda: [{"role": "user", "content": None}],
+    "chat with a number": lambda: [{"role": "user", "content": 1}],
+    "chat with parts": lambda: [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
+    "chat with an empty text": lambda: [{"role": "user", "content": ""}],
+    "unknown role": lambda: [{"role": "tool", "content": "a"}],
+    "chat with half a message": lambda: [USER, {"role": "user"}],
+    "list of an empty chat": lambda: [[USER], []],
+}
+FEW = {"max_new_tokens": 4}
+CALLS: list[dict[str, Any]] = [
+    *({"return_full_text": value, **FEW} for value in (True, False, None, "x")),
+    *({"return_tensors": value, **FEW} for value in (True, False, "pt")),
+    *({"return_text": value, **FEW} for value in (True, False)),
+    *({"return_type": value, **FEW} for value in (1, "x", None)),
+    {"return_full_text": True, "return_text": True},
+    {"return_full_text": True, "return_tensors": True},
+    {"return_text": True, "return_tensors": True},
+    *({"num_return_sequences": value, **FEW} for value in (1, 3)),
+    {"num_return_sequences": 3, "return_tensors": True, **FEW},
+    {"num_return_sequences": 3, "do_sample": False, **FEW},
+    {"num_return_sequences": 2, "num_beams": 2, "do_sample": False, **FEW},
+    {"num_return_sequences": 3, "num_beams": 2, **FEW},
+    *({"do_sample": value, **FEW} for value in (True, False)),
+    *({"max_new_tokens": value} for value in (1, 2, 0, -1)),
+    *({"max_length": value} for value in (40, 2, 0)),
+    {"max_length": 40, "return_tensors": True},
+    {"max_new_tokens": 3, "min_new_tokens": 3, "return_tensors": True},
+    *({"temperature": value, **FEW} for value in (0.1, 1.0, 0.0, -1.0, 1, 2)),
+    {"temperature": 0.0, "do_sample": False, **FEW},
+    *({"top_k": value, **FEW} for value in (1, 0, -1, 5.0)),
+    *({"top_p": value, **FEW} for value in (0.5, 1.0, -0.5)),
+    *({"repetition_penalty": value, **FEW} for value in (1.2, 0.0, -1.0)),
+    *({"handle_long_generation": value, **FEW} for value in ("hole", "x", None)),
+    *({"prefix": value, **FEW} for value in ("once ", "")),
+    *({"truncation": value, **FEW} for value in (True, "bogus")),
+    *({"padding": value, **FEW} for value in (True, "bogus")),
+    *({"add_special_tokens": value, **FEW} for value in (True, False)),
+    *({"clean_up_tokenization_spaces": value, **FEW} for value in (True, False)),
+    *({"skip_special_tokens": value, **FEW} for value in (True, False)),
+    *({"stop_sequence": value, **FEW} for value in ("zzz", ["zzz"])),
+    *({"continue_final_message": value, **FEW} for value in (True, False)),
+    {"tokenizer_encode_kwargs": {"truncation": True, "max_length": 3}, "return_tensors": True, **FEW},
+    {"early_stopping": "x", **FEW},
+    {"unknown": 1},
+    {"unknown": None, **FEW},
+    *({**batch, **FEW} for batch in BATCHES),
+    {"batch_size": 2, "return_tensors": True, **FEW},
+]
+BUILDS: list[dict[str, Any]] = [
+    FEW,
+    {**FEW, "return_full_text": False},
+    {**FEW, "return_tensors": True},
+    {**FEW, "num_return_sequences": 2},
+    {**FEW, "do_sample": False},
+    {**FEW, "batch_size": 2},
+    {**FEW, "return_full_text": False, "return_tensors": True},
+    {**FEW, "temperature": -1.0},
+    {"max_length": 30, "return_tensors": True},
+    {**FEW, "prefix": "once "},
+    {**FEW, "unknown": 1},
+]
+LIMITS = {"max_new_tokens": 4, "max_length": 40}
+
+
+def _describe(answer: Any, case: Case) -> str:
+    made = case.make()
+    kwargs = {**case.build, **case.call}
+
+    def override(value: Any) -> str | None:
+        if isinstance(value, dict) and list(value) == ["generated_text"]:
+            text = value["generated_text"]
+            if isinstance(text, str):
+                whole = isinstance(made, str) and text.startswith(made)
+                return f"{{generated_text: str starts with the prompt={whole}}}"
+            return f"{{generated_text: {_messages(text, made)}}}"
+        if isinstance(value, dict) and list(value) == ["generated_token_ids"]:
+            ids = value["generated_token_ids"]
+            # A real model may end sooner; with one sequence of a minimal length it may not.
+            exact = f" of {len(ids)}" if "min_new_tokens" in kwargs else ""
+            return f"{{generated_token_ids: {type(ids).__name__} of {type(ids[0]).__name__}{exact}}}"
+        return None
+
+    return describe(answer, override)
+
+
+def _messages(messages: list[dict[str, Any]], made: Any) -> str:
+    kept = isinstance(made, (list, tuple)) and len(messages) >= len(made)
+    before = list(made)[:-1] if kept else []
+    return (
+        describe(messages)
+        + f" keeps the chat={kept and messages[: len(before)] == before} "
+        + " ".join(str(message["role"]) for message in messages)
+    )
+
+
+def _without_template(folder: Path) -> None:
+    (folder / "chat_template.jinja").unlink()
+
+
+def _without_padding(folder: Path) -> None:
+    path = folder / "tokenizer_config.json"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('  "pad_token": "<|endoftext|>",\n', ""), encoding="utf-8")
+
+
+def _cases() -> list[Case]:
+    cases = [Case(name, make, FEW) for name, make in {**FORMS, **wrong_inputs(), **CHATS}.items()]
+    cases += [Case(f"{form} | {call}", FORMS[form], call) for call in CALLS for form in ("text", "list")]
+    cases += [
+        Case(f"{form} | {call}", CHATS[form], call) for call in CALLS[:22] for form in ("chat", "chat of three")
+    ]
+    cases += [Case(f"{form} | {value}", CHATS[form], {"continue_final_message": value, **FEW})
+              for form in CHATS for value in (True, False)]  # fmt: skip
+    cases += [Case(f"{form} built with {b}", FORMS[form], build=b) for b in BUILDS
+              for form in ("text", "list", "generator")]  # fmt: skip
+    cases += [Case(f"{method} {form}", FORMS[form], method=method, build=FEW)
+              for method in ("predict", "transform") for form in ("text", "list")]  # fmt: skip
+    cases += [
+        Case(f"no template | {form}", CHATS[form], FEW, variant="no template") for form in ("chat", "list of chats")
+    ]
+    cases += [
+        Case("no template | text", FORMS["text"], FEW, variant="no template"),
+        Case("no padding | text", FORMS["text"], FEW, variant="no padding"),
+        Case("no padding | list", FORMS["list"], FEW, variant="no padding"),
+        Case("no padding | batch", FORMS["list"], {**FEW, "batch_size": 2}, variant="no padding"),
+        Case("empty text", lambda: "", FEW),
+        Case("empty text, tokens", lambda: "", {**FEW, "return_tensors": True}),
+        Case("list with an empty text", lambda: ["", "a"], FEW),
+        Case("marks and letters", lambda: "Ünïcödé 😀 can't", FEW),
+        Case("lone surrogate", lambda: "\ud800", FEW),
+        Case("by name", lambda: Args(text_inputs="a"), FEW),
+        Case("by a name of the base class", lambda: Args(inputs="a"), FEW),
+        Case("two by position", lambda: Args("a", "b"), FEW),
+    ]
+    return cases
+
+
+CONTRACT = Contract(
+    "text-generation",
+    tuple(_cases()),
+    describe=_describe,
+    variants={"no template": _without_template, "no padding": _without_padding},
+)
