@@ -59,9 +59,9 @@ class FakeDepthEstimationPipeline(FakePipeline):
         """
         return WhenMeasured(self._script, as_predicate(pattern))
 
-    def _answer(self, inputs: Any = _NOTHING, *_: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING:
-            raise TypeError("the call needs its inputs as the first argument, or as inputs=…")
+    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
+        if inputs is _NOTHING or args:
+            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
         inputs = kwargs.pop("images", inputs)
         if inputs is None:
             raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")

@@ -120,10 +120,19 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         answers = self._answers(words, question, digest, max_answer_len)
         if handle_impossible_answer:
             answers.append({"score": 1e-4, "answer": "", "start": 0, "end": 0})
+        answers.sort(key=lambda answer: answer["score"], reverse=True)
         if scripted is not None:
             answers.insert(0, dict(scripted))
-        answers.sort(key=lambda answer: (answer is not answers[0] if scripted else 0, -answer["score"]))
         return answers[:top_k]
+
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Answer a batch; the real pipeline cannot make one of documents of different lengths."""
+        answers = super()._batch(items, **parameters)
+        if parameters.get("padding") != "max_length" and len({_length(item) for item in items}) > 1:
+            raise ValueError(
+                "documents of different lengths make no batch: pass padding='max_length' or batch_size=1"
+            )
+        return answers
 
     def _words(self, item: Mapping[str, Any], image: Image | None) -> list[Any]:
         if "word_boxes" in item:
@@ -148,6 +157,10 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
             for score, (start, end) in zip(scores, spans, strict=True)
         ]
         return sorted(found, key=lambda answer: -answer["score"])
+
+
+def _length(item: Mapping[str, Any]) -> int:
+    return len(item["question"]) + sum(len(word) for word, _ in item.get("word_boxes", ()))
 
 
 def _check_box(box: Any) -> None:

@@ -27,9 +27,9 @@ class FakeImageClassificationPipeline(FakeLabelRanking):
         labels = ("cat", "dog", "bird", "car", "tree", "person", "house", "flower", "boat", "food")
         return {"id2label": dict(enumerate(labels))}
 
-    def _answer(self, inputs: Any = _NOTHING, *_: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING:
-            raise TypeError("the call needs its inputs as the first argument, or as inputs=…")
+    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
+        if inputs is _NOTHING or args:
+            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
         inputs = kwargs.pop("images", inputs)
         if inputs is None:
             raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")

@@ -126,7 +126,7 @@ def _formatted(kept: list[tuple[Any, float]], with_lengths: Any, with_boxes: Any
     if with_lengths:
         answer["rle_mask"] = [_run_lengths(mask) for mask in masks]
     if with_boxes:
-        boxes = numpy.array([_box(mask) for mask in masks], dtype="float32").reshape(-1, 4)
+        boxes = numpy.array([_box(mask) for mask in masks], dtype="int64").reshape(-1, 4)
         answer["bounding_boxes"] = as_tensor(boxes)
     return answer
 

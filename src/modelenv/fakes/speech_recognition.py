@@ -100,22 +100,23 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
             check_length(sound.samples, self._facts.config)
         frames = Frames(count=_frames(sound, ratio), seconds=ratio / rate)
         scripted = self._script.find((sound.seen(),))  # type: ignore[arg-type]
-        chunks = None
-        if scripted is None:
-            text = utterance(self._facts.name, sound.digest, frames)
-        else:
-            text, chunks = scripted
+        text, chunks = self._heard(sound, frames) if scripted is None else scripted
         return self._formatted(text, chunks, frames, return_timestamps, return_language, sound.extra)
+
+    def _heard(self, sound: Sound, frames: Frames) -> tuple[str, None]:
+        text = utterance(self._facts.name, sound.digest, frames)
+        if self._kind == "whisper":
+            return (f" {text}" if text else ""), None
+        return (text.upper() if self._kind == "ctc" else text), None
 
     def _formatted(
         self, text: str, chunks: Any, frames: Frames, timestamps: Any, language: Any, extra: Mapping[str, Any]
     ) -> dict[str, Any]:
         whisper = self._kind == "whisper"
-        spoken = f" {text}" if whisper and text else text.upper() if self._kind == "ctc" and chunks is None else text
-        answer: dict[str, Any] = {"text": spoken}
+        answer: dict[str, Any] = {"text": text}
         if timestamps or (whisper and language):
             if chunks is None:
-                chunks = _chunks(spoken, frames, timestamps, whisper)
+                chunks = _chunks(text, frames, timestamps, whisper)
             name = {"language": "english"} if whisper and language else {}
             answer["chunks"] = [{**name, **chunk} for chunk in chunks]
         return {**answer, **{key: [value] for key, value in extra.items() if key != "is_last"}}

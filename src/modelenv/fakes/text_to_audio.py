@@ -81,7 +81,7 @@ class FakeTextToAudioPipeline(FakePipeline):
     def _one(
         self, item: Any, /, *, preprocess_params: Any, forward_params: Any = None, generate_kwargs: Any = None
     ) -> Any:
-        texts = self._texts(item, {**preprocess_params})
+        texts = self._texts(item, preprocess_params)
         if generate_kwargs and self._facts.config.get("model_type") in _ONE_PASS:
             raise ValueError("this model computes in one pass: use forward_params instead of generate_kwargs")
         {**(forward_params or {})}  # noqa: B018 (a TypeError of Python's if it is no mapping)
@@ -141,7 +141,7 @@ def _parameters(
     processor_kwargs: Any = None,
 ) -> dict[str, Any]:
     return {
-        "preprocess_params": preprocess_params or {},
+        "preprocess_params": {} if preprocess_params is None else {**preprocess_params},
         "forward_params": forward_params,
         "generate_kwargs": generate_kwargs,
     }

@@ -62,11 +62,19 @@ class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
         found = [one for one in found if one["score"] > threshold]
         return found[:top_k] if top_k else found
 
+    def _singly(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Answer the inputs of a batch; like the real pipeline, leave out those that ask for no label."""
+        return [self._one(item, **parameters) for item in items if not _asks_nothing(item)]
+
     def _find(self, image: Image, labels: Any) -> list[dict[str, Any]]:
         scripted = self._script.find((Seen.image(image, *map(str, labels)),))  # type: ignore[arg-type]
         if scripted is None:
             return find_objects(image, tuple(labels), self._facts.name, *map(str, labels))
         return [ordered(one) for one in scripted.objects if one["label"] in labels]
+
+
+def _asks_nothing(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("candidate_labels") in ([], ())
 
 
 def _are_images(value: Any) -> bool:

@@ -40,6 +40,15 @@ def _save(folder: Path, model: Any, *processors: Any) -> None:
         processor.save_pretrained(folder)
 
 
+def _sharpen(head: Any) -> None:
+    """Let a head that may also say "nothing" (its last output) name something, and be sure of it."""
+    import torch
+
+    with torch.no_grad():
+        head.weight *= 20
+        head.bias[-1] = -1000.0
+
+
 def build_image_classification(folder: Path) -> None:
     """Write a ViT with a classification head: images of 32 x 32, six labels."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
@@ -95,8 +104,9 @@ def build_image_segmentation(folder: Path) -> None:
         init_std=1.0,
         **_labels(),
     )
-    processor = MaskFormerImageProcessor(size=_square(size))
-    _save(folder, MaskFormerForInstanceSegmentation(config), processor)
+    model = MaskFormerForInstanceSegmentation(config)
+    _sharpen(model.class_predictor)
+    _save(folder, model, MaskFormerImageProcessor(size=_square(size)))
 
 
 def build_object_detection(folder: Path) -> None:
@@ -110,7 +120,9 @@ def build_object_detection(folder: Path) -> None:
         **_TRANSFORMER,
         **_labels(),
     )
-    _save(folder, YolosForObjectDetection(config), YolosImageProcessor(size=_square()))
+    model = YolosForObjectDetection(config)
+    _sharpen(model.class_labels_classifier.layers[-1])
+    _save(folder, model, YolosImageProcessor(size=_square()))
 
 
 def build_depth_estimation(folder: Path) -> None:

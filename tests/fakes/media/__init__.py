@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from ..contract import Contract
+from . import detection, images, prompts, sounds, videos
 
-CONTRACTS: tuple[Contract, ...] = ()
+CONTRACTS = (
+    *images.CONTRACTS,
+    *detection.CONTRACTS,
+    *sounds.CONTRACTS,
+    *prompts.CONTRACTS,
+    *videos.CONTRACTS,
+)
