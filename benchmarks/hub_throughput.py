@@ -3,9 +3,9 @@
     python benchmarks/hub_throughput.py [MEGABYTES] [RUNS]
 
 Both serve the same file, each in a process of its own; each download is by `hf_hub_download` into an empty cache, in
-a fresh process that measures the call alone. nginx is Debian's package, or the program that NGINX_PROGRAM names; it is
-made to answer with the headers that the client needs. Prints the median seconds of both, and the Hub's throughput as
-a share of nginx's.
+a fresh process that measures the call alone. nginx is Debian's package, or the program that NGINX_PROGRAM names;
+it is made to answer with the headers that the client needs. Prints the median seconds of both, and the throughput of
+the Hub as a share of that of nginx.
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": False,
         "HF_HUB_DISABLE_TELEMETRY": False,
+        "HF_HUB_DISABLE_XET": True,
         "AGENT_HARNESSES_PATH": str(home / "agents.json"),
     }.items():
         monkeypatch.setattr(constants, name, value)

@@ -85,7 +85,7 @@ class RefusedError(Exception):
 
 
 def _header_text(message: str) -> str:
-    return message.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
+    return message.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ").strip()
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

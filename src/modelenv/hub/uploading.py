@@ -76,7 +76,7 @@ class Uploading:
         return json_response({"files": [_mode(file, snapshot, attributes, str(gitignore)) for file in files]})
 
     def lfs_batch(self, asked: Asked) -> Response:
-        """Tell where to send which large files (git-lfs batch API); those that are there need not be sent."""
+        """Tell where to send which large files (git-lfs batch API); those in the repository need not be sent."""
         repository = self._target(asked, create_pr=True)
         value = read_object(asked.body)
         if value.get("operation") != "upload":
@@ -171,7 +171,7 @@ class Uploading:
         answer: dict[str, Any] = {"oid": oid, "size": size}
         if not (len(oid) == 64 and oid.isalnum()) or not isinstance(size, int) or size < 0:
             return {**answer, "error": {"code": 422, "message": "Invalid oid or size"}}
-        if oid in known or self.blobs.find(oid) is not None:
+        if oid in known:
             return answer
         signature = self.signer.sign(f"{oid} {size}")
         href = f"{asked.request.base_url}lfs-objects/{oid}/upload?size={size}&signature={signature}"
@@ -194,7 +194,7 @@ def _branch_head(history: History, branch: str, *, base_of_request: bool = False
 def _mode(file: dict[str, Any], snapshot: Snapshot, attributes: str, gitignore: str) -> dict[str, Any]:
     path, size = str(file["path"]), file.get("size", 0)
     try:
-        sample = base64.b64decode(file.get("sample", ""))
+        sample = base64.b64decode(file.get("sample", ""), validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise RefusedError(400, f"Invalid sample of {path}") from error
     # The Hub wants binary files with LFS, whatever their name; git, too, knows them by a NUL.
