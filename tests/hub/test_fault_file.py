@@ -80,19 +80,10 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_faults(tmp_path / "binary.toml")
 
 
-CODE = """
-import functools, pathlib, sys
-from modelenv.hub import serve
-folder, faults = map(pathlib.Path, sys.argv[1:])
-serve(folder, faults=faults, echo=functools.partial(print, flush=True))
-"""
-
-
 def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "[[fault]]\nstatus = 503\ntimes = 1\n[[fault]]\nfile = '*.json'\ndelay = 0.1\n")
-    server = subprocess.Popen(
-        [sys.executable, "-c", CODE, str(model.parent.parent), str(path)], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         endpoint = server.stdout.readline().split()[-1]
@@ -108,3 +99,13 @@ def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> 
     finally:
         server.kill()
         server.communicate()
+
+
+def test_the_command_ends_with_what_is_wrong_with_the_file(model: Path, tmp_path: Path) -> None:
+    path = write(tmp_path, "[[fault]]\nstatus = 5\n")
+    command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"error: {path}: fault 1: a fault's status cannot be this\n  expected: a status from 300 to 599\n  found: 5\n"
+    )

@@ -1,0 +1,32 @@
+"""No secret that a Hub knows, and says back in its errors, is found in ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.download import fetch
+from modelenv.errors import ModelEnvError
+from modelenv.hub import EmbeddedHub
+from modelenv.offline import environment
+from modelenv.references import ModelRef
+from modelenv.retries import RetryPolicy
+from modelenv.store import Store
+
+from .conftest import MakeModel
+
+SECRETS = ["hf_" + "DownloadSecret" * 2, "another-kind-of-secret"]
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("status", [401, 403, 404, 418, 503])
+def test_no_secret_that_the_hub_repeats_is_said(
+    hub: EmbeddedHub, store: Store, make_model: MakeModel, secret: str, status: int
+) -> None:
+    with environment({"HF_TOKEN": secret}):
+        hub.add(make_model(), "acme/model")
+        hub.fail(status=status, message=f"Bearer {secret} is not {secret}")
+        with pytest.raises(ModelEnvError) as caught:
+            fetch(store, ModelRef("acme/model"), Deadline(20), policy=RetryPolicy(first=0.01))
+    assert str(status) in str(caught.value)
+    assert secret not in str(caught.value) + repr(vars(caught.value))
