@@ -31,11 +31,14 @@ ASKS_THE_HUB = {
     "modelenv/download_errors.py",  # knows the client's errors
     "modelenv/monitor.py",  # watches the requests of `download`
     "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
+    "modelenv/locked_download.py",  # asks for the files of a lock
 }
 # Who may write to disk, and why.
 WRITES = {
     "modelenv/store.py",  # the store, and small files written at once
-    "modelenv/finding.py",  # removes damaged blobs, under the model's lock
+    "modelenv/disk.py",  # small files written at once, for all others
+    "modelenv/locked_download.py",  # the blobs that it fetches
+    "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock
     "modelenv/download.py",  # removes what killed processes left, under the model's lock
     "modelenv/lockfile.py",
     "modelenv/metadata.py",

@@ -73,7 +73,7 @@ def test_there_may_be_no_project() -> None:
         ),
         (
             "[tool.modelenv.models]\nx = { repo = 'a', tsak = 'ner' }",
-            "unknown key 'tsak' in {file}: [tool.modelenv.models] x\n  expected: one of repo, revision, task",
+            "unknown key 'tsak' in {file}: [tool.modelenv.models] x\n  expected: one of files, repo, revision, task",
         ),
         (
             "[tool.modelenv.models]\nx = { task = 'ner' }",

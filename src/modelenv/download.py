@@ -67,7 +67,7 @@ def fetch(
 
     policy = policy or RetryPolicy()
     started = time.monotonic()
-    with monitored(deadline, ref.repo_id) as monitor, _translated(store, ref, monitor):
+    with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
         api = HfApi(headers=monitor.headers)
         info = with_retries(lambda: _watched_info(api, ref, monitor), monitor, policy)
         names = [sibling.rfilename for sibling in info.siblings or ()]
@@ -103,7 +103,7 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
             headers=monitor.headers,
         )
     except OSError as error:
-        if _is_of_another_length(error):
+        if is_of_another_length(error):
             raise TryAgainError("a file is not as long as the Hub announced it", once=True) from error
         raise
     missing = [name for name in files if not (Path(path) / name).is_file()]
@@ -120,7 +120,7 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
     return Path(path)
 
 
-def _is_of_another_length(error: OSError) -> bool:
+def is_of_another_length(error: OSError) -> bool:
     """Whether a file came with another length than announced: the client says so, or asks for more than there is."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status == _RANGE_NOT_SATISFIABLE or (
@@ -164,7 +164,7 @@ def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle:
 
 
 @contextmanager
-def _translated(store: Store, ref: ModelRef, monitor: Monitor) -> Iterator[None]:
+def translated(store: Store, ref: ModelRef, monitor: Monitor) -> Iterator[None]:
     """Turn the errors of `huggingface_hub` into ours, without a token in the text."""
     try:
         yield

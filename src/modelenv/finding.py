@@ -67,7 +67,7 @@ def find_or_fetch_model(
     if found is not None and store.is_read_only():
         _check_hashes(store, ref, found)
     elif not _is_ready(found):
-        with _locked(store, ref, deadline, failures):
+        with holding_lock(store, ref, deadline, failures):
             found = _find(store, ref)  # another process may have fetched it meanwhile
             if not _is_ready(found):
                 remove_leftovers(store, ref)
@@ -78,7 +78,9 @@ def find_or_fetch_model(
 
 
 @contextmanager
-def _locked(store: Store, ref: ModelRef, deadline: Deadline, failures: FailureLog | None) -> Iterator[None]:
+def holding_lock(
+    store: Store, ref: ModelRef, deadline: Deadline, failures: FailureLog | None = None
+) -> Iterator[None]:
     """Hold the model's lock; who waited for it in vain fails as the other process did, if that is known."""
     held = False
     try:
@@ -131,18 +133,18 @@ def _adopt_or_fetch(
 
 
 def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pickle: bool) -> Fetched:
-    """Fetch the model; what came damaged is fetched anew, once. A damaged file never stays in the store."""
+    """Fetch the model; what came damaged is fetched anew, once. A damaged file never stays."""
     first = fetch(store, ref, deadline, allow_pickle=allow_pickle)
-    if not _remove_damaged(store, first.found):
+    if not _set_damaged_aside(store, ref, first.found):
         return first
     second = fetch(store, ref, deadline, allow_pickle=allow_pickle)
-    damaged = _remove_damaged(store, second.found)
+    damaged = _set_damaged_aside(store, ref, second.found)
     if damaged:
         raise ModelIntegrityError(
             f"{len(damaged)} of its files came damaged, twice",
             model=ref.repo_id,
             expected=f"the hash {damaged[0].name}",
-            found="other bytes; they were removed",
+            found=f"other bytes; they were set aside as {damaged[0]}",
             hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
         )
     return replace(
@@ -153,16 +155,13 @@ def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pick
     )
 
 
-def _remove_damaged(store: Store, found: FoundModel) -> tuple[Path, ...]:
-    damaged = store.damaged_blobs(found)
-    for blob in damaged:
-        blob.unlink()
-    return damaged
+def _set_damaged_aside(store: Store, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
+    return tuple(store.set_aside(ref, blob) for blob in store.damaged_blobs(found))
 
 
 def _is_adoptable(store: Store, ref: ModelRef, found: FoundModel, allow_pickle: bool) -> bool:
-    """Whether a snapshot that something else left here, or a killed process, is whole. What is damaged is removed."""
-    _remove_damaged(store, found)
+    """Whether a snapshot that something else left here, or a killed process, is whole. Damage is set aside."""
+    _set_damaged_aside(store, ref, found)
     complete = is_complete(store, ref, found, allow_pickle=allow_pickle)
     if complete is not None:
         return complete

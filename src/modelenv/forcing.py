@@ -17,6 +17,7 @@ from modelenv.offline import environment
 from modelenv.pipelines import PipelineCache
 from modelenv.reports import LoadReport
 from modelenv.sources import ModelSource
+from modelenv.verification import HashMemory
 
 
 def _ignore(report: LoadReport) -> None:
@@ -33,12 +34,14 @@ class Run:
         on_load: called after each real load, from the loading thread.
         build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
             `modelenv.loading.load_pipeline` is.
+        hashes: what was hashed in this process.
     """
 
     pipelines: PipelineCache = field(default_factory=PipelineCache)
     failures: FailureLog | None = None
     on_load: Callable[[LoadReport], None] = _ignore
     build: Callable[..., Any] | None = None
+    hashes: HashMemory = field(default_factory=HashMemory)
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,7 @@ def check_model_folder(folder: Path, *, root: Path, model: str, allow_pickle: bo
         names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         raise _unreadable(folder, model, error) from None
-    _check_links(folder, root=root, model=model)
+    check_links(folder, root=root, model=model)
     _check_config(folder, model)
     check_no_pickle(names, model=model, allow_pickle=allow_pickle, place=str(folder))
     tensors = {name for name in names if name.endswith(".safetensors")}
@@ -110,7 +110,12 @@ def check_no_pickle(names: Iterable[str], *, model: str, allow_pickle: bool, pla
         )
 
 
-def _check_links(folder: Path, *, root: Path, model: str) -> None:
+def check_links(folder: Path, *, root: Path, model: str) -> None:
+    """Check that neither the folder nor a link in it leads out of the store.
+
+    Raises:
+        UnsafeModelError: one does.
+    """
     real_root = os.path.realpath(root)
     inside = (Path(parent) / name for parent, *lists in os.walk(folder) for names in lists for name in names)
     for path in (folder, *(path for path in inside if path.is_symlink())):
@@ -237,18 +242,18 @@ def _unreadable(path: Path, model: str, error: OSError) -> ModelIntegrityError:
     return ModelIntegrityError(problem, model=model, found=f"{path}: {error.strerror}", hint=hint)
 
 
-def matches_blob_name(blob: Path) -> bool:
-    """Return whether a blob of the Hugging Face cache holds what its name says.
+def matches_blob_name(blob: Path, name: str | None = None) -> bool:
+    """Return whether a blob of the Hugging Face cache holds what its name says, or another name given.
 
     A blob is named by its ETag: 64 digits are the sha256 of the bytes (LFS files), 40 are git's blob id, or, from
     some mirrors, the plain sha1. Names of another form say nothing about the content, and match.
     """
-    size = blob.stat().st_size
-    if not _HEX.fullmatch(blob.name):
+    size, name = blob.stat().st_size, name or blob.name
+    if not _HEX.fullmatch(name):
         return True
-    if len(blob.name) == 64:
+    if len(name) == 64:
         digests = [hashlib.sha256()]
-    elif len(blob.name) == 40:
+    elif len(name) == 40:
         git_header = b"blob %d\0" % size
         digests = [hashlib.sha1(start, usedforsecurity=False) for start in (git_header, b"")]
     else:
@@ -257,4 +262,4 @@ def matches_blob_name(blob: Path) -> bool:
         while chunk := file.read(_CHUNK):
             for digest in digests:
                 digest.update(chunk)
-    return blob.name in {digest.hexdigest() for digest in digests}
+    return name in {digest.hexdigest() for digest in digests}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError, UnsafeModelError
+from modelenv.lock_in_use import locked_model
 from modelenv.references import ModelRef
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.tasks import resolve_task
+
+if TYPE_CHECKING:
+    from modelenv.locked import LockedModel
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class LoadRequest:
         device: `auto` or a torch device.
         allow_pickle: whether pickled weights may be loaded.
         trust_remote_code: whether code that comes with the model may run.
+        locked: what the project's lock says of the model, or None.
     """
 
     ref: ModelRef
@@ -34,6 +39,7 @@ class LoadRequest:
     device: str
     allow_pickle: bool = False
     trust_remote_code: bool = False
+    locked: LockedModel | None = None
 
 
 def resolve_request(
@@ -52,6 +58,7 @@ def resolve_request(
     Raises:
         ConfigurationError: the name or the task is not valid, or no task was named.
         UnsafeModelError: remote code was asked for in production.
+        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
     """
     alias = settings.models.get(name)
     ref = ModelRef.parse(name, revision) if alias is None else alias.ref
@@ -69,4 +76,5 @@ def resolve_request(
     task = resolve_task(task_name)
     arguments = {**task.pipeline_kwargs, **arguments}
     device = str(arguments.pop("device", settings.device))
-    return LoadRequest(ref, task.name, task_name, arguments, device, allow_pickle, trust_remote_code)
+    locked = locked_model(settings, name, ref)
+    return LoadRequest(ref, task.name, task_name, arguments, device, allow_pickle, trust_remote_code, locked)

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ModelEnvError
+from modelenv.errors import ConfigurationError, ModelEnvError
 from modelenv.finding import Obtained, find_model, find_or_fetch_model
 from modelenv.forcing import Run
 from modelenv.load_request import LoadRequest
-from modelenv.loading import load_pipeline
+from modelenv.loading import import_libraries, load_pipeline
+from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.pipelines import Load
 from modelenv.reports import LoadReport
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.store import Store
+from modelenv.volume_reading import find_on_volume, volume_metadata
 
 logger = logging.getLogger("modelenv")
+_WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,25 @@ class Loader:
         return pipeline
 
     def _obtain(self, request: LoadRequest, deadline: Deadline) -> Obtained:
+        checks = Checks(self.run.hashes, before_hashing=_import_meanwhile if self.run.build is None else None)
+        if self.source is ModelSource.PERSISTENT_VOLUME:
+            metadata = volume_metadata(self.store.root)
+            if metadata is not None:
+                folder = find_on_volume(
+                    self.store.root, metadata, request.ref,
+                    locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
+                )  # fmt: skip
+                return Obtained(folder)
+        if request.locked is not None:
+            return obtain_locked(
+                self.store,
+                request.locked,
+                deadline,
+                fetches=self.source.downloads,
+                checks=checks,
+                allow_pickle=request.allow_pickle,
+                failures=self.run.failures,
+            )
         if not self.source.downloads:
             return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
         return find_or_fetch_model(
@@ -110,3 +134,18 @@ class Loader:
             load_seconds=load_seconds,
             error=error,
         )
+
+
+def _import_meanwhile(size: int) -> None:
+    """Import torch and transformers while files are hashed, which takes cores but not the interpreter.
+
+    The thread is no daemon: a program that ends early, as after a damaged file, waits for it, for an interpreter
+    that ends in the middle of such an import may crash.
+    """
+    if size >= _WORTH_IT:
+        threading.Thread(target=_import, name="modelenv-import").start()
+
+
+def _import() -> None:
+    with suppress(ConfigurationError):  # what is missing is told when the pipeline is built
+        import_libraries()

@@ -193,12 +193,14 @@ class SmartModelManager:
 
     def _fake(self, state: _State, request: LoadRequest) -> Any:
         from modelenv.fakes import fake_pipeline
+        from modelenv.modelfacts import config_of
 
         key = replace(_key(state, request), task=request.task_name)
         with self._lock:
             if key not in state.fakes:
                 model = request.ref.repo_id
-                state.fakes[key] = fake_pipeline(request.task_name, model=model, **request.arguments)
+                config = None if request.locked is None else config_of(request.locked.facts)
+                state.fakes[key] = fake_pipeline(request.task_name, model=model, config=config, **request.arguments)
             return state.fakes[key]
 
     def _fall_back(self, state: _State, request: LoadRequest, error: ModelEnvError) -> Any:

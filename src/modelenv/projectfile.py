@@ -14,7 +14,7 @@ from modelenv.references import ModelRef
 from modelenv.tasks import resolve_task
 
 _SETTINGS = frozenset({"source", "cache_dir", "volume_dir", "timeout", "device"})
-_ALIAS_KEYS = frozenset({"repo", "task", "revision"})
+_ALIAS_KEYS = frozenset({"repo", "task", "revision", "files"})
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,12 @@ class Alias:
     Attributes:
         ref: the repo and the revision it stands for.
         task: the task it is used for, or None if each call says so.
+        files: patterns of the files to lock, such as `onnx/*`; none means what transformers loads.
     """
 
     ref: ModelRef
     task: str | None = None
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def _alias(name: str, value: Any, path: Path) -> Alias:
     if "repo" not in table:
         raise ConfigurationError("a model needs a repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
     try:
-        return Alias(ModelRef.parse(table["repo"], table.get("revision")), _task(table.get("task")))
+        ref = ModelRef.parse(table["repo"], table.get("revision"))
+        return Alias(ref, _task(table.get("task")), _patterns(table.get("files", [])))
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{error.what} (in {place})", expected=error.expected, found=error.found, hint=error.hint
@@ -108,6 +111,14 @@ def _task(value: Any) -> str | None:
     if value is not None:
         resolve_task(value)
     return value
+
+
+def _patterns(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) and item.strip() for item in value):
+        raise ConfigurationError(
+            "files must be a list of patterns", expected='["*.json", "onnx/*"]', found=repr(value)
+        )
+    return tuple(value)
 
 
 def _table(value: Any, place: str, expected: str = "a table") -> dict[str, Any]:

@@ -85,6 +85,7 @@ class Settings:
         environment: the name of the deployment from ENVIRONMENT, such as `development`. For the service's own
             decisions; modelenv decides nothing by it.
         models: the aliases of `[tool.modelenv.models]`.
+        project_file: the `pyproject.toml` that was read, or None.
         variables: the variables that the probes look at, and their values.
         origins: for the name of each field, where its value came from.
     """
@@ -96,6 +97,7 @@ class Settings:
     device: str
     environment: str | None
     models: Mapping[str, Alias]
+    project_file: Path | None
     variables: Mapping[str, str]
     origins: Mapping[str, str]
 
@@ -148,9 +150,15 @@ class Settings:
         return cls(
             **values,
             models=project.models,
+            project_file=project.path,
             variables=MappingProxyType(variables),
             origins=MappingProxyType(origins),
         )
+
+    @property
+    def lock_path(self) -> Path | None:
+        """Where the lock is, or would be: beside the project's file; None without a project."""
+        return None if self.project_file is None else self.project_file.with_name("modelenv.lock")
 
     def timeout_of(self, source: ModelSource) -> float:
         """Return the seconds that one load from `source` may take."""

@@ -7,21 +7,25 @@ that was checked: the record is written last, so a snapshot with a record is com
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, NoSpaceError
+from modelenv.disk import disk_error as disk_error
+from modelenv.disk import make_private, mark_as_cache
+from modelenv.disk import write_atomically as write_atomically
+from modelenv.disk import writing as writing
+from modelenv.errors import ModelIntegrityError
+from modelenv.hashing import Fingerprint
 from modelenv.integrity import matches_blob_name
 from modelenv.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.records import fingerprints_of, format_record, is_unchanged, read_record
 from modelenv.references import ModelRef
 
 logger = logging.getLogger("modelenv")
@@ -76,7 +80,7 @@ class Store:
             commit = _commit_of(folder, ref)
             if commit is not None and (folder / "snapshots" / commit).is_dir():
                 path = folder / "snapshots" / commit
-                checked = self._matches_record(folder.name, commit, path)
+                checked = is_unchanged(path, read_record(self._record_path(folder.name, commit)))
                 return FoundModel(path, Layout.HUB_CACHE, commit, checked)
         for layout, path in plain_folders(self.root, ref):
             if path.is_dir() and not (ref.organisation is None and _is_organisation(path)):
@@ -138,14 +142,36 @@ class Store:
         """Return whether nothing can be written here, as on a volume that was filled beforehand."""
         return self.root.exists() and not os.access(self.root, os.W_OK)
 
-    def record(self, ref: ModelRef, found: FoundModel) -> FoundModel:
-        """Write down that the snapshot is complete and was checked; from now on it is found as such."""
+    def record(
+        self, ref: ModelRef, found: FoundModel, fingerprints: Mapping[str, Fingerprint] | None = None
+    ) -> FoundModel:
+        """Write down that the snapshot is complete and was checked; from now on it is found as such.
+
+        Args:
+            ref: the model.
+            found: its snapshot.
+            fingerprints: what is known of its files; by default what their names say, once they were checked.
+        """
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
-        path = self._record_path(_cache_name(ref), found.commit)
-        text = json.dumps(_record(found.path), indent=1, sort_keys=True)
+        text = format_record(fingerprints_of(found.path) if fingerprints is None else fingerprints)
         with writing(self.root, ref.repo_id):
-            write_atomically(path, text + "\n")
+            write_atomically(self._record_path(_cache_name(ref), found.commit), text)
         return FoundModel(found.path, found.layout, found.commit, checked=True)
+
+    def known(self, ref: ModelRef, commit: str) -> Mapping[str, Fingerprint]:
+        """Return what the record of that snapshot says of its files; nothing without one."""
+        return read_record(self._record_path(_cache_name(ref), commit))
+
+    def set_aside(self, ref: ModelRef, path: Path) -> Path:
+        """Move a file that is not what it should be out of the way, and return where it is now.
+
+        Nothing loads it from there; of each name the latest is kept. The caller holds the model's lock.
+        """
+        aside = self.root / ".locks" / "modelenv" / "damaged" / _cache_name(ref) / path.name
+        with writing(self.root, ref.repo_id):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(aside)
+        return aside
 
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
         """Write which commit the revision is now, as the Hugging Face cache does."""
@@ -157,93 +183,14 @@ class Store:
     def _record_path(self, folder_name: str, commit: str) -> Path:
         return self.root / ".locks" / "modelenv" / folder_name / f"{commit}.json"
 
-    def _matches_record(self, folder_name: str, commit: str, snapshot: Path) -> bool:
-        try:
-            record: Any = json.loads(self._record_path(folder_name, commit).read_bytes())
-        except (FileNotFoundError, NotADirectoryError, PermissionError, ValueError):
-            return False  # a missing or broken record only costs another check
-        return bool(record == _record(snapshot))
-
     def _side_folder(self) -> Path:
         folder = self.root / ".locks" / "modelenv"
         if self.private:
             make_private(self.root.parent)
             make_private(self.root)
         folder.mkdir(parents=True, exist_ok=True)
-        _mark_as_cache(self.root)
+        mark_as_cache(self.root)
         return folder
-
-
-@contextmanager
-def writing(root: Path, model: str) -> Iterator[None]:
-    """Turn what a disk refuses into our errors.
-
-    Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the folder cannot be written.
-    """
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, ModelEnvError):
-            raise
-        raise disk_error(root, model, error) from error
-
-
-def disk_error(root: Path, model: str, error: OSError) -> ModelEnvError:
-    """Return our error for one with which the disk under `root` answered."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoSpaceError(
-            "no space left for the model's files",
-            model=model,
-            found=str(root),
-            hint="free space, or set MODEL_CACHE_DIR to a larger disk",
-        )
-    return ConfigurationError(
-        "models cannot be written here",
-        model=model,
-        found=f"{root}: {error.strerror or error}",
-        hint="set MODEL_CACHE_DIR to a folder that this user may write, or fill the store beforehand",
-    )
-
-
-def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone, and refuse one that another user made in its place.
-
-    Raises:
-        ConfigurationError: the folder is a link, or belongs to another user.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = folder.lstat()
-    if folder.is_symlink() or state.st_uid != os.getuid():
-        raise ConfigurationError(
-            "the private folder for downloads belongs to somebody else",
-            expected=f"a folder of user {os.getuid()}",
-            found=f"{folder}, of user {state.st_uid}",
-            hint="remove it, or set MODEL_CACHE_DIR to a folder of your own",
-        )
-    if state.st_mode & 0o077:
-        folder.chmod(0o700)
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a small file so that every reader sees the old text or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _mark_as_cache(root: Path) -> None:
-    """Tell backup programs to skip the folder (https://bford.info/cachedir/)."""
-    tag = root / "CACHEDIR.TAG"
-    if not tag.exists():
-        write_atomically(
-            tag, "Signature: 8a477f597d28d172789f06886806bc55\n# Models that modelenv can fetch again.\n"
-        )
 
 
 def _cache_name(ref: ModelRef) -> str:
@@ -267,18 +214,6 @@ def _commit_of(folder: Path, ref: ModelRef) -> str | None:
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         yield from (Path(parent) / name for name in sorted(names))
-
-
-def _record(folder: Path) -> dict[str, Any]:
-    """Return, for each file, what changes when its content does: size, mtime in ns, inode."""
-    fingerprint: dict[str, list[int]] = {}
-    for file in _files(folder):
-        try:
-            state = file.stat()
-        except FileNotFoundError:
-            continue  # a link without its blob: then the record does not match
-        fingerprint[file.relative_to(folder).as_posix()] = [state.st_size, state.st_mtime_ns, state.st_ino]
-    return {"format": 1, "files": fingerprint}
 
 
 def _is_organisation(path: Path) -> bool:

@@ -1,0 +1,238 @@
+"""From a locked model to a folder that holds exactly what the lock says: found, repaired, or fetched.
+
+What is there and was checked since it last changed costs a `stat` for each file, and no request. A file that is not
+as locked is never loaded: it is set aside, and fetched again where that is allowed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelenv.deadlines import Deadline
+from modelenv.download import Fetched, remove_leftovers
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
+from modelenv.failures import FailureLog
+from modelenv.finding import Obtained, holding_lock
+from modelenv.hashing import Fingerprint, Progress
+from modelenv.integrity import check_links, check_model_folder
+from modelenv.layouts import Layout, hub_cache_folders, plain_folders
+from modelenv.locked import LockedModel
+from modelenv.locked_download import BlobFetch, FetchedBlobs, WantedFile
+from modelenv.references import ModelRef
+from modelenv.store import FoundModel, Store, write_atomically, writing
+from modelenv.verification import Difference, HashMemory, Kind, Verified, integrity_error, verify_folder
+
+logger = logging.getLogger("modelenv")
+
+
+@dataclass(frozen=True)
+class Checks:
+    """How files are checked.
+
+    Attributes:
+        memory: what was hashed in this process.
+        full: whether everything is hashed, also what is remembered.
+        before_hashing: called with the bytes that must be hashed, if there are any.
+        progress: called with the bytes that were hashed or received.
+    """
+
+    memory: HashMemory = field(default_factory=HashMemory)
+    full: bool = False
+    before_hashing: Callable[[int], None] | None = None
+    progress: Progress | None = None
+
+
+def snapshot_of(store: Store, locked: LockedModel) -> Path:
+    """Return the folder of the locked commit in the store; it need not be there."""
+    caches = hub_cache_folders(store.root, ModelRef(locked.repo))
+    folders = [cache / "snapshots" / locked.commit for cache in caches]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
+def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Checks) -> Verified:
+    """Compare a folder of the store with the lock, and remember what was hashed.
+
+    Raises:
+        UnsafeModelError: a link leads out of the store.
+    """
+    ref = ModelRef(locked.repo, locked.commit)
+    is_snapshot = folder.parent.name == "snapshots"
+    if folder.is_dir():
+        check_links(folder, root=store.root, model=locked.repo)
+    known: Mapping[str, Fingerprint] = {}
+    if not checks.full:
+        known = {**(store.known(ref, locked.commit) if is_snapshot else {}), **checks.memory.of(folder)}
+    verified = verify_folder(
+        folder, locked, known=known, strict=False, allow_links=True,
+        before_hashing=checks.before_hashing, progress=checks.progress,
+    )  # fmt: skip
+    if verified.hashed:
+        checks.memory.remember(folder, verified.fingerprints)
+        if is_snapshot and not verified.differences and not store.is_read_only():
+            _remember(store, ref, folder, verified.fingerprints)
+    return verified
+
+
+def obtain_locked(
+    store: Store,
+    locked: LockedModel,
+    deadline: Deadline,
+    *,
+    fetches: bool,
+    checks: Checks,
+    allow_pickle: bool = False,
+    failures: FailureLog | None = None,
+) -> Obtained:
+    """Return a folder that holds what the lock says, fetched into the store where it is not there.
+
+    Args:
+        store: where it is looked for.
+        locked: the model.
+        deadline: of the whole.
+        fetches: whether the Hub may be asked.
+        checks: how files are checked.
+        allow_pickle: whether pickled weights may be loaded.
+        failures: failed fetches of this run.
+
+    Raises:
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
+        ModelIntegrityError: its files are not as locked, and could not be fetched again.
+        UnsafeModelError: its weights are pickled, or a link leaves the store.
+    """
+    ref = ModelRef(locked.repo, locked.commit)
+    path, differences = _look(store, locked, checks)
+    fetched = None
+    if path is None:
+        if not fetches or store.is_read_only():
+            raise _not_here(store, locked, differences)
+        with holding_lock(store, ref, deadline, failures):
+            path, differences = _look(store, locked, checks)  # another process may have fetched it meanwhile
+            if path is None:
+                remove_leftovers(store, ref)
+                path, fetched = _repair(store, locked, differences, deadline, checks, failures)
+    check_model_folder(path, root=store.root, model=locked.repo, allow_pickle=allow_pickle)
+    return Obtained(path, fetched)
+
+
+def _look(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path | None, tuple[Difference, ...]]:
+    """Return the folder that is as locked, or None and what is wrong with the snapshot."""
+    snapshot = snapshot_of(store, locked)
+    differences = verify_locked(store, locked, snapshot, checks).differences
+    if not differences:
+        return snapshot, ()
+    for _, folder in plain_folders(store.root, ModelRef(locked.repo)):  # the user's own: used or not, never changed
+        if (folder / "config.json").is_file() and not verify_locked(store, locked, folder, checks).differences:
+            return folder, ()
+    return None, differences
+
+
+def _not_here(store: Store, locked: LockedModel, differences: tuple[Difference, ...]) -> ModelEnvError:
+    snapshot = snapshot_of(store, locked)
+    if snapshot.is_dir():
+        hint = "run `modelenv pull` where this store may be written and the Hub asked: a damaged file is fetched anew"
+        return integrity_error(differences, model=locked.repo, folder=snapshot, hint=hint)
+    ref = ModelRef(locked.repo, locked.commit)
+    return ModelNotFoundError(
+        f"the locked commit {locked.commit[:12]} is not in this store, and nothing may be written to it",
+        model=locked.repo,
+        tried=store.places(ref),
+        hint="fill the store with `modelenv pull` where it may be written, or set MODEL_CACHE_DIR to another folder",
+    )
+
+
+def _repair(
+    store: Store,
+    locked: LockedModel,
+    differences: tuple[Difference, ...],
+    deadline: Deadline,
+    checks: Checks,
+    failures: FailureLog | None,
+) -> tuple[Path, Fetched]:
+    """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
+    ref = ModelRef(locked.repo, locked.commit)
+    if failures is not None:
+        failures.raise_if_failed(ref)
+    snapshot = snapshot_of(store, locked)
+    for difference in differences:
+        _set_aside(store, ref, snapshot / difference.path, difference.kind)
+    wanted = {difference.path for difference in differences if difference.kind is not Kind.EXTRA}
+    files = [file for file in locked.files if file.path in wanted]
+    began = deadline.remaining
+    fetch = BlobFetch(store, ref, snapshot.parent.parent / "blobs", progress=checks.progress)
+    try:
+        blobs = fetch.fetch([WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files], deadline)
+    except ModelEnvError as error:
+        if failures is not None:
+            failures.remember(ref, error)
+        raise
+    with writing(store.root, locked.repo):
+        _publish(store, snapshot, {file.path: file.blob_id for file in files})
+        _name_revision(snapshot, locked)
+    known = {file.path: blobs.fingerprints[file.blob_id] for file in files}
+    known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot), **known}
+    verified = verify_folder(snapshot, locked, known=known, strict=False, allow_links=True)
+    if verified.differences:
+        hint = "another program changes this store: run again when it is done"
+        raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
+    store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints)
+    return snapshot, _fetched(locked, snapshot, blobs, began - deadline.remaining)
+
+
+def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched:
+    found = FoundModel(snapshot, Layout.HUB_CACHE, locked.commit, checked=True)
+    return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
+
+
+def _set_aside(store: Store, ref: ModelRef, path: Path, kind: Kind) -> None:
+    """Move a wrong file away: the blob behind a link, but only the link itself where it should not be at all."""
+    if not os.path.lexists(path):
+        return
+    blob = Path(os.path.realpath(path))
+    if kind is not Kind.EXTRA and path.is_symlink() and blob.exists():
+        aside = store.set_aside(ref, blob)
+    else:
+        aside = store.set_aside(ref, path)
+    logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
+
+
+def _publish(store: Store, snapshot: Path, links: Mapping[str, str]) -> None:
+    """Let the snapshot's files lead to their blobs. A new snapshot appears at once, with all of its files."""
+    is_new = not snapshot.is_dir()
+    folder = store.root / ".locks" / "modelenv" / "staging" / snapshot.parent.parent.name if is_new else snapshot
+    if is_new:
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+    for path, blob_id in links.items():
+        link = folder / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        up = "../" * (2 + path.count("/"))
+        temporary = link.with_name(f".{link.name[:200]}.{os.getpid()}.tmp") if not is_new else link
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(f"{up}blobs/{blob_id}")
+        temporary.replace(link)
+    if is_new:
+        snapshot.parent.mkdir(parents=True, exist_ok=True)
+        folder.replace(snapshot)
+
+
+def _name_revision(snapshot: Path, locked: LockedModel) -> None:
+    """Write which commit the revision is, where nobody did: other tools find the model by it."""
+    reference = snapshot.parent.parent / "refs" / (locked.revision or "main")
+    if locked.revision != locked.commit and not reference.exists():
+        write_atomically(reference, locked.commit)
+
+
+def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
+    try:
+        store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints)
+    except (ConfigurationError, NoSpaceError) as error:  # it is right all the same; the next process hashes again
+        logger.info("%s: what was hashed cannot be remembered: %s", ref.repo_id, error.what)
+
+
+def total_size(models: Iterable[LockedModel]) -> int:
+    """Return the bytes of all files of the models."""
+    return sum(file.size for model in models for file in model.files)
