@@ -52,6 +52,9 @@ def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Call
     built: dict[str, Any] = {}
 
     def of(contract: Contract) -> Callable[..., Any]:
+        if contract.needs is not None:
+            pytest.importorskip(contract.needs)
+
         def build(variant: str, **kwargs: Any) -> Any:
             import torch
             from transformers import pipeline

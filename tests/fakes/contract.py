@@ -53,12 +53,14 @@ class Contract:
         describe: gives an answer's structure and laws as text. Both pipelines must give the same text; nothing
             in it may depend on random weights.
         variants: by name, what makes another model of a copy of the tiny one (edits its files).
+        needs: a package that the real pipeline needs besides; without it the contract is skipped.
     """
 
     task: str
     cases: tuple[Case, ...]
     describe: Callable[[Any, Case], str] = lambda answer, _: describe(answer)
     variants: Mapping[str, Callable[[Path], None]] = field(default_factory=dict)
+    needs: str | None = None
 
     def outcome(self, case: Case, build: Callable[..., Any]) -> str:
         """Return the structure that `build(variant, **kwargs)` answers to the case, or its error's class."""

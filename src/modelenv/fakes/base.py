@@ -208,7 +208,7 @@ class FakePipeline(MockFace, ABC):
         """The special tokens, lengths and encodings of the model's own tokenizer, read from its folder."""
         tokenizer = self._tokenizer_of_model()
         if isinstance(tokenizer, WordTokenizer):
-            raise AttributeError("the fake has no tokenizer")  # then __getattr__ says more
+            raise AttributeError("the fake has no tokenizer")  # noqa: TRY004 (then __getattr__ says more)
         return FakeTokenizer(tokenizer, self._facts.name)
 
     def _tokenizer_of_model(self) -> TextTokenizer:
@@ -234,7 +234,7 @@ class FakePipeline(MockFace, ABC):
         if isinstance(inputs, (list, chain)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
             size = _first(batch_size, self._batch_size, 1)
             if size != 1 and self._pads_batches and "pad_token" not in self._tokenizer_of_model().special:
-                raise ValueError("the tokenizer has no padding token, so the pipeline cannot make batches")
+                raise ValueError("the tokenizer has no padding token, so it cannot pad batches")
             check_loader(_first(num_workers, self._num_workers, 0), size)
             answer = self._singly if size == 1 else self._batch
             stream = AnswerStream(inputs, lambda items: answer(items, **parameters), size)

@@ -25,8 +25,21 @@ GENERATION_CONFIG = frozenset(
 """The attributes of `GenerationConfig`; a test holds them against the installed version."""
 
 _OF_GENERATE = frozenset(
-    "assistant_model assistant_tokenizer custom_generate generation_config logits_processor negative_prompt_attention_mask "
-    "negative_prompt_ids position_ids prefix_allowed_tokens_fn stopping_criteria streamer synced_gpus tokenizer".split()
+    [
+        "assistant_model",
+        "assistant_tokenizer",
+        "custom_generate",
+        "generation_config",
+        "logits_processor",
+        "negative_prompt_attention_mask",
+        "negative_prompt_ids",
+        "position_ids",
+        "prefix_allowed_tokens_fn",
+        "stopping_criteria",
+        "streamer",
+        "synced_gpus",
+        "tokenizer",
+    ]
 )
 _DEFAULT_NEW_TOKENS = 256  # of the text-generation pipeline
 _USUAL_NEW_TOKENS = 24  # a model ends by itself: a fake does so after this many, where a call allows many more

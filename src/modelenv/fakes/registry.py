@@ -28,6 +28,7 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "keypoint-matching": "keypoint_matching:FakeKeypointMatchingPipeline",
         "mask-generation": "mask_generation:FakeMaskGenerationPipeline",
         "object-detection": "object_detection:FakeObjectDetectionPipeline",
+        "table-question-answering": "table_question_answering:FakeTableQuestionAnsweringPipeline",
         "text-classification": "text_classification:FakeTextClassificationPipeline",
         "text-generation": "text_generation:FakeTextGenerationPipeline",
         "text-to-audio": "text_to_audio:FakeTextToAudioPipeline",

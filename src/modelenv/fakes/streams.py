@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sized
 from itertools import chain, islice
-from typing import Any
+from typing import Any, NoReturn
 
 
 class AnswerStream:
@@ -21,6 +21,9 @@ class AnswerStream:
 
     def __len__(self) -> int:
         return -(-len(self._source) // self._batch_size)
+
+    def __getitem__(self, index: Any) -> NoReturn:
+        raise NotImplementedError("the answers to a stream come one after the other: write list(…)")
 
     def __iter__(self) -> AnswerStream:
         self.iterator = chain.from_iterable(map(self._answer, self._batches()))

@@ -137,13 +137,15 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         stride: int | None = None,
     ) -> list[dict[str, Any]]:
         if not isinstance(item, list if is_split_into_words else str):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 (the class of the real pipeline)
                 f"a text must be {'a list of words' if is_split_into_words else 'a string'}, found {item!r}"
             )
         starts = _starts(item, delimiter) if is_split_into_words else None
-        sentence = delimiter.join(item) if is_split_into_words else item
+        sentence = delimiter.join(item) if is_split_into_words else str(item)
         tokenizer = self._tokenizer_of_model()
-        kwargs = {} if stride is None else {"return_overflowing_tokens": True, "padding": True, "stride": stride}
+        kwargs: dict[str, Any] = (
+            {} if stride is None else {"return_overflowing_tokens": True, "padding": True, "stride": stride}
+        )
         batch = tokenize(
             tokenizer,
             item,
@@ -184,7 +186,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             else:
                 is_subword = continues_word(sentence, start, strategy)
             if row.ids[index] == unknown:
-                token, is_subword = part, False  # noqa: PLW2901 (the real pipeline shows what the text says)
+                token, is_subword = part, False  # the real pipeline shows what the text says
             scores = self._scores(sentence, (start, end), str(word), rule, is_subword=is_subword)
             tokens.append(ScoredToken(token, scores, start, end, index, is_subword))
         return tokens

@@ -50,7 +50,7 @@ class FakeTokenizer:
         """Return the text of token ids."""
         return self._tokenizer.decode(token_ids, skip_special=skip_special_tokens)
 
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | None | list[int | None]:
+    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
         """Return the id of a token, or the ids of several; for an unknown one that of the unknown token."""
         if not isinstance(tokens, str):
             return [self._id(token) for token in tokens]

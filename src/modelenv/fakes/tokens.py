@@ -128,10 +128,12 @@ class FileTokenizer(TextTokenizer):
         self._special_ids = {token["id"] for token in described["added_tokens"] if token["special"]}
 
     def id_of(self, token: str) -> int | None:
+        """Return the id of a token of the vocabulary, or None."""
         found: int | None = self._backend.token_to_id(token) if isinstance(token, str) else None
         return found
 
     def encode(self, batch: Sequence[Any], layout: Layout, *, add_special: bool, is_split: bool) -> list[Row]:
+        """Tokenize texts, pairs, or lists of words if `is_split`."""
         self._arrange(layout)
         encodings = self._backend.encode_batch(batch, add_special_tokens=add_special, is_pretokenized=is_split)
         return [_row(encoding) for encoding in encodings]
@@ -141,7 +143,7 @@ class FileTokenizer(TextTokenizer):
             self._backend.no_truncation()
         else:
             self._backend.enable_truncation(
-                max_length=layout.max_length,
+                max_length=layout.max_length or 0,
                 stride=layout.stride,
                 strategy=layout.truncation,
                 direction=self.truncation_side,
@@ -158,18 +160,22 @@ class FileTokenizer(TextTokenizer):
             )
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        """Return the text of token ids."""
         text: str = self._backend.decode(ids, skip_special_tokens=skip_special)
         return text
 
     def join(self, tokens: Sequence[str]) -> str:
+        """Return the text of tokens."""
         decoder = self._backend.decoder
         text: str = " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
         return text
 
     def choices(self) -> Sequence[int]:
+        """Return the ids that an answer may be made of."""
         return sorted(set(self._backend.get_vocab().values()) - self._special_ids)
 
     def size(self) -> int:
+        """Return the number of tokens of the vocabulary."""
         number: int = self._backend.get_vocab_size()
         return number
 
@@ -202,10 +208,12 @@ class WordTokenizer(TextTokenizer):
         return found
 
     def id_of(self, token: str) -> int | None:
+        """Return the id of a token of the vocabulary, or None."""
         names = list(self.special.values())
         return names.index(token) if token in names else self._learn(token)
 
     def encode(self, batch: Sequence[Any], layout: Layout, *, add_special: bool, is_split: bool) -> list[Row]:
+        """Tokenize texts, pairs, or lists of words if `is_split`."""
         rows = [self._row(item, layout, add_special=add_special, is_split=is_split) for item in batch]
         if layout.padding == "do_not_pad":
             return rows
@@ -236,8 +244,9 @@ class WordTokenizer(TextTokenizer):
     def _padded(self, row: Row, width: int, layout: Layout) -> Row:
         missing = max(0, width - len(row))
         name = self.special["pad_token"]
+        index = self.id_of(name) or 0
         fills: tuple[list[Any], ...] = (
-            [self.id_of(name) or 0] * missing, [name] * missing, [(0, 0)] * missing, [True] * missing, [None] * missing,
+            [index] * missing, [name] * missing, [(0, 0)] * missing, [True] * missing, [None] * missing,
         )  # fmt: skip
         columns: tuple[list[Any], ...] = (row.ids, row.tokens, row.offsets, row.special, row.words)
         left = (layout.padding_side or self.padding_side) == "left"
@@ -246,17 +255,21 @@ class WordTokenizer(TextTokenizer):
         ])  # fmt: skip
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
+        """Return the text of token ids."""
         names = list(self.special.values())
         known = [names[index] if index < len(names) else self._tokens.get(index, "") for index in ids]
         return self.join([token for token in known if not (skip_special and token in names)])
 
     def join(self, tokens: Sequence[str]) -> str:
+        """Return the text of tokens."""
         return re.sub(r" ([.,!?;:'])", r"\1", " ".join(tokens))
 
     def choices(self) -> Sequence[int]:
+        """Return the ids that an answer may be made of."""
         return self._choices
 
     def size(self) -> int:
+        """Return the number of tokens of the vocabulary."""
         return self._size
 
 
