@@ -8,9 +8,9 @@ from dataclasses import fields
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.hub import EmbeddedHub
+from modelenv.hub import EmbeddedHub, FaultHandle, Rule
 from modelenv.hub.fault_script import FaultScript
-from modelenv.hub.faults import Asked, Rule, RuleFields
+from modelenv.hub.faults import Asked, RuleFields
 
 CONFIG = Asked("GET", "/org/name/resolve/main/config.json", "resolve", "org/name", "config.json")
 WEIGHTS = Asked("GET", "/org/name/resolve/main/a/model.safetensors", "resolve", "org/name", "a/model.safetensors")
@@ -21,6 +21,12 @@ def hits(rule: Rule, *requests: Asked) -> list[bool]:
     script = FaultScript()
     script.add(rule)
     return [bool(script.choose(asked)) for asked in requests]
+
+
+def test_what_annotations_need_is_public() -> None:
+    handle: FaultHandle = EmbeddedHub().fail(delay=1)
+    assert isinstance(handle, FaultHandle)
+    assert handle.rule == Rule(delay=1)
 
 
 def test_the_keywords_are_the_fields_of_a_rule() -> None:

@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .fault_script import FaultHandle
+    from .faults import Rule
     from .repositories import RepositoryInfo
     from .request_log import HubRequest
     from .server import EmbeddedHub
     from .serving import serve
 
-__all__ = ["EmbeddedHub", "HubRequest", "RepositoryInfo", "serve"]
+__all__ = ["EmbeddedHub", "FaultHandle", "HubRequest", "RepositoryInfo", "Rule", "serve"]
 
 _HOMES = {
+    "FaultHandle": "fault_script",
+    "Rule": "faults",
     "EmbeddedHub": "server",
     "HubRequest": "request_log",
     "RepositoryInfo": "repositories",
