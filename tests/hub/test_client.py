@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from modelenv.hub import reading
 from modelenv.hub.repositories import Repository
 
 if TYPE_CHECKING:
@@ -92,14 +93,19 @@ def test_files_and_trees(api: HfApi) -> None:
     assert {entry.last_commit.oid for entry in inner if entry.last_commit} == {api.model_info("org/name").sha}
 
 
-def test_a_large_tree_comes_in_pages(api: HfApi, hub: EmbeddedHub, tmp_path: Path) -> None:
+def test_a_large_tree_comes_in_pages(
+    api: HfApi, hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (reading._TREE_PAGE, reading._EXPANDED_TREE_PAGE) == (1000, 50)
+    monkeypatch.setattr(reading, "_TREE_PAGE", 100)
+    monkeypatch.setattr(reading, "_EXPANDED_TREE_PAGE", 5)
     folder = tmp_path / "large"
     folder.mkdir()
-    for number in range(1050):
+    for number in range(105):
         (folder / f"{number:04}.txt").write_text("")
     hub.add(folder, "large")
-    assert len(api.list_repo_files("large")) == 1050
-    assert len(list(api.list_repo_tree("large", expand=True))) == 1050
+    assert len(api.list_repo_files("large")) == 105
+    assert len(list(api.list_repo_tree("large", expand=True))) == 105
     assert [request.kind for request in hub.requests] == ["tree"] * (2 + 21)
 
 

@@ -7,7 +7,7 @@ import binascii
 import hashlib
 import json
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
 
 from starlette.responses import Response
@@ -15,7 +15,7 @@ from starlette.responses import Response
 from .content import lfs_pointer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from starlette.requests import Request
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .facts import ModelFacts
     from .history import History
     from .repository import Repository
+
+Item = TypeVar("Item")
 
 # The date that the Hub gives to whatever is older than its records.
 _CREATED = "2022-03-02T23:29:04.000Z"
@@ -224,8 +226,10 @@ def commit_entry(commit: Snapshot, *, formatted: bool) -> dict[str, Any]:
     return entry
 
 
-def page_response(request: Request, items: Sequence[object], *, limit: int) -> Response:
-    """Return the page of `items` that the query's cursor points at, with a Link header to the next.
+def page_response(
+    request: Request, items: Sequence[Item], *, limit: int, render: Callable[[Item], object]
+) -> Response:
+    """Return the page of `items` that the query's cursor points at, each rendered, with a Link header to the next.
 
     The query's `limit` may ask for smaller pages.
 
@@ -247,7 +251,7 @@ def page_response(request: Request, items: Sequence[object], *, limit: int) -> R
         path = request.scope["raw_path"].decode("ascii")
         url = f"{request.base_url}{path.removeprefix('/')}?{urlencode([*pairs, ('cursor', cursor)])}"
         headers["Link"] = f'<{url}>; rel="next"'
-    return json_response(items[start : start + size], headers=headers)
+    return json_response([render(item) for item in items[start : start + size]], headers=headers)
 
 
 def timestamp(moment: datetime) -> str:

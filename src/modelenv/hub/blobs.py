@@ -8,6 +8,7 @@ import tempfile
 import threading
 import uuid
 import weakref
+from dataclasses import replace
 from pathlib import Path
 
 from .content import FoundFile, ServedFile, git_id, hash_file, lfs_pointer, served_file
@@ -68,6 +69,9 @@ class BlobStore:
         """Hash a file of a served folder, and keep a copy of it if it is not too large."""
         if found.size > _COPIED_BYTES:
             return served_file(found, hash_file(found))
+        if not found.lfs:
+            regular = self.keep_bytes(found.path, found.location.read_bytes())
+            return replace(regular, found=replace(regular.found, mtime_ns=found.mtime_ns))
         temporary = self.temporary()
         shutil.copyfile(found.location, temporary)
         copied = FoundFile(found.path, temporary, temporary.stat().st_size, found.mtime_ns)

@@ -53,8 +53,9 @@ def tree(repositories: Repositories, asked: Asked) -> Response:
         raise no_entry(snapshot, asked.call)
     return answers.page_response(
         asked.request,
-        [answers.path_entry(history, snapshot, path, expand=expand) for path in paths],
+        paths,
         limit=_EXPANDED_TREE_PAGE if expand else _TREE_PAGE,
+        render=lambda path: answers.path_entry(history, snapshot, path, expand=expand),
     )
 
 
@@ -84,9 +85,14 @@ def commits(repositories: Repositories, asked: Asked) -> Response:
     history, snapshot = _at_revision(repositories, asked)
     query = asked.request.query_params
     formatted = "formatted" in (*query.getlist("expand"), *query.getlist("expand[]"))
-    entries = [answers.commit_entry(commit, formatted=formatted) for commit in history.log(snapshot)]
-    response = answers.page_response(asked.request, entries, limit=_COMMITS_PAGE)
-    response.headers["X-Total-Count"] = str(len(entries))
+    log = history.log(snapshot)
+    response = answers.page_response(
+        asked.request,
+        log,
+        limit=_COMMITS_PAGE,
+        render=lambda commit: answers.commit_entry(commit, formatted=formatted),
+    )
+    response.headers["X-Total-Count"] = str(len(log))
     return response
 
 
@@ -107,7 +113,7 @@ def listing(repositories: Repositories, asked: Asked) -> Response:
         known = {*listed["tags"], listed.get("pipeline_tag"), listed.get("library_name")}
         if (author is None or listed["author"] == author) and wanted <= known:
             found.append(_listed(repository, listed, is_true(query.get("full")), query.getlist("expand")))
-    return answers.page_response(asked.request, found, limit=_LIST_PAGE)
+    return answers.page_response(asked.request, found, limit=_LIST_PAGE, render=lambda entry: entry)
 
 
 def _listed(repository: Repository, listed: dict[str, object], full: bool, expand: list[str]) -> dict[str, object]:

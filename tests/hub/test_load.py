@@ -1,0 +1,101 @@
+"""Many at once: connections, processes, and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from modelenv.hub import EmbeddedHub
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FETCH = """
+import hashlib, sys, urllib.request
+with urllib.request.urlopen(sys.argv[1], timeout=60) as answer:
+    print(hashlib.file_digest(answer, "sha256").hexdigest())
+"""
+
+
+async def get(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.integration)])
+def test_many_requests_at_once(hub: EmbeddedHub, model: Path, count: int) -> None:
+    port = int(hub.endpoint.rsplit(":", 1)[1])
+    paths = ["/org/name/resolve/main/vocab.txt", "/api/models/org/name"] * (count // 2)
+
+    async def ask_all() -> list[bytes]:
+        return await asyncio.gather(*(get(port, path) for path in paths))
+
+    answers = asyncio.run(asyncio.wait_for(ask_all(), 60))
+    assert {answer.split(b"\r\n", 1)[0] for answer in answers} == {b"HTTP/1.1 200 OK"}
+    content = (model / "vocab.txt").read_bytes()
+    assert all(answer.endswith(b"\r\n\r\n" + content) for answer in answers[::2])
+    assert Counter((request.kind, request.status) for request in hub.requests) == {
+        ("resolve", 200): count // 2,
+        ("info", 200): count // 2,
+    }
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("count", [4, pytest.param(64, marks=pytest.mark.integration)])
+def test_many_processes_at_once(hub: EmbeddedHub, model: Path, count: int) -> None:
+    content = os.urandom(1_000_000)
+    (model / "model.bin").write_bytes(content)
+    url = f"{hub.endpoint}/org/name/resolve/main/model.bin"
+    # A shell would wait for each in turn; these run together.
+    clients = [
+        subprocess.Popen([sys.executable, "-S", "-c", FETCH, url], stdout=subprocess.PIPE, text=True)
+        for _ in range(count)
+    ]
+    found = {client.communicate(timeout=100)[0].strip() for client in clients}
+    assert found == {hashlib.sha256(content).hexdigest()}
+    assert Counter(request.status for request in hub.requests) == {200: count}
+
+
+def test_an_answer_waits_for_nothing(hub: EmbeddedHub, ask) -> None:
+    # Headers and body are two writes: under Nagle's algorithm the second would wait 40 ms for the first's receipt.
+    ask("GET", "/api/models/org/name")
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        ask("GET", "/api/models/org/name")
+        times.append(time.perf_counter() - start)
+    assert min(times) < 0.03
+
+
+def test_a_large_file_comes_fast(hub: EmbeddedHub, model: Path) -> None:
+    # Not a comparison, as benchmarks/hub_throughput.py makes it, but a floor.
+    size = 50_000_000
+    with (model / "model.bin").open("wb") as stream:
+        stream.truncate(size)
+    url = f"{hub.endpoint}/org/name/resolve/main/model.bin"
+    code = (
+        "import sys, time, urllib.request; start = time.perf_counter(); answer = urllib.request.urlopen(sys.argv[1]);"
+        "count = sum(map(len, iter(lambda: answer.read(1 << 20), b'')));"
+        "print(count, time.perf_counter() - start)"
+    )
+    seconds = []
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60
+        )
+        count, measured = done.stdout.split()
+        assert int(count) == size
+        seconds.append(float(measured))
+    assert size / min(seconds) > 50_000_000  # an idle machine does ten times as much
