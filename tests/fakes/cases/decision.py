@@ -83,10 +83,8 @@ def _describe(answer: Any, case: Case) -> str:
             laws = f"sums to 1={abs(sum(shares) - 1) < 1e-5} sure={0 <= value['confidence'] <= 1}"
             if value["type"] == "choice":
                 laws += f" best={value['probabilities'][value['choice']] == max(shares)}"
-            return (
-                describe({**value, "probabilities": tuple(value["probabilities"])})
-                + f" {laws} {list(value['probabilities'])}"
-            )
+            shown = describe({**value, "probabilities": tuple(value["probabilities"])})
+            return f"{shown} {laws} {list(value['probabilities'])}"
         return None
 
     return describe(answer, override)

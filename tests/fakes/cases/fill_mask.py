@@ -26,7 +26,8 @@ CALLS: list[dict[str, Any]] = [
     *(
         {"tokenizer_kwargs": value}
         for value in (
-            {}, {"truncation": True}, {"truncation": True, "max_length": 3}, {"padding": "max_length", "max_length": 20},
+            {}, {"truncation": True}, {"truncation": True, "max_length": 3},
+            {"padding": "max_length", "max_length": 20},
             {"return_tensors": "pt"}, {"truncation": "bogus"}, {"add_special_tokens": False},
         )
     ),

@@ -15,7 +15,8 @@ CALLS: list[dict[str, Any]] = [
     *(
         {"candidate_labels": value}
         for value in (
-            "market", "market, city", "market,,city,", "", ",", [], ["market"], ("market", "city"), ["a", "a"], None, 1,
+            "market", "market, city", "market,,city,", "",
+            ",", [], ["market"], ("market", "city"), ["a", "a"], None, 1,
             [1, 2], [None], {"market": 1}, {"market"}, ["", "city"],
         )
     ),
