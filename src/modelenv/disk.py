@@ -13,8 +13,8 @@ from modelenv.errors import ConfigurationError, ModelEnvError, NoSpaceError
 
 
 @contextmanager
-def writing(root: Path, model: str) -> Iterator[None]:
-    """Turn what a disk refuses into our errors.
+def writing(root: Path, model: str, *, hint: str | None = None) -> Iterator[None]:
+    """Turn what a disk refuses into our errors; `hint` says what to do, where that is not about the cache.
 
     Raises:
         NoSpaceError: the disk is full.
@@ -25,23 +25,23 @@ def writing(root: Path, model: str) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, ModelEnvError):
             raise
-        raise disk_error(root, model, error) from error
+        raise disk_error(root, model, error, hint=hint) from error
 
 
-def disk_error(root: Path, model: str, error: OSError) -> ModelEnvError:
+def disk_error(root: Path, model: str, error: OSError, *, hint: str | None = None) -> ModelEnvError:
     """Return our error for one with which the disk under `root` answered."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(
             "no space left for the model's files",
             model=model,
             found=str(root),
-            hint="free space, or set MODEL_CACHE_DIR to a larger disk",
+            hint=hint or "free space, or set MODEL_CACHE_DIR to a larger disk",
         )
     return ConfigurationError(
         "models cannot be written here",
         model=model,
         found=f"{root}: {error.strerror or error}",
-        hint="set MODEL_CACHE_DIR to a folder that this user may write, or fill the store beforehand",
+        hint=hint or "set MODEL_CACHE_DIR to a folder that this user may write, or fill the store beforehand",
     )
 
 

@@ -134,10 +134,9 @@ class BlobFetch:
     def _receive(self, file: WantedFile, part: Path, monitor: Monitor, parts: _Parts) -> None:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils import build_hf_headers
 
         url = hf_hub_url(self.ref.repo_id, file.path, revision=self.ref.revision)
-        headers = {**build_hf_headers(), **monitor.headers}
+        headers = {**_headers(), **monitor.headers}
 
         with part.open("wb") as content:
 
@@ -162,6 +161,17 @@ class BlobFetch:
                     raise
 
             with_retries(attempt, monitor, self.policy)
+
+
+def _headers() -> dict[str, str]:
+    """Return who asks. `build_hf_headers` of huggingface_hub would send a request of its own to find out."""
+    from huggingface_hub import constants, get_token
+
+    import modelenv
+
+    token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
+    agent = {"user-agent": f"modelenv/{modelenv.__version__}"}
+    return agent if token is None else {**agent, "authorization": f"Bearer {token}"}
 
 
 def _checked(path: Path, file: WantedFile, blob_id: str) -> Fingerprint | None:

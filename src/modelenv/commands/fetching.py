@@ -1,0 +1,115 @@
+"""The verbs that fetch: `pull` into the cache, `pull --to` onto a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from modelenv.commands.outcome import Outcome, counted, size_text
+from modelenv.commands.places import cache_of, check_names, needed_lock
+from modelenv.commands.progress import Teller
+from modelenv.deadlines import Deadline
+from modelenv.download import Fetched
+from modelenv.finding import Obtained, find_or_fetch_model
+from modelenv.lock_in_use import lock_of
+from modelenv.locked import LockedModel
+from modelenv.locked_finding import Checks, obtain_locked, total_size
+from modelenv.settings import Settings
+from modelenv.sources import ModelSource
+from modelenv.store import Store
+from modelenv.verification import HashMemory
+from modelenv.volume import Volume
+
+
+def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:
+    """Fetch the declared models into the cache: those that are locked at their commit, the others as the Hub has them.
+
+    Args:
+        settings: with declaration and lock.
+        teller: told about each model.
+        names: aliases; none means all.
+        cache_dir: the cache, where another one is meant.
+
+    Raises:
+        ModelEnvError: a model could not be fetched; those before it are in the cache.
+    """
+    store, lock = cache_of(settings, cache_dir), lock_of(settings)
+    locked = {} if lock is None else {model.alias: model for model in lock.models}
+    check_names(names, {*settings.models, *locked})
+    memory = HashMemory()
+    rows: list[dict[str, Any]] = []
+    for name in sorted(names or {*settings.models, *locked}):
+        model = locked.get(name)
+        if model is not None:
+            obtained = _obtain(store, model, teller, memory, _seconds(settings))
+        else:
+            ref = settings.models[name].ref
+            teller.say(f"{name}: {ref} is not locked; fetching what the Hub has now")
+            obtained = find_or_fetch_model(store, ref, Deadline(_seconds(settings)))
+        rows.append(_row(name, model, obtained))
+    lines = [_line(row) for row in rows]
+    fetched = [row for row in rows if row["fetched"]]
+    total = sum(row["bytes"] for row in rows)
+    lines.append(f"{store.root}: {counted(len(rows), 'model')}, {len(fetched)} fetched, {size_text(total)}")
+    return Outcome(lines, {"cache": str(store.root), "models": rows})
+
+
+def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path | None = None) -> Outcome:
+    """Fill a volume with the locked models, by way of the cache.
+
+    Raises:
+        ModelEnvError: there is no lock, or a model could not be fetched or written; the volume holds what it held.
+    """
+    lock, store, memory = needed_lock(settings), cache_of(settings, cache_dir), HashMemory()
+    root = root.absolute()
+
+    def obtain(model: LockedModel) -> Path:
+        return _obtain(store, model, teller, memory, _seconds(settings)).path
+
+    with teller.bar(f"filling {root}", total_size(lock.models)) as advance:
+        deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
+        filled = Volume(root, advance, memory).fill(lock, obtain, deadline)
+    folders = {model.locked.alias: model.folder for model in filled.metadata.models}
+    lines = [
+        f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "as before")
+        for alias, folder in folders.items()
+    ]
+    lines += [f"removed {folder}, which nothing names any more" for folder in filled.removed]
+    lines.append(
+        f"{root}: {counted(len(folders), 'model')}, metadata " + ("written" if filled.changed else "as before")
+    )
+    data = {
+        "volume": str(root), "folders": folders, "copied": list(filled.copied),
+        "removed": list(filled.removed), "changed": filled.changed,
+    }  # fmt: skip
+    return Outcome(lines, data)
+
+
+def _obtain(store: Store, model: LockedModel, teller: Teller, memory: HashMemory, seconds: float) -> Obtained:
+    with teller.bar(f"{model.alias}: {model.repo} at {model.commit[:12]}", total_size([model])) as advance:
+        checks = Checks(memory, progress=advance)
+        return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks, allow_pickle=True)
+
+
+def _seconds(settings: Settings) -> float:
+    return settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND)
+
+
+def _row(name: str, model: LockedModel | None, obtained: Obtained) -> dict[str, Any]:
+    fetched: Fetched | None = obtained.fetched
+    return {
+        "alias": name,
+        "commit": obtained.path.name if model is None else model.commit,
+        "locked": model is not None,
+        "path": str(obtained.path),
+        "fetched": fetched is not None,
+        "bytes": 0 if fetched is None else fetched.bytes,
+        "requests": 0 if fetched is None else fetched.requests,
+    }
+
+
+def _line(row: dict[str, Any]) -> str:
+    if not row["fetched"]:
+        return f"{row['alias']}: in the cache"
+    return f"{row['alias']}: fetched, {size_text(row['bytes'])} in {counted(row['requests'], 'request')}"

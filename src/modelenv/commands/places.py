@@ -1,0 +1,103 @@
+"""Which lock, which models and which folder a verb is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.forcing import Run
+from modelenv.loader import Loader
+from modelenv.lock_in_use import lock_of
+from modelenv.locked import LockedModel
+from modelenv.lockfile import Lockfile
+from modelenv.metadata import VolumeMetadata
+from modelenv.settings import Settings
+from modelenv.sources import VOLUME_METADATA, ModelSource, explain_environment
+from modelenv.store import Store
+from modelenv.volume_reading import volume_metadata
+
+
+def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
+    """Return the cache: the folder that was named, else that of the detected source, else the local cache."""
+    if cache_dir is not None:
+        return Store(cache_dir.absolute())
+    source = explain_environment(settings=settings).source
+    source = source if source.downloads else ModelSource.LOCAL_CACHE
+    return Loader.of(source, settings, Run()).store
+
+
+def volume_of(settings: Settings, volume: Path | None) -> Path | None:
+    """Return the volume that was named, or the detected one; None where a cache is meant."""
+    if volume is not None:
+        return volume.absolute()
+    is_detected = explain_environment(settings=settings).source is ModelSource.PERSISTENT_VOLUME
+    return settings.volume_dir if is_detected else None
+
+
+def metadata_of(volume: Path) -> VolumeMetadata:
+    """Return what the volume says it holds.
+
+    Raises:
+        LockfileError: it says nothing, or its metadata is damaged.
+    """
+    metadata = volume_metadata(volume)
+    if metadata is None:
+        raise LockfileError(
+            f"{volume / VOLUME_METADATA}: there is no metadata of modelenv, so this volume is not complete",
+            hint=f"fill it with `modelenv pull --to {volume}`",
+        )
+    return metadata
+
+
+def needed_lock(settings: Settings) -> Lockfile:
+    """Return the project's lock.
+
+    Raises:
+        ConfigurationError: there is no project.
+        LockfileError: there is no lock.
+    """
+    lock = lock_of(settings)
+    if lock is None:
+        raise LockfileError(f"{needed_lock_path(settings)}: there is no lock", hint="run `modelenv lock`")
+    return lock
+
+
+def needed_lock_path(settings: Settings) -> Path:
+    """Return where the project's lock is or would be.
+
+    Raises:
+        ConfigurationError: there is no project.
+    """
+    if settings.lock_path is None:
+        raise ConfigurationError(
+            "there is no pyproject.toml here or above",
+            expected="a project that declares its models in [tool.modelenv.models]",
+            found=str(Path.cwd()),
+        )
+    return settings.lock_path
+
+
+def chosen(models: Iterable[LockedModel], names: Sequence[str]) -> tuple[LockedModel, ...]:
+    """Return the models with these aliases or repo ids; all of them without names.
+
+    Raises:
+        ConfigurationError: a name is none of them.
+    """
+    models = tuple(models)
+    known = {name for model in models for name in (model.alias, model.repo)}
+    check_names(names, known)
+    return tuple(model for model in models if not names or model.alias in names or model.repo in names)
+
+
+def check_names(names: Iterable[str], known: set[str]) -> None:
+    """Check that every name is known.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise ConfigurationError(
+            "no model of this name here", expected="one of " + (", ".join(sorted(known)) or "none"), found=unknown[0]
+        )
