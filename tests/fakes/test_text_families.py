@@ -244,3 +244,9 @@ def test_the_tokenizer_of_a_folder_is_that_of_the_real_model(tmp_path: Path) -> 
     assert len(found) == len(expected)
     with pytest.raises(AttributeError, match="the tokenizer of a fake has no 'batch_decode'"):
         _ = found.batch_decode
+
+
+def test_the_documentation_holds() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "fakes.md").read_text(encoding="utf-8")
+    example = text.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "docs/fakes.md", "exec"), {})

@@ -104,10 +104,16 @@ def _cases() -> list[Case]:
     cases += [
         Case(f"{form} | {call}", INPUTS[form], call) for call in CALLS for form in ("noul", "list", "generator")
     ]
-    cases += [Case(f"{variant} | {form}", INPUTS[form], variant=variant)
-              for variant in ("no template", "settings") for form in ("noul", "several", "choice of 26", "score")]  # fmt: skip
-    cases += [Case(f"{method} {form}", INPUTS[form], method=method)
-              for method in ("predict", "transform") for form in ("noul", "list")]  # fmt: skip
+    cases += [
+        Case(f"{variant} | {form}", INPUTS[form], variant=variant)
+        for variant in ("no template", "settings")
+        for form in ("noul", "several", "choice of 26", "score")
+    ]
+    cases += [
+        Case(f"{method} {form}", INPUTS[form], method=method)
+        for method in ("predict", "transform")
+        for form in ("noul", "list")
+    ]
     cases += [
         Case("built with an unknown argument", INPUTS["noul"], build={"unknown": 1}),
         Case("built with a batch size", INPUTS["list"], build={"batch_size": 2}),
