@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelenv.hub import EmbeddedHub
 
 SESSION = pytest.StashKey[ModelSession]()
+BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch
 
 
 class ForceEnvironment(Protocol):
@@ -33,6 +34,18 @@ class ForceEnvironment(Protocol):
         **variables: str | None,
     ) -> None:
         """Force a source, a folder, or variables, until the test ends."""
+
+
+class MakeTinyModel(Protocol):
+    """What the fixture `tiny_model` gives."""
+
+    def __call__(self, task: str, *, seed: int = 0) -> Path:
+        """Return the folder of a tiny model for `task`."""
+
+
+def tiny_models(session: ModelSession) -> Path:
+    """Return the folder of the models that the fixture `tiny_model` makes."""
+    return session.folders.run / "tiny"
 
 
 @pytest.fixture
@@ -102,6 +115,30 @@ def model_env(pytestconfig: pytest.Config) -> Iterator[ForceEnvironment]:
                 undo.enter_context(session.apart({**own, **variables}))
 
         yield force
+
+
+@pytest.fixture(scope="session")
+def tiny_model(pytestconfig: pytest.Config) -> MakeTinyModel:
+    """A function that gives a folder with a small real model for a task: random weights, under 1 MB.
+
+    `tiny_model("text-classification")` is what `transformers.pipeline("text-classification", model=...)` loads, in
+    any test: real code paths without a download, with answers that mean nothing. `seed=1` gives other weights. Each
+    model is built once for all workers, in seconds, with torch and transformers, and deleted when the run ends. Copy
+    the folder before you change anything in it.
+    """
+    folder = tiny_models(pytestconfig.stash[SESSION])
+
+    def make(task: str, *, seed: int = 0) -> Path:
+        from filelock import FileLock
+
+        from modelenv.tasks import resolve_task
+        from modelenv.testing import tiny_model as build
+
+        name = f"{resolve_task(task).name}-{seed}"
+        with FileLock(folder.with_name(f"{name}.lock"), timeout=BUILDING_SECONDS):
+            return build(task, folder / name, seed=seed)
+
+    return make
 
 
 @pytest.fixture(scope="session")

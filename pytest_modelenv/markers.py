@@ -17,8 +17,10 @@ _REGISTERED = (
     "integration(host=True): needs real models; skipped without --real-models; host=False: in the test's own "
     "process, also with --model-host",
     "model(name, task=None, **pipeline_kwargs): the model this test uses; the fixture `model` is its pipeline",
+    "model_access: this test may reach the Hub and load real weights, in every run",
     "model_source(source): force this model source for the test, with all its fixtures",
 )
+MODEL_ACCESS = "model_access"
 # The value of the source that is forced while a test runs, for those tests that have one.
 FORCED_SOURCE = pytest.StashKey[str]()
 # Whether the test's real models may be those of the model host.
@@ -65,6 +67,10 @@ def integration(*, host: bool = True) -> bool:
     return host
 
 
+def model_access() -> None:
+    """Take the arguments of `pytest.mark.model_access`, which has none."""
+
+
 def model_call(node: pytest.Item) -> ModelCall:
     """Return what the closest `model` marker of a test says.
 
@@ -88,6 +94,8 @@ def prepare(item: pytest.Item, options: ModelOptions) -> None:
     closest = {mark.name: mark for mark in reversed(list(item.iter_markers()))}
     if "model" in closest:
         _read(closest["model"], model, item)
+    if MODEL_ACCESS in closest:
+        _read(closest[MODEL_ACCESS], model_access, item)
     source = _read(closest["model_source"], model_source, item) if "model_source" in closest else None
     if "integration" in closest:
         item.stash[HOSTED] = _read(closest["integration"], integration, item)

@@ -44,6 +44,23 @@ class ModelOptions:
     host: str
 
 
+@dataclass(frozen=True)
+class GuardOptions:
+    """What the user asked of the guards.
+
+    Attributes:
+        enabled: whether there are any.
+        forbids_imports: whether importing torch or transformers in a fast run is an error.
+        real_models: whether this is no fast run: integration tests get real models.
+        endpoint: the HF_ENDPOINT of the moment, None if it is not set.
+    """
+
+    enabled: bool
+    forbids_imports: bool
+    real_models: bool
+    endpoint: str | None
+
+
 def add_options(parser: pytest.Parser) -> None:
     """Add the options to the command line and the ini-file."""
     group = parser.getgroup("modelenv", "models: fakes in unit tests, real models in integration tests")
@@ -72,6 +89,19 @@ def add_options(parser: pytest.Parser) -> None:
         help="one process holds the real models for all workers, which then never import torch: for this run, or "
         "kept for the next ones; off (default): each worker loads its own",
     )
+    group.addoption(
+        "--no-model-guards",
+        action="store_true",
+        default=False,
+        help="let tests without real models reach the Hub and load real weights all the same",
+    )
+    parser.addini(
+        "forbid_heavy_imports",
+        "importing torch or transformers in a run without --real-models is an error, outside of tests that are "
+        "marked model_access",
+        type="bool",
+        default=False,
+    )
     parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
 
 
@@ -92,6 +122,22 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
     else:
         source = Resolved(DOWNLOAD_ON_DEMAND, "default")
     return ModelOptions(real_models, source, forced, str(config.getoption("--model-host")))
+
+
+def guard_options(config: pytest.Config) -> GuardOptions:
+    """Return what the user asked of the guards; may be called before pytest has read all its options."""
+    known = config.known_args_namespace
+    return GuardOptions(
+        enabled=not getattr(known, "no_model_guards", False),
+        forbids_imports=bool(config.getini("forbid_heavy_imports")),
+        real_models=bool(getattr(known, "real_models", False)),
+        endpoint=hub_endpoint(),
+    )
+
+
+def hub_endpoint() -> str | None:
+    """Return HF_ENDPOINT, None if it is not set."""
+    return os.environ.get("HF_ENDPOINT") or None
 
 
 def _real_source(text: str, origin: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelenv import markers
+from pytest_modelenv import guards, markers
 from pytest_modelenv.fixtures import (
     SESSION,
     mock_models,
@@ -17,6 +17,7 @@ from pytest_modelenv.fixtures import (
     model_hub,
     model_manager,
     real_models,
+    tiny_model,
 )
 from pytest_modelenv.options import add_options
 from pytest_modelenv.report import HOST, LOADS, Summary, header
@@ -30,6 +31,7 @@ __all__ = [
     "model_hub",
     "model_manager",
     "real_models",
+    "tiny_model",
 ]
 
 SUMMARY = pytest.StashKey[Summary]()
@@ -41,10 +43,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add_options(parser)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Put the guards in place before the first conftest.py is imported."""
+    guards.set_up(early_config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and resolve the options."""
     markers.register(config)
     session = config.stash[SESSION] = ModelSession(config)
+    guards.register(config)
     if not session.is_worker:
         summary = config.stash[SUMMARY] = Summary()
         config.pluginmanager.register(summary, "modelenv-summary")

@@ -227,6 +227,7 @@ def test_every_fixture_is_documented(run_tests: RunTests) -> None:
     names = re.findall(r"^(\w+)(?: \[session scope\])? -- ", ours, re.MULTILINE)
     assert set(names) == {
         "mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_manager", "real_models",
+        "tiny_model",
     }  # fmt: skip
     assert "no docstring available" not in ours
 

@@ -1,0 +1,177 @@
+"""The ways to real models through other people's libraries, and putting a guard before them.
+
+Each is as near to the network, or to the weights, as the library's public face goes: clients that were made before
+are guarded too, and transports that a test puts in place of the network are not.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Protocol
+
+
+class Guard(Protocol):
+    """What stands before the doors; its methods raise if the running test may not go through."""
+
+    def request(self, method: str, url: str) -> None:
+        """A request is about to be sent."""
+
+    def xet(self, call: str, endpoint: str | None) -> None:
+        """The native Xet client is about to connect; `endpoint` is None where the call names none."""
+
+    def weights(self, call: str, model: str | os.PathLike[str]) -> None:
+        """Weights are about to be loaded from a path, or of the model with this name."""
+
+
+Check = Callable[..., None]
+
+
+def _httpx(guard: Guard, transport: Any, request: Any, *_: Any, **__: Any) -> None:
+    __tracebackhide__ = True
+    del transport
+    guard.request(request.method, str(request.url))
+
+
+def _http_client(guard: Guard, connection: Any, method: str, url: str, *_: Any, **__: Any) -> None:
+    __tracebackhide__ = True
+    if "://" in url:  # to a proxy
+        guard.request(method, url)
+        return
+    scheme = "https" if isinstance(connection, sys.modules["http.client"].HTTPSConnection) else "http"
+    host = getattr(connection, "_tunnel_host", None) or connection.host
+    port = getattr(connection, "_tunnel_port", None) or connection.port
+    guard.request(method, f"{scheme}://{host}:{port}{url}")
+
+
+def _urllib3(guard: Guard, pool: Any, method: str, url: str, *_: Any, **__: Any) -> None:
+    __tracebackhide__ = True
+    # Before a connection is made: for https urllib3 connects first, and asks then.
+    address = url if "://" in url else f"{pool.scheme}://{pool.host}:{pool.port}{url}"
+    guard.request(method, address)
+
+
+def _xet(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
+    __tracebackhide__ = True
+    texts = [arg for arg in args if isinstance(arg, str)]  # the functions take the endpoint second, by position
+    guard.xet(call, kwargs.get("endpoint") or next(iter(texts), None))
+
+
+def _from_pretrained(guard: Guard, model_class: Any, name: Any = None, *_: Any, **kwargs: Any) -> None:
+    __tracebackhide__ = True
+    name = kwargs.get("pretrained_model_name_or_path", name)
+    if name is not None:  # None: the caller gives the weights
+        guard.weights(f"{model_class.__name__}.from_pretrained", name)
+
+
+def _weights_file(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
+    """A file of tensors is a model's weights if a model's configuration lies beside it."""
+    __tracebackhide__ = True
+    file = args[0] if args else kwargs.get("filename", kwargs.get("f"))
+    if isinstance(file, str | os.PathLike) and Path(file).with_name("config.json").is_file():
+        guard.weights(call, file)
+
+
+@dataclass(frozen=True)
+class Door:
+    """A function or method of a library.
+
+    Attributes:
+        path: where it is within its module.
+        check: called with the guard and the call's arguments, before the call.
+        copies: modules in which it has the same name.
+    """
+
+    path: str
+    check: Check
+    copies: tuple[str, ...] = ()
+
+
+_HTTPX = (
+    Door("HTTPTransport.handle_request", _httpx),
+    Door("AsyncHTTPTransport.handle_async_request", _httpx),
+)
+_XET = (
+    "XetSession.new_file_download_group",
+    "XetSession.new_download_stream_group",
+    "XetSession.new_upload_commit",
+    "download_files",
+    "upload_files",
+    "upload_bytes",
+)
+DOORS: Mapping[str, tuple[Door, ...]] = MappingProxyType(
+    {
+        "httpx": _HTTPX,
+        "httpx2": _HTTPX,
+        "http.client": (Door("HTTPConnection.putrequest", _http_client),),
+        "urllib3.connectionpool": (Door("HTTPConnectionPool.urlopen", _urllib3),),
+        "hf_xet": tuple(Door(path, functools.partial(_xet, f"hf_xet.{path}")) for path in _XET),
+        "transformers.modeling_utils": (Door("PreTrainedModel.from_pretrained", _from_pretrained),),
+        "torch.serialization": (Door("load", functools.partial(_weights_file, "torch.load"), ("torch",)),),
+        "safetensors.torch": (Door("load_file", functools.partial(_weights_file, "safetensors.torch.load_file")),),
+    }
+)
+"""The modules with doors. What a version of a library lacks is passed over: the other doors remain."""
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A door with a guard before it.
+
+    Attributes:
+        owner: the module or class that has it.
+        name: the function's name there, and in `copies`.
+        copies: names of modules that may have taken a copy, before or after the guard came.
+        original: the function without the guard.
+        guarded: the function with it.
+    """
+
+    owner: Any
+    name: str
+    copies: tuple[str, ...]
+    original: Any
+    guarded: Any
+
+    def replace(self, old: Any, new: Any) -> None:
+        """Put `new` wherever `old` is: what somebody else has replaced stays as it is."""
+        for holder in (self.owner, *(sys.modules[copy] for copy in self.copies if copy in sys.modules)):
+            if vars(holder).get(self.name) is old:
+                setattr(holder, self.name, new)
+
+    def reopen(self) -> None:
+        """Take the guard away."""
+        self.replace(self.guarded, self.original)
+
+
+def close_doors(module_name: str, guard: Guard) -> list[Closed]:
+    """Put the guard before the doors of a module that is imported; return how to undo it."""
+    closed = []
+    for door in DOORS[module_name]:
+        *parents, name = door.path.split(".")
+        owner: Any = sys.modules[module_name]
+        for parent in parents:
+            owner = getattr(owner, parent, None)
+        original = getattr(owner, "__dict__", {}).get(name)
+        if original is not None:
+            guarded = _guarded(original, functools.partial(door.check, guard))
+            closed.append(Closed(owner, name, door.copies, original, guarded))
+            closed[-1].replace(original, guarded)
+    return closed
+
+
+def _guarded(original: Any, check: Check) -> Any:
+    if isinstance(original, classmethod):
+        return classmethod(_guarded(original.__func__, check))
+
+    @functools.wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # a failure is shown from the library's line on
+        check(*args, **kwargs)
+        return original(*args, **kwargs)
+
+    return call

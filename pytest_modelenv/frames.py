@@ -1,0 +1,82 @@
+"""Which line of the user's code is running: the first one outside of libraries."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import sysconfig
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import pluggy
+import pytest
+
+_PYTEST = tuple(str(Path(module.__file__).parent) for module in (pluggy, sys.modules["_pytest"]) if module.__file__)
+_STANDARD_LIBRARY = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+_INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
+_OWN_PACKAGES = ("modelenv", "pytest_modelenv")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of code.
+
+    Attributes:
+        file: the path, as Python knows it.
+        line: the number of the line.
+        function: the function that it is in; None at the top of a module.
+    """
+
+    file: str
+    line: int
+    function: str | None = None
+
+    def file_and_line(self, root: Path) -> str:
+        """Return `file:line`, with the file relative to `root` where it is below that."""
+        path = Path(self.file)
+        return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{self.line}"
+
+    def told(self, root: Path) -> str:
+        """Return `file:line in function`."""
+        return self.file_and_line(root) + (f" in {self.function}" if self.function else "")
+
+
+def user_places() -> list[Place]:
+    """Return the lines of user code that led here, the innermost first, up to where pytest called them.
+
+    A helper thread of a library has none; then those of the main thread, which waits for it.
+    """
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, and far cheaper than inspect.stack()
+    if found := list(_places(frame)):
+        return found
+    main = threading.main_thread().ident
+    if main is None or main == threading.get_ident():
+        return []
+    return list(_places(sys._current_frames().get(main)))  # noqa: SLF001 - documented in the sys module
+
+
+def _places(frame: FrameType | None) -> Iterator[Place]:
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_PYTEST):
+            return
+        if not _is_library(file):
+            name = frame.f_code.co_name
+            yield Place(file, frame.f_lineno, None if name == "<module>" else name)
+        frame = frame.f_back
+
+
+@functools.cache
+def _is_library(file: str) -> bool:
+    own = [sys.modules[name].__file__ for name in _OWN_PACKAGES if name in sys.modules]
+    ours = tuple(str(Path(path).parent) + "/" for path in own if path is not None)
+    return file.startswith(("<", *_STANDARD_LIBRARY, *ours)) or any(part in file for part in _INSTALLED)
+
+
+def place_of_test(item: pytest.Item) -> Place:
+    """Return where a test is written."""
+    file, line, _ = item.reportinfo()
+    return Place(str(file), (line or 0) + 1, item.name)

@@ -1,0 +1,239 @@
+"""Guards: a test that should have a fake and reaches for a real model fails, and is told where it did.
+
+They hold where the environment is `MOCK_MODELS`. Nothing is imported for them: each library gets its guard when the
+tests import it.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelenv.doors import DOORS, Closed, close_doors
+from pytest_modelenv.fixtures import SESSION, tiny_models
+from pytest_modelenv.frames import place_of_test, user_places
+from pytest_modelenv.heavy_imports import HEAVY, IMPORTS, HeavyImports, ImportSummary
+from pytest_modelenv.hub_addresses import HubAddresses, is_on_this_machine, repo_id
+from pytest_modelenv.import_watch import ImportWatch
+from pytest_modelenv.markers import MODEL_ACCESS
+from pytest_modelenv.options import GuardOptions, guard_options
+
+if TYPE_CHECKING:
+    from modelenv.errors import UnexpectedModelAccessError
+
+_ENDPOINT = "modelenv_endpoint"
+_TINY_MODELS = "modelenv-tiny-"  # the private folder of `modelenv.testing.tiny_model`
+_HINT = (
+    "let modelenv give the model, which is a fake here (SmartModelManager, or the fixture `model`), or make a small "
+    "real one with the fixture `tiny_model`; if the test needs the real one, mark it: @pytest.mark.integration (runs "
+    "with --real-models) or @pytest.mark.model_access (this test may do it in every run)"
+)
+_IMPORT_HINT = (
+    "forbid_heavy_imports = true forbids it: import it in the function that needs it, and let modelenv give tests a "
+    "fake; or import it in a test that is marked @pytest.mark.integration or @pytest.mark.model_access"
+)
+GUARDS = pytest.StashKey["ModelGuards"]()
+_IMPORT_SUMMARY = pytest.StashKey[ImportSummary]()
+
+
+def set_up(config: pytest.Config) -> None:
+    """Put the guards in place, once for each process, unless they are switched off."""
+    options = guard_options(config)
+    if options.enabled and GUARDS not in config.stash:
+        guards = config.stash[GUARDS] = ModelGuards(config, options)
+        guards.install()
+
+
+def register(config: pytest.Config) -> None:
+    """Let the guards take part in the run, and in the process that talks to the user a summary of heavy imports."""
+    set_up(config)
+    if GUARDS not in config.stash:
+        return
+    config.pluginmanager.register(config.stash[GUARDS], "modelenv-guards")
+    if hasattr(config, "workerinput"):
+        config.stash[GUARDS].run_started_with(config.workerinput[_ENDPOINT])
+    else:
+        summary = config.stash[_IMPORT_SUMMARY] = ImportSummary()
+        config.pluginmanager.register(summary, "modelenv-import-summary")
+
+
+class ModelGuards:
+    """The guards of one pytest process: a plugin of its own.
+
+    An access is refused at once, and remembered: if the code under test swallows the error, the test fails with it
+    all the same.
+
+    Args:
+        config: pytest's configuration.
+        options: what the user asked for.
+    """
+
+    def __init__(self, config: pytest.Config, options: GuardOptions) -> None:
+        self._config = config
+        self._options = options
+        self._hub = HubAddresses(options.endpoint)
+        self._item: pytest.Item | None = None
+        self._collected = ""
+        self._refused: deque[UnexpectedModelAccessError] = deque()
+        self._closed: list[Closed] = []
+        self.imports = HeavyImports(config.rootpath)
+        self._watch = ImportWatch({*DOORS, *HEAVY}, self._importing)
+
+    def install(self) -> None:
+        """Put guards before what is imported already, and before the rest when it is imported; undo it at the end."""
+        self._config.add_cleanup(self.uninstall)
+        for name in DOORS:
+            if name in sys.modules:
+                self._closed += close_doors(name, self)
+        self._watch.install()
+
+    def uninstall(self) -> None:
+        """Leave everything as it was."""
+        self._watch.uninstall()
+        while self._closed:
+            self._closed.pop().reopen()
+
+    def run_started_with(self, endpoint: str | None) -> None:
+        """Know the endpoint that the controller of pytest-xdist started with: it may have set another since."""
+        self._hub = HubAddresses(endpoint)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """pytest-xdist: tell a worker the endpoint of the run."""
+        node.workerinput[_ENDPOINT] = self._hub.endpoint
+
+    @contextmanager
+    def _importing(self, name: str) -> Iterator[None]:
+        if name in HEAVY and not self._options.real_models and self._holds():
+            if self._options.forbids_imports:
+                what = f"{self._who()} imports {name} in a run without --real-models"
+                raise self._refuse(what, None, f"import {name}", _IMPORT_HINT)
+            with self.imports.measured(name):
+                yield
+        else:
+            yield
+        if name in DOORS:
+            self._closed += close_doors(name, self)
+
+    def request(self, method: str, url: str) -> None:
+        """Refuse a request to the Hub."""
+        __tracebackhide__ = True
+        if self._hub.include(url) and self._holds():
+            shown = url.partition("?")[0]  # a query may hold a secret
+            raise self._refuse(f"{self._who()} asks the Hub", repo_id(url), f"{method} {shown}")
+
+    def xet(self, call: str, endpoint: str | None) -> None:
+        """Refuse what the native Xet client would do, which makes its requests without Python."""
+        __tracebackhide__ = True
+        is_own = self._hub.are_replaced() and (endpoint is None or is_on_this_machine(endpoint))
+        if not is_own and self._holds():
+            raise self._refuse(f"{self._who()} asks the Hub's storage", None, call)
+
+    def weights(self, call: str, model: str | PathLike[str]) -> None:
+        """Refuse weights that this run has not made itself."""
+        __tracebackhide__ = True
+        path = Path(model)
+        is_own = self._is_made_by_this_run(path.resolve()) if path.exists() else self._hub.are_replaced()
+        if not is_own and self._holds():
+            raise self._refuse(f"{self._who()} loads real weights", str(model), call)
+
+    def _holds(self) -> bool:
+        """Whether the guards hold here: the environment is one of fakes, and the test has no leave."""
+        from modelenv.sources import ModelSource, detect_environment
+
+        if self._item is None and self._options.real_models:
+            return False  # it may be for the integration tests; nobody can tell yet
+        if self._item is not None and self._item.get_closest_marker(MODEL_ACCESS) is not None:
+            return False
+        return detect_environment() is ModelSource.MOCK_MODELS
+
+    def _refuse(self, what: str, model: str | None, call: str, hint: str = _HINT) -> UnexpectedModelAccessError:
+        from modelenv.errors import UnexpectedModelAccessError
+
+        places, root = user_places(), self._config.rootpath
+        if places:
+            where = places[0].told(root)
+        elif self._item is not None:
+            where = f"a helper thread of {place_of_test(self._item).told(root)}"
+        else:
+            where = "no line of a test's file"
+        error = UnexpectedModelAccessError(what, model=model, found=f"{call}, at {where}", hint=hint)
+        self._refused.append(error)
+        return error
+
+    def _who(self) -> str:
+        return self._item.nodeid if self._item is not None else self._collected or "a conftest.py or a plugin"
+
+    def _is_made_by_this_run(self, path: Path) -> bool:
+        temporary = Path(tempfile.gettempdir()).resolve()
+        if any(each.parent == temporary and each.name.startswith(_TINY_MODELS) for each in path.parents):
+            return True
+        session = self._config.stash[SESSION]
+        own = [tiny_models(session)]
+        factory: pytest.TempPathFactory | None = getattr(self._config, "_tmp_path_factory", None)
+        if factory is not None:  # else pytest runs with -p no:tmpdir
+            base = factory.getbasetemp()
+            own.append(base.parent if session.is_worker else base)  # a worker's lies in the controller's
+        return any(path.is_relative_to(folder.resolve()) for folder in own)
+
+    def _swallowed(self, error: BaseException | None) -> UnexpectedModelAccessError | None:
+        """Return the first refusal that the code under test has swallowed or replaced, and forget all."""
+        refused = list(self._refused)
+        self._refused.clear()
+        return refused[0] if refused and not any(each is error for each in refused) else None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Know which test runs."""
+        self._item = item
+        try:
+            return (yield)
+        finally:
+            self._item = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Let a test fail with the access that it swallowed."""
+        if self._refused:
+            swallowed = self._swallowed(call.excinfo.value if call.excinfo is not None else None)
+            if swallowed is not None:
+                call.excinfo = pytest.ExceptionInfo.from_exception(swallowed)
+        report = yield
+        imports = self.imports.take()
+        if imports:
+            setattr(report, IMPORTS, imports)
+        return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """Let the collection of a file fail with the access that it swallowed."""
+        self._collected = collector.nodeid
+        report = yield
+        self._collected = ""
+        if self._refused:
+            refused = self._refused[0]
+            self._refused.clear()
+            if not report.failed:
+                report.outcome, report.longrepr, report.result = "failed", str(refused), []
+        return report
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Give the controller the imports that no test report took along."""
+        imports = self.imports.take()
+        output = getattr(session.config, "workeroutput", None)
+        if output is not None:
+            output[IMPORTS] = imports
+        else:
+            session.config.stash[_IMPORT_SUMMARY].add("", imports)

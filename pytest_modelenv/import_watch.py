@@ -1,0 +1,62 @@
+"""Being called around the import of some modules, without importing anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+
+class ImportWatch(MetaPathFinder):
+    """Runs a context manager around the execution of watched modules, whoever imports them.
+
+    The modules keep their own loaders, so nothing that looks at those sees a difference. Looking for a module
+    without importing it, as `importlib.util.find_spec` does, runs nothing.
+
+    Args:
+        names: the modules to watch, by their full names.
+        around: gives the context manager for a module's name.
+    """
+
+    def __init__(self, names: Collection[str], around: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._names = frozenset(names)
+        self._around = around
+
+    def install(self) -> None:
+        """Start watching."""
+        sys.meta_path.insert(0, self)
+
+    def uninstall(self) -> None:
+        """Stop watching."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return what the finders behind this one find, watched; for all other modules nothing."""
+        if fullname not in self._names or self not in sys.meta_path:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None and not isinstance(spec.loader, type):
+                    self._watch(spec.loader, fullname)
+                return spec
+        return None
+
+    def _watch(self, loader: Loader, name: str) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            if module.__name__ != name:  # another module of the same loader
+                execute(module)
+                return
+            vars(loader).pop("exec_module", None)
+            with self._around(name):
+                execute(module)
+
+        vars(loader)["exec_module"] = exec_module
