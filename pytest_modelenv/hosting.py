@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from pytest_modelenv.markers import ModelCall
 from pytest_modelenv.options import HOST_KEEP, HOST_RUN
 
 if TYPE_CHECKING:
-    from modelenv.host.builder import HostBuilder
+    from modelenv.forcing import Run
     from modelenv.host.client import HostClient
     from modelenv.reports import LoadReport
 
@@ -46,12 +47,12 @@ class Hosting:
             return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS)
         return HostClient(HostFolder(self.folder / "host"), watch=self.controller)
 
-    @cached_property
-    def builder(self) -> HostBuilder:
-        """Builds pipelines in the host."""
+    def host(self, run: Run) -> Run:
+        """Return the run with its pipelines in the host."""
         from modelenv.host.builder import HostBuilder
+        from modelenv.host.pipeline import own_view
 
-        return HostBuilder(self.client, self._report_local)
+        return replace(run, build=HostBuilder(self.client, self._report_local), view=own_view)
 
     def _report_local(self, model: str, reason: str) -> None:
         from modelenv.reports import LoadReport
@@ -60,6 +61,7 @@ class Hosting:
 
     def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
         """Have the host fetch and load the models of these markers while other tests run."""
+        from modelenv.errors import ModelHostError
         from modelenv.host.protocol import PlannedModel
 
         planned = []
@@ -68,7 +70,9 @@ class Hosting:
             if arguments is not None:
                 planned.append(PlannedModel(name, task, arguments))
         if planned:
-            self.client.prepare(tuple(planned), str(failures))
+            # Without a host there is no head start; the tests that need it say what is wrong.
+            with suppress(ModelHostError):
+                self.client.prepare(tuple(planned), str(failures))
 
     def end(self) -> list[dict[str, Any]]:
         """Return what the host prepared, as plain types, and end the host unless it is kept."""

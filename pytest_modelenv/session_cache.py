@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -120,11 +120,8 @@ class ModelSession:
         from modelenv.failures import FailureLog
         from modelenv.forcing import Run
 
-        return Run(
-            failures=FailureLog(self._failures),
-            on_load=self._reports.append,
-            build=None if self.hosting is None else self.hosting.builder,
-        )
+        run = Run(failures=FailureLog(self._failures), on_load=self._reports.append)
+        return run if self.hosting is None else self.hosting.host(run)
 
     @property
     def _failures(self) -> Path:
@@ -166,9 +163,12 @@ class ModelSession:
     @cached_property
     def own_run(self) -> Run:
         """What managers share where pipelines must be of this process, whatever the host holds."""
+        from modelenv.forcing import Run
         from modelenv.pipelines import PipelineCache
 
-        return self.run if self.hosting is None else replace(self.run, pipelines=PipelineCache(), build=None)
+        if self.hosting is None:
+            return self.run
+        return Run(PipelineCache(), self.run.failures, self.run.on_load)
 
     @contextmanager
     def forcing(self, source: ModelSource | str, *, hosted: bool = True) -> Iterator[None]:

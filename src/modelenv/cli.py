@@ -18,6 +18,8 @@ from modelenv.sources import explain_environment
 app = typer.Typer(help="One model code for tests, laptop, CI and production.", no_args_is_help=True)
 hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
+host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
+app.add_typer(host_app, name="host")
 
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Read variables from this file.")]
 
@@ -63,6 +65,29 @@ def _columns(*rows: Sequence[str]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
+
+
+@host_app.command()
+def status() -> None:
+    """Say which kept hosts run, and what they hold."""
+    from modelenv.host.kept import kept_hosts
+
+    hosts = [held for _, held in kept_hosts()]
+    for held in hosts:
+        models = ", ".join(held.models) or "no model"
+        typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
+    if not hosts:
+        typer.echo("no host is kept")
+
+
+@host_app.command()
+def stop() -> None:
+    """End all kept hosts."""
+    from modelenv.host.kept import kept_hosts
+
+    for client, held in kept_hosts():
+        client.stop()
+        typer.echo(f"process {held.pid} ends")
 
 
 @hub_app.command()

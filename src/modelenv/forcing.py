@@ -24,6 +24,10 @@ def _ignore(report: LoadReport) -> None:
     del report
 
 
+def _itself(pipeline: Any) -> Any:
+    return pipeline
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """What the managers of one test run share.
@@ -41,6 +45,7 @@ class Run:
     failures: FailureLog | None = None
     on_load: Callable[[LoadReport], None] = _ignore
     build: Callable[..., Any] | None = None
+    view: Callable[[Any], Any] = _itself
     hashes: HashMemory = field(default_factory=HashMemory)
 
 

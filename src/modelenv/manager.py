@@ -36,6 +36,7 @@ class _State:
     real_models: bool
     run: Run
     used: set[PipelineKey] = field(default_factory=set)
+    views: dict[PipelineKey, Any] = field(default_factory=dict)
     fakes: dict[PipelineKey, Any] = field(default_factory=dict)
 
     @property
@@ -144,7 +145,7 @@ class SmartModelManager:
         deadline = self._deadline(state, timeout)
         key, work = self._work(state, request, deadline)
         try:
-            return state.run.pipelines.get(key, work, deadline)
+            return self._view(state, key, state.run.pipelines.get(key, work, deadline))
         except ModelEnvError as error:
             return self._fall_back(state, request, error)
 
@@ -170,7 +171,7 @@ class SmartModelManager:
         deadline = self._deadline(state, timeout)
         key, work = self._work(state, request, deadline)
         try:
-            return await state.run.pipelines.aget(key, work, deadline)
+            return self._view(state, key, await state.run.pipelines.aget(key, work, deadline))
         except ModelEnvError as error:
             return self._fall_back(state, request, error)
 
@@ -190,6 +191,11 @@ class SmartModelManager:
         key = _key(state, request)
         state.used.add(key)
         return key, lambda load: loader.load(request, load, deadline)
+
+    def _view(self, state: _State, key: PipelineKey, pipeline: Any) -> Any:
+        """Return what this manager gives of a pipeline that others share: the same object in each call."""
+        with self._lock:
+            return state.views.setdefault(key, state.run.view(pipeline))
 
     def _fake(self, state: _State, request: LoadRequest) -> Any:
         from modelenv.fakes import fake_pipeline
@@ -243,6 +249,7 @@ class SmartModelManager:
         keys = [key for key in held if repo_id in (None, key.ref.repo_id)]
         for key in keys:
             state.used.discard(key)
+            state.views.pop(key, None)
             state.fakes.pop(key, None)
             if current_forcing().run is None:  # else other managers of the run use it too
                 state.run.pipelines.forget(key)

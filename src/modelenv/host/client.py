@@ -217,6 +217,9 @@ class HostClient:
             make_private(self.folder.path.parent.parent)
             make_private(self.folder.path.parent)
         make_private(self.folder.path)
+        if self.folder.socket.parent != self.folder.path:
+            make_private(self.folder.socket.parent.parent)
+            make_private(self.folder.socket.parent)
 
     def _try_to_connect(self) -> Connection | None:
         try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+_LONGEST_SOCKET = 90  # bytes: an address has 108 on Linux and 104 on macOS, and a temporary name needs a few
 # What a pipeline's answers depend on beside its recipe: a kept host serves only those who agree in all of it.
 _LIBRARIES = ("modelenv", "transformers", "torch", "tokenizers", "numpy")
 _SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
@@ -23,8 +24,12 @@ class HostFolder:
 
     @property
     def socket(self) -> Path:
-        """Where workers connect."""
-        return self.path / "socket"
+        """Where workers connect: in the folder, or in a short private one where its path is too long."""
+        path = self.path / "socket"
+        if len(os.fsencode(path)) <= _LONGEST_SOCKET:
+            return path
+        name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets" / name  # noqa: S108 - of mode 0700, and checked
 
     @property
     def lock(self) -> Path:

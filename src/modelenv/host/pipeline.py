@@ -70,6 +70,17 @@ class HostedPipeline:
         return f"<HostedPipeline {remote.recipe.model} ({remote.recipe.task})>"
 
 
+def own_view(pipeline: Any) -> Any:
+    """Return another object for the same hosted pipeline: what is changed on one is not changed on the other.
+
+    A pipeline of this process is returned as it is.
+    """
+    if not isinstance(pipeline, HostedPipeline):
+        return pipeline
+    remote: _Remote = pipeline._remote  # noqa: SLF001 - of this module
+    return HostedPipeline(*remote.origin)
+
+
 class HostedObject:
     """A part of a hosted pipeline, such as its tokenizer or its model's configuration."""
 
@@ -108,6 +119,7 @@ class _Remote:
         on_local: Callable[[str], None],
     ) -> None:
         self.recipe = recipe
+        self.origin = (client, recipe, build_locally, on_local)
         self._client = client
         self._build_locally = build_locally
         self._on_local = on_local
