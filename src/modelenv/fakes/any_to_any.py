@@ -160,10 +160,9 @@ def _parameters(
         raise ValueError("the kind of text to return cannot be chosen when generation_mode is not text")
     if generation_mode not in (None, *_MODES):
         raise ValueError(f"generation_mode must be one of {', '.join(_MODES)}, found {generation_mode!r}")
-    if generation_mode is not None:
-        parameters["mode"] = generation_mode
-    if kind is not None:
-        parameters["return_type"] = kind
+    # Set by every call, so that what the pipeline was built with is forgotten, as in the real one.
+    parameters["mode"] = generation_mode or "text"
+    parameters["return_type"] = kind or "full"
     if continue_final_message is not None:
         parameters["continue_final_message"] = continue_final_message
     return parameters

@@ -45,7 +45,7 @@ class FakeImageClassificationPipeline(FakeLabelRanking):
             top_k = number
         if function is None:
             function = self._default_function()
-        if function not in FUNCTIONS:
+        if function not in list(FUNCTIONS):  # a list, as the function may be anything
             raise ValueError(f"function_to_apply must be softmax, sigmoid or none, found {function!r}")
         ranked = self._ranked(Seen.image(image), FUNCTIONS[function])
         return [{"label": label, "score": score} for score, label in ranked][:top_k]

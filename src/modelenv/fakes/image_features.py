@@ -67,8 +67,8 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
         return WhenEmbedded(self._script, as_predicate(pattern), _shape(self._facts)[-1])
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        parameters: dict[str, Any] = {**(kwargs.get("image_processor_kwargs") or {})}
-        parameters = {"processing": parameters} if parameters else {}
+        processing = kwargs.get("image_processor_kwargs")
+        parameters: dict[str, Any] = {} if processing is None else {"processing": {**processing}}
         for name in ("pool", "return_tensors"):
             if kwargs.get(name) is not None:
                 parameters[name] = kwargs[name]

@@ -118,10 +118,8 @@ class FakeImageSegmentationPipeline(FakePipeline):
         scored = panoptic and subtask in {"panoptic", "instance", None}
         if not scored and subtask not in {"semantic", None}:
             raise ValueError(f"the subtask {subtask!r} is not supported by this model")
-        if scored:
-            check_number("threshold", threshold)
-            check_number("mask_threshold", mask_threshold)
-            check_number("overlap_mask_area_threshold", overlap_mask_area_threshold)
+        if scored and not _may_find(threshold, mask_threshold, overlap_mask_area_threshold):
+            return []
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
         if scripted is not None:
             found = [{key: one[key] for key in ("score", "label", "mask")} for one in scripted.segments]
@@ -145,6 +143,18 @@ class FakeImageSegmentationPipeline(FakePipeline):
             }
             for index, label in enumerate(chosen)
         ]
+
+
+def _may_find(threshold: Any, mask_threshold: Any, overlap_mask_area_threshold: Any) -> bool:
+    """Say whether a segment can pass thresholds on probabilities; look no further than the first that none can."""
+    check_number("threshold", threshold)
+    if threshold >= 1:
+        return False
+    check_number("mask_threshold", mask_threshold)
+    if mask_threshold > 1:
+        return False
+    check_number("overlap_mask_area_threshold", overlap_mask_area_threshold)
+    return bool(overlap_mask_area_threshold < 1)
 
 
 def _strip(image: Image, left: int, right: int) -> Any:

@@ -91,6 +91,11 @@ class FakeKeypointMatchingPipeline(FakePipeline):
             (match for match in found if match["score"] > threshold), key=lambda match: match["score"], reverse=True
         )
 
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Refuse a batch, as the real pipeline does: it hands the model a list where it takes arguments."""
+        super()._batch(items, **parameters)
+        raise TypeError("pairs of images make no batch: leave batch_size out")
+
     def _matches(self, first: Image, second: Image) -> list[dict[str, Any]]:
         count, *draws = drawing.units(1 + 5 * _MOST_MATCHES, self._facts.name, first.digest, second.digest)
         return [

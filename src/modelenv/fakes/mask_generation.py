@@ -25,6 +25,8 @@ _NUMBERS = (
     "stability_score_offset",
     "mask_threshold",
     "crops_nms_thresh",
+    "crops_n_layers",
+    "points_per_crop",
 )
 
 
@@ -98,8 +100,15 @@ class FakeMaskGenerationPipeline(FakeChunkPipeline):
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
         masks, scores = self._rectangles(image) if scripted is None else scripted
         lowest = thresholds.get("pred_iou_thresh", 0.88)
+        if thresholds.get("stability_score_thresh", 0.95) >= 1:
+            masks, scores = [], []
         kept = [(mask, score) for mask, score in zip(masks, scores, strict=True) if score > lowest]
         return _formatted(kept, output_rle_mask, output_bboxes_mask)
+
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Refuse a batch, as the real pipeline does: the points of several images make no tensor."""
+        super()._batch(items, **parameters)
+        raise ValueError("images make no batch for this task: leave batch_size out, or use points_per_batch")
 
     def _rectangles(self, image: Image) -> tuple[list[Any], list[float]]:
         numpy = importlib.import_module("numpy")

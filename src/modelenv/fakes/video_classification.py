@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.classifying import FUNCTIONS, FakeLabelRanking, check_function, cut
+from modelenv.fakes.detecting import check_number
 from modelenv.fakes.media import Seen
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ class FakeVideoClassificationPipeline(FakeLabelRanking):
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return _parameters(**kwargs)
 
-    def _one(self, item: Any, /, *, top_k: Any = 5, function: Any = None) -> Any:
+    def _one(self, item: Any, /, *, top_k: Any = 5, function: Any = None, rate: Any = 1) -> Any:
         if not hasattr(item, "startswith"):
             raise AttributeError(f"a video must be a path or an address, found {type(item).__name__}")
         content = item.encode() if item.startswith(("http://", "https://")) else _read(item)
+        check_number("frame_sampling_rate", rate)
         number = len(self._facts.labels)
         if top_k > number:
             top_k = number
@@ -59,6 +61,8 @@ def _parameters(
     top_k: Any = None, num_frames: Any = None, frame_sampling_rate: Any = None, function_to_apply: Any = None
 ) -> dict[str, Any]:
     parameters = {} if top_k is None else {"top_k": top_k}
+    if frame_sampling_rate is not None:
+        parameters["rate"] = frame_sampling_rate
     if function_to_apply is not None:
         check_function(function_to_apply)
         parameters["function"] = function_to_apply

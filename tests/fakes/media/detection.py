@@ -72,6 +72,15 @@ SEGMENTATION = Contract(
             )
         ),
         Case("image built for anything", picture, build=ANYTHING),
+        Case("image at the usual thresholds", picture),
+        *(
+            Case(f"image | {call} no segment passes", picture, call)
+            for call in (
+                {"mask_threshold": 2},
+                {"overlap_mask_area_threshold": 1},
+                {"threshold": 1, "mask_threshold": "x"},
+            )
+        ),
     ),
     describe=kinds,
     variants={"semantic": _segformer},
@@ -201,6 +210,15 @@ MASKS = MaskContract(
             )
             for form in ("image", "list")
         ),
+        Case("list | {'batch_size': 2}", IMAGES["list"], {**ANY_MASK, "batch_size": 2}),
+        Case("list of files | {'batch_size': 2}", IMAGES["list of files"], {**ANY_MASK, "batch_size": 2}),
+        Case(
+            "one image as a batch",
+            picture,
+            {**ANY_MASK, "batch_size": 2},
+            differs="the real pipeline fails on batch_size with a TypeError or a ValueError, as the points fall",
+        ),
+        Case("stability that no mask has", picture, {**ANY_MASK, "stability_score_thresh": 1.0}),
         Case("nothing", lambda: Args(), ANY_MASK),
         Case("image by name", lambda: Args(image=picture()), ANY_MASK),
         Case("two inputs", lambda: Args(picture(), 3), ANY_MASK),

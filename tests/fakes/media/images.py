@@ -37,7 +37,7 @@ CLASSIFIERS: dict[str, dict[str, Any]] = {
 }
 CLASSIFIER_CALLS: list[dict[str, Any]] = [
     *({"top_k": top_k} for top_k in (None, 0, 1, 3, 100, -1, 2.0, "x", True)),
-    *({"function_to_apply": f} for f in ("softmax", "SIGMOID", "none", None, "default", "bogus", "", 3, 0)),
+    *({"function_to_apply": f} for f in ("softmax", "SIGMOID", "none", None, "default", "bogus", "", 3, 0, [1])),
     *({"timeout": 1}, {"unknown": 1}, {"top_k": 2, "function_to_apply": "sigmoid"}),
     *LOADER_CALLS,
 ]
@@ -93,7 +93,7 @@ FEATURES = Contract(
                 {"image_processor_kwargs": {}},
                 {"image_processor_kwargs": {"do_resize": False}},
                 {"image_processor_kwargs": {"size": {"height": 64, "width": 64}}},
-                {"image_processor_kwargs": 3},
+                *({"image_processor_kwargs": value} for value in (3, [], False)),
                 *({"timeout": 1}, {"unknown": 1}),
                 *LOADER_CALLS,
             ]
@@ -173,7 +173,7 @@ KEYPOINTS = Contract(
         Case("inputs by name", lambda: Args(inputs=_pair())),
         *(
             Case(f"list of pairs | {call}", PAIRS["list of pairs"], call)
-            for call in ({"batch_size": 0}, {"num_workers": -1})
+            for call in ({"batch_size": 0}, {"batch_size": 2}, {"num_workers": -1})
         ),
     ),
     describe=kinds,

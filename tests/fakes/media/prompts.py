@@ -261,6 +261,11 @@ ANY_TO_ANY = Contract(
             )
             for form in ("text", "chat with a sound", "prefilled chat", "list of texts")
         ),
+        *(
+            Case(f"{form} built with {build}", ANY[form], SHORT, build)
+            for build in ({"return_full_text": False}, {"return_tensors": True}, {"generation_mode": "text"})
+            for form in ("text", "chat")
+        ),
     ),
     describe=_continued,
 )  # fmt: skip

@@ -44,7 +44,7 @@ VIDEOS: dict[str, Callable[[], Any]] = {
 CALLS: list[dict[str, Any]] = [
     *({"top_k": top_k} for top_k in (None, 0, 1, 3, 100, -1, 2.0, "x")),
     *({"function_to_apply": f} for f in ("softmax", "sigmoid", "none", None, "SIGMOID", 3)),
-    *({"num_frames": 4}, {"frame_sampling_rate": 2}, {"unknown": 1}),
+    *({"num_frames": 4}, {"frame_sampling_rate": 2}, {"frame_sampling_rate": "x"}, {"unknown": 1}),
     *LOADER_CALLS,
 ]
 VIDEO = Contract(
