@@ -32,12 +32,17 @@ ASKS_THE_HUB = {
     "modelenv/monitor.py",  # watches the requests of `download`
     "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
     "modelenv/locked_download.py",  # asks for the files of a lock
+    "modelenv/locking.py",  # asks what a model is now
+    "modelenv/offline.py",  # only whether the Hub may be asked: huggingface_hub.constants
 }
 # Who may write to disk, and why.
 WRITES = {
     "modelenv/store.py",  # the store, and small files written at once
     "modelenv/disk.py",  # small files written at once, for all others
     "modelenv/locked_download.py",  # the blobs that it fetches
+    "modelenv/snapshots.py",  # takes snapshots away, for `prune`
+    "modelenv/volume.py",
+    "modelenv/volume_copy.py",
     "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock
     "modelenv/download.py",  # removes what killed processes left, under the model's lock
     "modelenv/lockfile.py",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from modelenv.commands.outcome import Outcome, columns
+from modelenv.commands.progress import Teller
 from modelenv.errors import ModelEnvError
 from modelenv.settings import Settings
 from modelenv.sources import explain_environment
@@ -21,6 +22,10 @@ app.add_typer(hub_app, name="hub")
 host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
 
+AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="The cache; by default the detected one.")]
+VolumeDir = Annotated[Path | None, typer.Option("--volume", help="A volume that `pull --to` filled.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Aliases of models; none means all.")]
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Read variables from this file.")]
 
 
@@ -33,7 +38,7 @@ def _common(context: typer.Context, env_file: EnvFile = None) -> None:
 def env(
     context: typer.Context,
     source: Annotated[str | None, typer.Option(help="Ask as if this source were forced.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Explain which environment was detected, and why."""
     settings = Settings.load(env_file=context.obj, source=source)
@@ -54,40 +59,131 @@ def env(
     typer.echo(f"{facts['source']}, decided by {facts['reason']}")
     typer.echo(f"models: {facts['root'] or 'none, fakes only'}; timeout {facts['timeout']:g} s\n")
     probes = [(found.probe, found.answer or "-", found.detail) for found in explanation.findings]
-    typer.echo(_columns(("probe", "answer", "found"), *probes) + "\n")
+    typer.echo("\n".join([*columns(("probe", "answer", "found"), *probes), ""]))
     values = ((name, getattr(settings, name), origin) for name, origin in origins.items())
     values = ((name, "-" if value is None else str(value), origin) for name, value, origin in values)
-    typer.echo(_columns(("setting", "value", "from"), *values))
+    typer.echo("\n".join(columns(("setting", "value", "from"), *values)))
 
 
-def _columns(*rows: Sequence[str]) -> str:
-    """Align the rows. They never break, so that a pipe gets one line for each."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
+@app.command()
+def pull(
+    context: typer.Context,
+    names: Names = None,
+    to: Annotated[Path | None, typer.Option(help="Fill this volume, for production.")] = None,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the declared models into the cache, or onto a volume."""
+    from modelenv.commands import fetching
+
+    settings, teller = _start(context, as_json)
+    if to is None:
+        _finish(fetching.pull(settings, teller, names or (), cache_dir=cache_dir), as_json)
+    elif names:
+        raise typer.BadParameter("a volume holds the whole lock: name no model beside --to")
+    else:
+        _finish(fetching.pull_to(settings, teller, to, cache_dir=cache_dir), as_json)
 
 
-@host_app.command()
-def status() -> None:
-    """Say which kept hosts run, and what they hold."""
-    from modelenv.host.kept import kept_hosts
+@app.command()
+def verify(
+    context: typer.Context,
+    names: Names = None,
+    full: Annotated[bool, typer.Option("--full", help="Hash everything, also what did not change since.")] = False,
+    volume: VolumeDir = None,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the cache, or a volume, with what was locked; 1 if anything differs."""
+    from modelenv.commands import checking
 
-    hosts = [held for _, held in kept_hosts()]
-    for held in hosts:
-        models = ", ".join(held.models) or "no model"
-        typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
-    if not hosts:
-        typer.echo("no host is kept")
+    settings, teller = _start(context, as_json)
+    outcome = checking.verify(settings, teller, names or (), full=full, volume=volume, cache_dir=cache_dir)
+    _finish(outcome, as_json)
 
 
-@host_app.command()
-def stop() -> None:
-    """End all kept hosts."""
-    from modelenv.host.kept import kept_hosts
+@app.command("list")
+def list_models(
+    context: typer.Context, volume: VolumeDir = None, cache_dir: CacheDir = None, as_json: AsJson = False
+) -> None:
+    """List the models of the cache, or of a volume."""
+    from modelenv.commands import storing
 
-    for client, held in kept_hosts():
-        client.stop()
-        typer.echo(f"process {held.pid} ends")
+    settings, _ = _start(context, as_json)
+    _finish(storing.list_models(settings, volume=volume, cache_dir=cache_dir), as_json)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    volume: VolumeDir = None,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what nothing needs any more: old commits of locked models, leftovers, damaged files."""
+    from modelenv.commands import storing
+
+    settings, _ = _start(context, as_json)
+    _finish(storing.prune(settings, dry_run=dry_run, volume=volume, cache_dir=cache_dir), as_json)
+
+
+@app.command()
+def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
+    """Say what is wrong here, and how to mend it; 1 if anything is."""
+    from modelenv.commands import doctor as verb
+
+    settings, _ = _start(context, as_json)
+    _finish(verb.doctor(settings, cache_dir=cache_dir), as_json)
+
+
+@app.command()
+def lock(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(help="With --upgrade: only these.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only compare; 1 if they disagree.")] = False,
+    upgrade: Annotated[bool, typer.Option("--upgrade", help="Move to the newest commits.")] = False,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write modelenv.lock: each declared model's commit, files and hashes."""
+    from modelenv.commands import locks
+
+    if (check and upgrade) or (names and not upgrade):
+        raise typer.BadParameter("names go with --upgrade, and --check goes alone")
+    settings, teller = _start(context, as_json)
+    if check:
+        _finish(locks.check_lock(settings), as_json)
+    else:
+        moved = (names or ()) if upgrade else None
+        _finish(locks.write_lock(settings, teller, upgrade=moved, cache_dir=cache_dir), as_json)
+
+
+@app.command()
+def outdated(context: typer.Context, as_json: AsJson = False) -> None:
+    """Ask the Hub which locked models have a newer commit; 1 if any has."""
+    from modelenv.commands import locks
+
+    settings, teller = _start(context, as_json)
+    _finish(locks.outdated(settings, teller), as_json)
+
+
+@app.command("cache-key")
+def cache_key(context: typer.Context, as_json: AsJson = False) -> None:
+    """Print one line for a CI cache: it changes when a locked file does."""
+    from modelenv.commands import locks
+
+    settings, _ = _start(context, as_json)
+    _finish(locks.cache_key(settings), as_json)
+
+
+def _start(context: typer.Context, as_json: bool) -> tuple[Settings, Teller]:
+    return Settings.load(env_file=context.obj), Teller.standard(quiet=as_json)
+
+
+def _finish(outcome: Outcome, as_json: bool) -> None:
+    typer.echo(outcome.text(as_json=as_json))
+    raise typer.Exit(outcome.code)
 
 
 @hub_app.command()

@@ -31,6 +31,13 @@ _MISSING = object()
 _Undo = list[tuple[Any, str, Any]]
 
 
+def is_offline() -> bool:
+    """Return whether the Hugging Face libraries of this process may not ask the Hub."""
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set variables of this process for a block; None removes one. The Hugging Face libraries follow.

@@ -23,7 +23,7 @@ from modelenv.volume import Volume
 
 
 def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:
-    """Fetch the declared models into the cache: those that are locked at their commit, the others as the Hub has them.
+    """Fetch the declared models into the cache: the locked ones at their commit, the others as the Hub has them.
 
     Args:
         settings: with declaration and lock.
@@ -42,7 +42,8 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
     for name in sorted(names or {*settings.models, *locked}):
         model = locked.get(name)
         if model is not None:
-            obtained = _obtain(store, model, teller, memory, _seconds(settings))
+            with teller.bar(_what(model), total_size([model])) as advance:
+                obtained = _obtain(store, model, Checks(memory, progress=advance), _seconds(settings))
         else:
             ref = settings.models[name].ref
             teller.say(f"{name}: {ref} is not locked; fetching what the Hub has now")
@@ -65,7 +66,8 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
     root = root.absolute()
 
     def obtain(model: LockedModel) -> Path:
-        return _obtain(store, model, teller, memory, _seconds(settings)).path
+        teller.say(_what(model))
+        return _obtain(store, model, Checks(memory), _seconds(settings)).path
 
     with teller.bar(f"filling {root}", total_size(lock.models)) as advance:
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
@@ -86,10 +88,13 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
     return Outcome(lines, data)
 
 
-def _obtain(store: Store, model: LockedModel, teller: Teller, memory: HashMemory, seconds: float) -> Obtained:
-    with teller.bar(f"{model.alias}: {model.repo} at {model.commit[:12]}", total_size([model])) as advance:
-        checks = Checks(memory, progress=advance)
-        return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks, allow_pickle=True)
+def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) -> Obtained:
+    # Pickled weights are locked only where patterns name them; whether they are loaded is for each load to say.
+    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks, allow_pickle=True)
+
+
+def _what(model: LockedModel) -> str:
+    return f"{model.alias}: {model.repo} at {model.commit[:12]}"
 
 
 def _seconds(settings: Settings) -> float:

@@ -12,8 +12,8 @@ from modelenv.commands.places import cache_of, check_names, needed_lock, needed_
 from modelenv.commands.progress import Teller
 from modelenv.declarations import changes, disagreements
 from modelenv.lock_in_use import lock_of
-from modelenv.locking import Locker
 from modelenv.lockfile import Lockfile, write_lockfile
+from modelenv.locking import Locker
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 

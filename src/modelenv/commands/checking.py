@@ -1,0 +1,167 @@
+"""`verify`: whether a cache or a volume holds what was locked, every byte of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from modelenv.commands.outcome import Outcome, code_of, counted, size_text
+from modelenv.commands.places import cache_of, chosen, metadata_of, volume_of
+from modelenv.commands.progress import Teller
+from modelenv.errors import ModelEnvError
+from modelenv.hashing import Progress
+from modelenv.integrity import check_links
+from modelenv.lock_in_use import lock_of
+from modelenv.locked import LockedModel
+from modelenv.locked_finding import Checks, snapshot_of, total_size, verify_locked
+from modelenv.lockfile import Lockfile
+from modelenv.metadata import VolumeModel
+from modelenv.references import ModelRef
+from modelenv.settings import Settings
+from modelenv.snapshots import snapshots
+from modelenv.store import FoundModel, Store
+from modelenv.verification import Difference, Kind
+from modelenv.volume_reading import verify_on_volume
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found out about one model.
+
+    Attributes:
+        name: its alias, or its repo id where nothing is locked.
+        commit: the commit that was looked for.
+        folder: where.
+        differences: what is not as it should be.
+        problem: what else is wrong with it, or None.
+        hashed: how many bytes were hashed; 0 where nothing had changed since.
+    """
+
+    name: str
+    commit: str
+    folder: str
+    differences: tuple[Difference, ...] = ()
+    problem: str | None = None
+    hashed: int = 0
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.differences and self.problem is None
+
+    def lines(self) -> Iterator[str]:
+        """Yield what people read of it."""
+        name = f"{self.name} ({self.commit[:12]})"
+        if self.is_fine:
+            yield f"{name}: as locked" + (f", {size_text(self.hashed)} hashed" if self.hashed else ", unchanged")
+            return
+        yield f"{name}: {self.problem or counted(len(self.differences), 'difference')} in {self.folder}"
+        yield from (f"  {difference}" for difference in self.differences)
+
+
+def verify(
+    settings: Settings,
+    teller: Teller,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    volume: Path | None = None,
+    cache_dir: Path | None = None,
+) -> Outcome:
+    """Compare a cache with the lock, or a volume with its metadata and, where there is one, the lock.
+
+    Without a lock, the cache's files are compared with the hashes by which the Hub named them.
+
+    Args:
+        settings: with the lock, and what was detected.
+        teller: shows how far it is.
+        names: aliases or repo ids; none means all.
+        full: whether everything is hashed, also what did not change since.
+        volume: the volume to verify; without it the detected one, or else the cache.
+        cache_dir: the cache, where another one is meant.
+
+    Raises:
+        ModelEnvError: a lock or metadata cannot be read, or a name is unknown.
+    """
+    root = None if cache_dir is not None and volume is None else volume_of(settings, volume)
+    lock = lock_of(settings)
+    if root is not None:
+        found = _on_volume(root, lock, names, teller, full=full)
+    else:
+        store = cache_of(settings, cache_dir)
+        root = store.root
+        found = _in_cache(store, lock, names, teller, full=full) if lock else _unlocked(store, teller)
+    wrong = [checked for checked in found if not checked.is_fine]
+    lines = [line for checked in found for line in checked.lines()]
+    lines.append(
+        f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} not as locked" if wrong else "all fine")
+    )
+    if not found:
+        lines = [f"{root}: no model to verify"]
+    models = [{**asdict(checked), "fine": checked.is_fine} for checked in found]
+    return Outcome(lines, {"place": str(root), "models": models}, code_of(wrong))
+
+
+def _in_cache(store: Store, lock: Lockfile, names: Sequence[str], teller: Teller, *, full: bool) -> list[Checked]:
+    models = chosen(lock.models, names)
+    with teller.bar(f"verifying {store.root}", total_size(models)) as advance:
+        return [_cached(store, model, Checks(full=full, progress=advance)) for model in models]
+
+
+def _cached(store: Store, model: LockedModel, checks: Checks) -> Checked:
+    folder = snapshot_of(store, model)
+    where = (model.alias, model.commit, str(folder))
+    if not folder.is_dir():
+        return Checked(*where, problem="not there")
+    try:
+        verified = verify_locked(store, model, folder, checks)
+    except ModelEnvError as error:
+        return Checked(*where, problem=error.what)
+    return Checked(*where, verified.differences, hashed=verified.hashed)
+
+
+def _on_volume(
+    root: Path, lock: Lockfile | None, names: Sequence[str], teller: Teller, *, full: bool
+) -> list[Checked]:
+    metadata = metadata_of(root)
+    wanted = {model.alias for model in chosen([model.locked for model in metadata.models], names)}
+    models = [model for model in metadata.models if model.locked.alias in wanted]
+    with teller.bar(f"verifying {root}", total_size(model.locked for model in models)) as advance:
+        found = [_placed(root, model, lock, Checks(full=full, progress=advance)) for model in models]
+    held = {model.locked.alias for model in metadata.models}
+    missing = [] if lock is None or names else [model for model in lock.models if model.alias not in held]
+    return found + [Checked(model.alias, model.commit, str(root), problem="not there") for model in missing]
+
+
+def _placed(root: Path, model: VolumeModel, lock: Lockfile | None, checks: Checks) -> Checked:
+    where = (model.locked.alias, model.locked.commit, str(root / model.folder))
+    locked = None if lock is None else lock.by_alias(model.locked.alias)
+    try:
+        verified = verify_on_volume(root, model, checks)
+    except ModelEnvError as error:
+        return Checked(*where, problem=error.what)
+    stale = None
+    if locked is not None and locked.commit != model.locked.commit:
+        stale = f"stale, for the lock names commit {locked.commit[:12]};"
+    return Checked(*where, verified.differences, stale, verified.hashed)
+
+
+def _unlocked(store: Store, teller: Teller) -> list[Checked]:
+    found = list(snapshots(store))
+    with teller.bar(f"verifying {store.root}", sum(each.size for each in found)) as advance:
+        return [_named_by_hash(store, each.ref, each.found, each.size, advance) for each in found]
+
+
+def _named_by_hash(store: Store, ref: ModelRef, found: FoundModel, size: int, advance: Progress) -> Checked:
+    where = (ref.repo_id, found.commit or "", str(found.path))
+    try:
+        check_links(found.path, root=store.root, model=ref.repo_id)
+        damaged = store.damaged_blobs(found)
+    except (ModelEnvError, OSError) as error:
+        return Checked(*where, problem=getattr(error, "what", None) or str(error))
+    advance(size)
+    differences = [
+        Difference(Kind.CHANGED, f"blobs/{blob.name}", f"hash {blob.name}", "other bytes") for blob in damaged
+    ]
+    return Checked(*where, tuple(differences), hashed=size)

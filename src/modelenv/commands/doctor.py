@@ -1,0 +1,221 @@
+"""`doctor`: what is wrong here, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from modelenv.commands.outcome import Outcome, code_of, columns, size_text
+from modelenv.commands.places import cache_of
+from modelenv.declarations import disagreements
+from modelenv.errors import LockfileError
+from modelenv.lock_in_use import lock_of
+from modelenv.locked_finding import snapshot_of, total_size
+from modelenv.lockfile import Lockfile
+from modelenv.settings import Settings
+from modelenv.snapshots import set_aside_files
+from modelenv.sources import ModelSource, explain_environment
+from modelenv.store import Store
+from modelenv.volume_reading import volume_metadata
+
+_NEEDED = (("huggingface_hub", "huggingface_hub"), ("filelock", "filelock"))
+_FOR_REAL_MODELS = ("transformers", "torch")
+_ON = frozenset({"1", "on", "true", "yes"})
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One thing that was looked at.
+
+    Attributes:
+        what: the thing.
+        state: `fine`, `note` (nothing wrong, but good to know) or `wrong`.
+        found: what is there.
+        mend: how to mend it, where it is wrong.
+    """
+
+    what: str
+    state: str
+    found: str
+    mend: str | None = None
+
+
+def doctor(settings: Settings, *, cache_dir: Path | None = None) -> Outcome:
+    """Look at rights, space, locks, versions, the lock and variables; change nothing, ask no network.
+
+    Args:
+        settings: what was told, and what is in force.
+        cache_dir: the cache, where another one is meant.
+    """
+    store = cache_of(settings, cache_dir)
+    examined = [
+        *_versions(),
+        *_variables(settings),
+        *_project(settings),
+        *_cache(store),
+        *_space(settings, store),
+        *_held_locks(store),
+        *_volume(settings),
+    ]
+    wrong = [each for each in examined if each.state == "wrong"]
+    lines = columns(*((each.state, each.what, each.found) for each in examined))
+    lines += [f"to mend {each.what}: {each.mend}" for each in wrong]
+    lines.append(f"{len(wrong)} wrong" if wrong else "nothing is wrong")
+    return Outcome(lines, {"examined": [asdict(each) for each in examined]}, code_of(wrong))
+
+
+def _versions() -> Iterator[Examined]:
+    yield Examined("Python", "fine", sys.version.split()[0])
+    for package, name in _NEEDED:
+        found = _version(package)
+        if found is None:
+            yield Examined(name, "wrong", "not installed", f"pip install {package}")
+        else:
+            yield Examined(name, "fine", found)
+    for package in _FOR_REAL_MODELS:
+        found = _version(package)
+        yield Examined(package, "fine" if found else "note", found or "not installed: fakes only")
+
+
+def _variables(settings: Settings) -> Iterator[Examined]:
+    """Variables that contradict each other."""
+    source = explain_environment(settings=settings).source
+    yield Examined("the environment", "fine", f"{source.value}, by {explain_environment(settings=settings).reason}")
+    variables = settings.variables
+    if source.downloads and _is_offline():
+        yield Examined(
+            "HF_HUB_OFFLINE", "note" if lock_is_warm(settings) else "wrong",
+            f"set, while {source.value} downloads what is missing",
+            "unset HF_HUB_OFFLINE, or run `modelenv pull` while the Hub can be reached",
+        )  # fmt: skip
+    if settings.source is ModelSource.MOCK_MODELS and variables.get("GITHUB_ACTIONS") == "true":
+        yield Examined("MODEL_SOURCE", "note", f"mock_models from {settings.origins['source']}: no real model in CI")
+    if variables.get("TESTING", "").lower() in _ON and settings.source not in (None, ModelSource.MOCK_MODELS):
+        forced = settings.source.value if settings.source is not None else ""
+        yield Examined(
+            "TESTING", "wrong", f"true, while {settings.origins['source']} forces {forced}",
+            "unset TESTING, or MODEL_SOURCE: the forced source wins, and tests then load real models",
+        )  # fmt: skip
+    if settings.environment == "production" and source is not ModelSource.PERSISTENT_VOLUME:
+        yield Examined(
+            "ENVIRONMENT", "wrong", f"production, while models come from {source.value}",
+            "mount the volume at MODEL_VOLUME_DIR, and fill it with `modelenv pull --to`",
+        )  # fmt: skip
+
+
+def lock_is_warm(settings: Settings) -> bool:
+    """Return whether every locked model is in the cache; False where nothing is locked."""
+    try:
+        lock = lock_of(settings)
+    except LockfileError:
+        return False
+    store = cache_of(settings, None)
+    return bool(lock and lock.models) and all(
+        snapshot_of(store, model).is_dir() for model in (lock or Lockfile()).models
+    )
+
+
+def _project(settings: Settings) -> Iterator[Examined]:
+    if settings.project_file is None:
+        yield Examined("the project", "note", "no pyproject.toml here or above")
+        return
+    yield Examined("the project", "fine", f"{settings.project_file}, {len(settings.models)} models")
+    try:
+        lock = lock_of(settings)
+    except LockfileError as error:
+        yield Examined("modelenv.lock", "wrong", error.what, error.hint)
+        return
+    if lock is None:
+        state = "note" if settings.models else "fine"
+        yield Examined("modelenv.lock", state, "none: models are what the Hub says today")
+        return
+    found = disagreements(settings.models, lock)
+    if found:
+        yield Examined("modelenv.lock", "wrong", "; ".join(map(str, found)), "run `modelenv lock`, and commit it")
+    else:
+        yield Examined("modelenv.lock", "fine", f"as declared, {len(lock.models)} models")
+
+
+def _cache(store: Store) -> Iterator[Examined]:
+    root = store.root
+    place = next((path for path in (root, *root.parents) if path.exists()), root)
+    owner = place.stat().st_uid
+    whose = "" if owner == os.getuid() else f", of user {owner} (this is user {os.getuid()})"
+    if not root.exists() and os.access(place, os.W_OK):
+        yield Examined("the cache", "fine", f"{root}, not there yet")
+    elif not os.access(place, os.W_OK | os.X_OK):
+        mend = "give this user the right to write it, or set MODEL_CACHE_DIR to a folder of its own"
+        yield Examined("the cache", "wrong", f"{root} cannot be written{whose}", mend)
+    else:
+        yield Examined("the cache", "fine", f"{root}{whose}")
+    aside = set_aside_files(store)
+    if aside:
+        found = f"{len(aside)} set aside, {size_text(sum(path.lstat().st_size for path in aside))}"
+        yield Examined("damaged files", "note", f"{found}: `modelenv prune` removes them")
+
+
+def _space(settings: Settings, store: Store) -> Iterator[Examined]:
+    place = next((path for path in (store.root, *store.root.parents) if path.exists()), store.root)
+    free = shutil.disk_usage(place).free
+    try:
+        lock = lock_of(settings) or Lockfile()
+    except LockfileError:
+        lock = Lockfile()
+    needed = total_size(model for model in lock.models if not snapshot_of(store, model).is_dir())
+    found = f"{size_text(free)} free, {size_text(needed)} still to fetch"
+    if needed > free:
+        yield Examined("space", "wrong", found, "free space, or set MODEL_CACHE_DIR to a larger disk")
+    else:
+        yield Examined("space", "fine", found)
+
+
+def _held_locks(store: Store) -> Iterator[Examined]:
+    """Locks of models that another process holds now. A lock dies with its process, so none is ever stale."""
+    from filelock import FileLock, Timeout
+
+    folder = store.root / ".locks" / "modelenv"
+    for path in sorted(folder.glob("*.lock")) if os.access(folder, os.W_OK) else ():
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            yield Examined("a lock", "note", f"{path} is held: another process fetches this model now")
+
+
+def _volume(settings: Settings) -> Iterator[Examined]:
+    root = settings.volume_dir
+    if not root.exists():
+        return
+    try:
+        metadata = volume_metadata(root)
+    except LockfileError as error:
+        yield Examined("the volume", "wrong", error.what, error.hint)
+        return
+    if metadata is None:
+        mend = f"fill it with `modelenv pull --to {root}`; without its metadata nothing on it can be verified"
+        yield Examined("the volume", "wrong", f"{root} has no metadata of modelenv", mend)
+        return
+    closed = [model.folder for model in metadata.models if not os.access(root / model.folder, os.R_OK | os.X_OK)]
+    if closed:
+        mend = "give this user the right to read it"
+        yield Examined("the volume", "wrong", f"{root}/{closed[0]} is not there, or may not be read", mend)
+    else:
+        yield Examined("the volume", "fine", f"{root}, {len(metadata.models)} models")
+
+
+def _is_offline() -> bool:
+    from modelenv.offline import is_offline
+
+    return is_offline()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
