@@ -95,8 +95,10 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     `constants.ENDPOINT` is left alone: the client replaces it in a template made of it at import.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils import close_session
+    from huggingface_hub.utils import _detect_agent, close_session
 
+    # The client looks for agents it knows in a list that it fetches from the public Hub, once per process.
+    monkeypatch.setattr(_detect_agent, "_registry", _detect_agent._EMPTY_REGISTRY)
     home = tmp_path / "hf_home"
     for name, value in {
         "HF_HOME": str(home),
