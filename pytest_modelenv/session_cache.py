@@ -28,6 +28,7 @@ from pytest_modelenv.options import (
     ModelOptions,
     Resolved,
     chosen_cache_dir,
+    guard_options,
     resolve_options,
 )
 
@@ -72,6 +73,7 @@ class ModelSession:
         self.options: ModelOptions = resolve_options(config)
         self._chosen_cache = chosen_cache_dir(config)
         self._config = config
+        self._is_guarded = guard_options(config).enabled
         self._reports: deque[LoadReport] = deque()
 
     @property
@@ -183,7 +185,9 @@ class ModelSession:
         run = self.run if hosted else self.own_run
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source)
-        with force_environment(source, variables=variables, run=None if is_apart else run):
+        # In offline mode the libraries would raise errors of their own, which are caught too easily.
+        offline = False if source == MOCK_MODELS and self._is_guarded else None
+        with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
 
     @contextmanager

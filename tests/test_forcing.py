@@ -63,3 +63,15 @@ def test_what_managers_share_and_whether_models_are_real() -> None:
             assert (fakes.run, fakes.real_models) == (run, False)
             assert detect_environment() is ModelSource.MOCK_MODELS
         assert current_forcing() is outer
+
+
+@pytest.mark.parametrize("before", [None, "1"])
+def test_fakes_that_leave_the_hub_as_it_was(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("HF_HUB_OFFLINE", before)
+    with force_environment("mock_models", offline=False):
+        assert os.environ.get("HF_HUB_OFFLINE") == before
+    with force_environment("local_cache"), force_environment("mock_models", offline=False):
+        assert os.environ.get("HF_HUB_OFFLINE") == before
+    assert os.environ.get("HF_HUB_OFFLINE") == before

@@ -82,6 +82,7 @@ def force_environment(
     *,
     variables: Mapping[str, str | None] | None = None,
     run: Run | None = None,
+    offline: bool | None = None,
 ) -> Iterator[Forcing]:
     """Force a source, and further variables, for a block. Blocks may be nested.
 
@@ -89,6 +90,7 @@ def force_environment(
         source: the source to force, or None to change variables only.
         variables: further variables to set; None as a value removes one.
         run: what the managers in this block share; by default what they shared before.
+        offline: whether the source switches the Hub off; by default it does if it downloads nothing.
 
     Raises:
         ConfigurationError: the source is unknown.
@@ -100,12 +102,13 @@ def force_environment(
         source = ModelSource.parse(source)
         wanted["MODEL_SOURCE"] = source.value
         real = source is not ModelSource.MOCK_MODELS
-        if source.downloads and is_offline:
+        goes_offline = not source.downloads if offline is None else offline
+        if is_offline and not goes_offline:
             wanted[_OFFLINE] = offline_before
-        elif not source.downloads:
+        elif goes_offline:
             wanted[_OFFLINE] = "1"
             offline_before = offline_before if is_offline else os.environ.get(_OFFLINE)
-        is_offline = not source.downloads
+        is_offline = goes_offline
     if variables is not None:
         wanted.update(variables)
         is_offline = is_offline and _OFFLINE not in variables

@@ -132,7 +132,8 @@ def test_each_test_gets_its_environment(run_tests: RunTests, project: pytest.Pyt
 def test_markers_are_listed_with_their_signatures(run_tests: RunTests) -> None:
     run_tests("--markers").stdout.fnmatch_lines_random(
         [
-            "@pytest.mark.integration: needs real models; skipped without --real-models",
+            "@pytest.mark.integration(host=True): needs real models; skipped without --real-models; *",
+            "@pytest.mark.model_access: this test may reach the Hub and load real weights, in every run",
             "@pytest.mark.model(name, task=None, [*][*]pipeline_kwargs): the model this test uses; *",
             "@pytest.mark.model_source(source): force this model source for the test, with all its fixtures",
         ]
