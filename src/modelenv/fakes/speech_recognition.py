@@ -118,7 +118,8 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
             if chunks is None:
                 chunks = _chunks(text, frames, timestamps, whisper)
             name = {"language": "english"} if whisper and language else {}
-            answer["chunks"] = [{**name, **chunk} for chunk in chunks]
+            words = timestamps == "word"  # Whisper names the language after a word, and before a segment
+            answer["chunks"] = [{**chunk, **name} if words else {**name, **chunk} for chunk in chunks]
         return {**answer, **{key: [value] for key, value in extra.items() if key != "is_last"}}
 
 
@@ -181,5 +182,5 @@ def _chunks(text: str, frames: Frames, timestamps: Any, whisper: bool) -> list[d
     if timestamps == "char":
         return character_chunks(text, frames)
     if timestamps == "word":
-        return word_chunks(text, frames, leading_space=whisper)
+        return word_chunks(text, frames, whisper=whisper)
     return segment_chunks(text, frames, timed=bool(timestamps))

@@ -48,11 +48,17 @@ def character_chunks(text: str, frames: Frames) -> list[dict[str, Any]]:
     ]
 
 
-def word_chunks(text: str, frames: Frames, *, leading_space: bool) -> list[dict[str, Any]]:
-    """Return each word of `text` with its time."""
+def word_chunks(text: str, frames: Frames, *, whisper: bool) -> list[dict[str, Any]]:
+    """Return each word of `text` with its time; Whisper's have a space before them, and plain numbers."""
+    placed = _placed(text.split(), frames)
+    if not whisper:
+        return [{"text": word, "timestamp": frames.span(start, end)} for word, start, end in placed]
     return [
-        {"text": f" {word}" if leading_space else word, "timestamp": frames.span(start, end)}
-        for word, start, end in _placed(text.split(), frames)
+        {
+            "text": f" {word}",
+            "timestamp": (round(start * frames.seconds, 2), round(end * frames.seconds, 2)),
+        }
+        for word, start, end in placed
     ]
 
 

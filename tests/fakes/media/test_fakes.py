@@ -87,6 +87,10 @@ def test_a_name_with_whisper_is_whisper() -> None:
     hear = fake_pipeline("automatic-speech-recognition", model="openai/whisper-tiny")
     answer = hear(noise(), return_timestamps=True, return_language=True)
     assert list(answer["chunks"][0]) == ["language", "timestamp", "text"]
+    word = hear(noise(), return_timestamps="word", return_language=True)["chunks"][0]
+    assert list(word) == ["text", "timestamp", "language"]
+    assert word["text"].startswith(" ")
+    assert [type(time) for time in word["timestamp"]] == [float, float]
     with pytest.raises(ValueError, match="Whisper has no timestamps of characters"):
         hear(noise(), return_timestamps="char")
 
