@@ -83,18 +83,19 @@ class FakeFeatureExtractionPipeline(FakePipeline):
         return parameters
 
     def _one(self, item: Any, /, *, _is_tensor: Any = False, **tokenize_kwargs: Any) -> Any:
-        return _packed(self._vectors(self._tokenize(item, tokenize_kwargs), 0), _is_tensor)
+        batch = self._tokenize(item, tokenize_kwargs)
+        check_positions(self._facts, batch.width)
+        return _packed(self._vectors(batch, 0), _is_tensor)
 
     def _batch(self, items: list[Any], /, *, _is_tensor: Any = False, **tokenize_kwargs: Any) -> list[Any]:
         """Answer a batch as the real one does: every text has as many tokens as the longest."""
         batches = [self._tokenize(item, tokenize_kwargs) for item in items]
         width = max(batch.width for batch in batches)
+        check_positions(self._facts, width)
         return [_packed(self._vectors(batch, width)[:1], _is_tensor) for batch in batches]
 
     def _tokenize(self, item: Any, tokenize_kwargs: Mapping[str, Any]) -> Batch:
-        batch = tokenize(self._tokenizer_of_model(), item, return_tensors="pt", **tokenize_kwargs)
-        check_positions(self._facts, batch.width)
-        return batch
+        return tokenize(self._tokenizer_of_model(), item, return_tensors="pt", **tokenize_kwargs)
 
     def _vectors(self, batch: Batch, width: int) -> list[list[list[float]]]:
         return [self._row(batch.texts[min(index, len(batch.texts) - 1)], row.tokens, width)

@@ -125,6 +125,10 @@ class FakeTextGenerationPipeline(FakePipeline):
         """Answer a batch as the real one does: prompts are padded on the left to the longest."""
         prompts = [self._prompt(item, **parameters) for item in items]
         width = max(len(prompt.ids) for prompt in prompts)
+        if width == 0:  # the real one then answers once for the whole batch
+            return [self._records(prompts[0], [], return_type)]
+        if not all(prompt.ids for prompt in prompts):
+            raise RuntimeError("an empty prompt cannot be padded: leave it out, or batch_size")
         padding = self._tokenizer_of_model().id_of_special("pad_token") or 0
         return [
             self._records(prompt, [*[padding] * (width - len(prompt.ids)), *prompt.ids], return_type)

@@ -52,6 +52,7 @@ def _cases() -> list[Case]:
               for method in ("predict", "transform") for form in ("text", "list")]  # fmt: skip
     cases += [
         Case("too long", lambda: LONG),
+        Case("too long and wrong, in a batch", lambda: [LONG, None], {"batch_size": 2}),
         Case("too long, truncated", lambda: LONG, {"truncation": True}),
         Case("texts of different lengths in a padded tuple", FORMS["tuple"], {"tokenize_kwargs": {"padding": True}}),
         Case("a tuple in batches", lambda: [("a", "b"), ("the", "of")], {"batch_size": 2}),

@@ -154,6 +154,8 @@ def _cases() -> list[Case]:
         Case("empty text", lambda: "", FEW),
         Case("empty text, tokens", lambda: "", {**FEW, "return_tensors": True}),
         Case("list with an empty text", lambda: ["", "a"], FEW),
+        Case("batch with an empty text", lambda: ["a", ""], {**FEW, "batch_size": 2}),
+        Case("batch of empty texts", lambda: ["", ""], {**FEW, "batch_size": 2}),
         Case("marks and letters", lambda: "Ünïcödé 😀 can't", FEW),
         Case("lone surrogate", lambda: "\ud800", FEW),
         Case("by name", lambda: Args(text_inputs="a"), FEW),
