@@ -261,7 +261,7 @@ def test_everything_is_undone_however_a_test_ends(
 ) -> None:
     project.makeconftest(UNDONE_CONFTEST)
     project.makepyfile(UNDONE)
-    result = run_program(*mode, "--real-models")
+    result = run_program(*mode, "--real-models", "--no-model-guards")
     result.assert_outcomes(errors=2, failed=1, passed=3)
     result.stdout.fnmatch_lines_random(
         ["E *RuntimeError: setup", "E *RuntimeError: call", "E *RuntimeError: teardown"]
