@@ -214,3 +214,61 @@ def test_telemetry_and_agents_are_answered(api: HfApi, hub: EmbeddedHub, monkeyp
         ("HEAD", "/api/telemetry/examples/one", 200),
         ("GET", "/api/agent-harnesses", 200),
     ]
+
+
+def test_the_files_of_a_dataset_by_the_same_road(api: HfApi, hub: EmbeddedHub, tmp_path: Path) -> None:
+    from pathlib import Path
+
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    folder = tmp_path / "data"
+    (folder / "parts").mkdir(parents=True)
+    (folder / "parts" / "one.csv").write_text("a,b\n1,2\n")
+    hub.add(folder, "org/name", repo_type="dataset")  # there is a model of this name, too
+    info = api.dataset_info("org/name")
+    assert (info.id, [sibling.rfilename for sibling in info.siblings or []]) == ("org/name", ["parts/one.csv"])
+    assert [found.id for found in api.list_datasets()] == ["org/name"]
+    down = Path(api.snapshot_download("org/name", repo_type="dataset", local_dir=tmp_path / "down"))
+    assert (down / "parts" / "one.csv").read_text() == "a,b\n1,2\n"
+    hub.remove("org/name", repo_type="dataset")
+    with pytest.raises(RepositoryNotFoundError):
+        api.dataset_info("org/name")
+    assert api.model_info("org/name").library_name == "transformers"
+
+
+def test_a_name_in_other_letters_leads_to_the_right_one(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+    from pathlib import Path
+
+    path = api.hf_hub_download("ORG/Name", "vocab.txt")
+    assert Path(path).read_bytes() == (model / "vocab.txt").read_bytes()
+    assert [request.status for request in hub.requests] == [307, 200, 200]
+
+
+def test_commits_and_the_rate_limit_are_told(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils._http import parse_ratelimit_headers
+
+    first = api.model_info("org/name").sha
+    (model / "vocab.txt").write_text("changed")
+    commits = api.list_repo_commits("org/name")
+    assert [(commit.title, commit.authors) for commit in commits] == [("Served from a folder", ["modelenv"])] * 2
+    assert commits[1].commit_id == first
+    entries = {entry.path: entry.last_commit for entry in api.list_repo_tree("org/name", expand=True)}
+    assert {path: last.oid == first for path, last in entries.items() if last} == {
+        "parts": True,
+        "README.md": True,
+        "config.json": True,
+        "model.safetensors": True,
+        "vocab.txt": False,
+    }
+    answer = get_session().get(f"{hub.endpoint}/api/models/org/name")
+    told = parse_ratelimit_headers(answer.headers)
+    assert told is not None
+    assert (told.resource_type, told.limit, told.window_seconds) == ("api", 500, 300)
+    assert told.remaining == 500 - sum(request.kind != "resolve" for request in hub.requests)
+    assert (
+        get_session()
+        .get(f"{hub.endpoint}/api/models/org/name", headers={"X-Request-Id": "mine"})
+        .headers["x-request-id"]
+        == "mine"
+    )

@@ -131,6 +131,10 @@ class Repositories:
                 return None
             folder = self._folder_under_root(repo_id)
             if folder is None:
+                in_other_letters = (known for known in self._ids_under_root() if known.lower() == key[1])
+                repo_id = next(in_other_letters, "")
+                folder = self._folder_under_root(repo_id)
+            if folder is None:
                 return None
             return self._known.setdefault(key, Repository(repo_id, folder, self._blobs))
 
@@ -169,9 +173,8 @@ class Repositories:
         """Return all repositories of this type, by id."""
         with self._lock:
             ids = {known.repo_id for (kind, _), known in self._added.items() if kind == repo_type}
-        if self._root is not None and repo_type == "model":
-            for first in _subfolders(self._root):
-                ids |= {first.name, *(f"{first.name}/{second.name}" for second in _subfolders(first))}
+        if repo_type == "model":
+            ids |= self._ids_under_root()
         found = (self.find(repo_id, repo_type) for repo_id in sorted(ids))
         return tuple(repository for repository in found if repository is not None)
 
@@ -189,6 +192,13 @@ class Repositories:
             self._moved, self._removed = dict(state.moved), state.removed
             for repository, kept in state.states:
                 repository.restore(kept)
+
+    def _ids_under_root(self) -> set[str]:
+        """Return all names under the root that may be those of models."""
+        ids: set[str] = set()
+        for first in _subfolders(self._root) if self._root is not None else ():
+            ids |= {first.name, *(f"{first.name}/{second.name}" for second in _subfolders(first))}
+        return ids
 
     def _folder_under_root(self, repo_id: str) -> Path | None:
         # Nothing of a request reaches the file system but names that match the pattern.
