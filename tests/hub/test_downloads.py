@@ -97,11 +97,11 @@ def test_a_slowed_download_keeps_its_rate_and_may_be_sped_up(
 ) -> None:
     from huggingface_hub import hf_hub_download
 
-    (model / "vocab.txt").write_bytes(bytes(20_000))
+    (model / "vocab.txt").write_bytes(bytes(10_000))
     hub.bytes_per_second = 50_000
     start = time.monotonic()
     hf_hub_download("org/name", "vocab.txt", endpoint=hub.endpoint, cache_dir=client_cache, token=False)
-    assert 0.35 < time.monotonic() - start < 5
+    assert 0.15 < time.monotonic() - start < 5
 
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
     faster = threading.Timer(0.2, setattr, (hub, "bytes_per_second", None))
@@ -122,9 +122,9 @@ def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub
         assert client.stdout.readline() == b"begun\n"
         client.kill()
         client.wait(timeout=10)
-    time.sleep(0.2)
+    time.sleep(0.1)
     sent = hub.requests[0].body_bytes
-    time.sleep(0.3)
+    time.sleep(0.15)
     assert hub.requests[0].body_bytes == sent < 2000
     hub.bytes_per_second = None
     assert ask("GET", "/org/name/resolve/main/vocab.txt").status == 200

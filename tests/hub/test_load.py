@@ -34,7 +34,7 @@ async def get(port: int, path: str) -> bytes:
     return answer
 
 
-@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.integration)])
+@pytest.mark.parametrize("count", [100, pytest.param(2000, marks=pytest.mark.integration)])
 def test_many_requests_at_once(hub: EmbeddedHub, model: Path, count: int) -> None:
     port = int(hub.endpoint.rsplit(":", 1)[1])
     paths = ["/org/name/resolve/main/vocab.txt", "/api/models/org/name"] * (count // 2)
@@ -81,7 +81,7 @@ def test_an_answer_waits_for_nothing(hub: EmbeddedHub, ask) -> None:
 
 def test_a_large_file_comes_fast(hub: EmbeddedHub, model: Path) -> None:
     # Not a comparison, as benchmarks/hub_throughput.py makes it, but a floor.
-    size = 50_000_000
+    size = 20_000_000
     with (model / "model.bin").open("wb") as stream:
         stream.truncate(size)
     url = f"{hub.endpoint}/org/name/resolve/main/model.bin"
