@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pytest
 
@@ -27,8 +26,7 @@ FORCED_SOURCE = pytest.StashKey[str]()
 HOSTED = pytest.StashKey[bool]()
 
 
-@dataclass(frozen=True)
-class ModelCall:
+class ModelCall(NamedTuple):
     """What a `model` marker says: the arguments for `load_model`."""
 
     name: str

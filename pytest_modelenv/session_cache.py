@@ -12,10 +12,9 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -42,8 +41,7 @@ if TYPE_CHECKING:
 _HANDED_DOWN = "modelenv_folders"
 
 
-@dataclass(frozen=True)
-class SharedFolders:
+class SharedFolders(NamedTuple):
     """The folders that all processes of a run share.
 
     Attributes:
@@ -157,6 +155,10 @@ class ModelSession:
 
     def take_reports(self) -> list[dict[str, Any]]:
         """Return the real loads that ended since the last call, as plain types."""
+        if not self._reports:
+            return []
+        from dataclasses import asdict
+
         taken = []
         while self._reports:
             taken.append(asdict(self._reports.popleft()))
