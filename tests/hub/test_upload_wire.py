@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -137,6 +138,13 @@ def test_what_the_repository_has_need_not_be_sent(post, model: Path) -> None:
     assert batch(post, len(content), hashlib.sha256(content).hexdigest()).keys() == {"oid", "size"}
 
 
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(model: Path, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     with EmbeddedHub(storage=storage) as hub:
@@ -147,12 +155,13 @@ def test_an_upload_that_breaks_off_leaves_nothing(model: Path, tmp_path: Path) -
         with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
             start = f"POST /org/name.git/info/lfs/objects/batch HTTP/1.1\r\n{head}{len(asked)}\r\n\r\n"
             client.sendall(start.encode() + asked)
-            href = json.loads(client.recv(65536).split(b"\r\n\r\n")[1])["objects"][0]["actions"]["upload"]["href"]
+            answer = b""
+            while not answer.endswith(b"]}"):
+                answer += client.recv(65536)
+            href = json.loads(answer.split(b"\r\n\r\n")[1])["objects"][0]["actions"]["upload"]["href"]
             client.sendall(f"PUT {href.removeprefix(hub.endpoint)} HTTP/1.1\r\n{head}7\r\n\r\n".encode() + b"wei")
-            while len(list(storage.glob("incoming-*"))) == 0:
-                pass
-        while len(hub.requests) < 2 or list(storage.glob("incoming-*")):
-            pass
+            wait_until(lambda: any(storage.glob("incoming-*")))
+        wait_until(lambda: not any(storage.glob("incoming-*")))
     assert hub.requests[-1].status is None
     assert not (storage / OID[:2] / OID).exists()
 
