@@ -158,8 +158,9 @@ def _repair(
     if failures is not None:
         failures.raise_if_failed(ref)
     snapshot = snapshot_of(store, locked)
+    blob_ids = {file.path: file.blob_id for file in locked.files}
     for difference in differences:
-        _set_aside(store, ref, snapshot / difference.path, difference.kind)
+        _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
     wanted = {difference.path for difference in differences if difference.kind is not Kind.EXTRA}
     files = [file for file in locked.files if file.path in wanted]
     began = deadline.remaining
@@ -188,15 +189,16 @@ def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: 
     return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
 
 
-def _set_aside(store: Store, ref: ModelRef, path: Path, kind: Kind) -> None:
-    """Move a wrong file away: the blob behind a link, but only the link itself where it should not be at all."""
+def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
+    """Move a wrong file away: its own blob behind the link, else the link or the file itself.
+
+    A link that leads to another blob than it should is wrong, but that blob need not be.
+    """
     if not os.path.lexists(path):
         return
     blob = Path(os.path.realpath(path))
-    if kind is not Kind.EXTRA and path.is_symlink() and blob.exists():
-        aside = store.set_aside(ref, blob)
-    else:
-        aside = store.set_aside(ref, path)
+    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists()
+    aside = store.set_aside(ref, blob if is_damaged else path)
     logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
 
 

@@ -45,11 +45,13 @@ def snapshots(store: Store) -> Iterator[Snapshot]:
                 yield from (_snapshot(store, name, folder / commit) for commit in commits)
 
 
-def unreferenced_blobs(cache: Path) -> list[Path]:
-    """Return the blobs of one model's folder that no snapshot leads to."""
+def unreferenced_blobs(cache: Path, without: Iterable[str] = ()) -> list[Path]:
+    """Return the blobs of one model's folder that no snapshot leads to, but those of the commits `without`."""
+    kept = [cache / "snapshots" / name for name in set(_names(cache / "snapshots")).difference(without)]
     used = {
         os.path.basename(os.readlink(Path(parent) / name))  # noqa: PTH115, PTH119 - text is all that is needed
-        for parent, _, names in os.walk(cache / "snapshots")
+        for snapshot in kept
+        for parent, _, names in os.walk(snapshot)
         for name in names
         if (Path(parent) / name).is_symlink()
     }

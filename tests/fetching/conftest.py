@@ -6,14 +6,21 @@ import json
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelenv import force_environment
 from modelenv.hub import EmbeddedHub
+from modelenv.locked import LockedModel
+from modelenv.lockfile import Lockfile
+from modelenv.locking import Locker
+from modelenv.projectfile import Alias
+from modelenv.references import ModelRef
 from modelenv.store import Store
 
 MakeModel = Callable[..., Path]
+Lock = Callable[..., LockedModel]
 
 
 @pytest.fixture
@@ -54,3 +61,17 @@ def hub(tmp_path: Path) -> Iterator[EmbeddedHub]:
 def store(tmp_path: Path) -> Store:
     """An empty store."""
     return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def lock(hub: EmbeddedHub, tmp_path: Path) -> Lock:
+    """Lock a repo of the Hub as it is now; what that fetches goes into a store of its own."""
+
+    def make(repo: str = "acme/model", alias: str = "m", **declared: Any) -> LockedModel:
+        locker = Locker(Store(tmp_path / "locking"), 30)
+        ref = ModelRef(repo, declared.pop("revision", None))
+        [locked] = locker.lock({alias: Alias(ref, **declared)}, Lockfile()).models
+        hub.clear()
+        return locked
+
+    return make

@@ -19,9 +19,9 @@ from modelenv.volume_reading import volume_metadata
 
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
-    """Return the cache: the folder that was named, else that of the detected source, else the local cache."""
-    if cache_dir is not None:
-        return Store(cache_dir.absolute())
+    """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
+    if cache_dir is not None or settings.origins["cache_dir"] != "default":
+        return Store((cache_dir or settings.cache_dir).absolute())
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
     return Loader.of(source, settings, Run()).store

@@ -105,22 +105,26 @@ def _prune_cache(settings: Settings, store: Store, deadline: Deadline, *, dry_ru
     for repo, there in held.items():
         old = [snapshot for snapshot in there if snapshot.ref.revision not in kept[repo]]
         removed += [str(snapshot.found.path) for snapshot in old]
+        removed += map(str, _unused_blobs(there, old))
         if not dry_run:
-            removed += _prune_model(store, ModelRef(repo), old, there, deadline)
+            _prune_model(store, ModelRef(repo), old, there, deadline)
     return removed
 
 
-def _prune_model(
-    store: Store, ref: ModelRef, old: list[Snapshot], there: list[Snapshot], deadline: Deadline
-) -> list[str]:
+def _unused_blobs(there: list[Snapshot], old: list[Snapshot]) -> list[Path]:
+    """Return the blobs that nothing leads to once the old snapshots are gone; parts of downloads are no blobs."""
+    commits = [snapshot.ref.revision or "" for snapshot in old]
+    caches = sorted({snapshot.found.path.parent.parent for snapshot in there})
+    blobs = [blob for cache in caches for blob in unreferenced_blobs(cache, commits)]
+    return [blob for blob in blobs if not blob.name.endswith(".incomplete")]
+
+
+def _prune_model(store: Store, ref: ModelRef, old: list[Snapshot], there: list[Snapshot], deadline: Deadline) -> None:
     with store.lock(ref, deadline):
         for snapshot in old:
             remove_snapshot(store, snapshot)
         remove_leftovers(store, ref)
-        caches = {snapshot.found.path.parent.parent for snapshot in there}
-        blobs = [blob for cache in sorted(caches) for blob in unreferenced_blobs(cache)]
-        remove_files(store, ref.repo_id, [blob for blob in blobs if not blob.name.endswith(".incomplete")])
-    return [str(blob) for blob in blobs]
+        remove_files(store, ref.repo_id, _unused_blobs(there, old))
 
 
 def _row(snapshot: Snapshot, aliases: dict[tuple[str, str], list[str]]) -> dict[str, Any]:

@@ -1,0 +1,124 @@
+"""From a declaration to a lock: what the Hub says is taken from it, the rest is fetched once and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelenv.errors import ModelDownloadError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from modelenv.hub import EmbeddedHub
+from modelenv.lockfile import Lockfile, format_lockfile
+from modelenv.locking import Locker
+from modelenv.projectfile import Alias
+from modelenv.references import ModelRef
+from modelenv.store import Store
+
+from .conftest import Lock, MakeModel
+
+DECLARED = {"m": Alias(ModelRef("acme/model"), "sentiment")}
+
+
+@pytest.fixture
+def source(hub: EmbeddedHub, make_model: MakeModel) -> Path:
+    source = make_model(id2label={"0": "BAD", "1": "GOOD"})
+    (source / "README.md").write_text("for people")
+    (source / "pytorch_model.bin").write_bytes(b"the same weights once more")
+    hub.add(source, "acme/model")
+    return source
+
+
+@pytest.fixture
+def locker(store: Store) -> Locker:
+    return Locker(store, 20)
+
+
+def test_a_lock_holds_each_files_size_and_hash(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+    [locked] = locker.lock(DECLARED, Lockfile()).models
+    assert [file.path for file in locked.files] == ["config.json", "model.safetensors", "tokenizer.json"]
+    for file in locked.files:
+        content = (source / file.path).read_bytes()
+        assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert dict(locked.facts) == {"labels": ("BAD", "GOOD"), "model_type": "bert"}
+    asked = sorted((request.method, request.file) for request in hub.requests if request.kind == "resolve")
+    assert asked == [("GET", "config.json"), ("GET", "tokenizer.json")]  # the Hub says the hash of the weights
+
+
+def test_the_same_models_give_the_same_text(source: Path, locker: Locker, tmp_path: Path) -> None:
+    first = format_lockfile(locker.lock(DECLARED, Lockfile()))
+    assert format_lockfile(Locker(Store(tmp_path / "other"), 20).lock(DECLARED, Lockfile())) == first
+
+
+def test_an_unchanged_declaration_keeps_its_commit_and_asks_nothing(
+    hub: EmbeddedHub, source: Path, locker: Locker
+) -> None:
+    lock = locker.lock(DECLARED, Lockfile())
+    (source / "config.json").write_text('{"model_type": "bert", "new": 1}')
+    hub.add(source, "acme/model")
+    hub.clear()
+    assert locker.lock(DECLARED, lock) == lock
+    retasked = locker.lock({"m": replace(DECLARED["m"], task="ner")}, lock).models[0]
+    assert (retasked.task, retasked.commit) == ("ner", lock.models[0].commit)
+    hub.assert_no_requests()
+
+
+def test_an_upgrade_moves_to_the_newest_commit(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+    lock = locker.lock(DECLARED, Lockfile())
+    assert locker.lock(DECLARED, lock, upgrade={"m"}) == lock
+    (source / "config.json").write_text('{"model_type": "bert", "new": 1}')
+    commit = hub.add(source, "acme/model").commit
+    assert locker.newest(lock.models[0]) == commit
+    [upgraded] = locker.lock(DECLARED, lock, upgrade={"m"}).models
+    assert upgraded.commit == commit != lock.models[0].commit
+
+
+def test_another_revision_is_resolved_anew(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+    lock = locker.lock(DECLARED, Lockfile())
+    commit = lock.models[0].commit
+    [pinned] = locker.lock({"m": Alias(ModelRef("acme/model", commit))}, lock).models
+    assert (pinned.revision, pinned.commit) == (commit, commit)
+    with pytest.raises(ModelNotFoundError, match="knows the model, but not its revision 'v9'"):
+        locker.lock({"m": Alias(ModelRef("acme/model", "v9"))}, lock)
+
+
+def test_patterns_choose_the_files(source: Path, locker: Locker) -> None:
+    declared = {"m": Alias(ModelRef("acme/model"), files=("*.json", "*.md"))}
+    [locked] = locker.lock(declared, Lockfile()).models
+    assert [file.path for file in locked.files] == ["README.md", "config.json", "tokenizer.json"]
+    with pytest.raises(ModelIntegrityError) as caught:
+        locker.lock({"m": Alias(ModelRef("acme/model"), files=("*.gguf",))}, Lockfile())
+    assert str(caught.value).startswith(
+        "acme/model: no file of the repo matches its patterns\n  expected: *.gguf\n  found: "
+    )
+
+
+def test_pickled_weights_are_not_locked(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+    (source / "model.safetensors").unlink()
+    hub.add(source, "acme/pickled")
+    with pytest.raises(UnsafeModelError, match="its weights are pickled"):
+        locker.lock({"m": Alias(ModelRef("acme/pickled"))}, Lockfile())
+
+
+def test_a_hub_in_trouble_leaves_the_lock_alone(hub: EmbeddedHub, locker: Locker) -> None:
+    hub.stop()
+    with pytest.raises(ModelDownloadError, match="could not be fetched from"):
+        locker.lock(DECLARED, Lockfile())
+
+
+def test_a_damaged_file_is_hashed_by_nobody(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+    with hub.fail(flip_byte=3, file="tokenizer.json"), pytest.raises(ModelIntegrityError) as caught:
+        locker.lock(DECLARED, Lockfile())
+    assert str(caught.value).startswith("acme/model: tokenizer.json came damaged, twice\n  expected: the hash ")
+    assert locker.lock(DECLARED, Lockfile()).models
+
+
+def test_what_was_fetched_to_be_hashed_is_not_fetched_again(
+    hub: EmbeddedHub, source: Path, lock: Lock, tmp_path: Path
+) -> None:
+    from modelenv.deadlines import Deadline
+    from modelenv.locked_finding import Checks, obtain_locked
+
+    obtain_locked(Store(tmp_path / "locking"), lock(), Deadline(20), fetches=True, checks=Checks())
+    assert [request.file for request in hub.requests] == ["model.safetensors"]
