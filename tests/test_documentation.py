@@ -136,7 +136,7 @@ def test_the_options_are_in_the_table(project: Path, clean_environ: dict[str, st
 
     ours = output.split("models: fakes in unit tests", 1)[1].split("\n\n", 1)[0]
     options = re.findall(r"^  (--[\w-]+)", ours, re.MULTILINE)
-    assert len(options) == 3
+    assert len(options) == 5
     assert [option for option in options if f"`{option}" not in README and f" {option} " not in README] == []
 
 

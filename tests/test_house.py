@@ -19,6 +19,7 @@ READS_ENVIRONMENT = {
     "modelenv/settings.py",  # reads all that we read, once
     "modelenv/offline.py",  # sets variables for a while and puts them back
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
+    "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
 }
 # Who may open sockets, and why. What goes through huggingface_hub is in `download` and `monitor` alone.
