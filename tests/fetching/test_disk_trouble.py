@@ -1,4 +1,4 @@
-"""No space, a root that cannot be written, another user's folder: clear errors, nothing lost, the old set still loads.
+"""No space, no right to write, another user's folder: clear errors, nothing lost, the old set still loads.
 
 The file systems are real: a small tmpfs and read-only mounts, in a mount namespace of the process under test.
 """

@@ -1,4 +1,4 @@
-"""A locked model: no request when warm, one GET for each missing file when cold, and never a byte that is not locked."""
+"""A locked model: no request when warm, one GET for each missing file when cold, never a byte that is not locked."""
 
 from __future__ import annotations
 

@@ -146,7 +146,9 @@ def _cache(store: Store) -> Iterator[Examined]:
     place = next((path for path in (root, *root.parents) if path.exists()), root)
     owner = place.stat().st_uid
     whose = "" if owner == os.getuid() else f", of user {owner} (this is user {os.getuid()})"
-    if not root.exists() and os.access(place, os.W_OK):
+    if not place.is_dir():
+        yield Examined("the cache", "wrong", f"{place} is no folder", "move it away, or set MODEL_CACHE_DIR")
+    elif not root.exists() and os.access(place, os.W_OK):
         yield Examined("the cache", "fine", f"{root}, not there yet")
     elif not os.access(place, os.W_OK | os.X_OK):
         mend = "give this user the right to write it, or set MODEL_CACHE_DIR to a folder of its own"

@@ -84,9 +84,8 @@ def prune(
         root, removed = store.root, _prune_cache(settings, store, deadline, dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {path}" for path in removed]
-    return Outcome(
-        [*lines, f"{root}: {verb} {len(removed)}"], {"place": str(root), "dry_run": dry_run, "removed": removed}
-    )
+    lines.append(f"{root}: {verb} {len(removed)}" if removed else f"{root}: nothing to remove")
+    return Outcome(lines, {"place": str(root), "dry_run": dry_run, "removed": removed})
 
 
 def _prune_cache(settings: Settings, store: Store, deadline: Deadline, *, dry_run: bool) -> list[str]:

@@ -1,0 +1,211 @@
+"""`verify`, `list`, `prune` and `doctor`, as a user meets them."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from modelenv.lockfile import read_lockfile
+
+from .conftest import Project
+
+
+def commit(project: Project, alias: str = "first") -> str:
+    locked = read_lockfile(project.folder / "modelenv.lock").by_alias(alias)
+    assert locked is not None
+    return locked.commit
+
+
+def snapshot(project: Project, alias: str = "first") -> Path:
+    return project.cache / f"models--acme--{alias}" / "snapshots" / commit(project, alias)
+
+
+def test_verify_a_cache(filled: Project) -> None:
+    short = commit(filled)[:12]
+    second = commit(filled, "second")[:12]
+    assert filled.lines("verify") == [
+        f"first ({short}): as locked, unchanged",
+        f"second ({second}): as locked, unchanged",
+        "PROJECT/cache: 2 models, all fine",
+    ]
+    size = sum(path.stat().st_size for path in snapshot(filled).iterdir())
+    assert filled.lines("verify", "--full", "first")[0] == f"first ({short}): as locked, {size} B hashed"
+    (snapshot(filled) / "model.safetensors").resolve().write_bytes(b"damaged")
+    (snapshot(filled, "second") / "config.json").unlink()
+    [damaged, missing] = filled.json("verify", code=1)["models"]
+    assert [(each["kind"], each["path"]) for each in damaged["differences"]] == [("changed", "model.safetensors")]
+    assert [(each["kind"], each["path"]) for each in missing["differences"]] == [("missing", "config.json")]
+    lines = filled.lines("verify", code=1)
+    where = str(snapshot(filled)).replace(str(filled.folder), "PROJECT")
+    assert lines[:2] == [
+        f"first ({short}): 1 difference in {where}",
+        "  changed model.safetensors: expected 134 bytes, found 7 bytes",
+    ]
+    assert lines[-1] == "PROJECT/cache: 2 models, 2 not as locked"
+    filled.run("pull")
+    assert filled.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
+
+
+def test_verify_finds_what_is_not_there(locked: Project) -> None:
+    lines = locked.lines("verify", "second", code=1)
+    assert lines[0].startswith(
+        f"second ({commit(locked, 'second')[:12]}): not there in PROJECT/cache/models--acme--second"
+    )
+
+
+def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
+    blob = (snapshot(filled) / "model.safetensors").resolve()
+    state, content = blob.stat(), blob.read_bytes()
+    blob.write_bytes(content[:-1] + b"x")
+    os.utime(blob, ns=(state.st_atime_ns, state.st_mtime_ns))
+    filled.run("verify")  # as documented: size, time and inode are as they were
+    assert filled.lines("verify", "--full", code=1)[-1] == "PROJECT/cache: 2 models, 1 not as locked"
+
+
+def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
+    volume = str(tmp_path / "volume")
+    assert filled.run("verify", "--volume", volume, code=1) == (
+        f"error: {volume}/model-metadata.yaml: there is no metadata of modelenv, so this volume is not complete\n"
+        f"  what to do: fill it with `modelenv pull --to {volume}`\n"
+    )
+    filled.run("pull", "--to", volume)
+    assert filled.lines("verify", "--volume", volume)[-1] == f"{volume}: 2 models, all fine"
+    (tmp_path / "volume/acme/first/extra.py").write_text("print('not locked')")
+    assert (
+        filled.lines("verify", "--volume", volume, code=1)[1] == "  extra extra.py: found a file that is not locked"
+    )
+    filled.push("second", newer=True)
+    filled.run("lock", "--upgrade", "second")
+    told = filled.json("verify", "--volume", volume, code=1)["models"]
+    new = commit(filled, "second")
+    assert [each["problem"] for each in told] == [None, f"stale, for the lock names commit {new[:12]};"]
+
+
+def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> None:
+    assert project.lines("verify") == ["PROJECT/cache: no model to verify"]
+    project.run("pull")
+    assert project.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
+    [folder] = (project.cache / "models--acme--first/snapshots").iterdir()
+    (folder / "config.json").resolve().write_text("[]")
+    assert re.match("  changed blobs/[0-9a-f]{40}: expected hash ", project.lines("verify", code=1)[1])
+
+
+def test_list(filled: Project, tmp_path: Path) -> None:
+    size = sum(path.stat().st_size for path in snapshot(filled).iterdir())
+    rows = [re.split(" {2,}", line) for line in filled.lines("list")]
+    assert rows[:2] == [
+        ["model", "commit", "files", "size", "state", "locked as"],
+        ["acme/first", commit(filled)[:12], "3", f"{size} B", "verified", "first"],
+    ]
+    assert rows[3][0].startswith("PROJECT/cache: 2 models, ")
+    (snapshot(filled) / "config.json").resolve().write_text("[]")
+    states = [each["state"] for each in filled.json("list")["models"]]
+    assert states == ["not verified", "verified"]
+    filled.run("pull", "--to", str(tmp_path / "volume"))
+    listed = filled.json("list", "--volume", str(tmp_path / "volume"))["models"]
+    assert [(each["alias"], each["path"]) for each in listed] == [
+        (name, f"{tmp_path}/volume/acme/{name}") for name in ("first", "second")
+    ]
+    assert filled.lines("list", "--cache-dir", str(tmp_path / "empty")) == [f"{tmp_path}/empty: 0 models, 0 B"]
+
+
+def test_prune_a_cache(filled: Project) -> None:
+    assert filled.lines("prune") == ["PROJECT/cache: nothing to remove"]
+    old = snapshot(filled)
+    old_blob = (old / "config.json").resolve()
+    weights = (old / "model.safetensors").resolve()
+    filled.push("first", newer=True)
+    filled.run("lock", "--upgrade")
+    filled.run("pull")
+    other = filled.cache / "models--acme--other" / "snapshots" / ("a" * 40)
+    other.mkdir(parents=True)  # the cache may be shared: what the lock does not name is not ours
+    (filled.cache / "models--acme--first/blobs/0123.incomplete").write_bytes(b"left by a killed process")
+    expected = [str(old), str(old_blob)]
+    assert filled.json("prune", "--dry-run")["removed"] == expected
+    assert old.exists()
+    assert filled.json("prune")["removed"] == expected
+    assert not old.exists()
+    assert not old_blob.exists()
+    assert weights.exists()  # the new commit has the same weights
+    assert other.exists()
+    assert not list(filled.cache.rglob("*.incomplete"))
+    assert filled.lines("verify")[-1].endswith("all fine")
+
+
+def test_prune_removes_what_was_set_aside_and_a_volumes_old_folders(filled: Project, tmp_path: Path) -> None:
+    (snapshot(filled) / "config.json").resolve().write_text("[]")
+    filled.run("pull")
+    assert "damaged files" in filled.run("doctor")
+    [aside] = filled.json("prune")["removed"]
+    assert "/.locks/modelenv/damaged/models--acme--first/" in aside
+    volume = tmp_path / "volume"
+    filled.run("pull", "--to", str(volume))
+    filled.push("first", newer=True)
+    filled.run("lock", "--upgrade")
+    filled.run("pull", "--to", str(volume))
+    assert filled.lines("prune", "--volume", str(volume))[0] == f"removed {volume}/acme/first"
+
+
+def examined(project: Project, *arguments: str, code: int = 0, **variables: str) -> dict[str, tuple[str, str]]:
+    found = project.json("doctor", *arguments, code=code, **variables)["examined"]
+    assert all(each["mend"] for each in found if each["state"] == "wrong")
+    return {each["what"]: (each["state"], each["found"].replace(str(project.folder), "PROJECT")) for each in found}
+
+
+def test_doctor_where_nothing_is_wrong(filled: Project) -> None:
+    found = examined(filled)
+    assert found["modelenv.lock"] == ("fine", "as declared, 2 models")
+    assert found["the cache"] == ("fine", "PROJECT/cache")
+    assert found["space"][1].endswith("free, 0 B still to fetch")
+    assert filled.lines("doctor")[-1] == "nothing is wrong"
+    filled.hub.assert_no_requests()
+
+
+@pytest.mark.parametrize(
+    ("variables", "what", "said"),
+    [
+        ({"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE", "set, while huggingface_hub downloads what is missing"),
+        (
+            {"TESTING": "true", "MODEL_SOURCE": "local_cache"},
+            "TESTING",
+            "true, while variable MODEL_SOURCE forces local_cache",
+        ),
+        ({"ENVIRONMENT": "production"}, "ENVIRONMENT", "production, while models come from huggingface_hub"),
+    ],
+)
+def test_doctor_finds_variables_that_contradict_each_other(
+    locked: Project, variables: dict[str, str], what: str, said: str, tmp_path: Path
+) -> None:
+    empty = {"MODEL_CACHE_DIR": str(tmp_path / "empty")}
+    assert examined(locked, code=1, **empty, **variables)[what] == ("wrong", said)
+
+
+def test_doctor_finds_a_lock_that_is_wrong(locked: Project) -> None:
+    path = locked.folder / "pyproject.toml"
+    path.write_text(path.read_text().replace("acme/second", "acme/third"))
+    assert examined(locked, code=1)["modelenv.lock"][0] == "wrong"
+    (locked.folder / "modelenv.lock").write_text("version = 99\n")
+    state, found = examined(locked, code=1)["modelenv.lock"]
+    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: this version of the file is unknown")
+    (locked.folder / "modelenv.lock").unlink()
+    assert examined(locked)["modelenv.lock"] == ("note", "none: models are what the Hub says today")
+
+
+def test_doctor_finds_a_volume_without_metadata_and_a_lock_that_is_held(filled: Project, tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    assert examined(filled, code=1, MODEL_VOLUME_DIR=str(volume))["the volume"][0] == "wrong"
+    filled.run("pull", "--to", str(volume))
+    assert examined(filled, MODEL_VOLUME_DIR=str(volume))["the volume"] == ("fine", f"{volume}, 2 models")
+    path = filled.cache / ".locks/modelenv/models--acme--first.lock"
+    with FileLock(path):
+        state, found = examined(filled)["a lock"]
+    assert (state, "is held: another process fetches this model now" in found) == ("note", True)
+    (filled.folder / "not a folder").write_text("")
+    lines = filled.lines("doctor", "--cache-dir", "not a folder/cache", code=1)
+    assert any(line.startswith("to mend the cache: ") for line in lines)

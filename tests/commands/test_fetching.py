@@ -1,0 +1,148 @@
+"""`pull` and `pull --to`, and what a manager makes of their result."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from modelenv.lockfile import read_lockfile
+
+from .conftest import Project
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+
+
+def test_pull_fetches_each_file_once_and_then_nothing(locked: Project) -> None:
+    lines = locked.lines("pull")
+    # What `lock` had to hash is in the cache already.
+    assert locked.asked() == [("GET", "resolve", "model.safetensors")] * 2
+    assert lines == [
+        "first: fetched, 134 B in 1 request",
+        "second: fetched, 134 B in 1 request",
+        "PROJECT/cache: 2 models, 2 fetched, 268 B",
+    ]
+    locked.hub.stop()
+    assert locked.lines("pull")[-1] == "PROJECT/cache: 2 models, 0 fetched, 0 B"
+
+
+def test_pull_into_an_empty_cache_asks_for_files_alone(locked: Project, tmp_path: Path) -> None:
+    rows = locked.json("pull", "--cache-dir", str(tmp_path / "other"))["models"]
+    assert [(row["alias"], row["fetched"], row["requests"]) for row in rows] == [
+        ("first", True, 3),
+        ("second", True, 3),
+    ]
+    requests = [(each.method, each.kind, each.file) for each in locked.hub.requests]  # not one of any other kind
+    assert sorted(requests) == sorted(("GET", "resolve", name) for name in FILES * 2)
+
+
+def test_pull_names_what_is_not_locked(project: Project) -> None:
+    assert project.lines("pull", "second")[0].startswith("second: fetched, ")
+    assert {kind for _, kind, _ in project.asked()} >= {"info", "tree"}
+    assert "no model of this name here" in project.run("pull", "third", code=1)
+
+
+def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    assert locked.lines("pull", "--to", str(volume)) == [
+        "first: acme/first, copied",
+        "second: acme/second, copied",
+        f"{volume}: 2 models, metadata written",
+    ]
+    assert json.loads(locked.run("env", "--json", MODEL_VOLUME_DIR=str(volume)))["source"] == "persistent_volume"
+    locked.push("second", newer=True)
+    locked.run("lock", "--upgrade")
+    said = locked.json("pull", "--to", str(volume))
+    commit = read_lockfile(locked.folder / "modelenv.lock").models[1].commit
+    assert said["folders"] == {"first": "acme/first", "second": f"acme/second@{commit[:12]}"}
+    assert (said["copied"], said["removed"]) == (["second"], [])
+    assert "removed acme/second, which nothing names any more" in locked.lines("pull", "--to", str(volume))
+    locked.run("pull", "first", "--to", str(volume), code=2)
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(locked: Project) -> None:
+    command = [sys.executable, "-m", "modelenv", "pull"]
+    place = {"cwd": locked.folder, "env": {**locked.environ, "TERM": "xterm"}}
+    leader, follower = pty.openpty()
+    try:
+        subprocess.run(command, **place, stdout=subprocess.DEVNULL, stderr=follower, timeout=60, check=True)
+        os.set_blocking(leader, False)
+        shown = os.read(leader, 100_000).decode()
+    finally:
+        os.close(leader)
+        os.close(follower)
+    assert "\x1b[" in shown
+    assert "first: acme/first at " in shown
+    done = subprocess.run(command, **place, capture_output=True, text=True, timeout=60, check=True)
+    lock = read_lockfile(locked.folder / "modelenv.lock")
+    assert done.stderr.splitlines() == [f"{each.alias}: {each.repo} at {each.commit[:12]}" for each in lock.models]
+    quiet = subprocess.run([*command, "--json"], **place, capture_output=True, text=True, timeout=60, check=True)
+    assert quiet.stderr == ""
+
+
+FAKE = """
+import json, sys
+from modelenv import SmartModelManager
+manager = SmartModelManager("mock_models")
+print(json.dumps([sorted(row["label"] for row in manager.load_model("first")("text")[0]),
+                  [name for name in ("torch", "transformers", "huggingface_hub") if name in sys.modules]]))
+"""
+
+
+def test_a_fake_of_a_locked_model_has_its_labels(locked: Project) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAKE],
+        cwd=locked.folder,
+        env=locked.environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert json.loads(done.stdout) == [["BAD", "GOOD"], []], done.stderr
+
+
+LOAD = """
+import sys
+from modelenv import SmartModelManager
+from modelenv.errors import ModelEnvError
+try:
+    SmartModelManager(sys.argv[1]).load_model(sys.argv[2], "sentiment")
+except ModelEnvError as error:
+    print(error)
+"""
+
+
+def load(project: Project, source: str, name: str, **variables: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, source, name],
+        cwd=project.folder, env={**project.environ, **variables}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_manager_loads_nothing_from_a_volume_that_is_not_as_locked(locked: Project, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    locked.run("pull", "--to", str(volume))
+    (volume / "acme/first/tokenizer.json").write_text("[]")
+    said = load(locked, "persistent_volume", "first", MODEL_VOLUME_DIR=str(volume))
+    assert said.startswith("acme/first: not as locked: 1 changed\n")
+    locked.push("second", newer=True)
+    locked.run("lock", "--upgrade", "second")
+    said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))
+    assert said.startswith("acme/second: the volume holds another commit than the lock names\n")
+
+
+def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:
+    path = locked.folder / "pyproject.toml"
+    path.write_text(path.read_text().replace("acme/second", "acme/first"))
+    commit = read_lockfile(locked.folder / "modelenv.lock").models[1].repo
+    assert load(locked, "local_cache", "second").replace(str(locked.folder), "PROJECT").splitlines() == [
+        "PROJECT/modelenv.lock: the lock was made from another declaration of 'second'",
+        "  expected: acme/first, as in PROJECT/pyproject.toml",
+        f"  found: {commit}",
+        "  what to do: run `modelenv lock`, and commit what it writes",
+    ]

@@ -1,0 +1,117 @@
+"""`lock`, `lock --check`, `lock --upgrade`, `outdated`, `cache-key`, as a user meets them."""
+
+from __future__ import annotations
+
+import re
+
+from modelenv.lockfile import read_lockfile
+
+from .conftest import DECLARATION, Project
+
+CONFIG = ("GET", "resolve", "config.json")
+TOKENIZER = ("GET", "resolve", "tokenizer.json")
+
+
+def test_lock_writes_the_lock_and_says_what_is_new(project: Project) -> None:
+    lines = project.lines("lock")
+    lock = read_lockfile(project.folder / "modelenv.lock")
+    first, second = lock.models
+    assert lines == [
+        f"first: new, commit {first.commit[:12]}, 3 files",
+        f"second: new, commit {second.commit[:12]}, 3 files",
+        "PROJECT/modelenv.lock: 2 models, written",
+    ]
+    assert first.facts["labels"] == ("BAD", "GOOD")
+    assert project.asked() == sorted([("GET", "info", None), CONFIG, TOKENIZER] * 2)
+    assert project.lines("lock") == ["PROJECT/modelenv.lock: 2 models, unchanged"]
+    assert project.asked() == []
+
+
+def test_check_fails_where_they_disagree_and_asks_nobody(project: Project) -> None:
+    assert project.lines("lock", "--check", code=1)[0] == "first: not locked (declared acme/first)"
+    project.run("lock")
+    project.hub.stop()
+    assert project.lines("lock", "--check") == ["PROJECT/modelenv.lock: as declared, 2 models"]
+    (project.folder / "pyproject.toml").write_text(DECLARATION.replace("acme/second", "acme/third"))
+    assert project.lines("lock", "--check", code=1) == [
+        "second: another repo (declared acme/third, locked acme/second)",
+        "PROJECT/modelenv.lock: run `modelenv lock`, and commit what it writes",
+    ]
+    found = project.json("lock", "--check", code=1)["disagreements"]
+    assert found == [{"alias": "second", "what": "another repo", "declared": "acme/third", "locked": "acme/second"}]
+
+
+def test_outdated_and_upgrade(locked: Project) -> None:
+    assert locked.lines("outdated") == ["2 models: all as on the Hub"]
+    old = read_lockfile(locked.folder / "modelenv.lock").by_alias("first")
+    assert old is not None
+    new = locked.push("first", id2label={"0": "BAD", "1": "BEST"})
+    locked.push("second", changed=True)
+    assert [re.split(" {2,}", line) for line in locked.lines("outdated", code=1)[:2]] == [
+        ["alias", "repo", "locked", "newest"],
+        ["first", "acme/first", old.commit[:12], new[:12]],
+    ]
+    assert locked.json("outdated", code=1)["outdated"][0]["newest"] == new
+    locked.hub.clear()
+    assert locked.lines("lock", "--upgrade", "first") == [
+        f"first: commit {old.commit[:12]} -> {new[:12]}",
+        "  ~ config.json",
+        "PROJECT/modelenv.lock: 2 models, written",
+    ]
+    assert locked.asked() == [("GET", "info", None), CONFIG]  # the other files are those of the commit before
+    assert [each["alias"] for each in locked.json("outdated", code=1)["outdated"]] == ["second"]
+    changed = locked.json("lock", "--upgrade")["changes"]
+    assert [(each["alias"], each["files"]) for each in changed] == [("second", ["~ config.json"])]
+    assert locked.lines("outdated") == ["2 models: all as on the Hub"]
+
+
+def test_a_model_pinned_to_a_commit_is_never_outdated(project: Project) -> None:
+    commit = project.push("second", pinned=True)
+    (project.folder / "pyproject.toml").write_text(
+        f'[tool.modelenv.models]\nsecond = {{ repo = "acme/second", revision = "{commit}" }}\n'
+    )
+    project.run("lock")
+    project.push("second", newer=True)
+    project.hub.clear()
+    assert project.lines("outdated") == ["1 model: all as on the Hub"]
+    assert project.asked() == []
+
+
+def test_the_cache_key_follows_the_files_alone(locked: Project) -> None:
+    [key] = locked.lines("cache-key")
+    assert re.fullmatch("modelenv-[0-9a-f]{32}", key)
+    assert locked.json("cache-key") == {"cache_key": key}
+    (locked.folder / "pyproject.toml").write_text(DECLARATION.replace("sentiment", "ner"))
+    locked.run("lock")
+    assert locked.lines("cache-key") == [key]
+    locked.push("first", newer=True)
+    locked.run("lock", "--upgrade")
+    assert locked.lines("cache-key") != [key]
+
+
+def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
+    before = (locked.folder / "modelenv.lock").read_bytes()
+    locked.push("first", newer=True)
+    locked.hub.fail(status=403, file="config.json")
+    assert "the Hub refuses access" in locked.run("lock", "--upgrade", code=1)
+    assert (locked.folder / "modelenv.lock").read_bytes() == before
+
+
+def test_wrong_calls(project: Project) -> None:
+    project.run("lock", "--check", "--upgrade", code=2)
+    project.run("lock", "first", code=2)
+    assert project.lines("lock", "--upgrade", "third", code=1) == [
+        "error: no model of this name here",
+        "  expected: one of first, second",
+        "  found: third",
+    ]
+    assert project.lines("cache-key", code=1) == [
+        "error: PROJECT/modelenv.lock: there is no lock",
+        "  what to do: run `modelenv lock`",
+    ]
+    (project.folder / "pyproject.toml").unlink()
+    assert project.lines("lock", code=1) == [
+        "error: there is no pyproject.toml here or above",
+        "  expected: a project that declares its models in [tool.modelenv.models]",
+        "  found: PROJECT",
+    ]
