@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pluggy
 import pytest
@@ -47,7 +48,8 @@ class Place:
 def user_places() -> list[Place]:
     """Return the lines of user code that led here, the innermost first, up to where pytest called them.
 
-    A helper thread of a library has none; then those of the main thread, which waits for it.
+    A helper thread of a library has none; then those of the main thread, which waits for it, or of the one task
+    of its event loop that awaits something in user code.
     """
     frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, and far cheaper than inspect.stack()
     if found := list(_places(frame)):
@@ -55,18 +57,46 @@ def user_places() -> list[Place]:
     main = threading.main_thread().ident
     if main is None or main == threading.get_ident():
         return []
-    return list(_places(sys._current_frames().get(main)))  # noqa: SLF001 - documented in the sys module
+    frame = sys._current_frames().get(main)  # noqa: SLF001 - documented in the sys module
+    return list(_places(frame)) or _awaiting(frame)
+
+
+def _awaiting(frame: FrameType | None) -> list[Place]:
+    """Return the lines at which the event loop's only task with user code is suspended, the innermost first."""
+    asyncio = sys.modules.get("asyncio")
+    while asyncio is not None and frame is not None:
+        loop = frame.f_locals.get("self")
+        if isinstance(loop, asyncio.AbstractEventLoop):
+            chains = [chain for task in asyncio.all_tasks(loop) if (chain := _chain(task.get_coro()))]
+            return chains[0] if len(chains) == 1 else []
+        frame = frame.f_back
+    return []
+
+
+def _chain(awaited: Any) -> list[Place]:
+    places = []
+    while awaited is not None:
+        places += [place for place in [_place(getattr(awaited, "cr_frame", None))] if place is not None]
+        awaited = getattr(awaited, "cr_await", None)
+    return places[::-1]
 
 
 def _places(frame: FrameType | None) -> Iterator[Place]:
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(_PYTEST):
+        if frame.f_code.co_filename.startswith(_PYTEST):
             return
-        if not _is_library(file):
-            name = frame.f_code.co_name
-            yield Place(file, frame.f_lineno, None if name == "<module>" else name)
+        place = _place(frame)
+        if place is not None:
+            yield place
         frame = frame.f_back
+
+
+def _place(frame: FrameType | None) -> Place | None:
+    """Return where a frame is, if that is user code."""
+    if frame is None or _is_library(frame.f_code.co_filename):
+        return None
+    name = frame.f_code.co_name
+    return Place(frame.f_code.co_filename, frame.f_lineno, None if name == "<module>" else name)
 
 
 @functools.cache

@@ -21,7 +21,7 @@ from pytest_modelenv.doors import DOORS, Closed, close_doors
 from pytest_modelenv.fixtures import SESSION, tiny_models
 from pytest_modelenv.frames import place_of_test, user_places
 from pytest_modelenv.heavy_imports import HEAVY, IMPORTS, HeavyImports, ImportSummary
-from pytest_modelenv.hub_addresses import HubAddresses, is_on_this_machine, repo_id
+from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.import_watch import ImportWatch
 from pytest_modelenv.markers import MODEL_ACCESS
 from pytest_modelenv.options import GuardOptions, guard_options
@@ -112,6 +112,7 @@ class ModelGuards:
 
     @contextmanager
     def _importing(self, name: str) -> Iterator[None]:
+        __tracebackhide__ = True
         if name in HEAVY and not self._options.real_models and self._holds():
             if self._options.forbids_imports:
                 what = f"{self._who()} imports {name} in a run without --real-models"
@@ -128,7 +129,10 @@ class ModelGuards:
         __tracebackhide__ = True
         if self._hub.include(url) and self._holds():
             shown = url.partition("?")[0]  # a query may hold a secret
-            raise self._refuse(f"{self._who()} asks the Hub", repo_id(url), f"{method} {shown}")
+            error = self._refuse(f"{self._who()} asks the Hub", repo_id(url), f"{method} {shown}")
+            if is_bookkeeping(url):
+                self._refused.remove(error)  # refused all the same, but no fault of the test
+            raise error
 
     def xet(self, call: str, endpoint: str | None) -> None:
         """Refuse what the native Xet client would do, which makes its requests without Python."""

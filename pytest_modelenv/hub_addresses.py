@@ -13,26 +13,11 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KINDS = ("models", "datasets", "spaces", "kernels")
 # What follows a repository's name in the Hub's paths.
 _BEHIND_A_NAME = frozenset(
-    [
-        "blob",
-        "commit",
-        "commits",
-        "compare",
-        "discussions",
-        "jwt",
-        "paths-info",
-        "preupload",
-        "raw",
-        "refs",
-        "resolve",
-        "revision",
-        "settings",
-        "tree",
-        "treesize",
-        "xet-read-token",
-        "xet-write-token",
-    ]
-)
+    ("blob", "commit", "commits", "compare", "discussions", "jwt", "paths-info", "preupload", "raw", "refs",
+     "resolve", "revision", "settings", "tree", "treesize", "xet-read-token", "xet-write-token")
+)  # fmt: skip
+# What `huggingface_hub` asks and tells for itself, now and then, whatever the test does.
+_BOOKKEEPING = ("/api/agent-harnesses", "/api/telemetry/")
 
 
 @dataclass(frozen=True)
@@ -66,6 +51,11 @@ def is_on_this_machine(url: str) -> bool:
     """Return whether an address is one of loopback."""
     host = urlsplit(url).hostname or ""
     return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
+
+
+def is_bookkeeping(url: str) -> bool:
+    """Return whether a request to the Hub is the client library's own, which goes on without an answer."""
+    return urlsplit(url).path.startswith(_BOOKKEEPING)
 
 
 def repo_id(url: str) -> str | None:

@@ -52,6 +52,7 @@ class ImportWatch(MetaPathFinder):
         execute = loader.exec_module
 
         def exec_module(module: ModuleType) -> None:
+            __tracebackhide__ = True
             if module.__name__ != name:  # another module of the same loader
                 execute(module)
                 return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N0, N2, NO_XDIST, WITHOUT_XDIST, all_modes, errors_of
+from .projects import N2, WITHOUT_XDIST, all_modes, errors_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,8 +28,6 @@ def line_of(text: str, mark: str) -> int:
 
 
 SERVICE = """\
-import threading
-
 def download():
     from huggingface_hub import hf_hub_download
     return hf_hub_download("acme/crypto", "config.json")  # the download
@@ -42,14 +40,9 @@ def snapshot():
     from huggingface_hub import snapshot_download
     return snapshot_download("acme/crypto", revision="a" * 40)  # the snapshot
 
-def through_httpx(client=None):
+def through_httpx():
     import httpx2
     return httpx2.get("https://huggingface.co/acme/crypto/resolve/main/config.json")  # through httpx
-
-async def asynchronously():
-    import httpx2
-    async with httpx2.AsyncClient() as client:
-        await client.get("https://huggingface.co/api/models/acme/crypto")  # asynchronously
 
 def through_urllib():
     import urllib.request
@@ -59,11 +52,6 @@ def through_xet():
     import hf_xet
     session = hf_xet.XetSession()
     return session.new_file_download_group(endpoint="https://cas-server.xethub.hf.co")  # through xet
-
-def in_a_thread():
-    thread = threading.Thread(target=through_urllib)
-    thread.start()
-    thread.join()
 
 def retrying():
     for attempt in range(3):
@@ -176,6 +164,234 @@ def test_what_reaches_the_hub_fails_with_its_line(
     text = result.stdout.str()
     assert "UnexpectedModelAccessError: acme/crypto: test_service.py::test_download asks the Hub" in text
     assert (
-        "found: HEAD https://huggingface.co/acme/crypto/resolve/main/config.json, at service.py:5 in download" in text
+        "found: HEAD https://huggingface.co/acme/crypto/resolve/main/config.json, at service.py:3 in download" in text
     )
     assert "@pytest.mark.integration (runs with --real-models) or @pytest.mark.model_access" in text
+
+
+ELSEWHERE = """\
+import asyncio
+import threading
+import unittest
+import urllib.request
+import httpx2
+import pytest
+
+URL = "https://huggingface.co/api/models/acme/crypto"
+
+def test_thread():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+def work():
+    try:
+        urllib.request.urlopen(URL)  # in a thread
+    except RuntimeError:
+        pass
+
+@pytest.mark.asyncio
+async def test_async_client():
+    async with httpx2.AsyncClient() as client:
+        await client.get(URL)  # async client
+
+@pytest.mark.asyncio
+async def test_to_thread():
+    await asyncio.to_thread(httpx2.get, URL)  # to thread
+
+class TestUnittest(unittest.TestCase):
+    def test_unittest(self):
+        try:
+            httpx2.get(URL)  # unittest
+        except Exception:
+            pass
+"""
+
+
+@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+def test_threads_coroutines_and_unittest(
+    run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    project.makepyfile(test_elsewhere=ELSEWHERE)
+    with (project.path / "tox.ini").open("a") as ini:
+        ini.write("\nasyncio_default_fixture_loop_scope = function\n")
+    result = run_program(*mode, "-p", "pytest_asyncio.plugin", "--tb=short")
+    result.assert_outcomes(failed=4)
+    marks = {
+        "test_thread": ("in a thread", "work"),
+        "test_async_client": ("async client", "test_async_client"),
+        "test_to_thread": ("to thread", "test_to_thread"),
+        "test_unittest": ("unittest", "test_unittest"),
+    }
+    assert failures_of(result) == {
+        name: f"test_elsewhere.py:{line_of(ELSEWHERE, f'  # {mark}')} in {function}"
+        for name, (mark, function) in marks.items()
+    }
+
+
+AT_COLLECTION = """
+from huggingface_hub import hf_hub_download
+try:
+    FILE = hf_hub_download("acme/crypto", "config.json")
+except Exception:
+    FILE = None
+
+def test_file():
+    pass
+"""
+
+
+@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+def test_a_module_that_reaches_the_hub_is_not_collected(
+    run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    project.makepyfile(test_module=AT_COLLECTION)
+    result = run_program(*mode)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines(["*ERROR collecting test_module.py*", "acme/crypto: test_module.py asks the Hub"])
+    result.stdout.fnmatch_lines(["*found: HEAD *, at test_module.py:3"])
+
+
+ALLOWED = """\
+import http.client
+import http.server
+import threading
+import httpx2
+import huggingface_hub
+import pytest
+from huggingface_hub.utils import get_session
+
+URL = "https://huggingface.co/api/models/acme/crypto"
+
+def test_the_libraries_are_as_they_are_without_guards():
+    import importlib.util
+    import inspect
+    assert "def handle_request" in inspect.getsource(httpx2.HTTPTransport.handle_request)
+    assert importlib.util.find_spec("httpx2").loader.get_source("httpx2")
+    assert type(importlib.util.find_spec("huggingface_hub").loader).__name__ == "SourceFileLoader"
+    assert httpx2.HTTPTransport.handle_request.__name__ == "handle_request"
+
+def test_a_transport_of_the_test_is_no_network():
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(200, json={"id": "acme/crypto"}))
+    assert httpx2.Client(transport=transport).get(URL).json() == {"id": "acme/crypto"}
+    assert huggingface_hub.utils.get_session() is get_session()
+
+def test_other_hosts():
+    with pytest.raises(httpx2.ConnectError):
+        httpx2.get("http://127.0.0.1:9/api/models/acme/crypto")
+    with pytest.raises(OSError):
+        http.client.HTTPConnection("127.0.0.1", 9).request("GET", "/")
+
+def test_a_hub_of_the_test(model_hub, tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    model_hub.add(tmp_path, "acme/crypto")
+    assert huggingface_hub.hf_hub_download("acme/crypto", "config.json")
+    with pytest.raises(huggingface_hub.errors.EntryNotFoundError):
+        huggingface_hub.hf_hub_download("acme/crypto", "missing.json")
+
+def test_a_hub_by_argument(tmp_path):
+    from modelenv.hub import EmbeddedHub
+    with EmbeddedHub() as hub:
+        with pytest.raises(huggingface_hub.errors.RepositoryNotFoundError):
+            huggingface_hub.HfApi(hub.endpoint).model_info("acme/crypto")
+
+def test_what_is_cached_needs_no_hub(tmp_path):
+    with pytest.raises(huggingface_hub.errors.LocalEntryNotFoundError):
+        huggingface_hub.hf_hub_download("a/b", "config.json", cache_dir=tmp_path, local_files_only=True)
+"""
+
+
+@all_modes
+def test_what_does_not_reach_the_hub_is_left_alone(
+    run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    project.makepyfile(test_allowed=ALLOWED)
+    run_program(*mode).assert_outcomes(passed=6)
+
+
+# A request that comes to the end of the guards ends in an error of the connection: nobody listens there.
+ENDPOINT = """
+import pytest
+from huggingface_hub import HfApi
+
+def ask():
+    HfApi().model_info("acme/crypto", timeout=1)
+
+def test_unmarked():
+    ask()
+
+@pytest.mark.model_access
+def test_access():
+    ask()
+
+@pytest.mark.integration
+def test_integration():
+    ask()
+
+@pytest.mark.model_source("huggingface_hub")
+def test_source():
+    ask()
+
+def test_environment(model_env):
+    model_env("huggingface_hub")
+    ask()
+"""
+GUARDED = "UnexpectedModelAccessError: acme/crypto: *::{} asks the Hub"
+
+
+@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+def test_only_tests_with_fakes_and_without_leave_are_guarded(
+    run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
+) -> None:
+    """The endpoint that the run starts with is the Hub, also on this machine."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    project.makepyfile(test_endpoint=ENDPOINT)
+    for options, guarded in (((), {"test_unmarked"}), (("--no-model-guards",), set())):
+        result = run_program(*mode, "--real-models", *options, "--tb=line")
+        result.assert_outcomes(failed=5)
+        text = result.stdout.str()
+        assert (
+            set(re.findall(r"UnexpectedModelAccessError: acme/crypto: \S+::(\w+) asks the Hub$", text, re.M))
+            == guarded
+        )
+        assert text.count("ConnectError") >= 5 - len(guarded)
+
+
+def test_an_endpoint_set_by_a_conftest_is_of_the_tests(run_program: RunTests, project: pytest.Pytester) -> None:
+    """Also in workers, which inherit the variables that the controller's conftest.py has set."""
+    project.makeconftest("import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:9'\n")
+    project.makepyfile(test_endpoint=ENDPOINT)
+    for mode in (WITHOUT_XDIST, N2):
+        result = run_program(*mode, "--tb=line", "-k", "unmarked")
+        result.assert_outcomes(failed=1)
+        assert "UnexpectedModelAccessError" not in result.stdout.str()
+
+
+def test_the_marker_takes_no_arguments(run_tests: RunTests, project: pytest.Pytester) -> None:
+    project.makepyfile("import pytest\n@pytest.mark.model_access('always')\ndef test_one(): pass\n")
+    result = run_tests()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (error,) = errors_of(result)
+    assert error.startswith("test_the_marker_takes_no_arguments.py::test_one: @pytest.mark.model_access: ")
+    assert "takes 0 positional arguments but 1 was given" in error
+
+
+def test_a_run_leaves_the_libraries_as_it_found_them(run_tests: RunTests, project: pytest.Pytester) -> None:
+    import http.client
+    import sys
+
+    before = [*sys.meta_path, http.client.HTTPConnection.putrequest]
+    project.makepyfile(
+        "import http.client\ndef test_one(): assert http.client.HTTPConnection.putrequest.__wrapped__\n"
+    )
+    run_tests().assert_outcomes(passed=1)
+    assert [*sys.meta_path, http.client.HTTPConnection.putrequest] == before
+
+
+@pytest.mark.parametrize("library", ["requests", "httpx"])
+def test_other_clients(run_program: RunTests, project: pytest.Pytester, library: str) -> None:
+    pytest.importorskip(library)
+    project.makepyfile(test_client=f"import {library}\ndef test_get(): {library}.get('https://hf.co/acme/crypto')\n")
+    result = run_program("--tb=short")
+    result.assert_outcomes(failed=1)
+    assert failures_of(result) == {"test_get": "test_client.py:2 in test_get"}

@@ -1,0 +1,73 @@
+"""What a fake costs a test beside a MagicMock: python benchmarks/fake_calls.py [RUNS].
+
+1,000 tests that call a fake made by their fixture, against the same 1,000 tests on a `MagicMock` that was told its
+answer; whole pytest processes, in turn. Shown beside them: the same tests on the plugin's fixture `model`, which makes
+a manager for each test too.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from timing import medians
+
+LIMIT = 1.1
+TESTS = 1000
+_TEST = """
+@pytest.mark.parametrize("number", range({tests}))
+def test_call(model, number):
+    answer = model(f"Bitcoin price surge {{number}}")
+    assert answer[0]["score"] > 0
+    model.assert_called_once_with(f"Bitcoin price surge {{number}}")
+"""
+_ON_A_FAKE = """
+import pytest
+from modelenv.fakes import fake_pipeline
+
+@pytest.fixture
+def model():
+    return fake_pipeline("text-classification", model="ProsusAI/finbert")
+"""
+_ON_THE_FIXTURE = """
+import pytest
+
+pytestmark = pytest.mark.model("ProsusAI/finbert", "text-classification")
+"""
+_ON_A_MAGIC_MOCK = """
+import pytest
+from unittest.mock import MagicMock
+
+@pytest.fixture
+def model():
+    return MagicMock(return_value=[{"label": "POSITIVE", "score": 0.9}])
+"""
+
+
+def main() -> int:
+    """Print the medians and their ratio; return 1 above the limit."""
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else 9
+    pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "pytest.ini").write_text("[pytest]\n")
+        commands = {}
+        heads = {"a MagicMock": _ON_A_MAGIC_MOCK, "a fake": _ON_A_FAKE, "the fixture model": _ON_THE_FIXTURE}
+        for name, head in heads.items():
+            file = f"test_{name.split()[-1].lower()}.py"
+            Path(folder, file).write_text(head + _TEST.format(tests=TESTS))
+            commands[name] = [*pytest, file]
+        found = medians(commands, Path(folder), os.environ, runs)
+    ratio = found["a fake"] / found["a MagicMock"]
+    kept = ratio <= LIMIT
+    for name, seconds in found.items():
+        print(f"{TESTS:,} tests on {name:17} {seconds:6.2f} s, {seconds / found['a MagicMock']:.3f} x")
+    print(
+        f"a fake: {ratio:.3f} x; medians of {runs} runs in turn; limit: {LIMIT} x: {'kept' if kept else 'EXCEEDED'}"
+    )
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
