@@ -19,6 +19,20 @@ FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
 FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker of tests that take long without a real model: whole inner runs, load, random damage."""
+    config.addinivalue_line("markers", "slow: left out of the fast suite; runs with --real-models")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the fast suite fast."""
+    if config.getoption("--real-models"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow") is not None:
+            item.add_marker(pytest.mark.skip(reason="slow: runs with --real-models"))
+
+
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A folder with a small trained sentiment classifier: real files, for `integration` tests only.

@@ -112,6 +112,7 @@ def test_brackets_colons_and_long_lines_come_out_as_they_are(folder: Path) -> No
     assert re.sub(" {2,}", "  ", line) == f"cache_dir  {deep}  [tool.modelenv] in {folder}/pyproject.toml"
 
 
+@pytest.mark.slow
 def test_a_narrow_pipe_breaks_no_row(folder: Path) -> None:
     done = run("env", COLUMNS="20", LINES="5", MODEL_SOURCE="mock_models")
     assert done.returncode == 0, done.stderr
@@ -121,6 +122,7 @@ def test_a_narrow_pipe_breaks_no_row(folder: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
@@ -132,6 +134,7 @@ def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     assert done.returncode != 0
 
 
+@pytest.mark.slow
 def test_a_wrong_source_ends_with_one_clear_text() -> None:
     done = run("env", MODEL_SOURCE="cloud")
     assert done.returncode == 1
@@ -161,6 +164,7 @@ def test_our_errors_end_the_program_with_their_text(
     assert capsys.readouterr().err.startswith(text)
 
 
+@pytest.mark.slow
 def test_a_terminal_shows_the_same(folder: Path) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)

@@ -82,6 +82,7 @@ def test_every_command_is_tested_here_or_run_in_ci() -> None:
     assert ".venv/bin/python -m pytest --real-models -n 2" in ci
 
 
+@pytest.mark.slow
 def test_the_service_and_its_test(project: Path, clean_environ: dict[str, str]) -> None:
     plugins = ["-p", "no:randomly", "-p", "no:cacheprovider"]
 
@@ -92,12 +93,14 @@ def test_the_service_and_its_test(project: Path, clean_environ: dict[str, str]) 
     assert [line for line in squeezed(consoles()["pytest -q -rs"]) if line not in found] == []
 
 
+@pytest.mark.slow
 def test_a_hub_without_a_network(project: Path, clean_environ: dict[str, str]) -> None:
     output = run(["-m", "pytest", "-q", "-p", "no:cacheprovider", "test_hub.py"], project, clean_environ)
 
     assert "1 passed" in output
 
 
+@pytest.mark.slow
 def test_modelenv_env(tmp_path: Path, clean_environ: dict[str, str]) -> None:
     home = {"HF_HOME": "/home/you/.cache/huggingface"}
 
@@ -116,6 +119,7 @@ def test_the_error_of_a_missing_model(project: Path, clean_environ: dict[str, st
 @pytest.mark.parametrize(
     ("option", "section"), [("--fixtures", "fixtures defined from pytest_modelenv"), ("--markers", None)]
 )
+@pytest.mark.slow
 def test_the_tables_name_what_the_plugin_has(
     option: str, section: str | None, project: Path, clean_environ: dict[str, str]
 ) -> None:
@@ -131,6 +135,7 @@ def test_the_tables_name_what_the_plugin_has(
     assert [name for name in names if name not in table_rows] == []
 
 
+@pytest.mark.slow
 def test_the_options_are_in_the_table(project: Path, clean_environ: dict[str, str]) -> None:
     output = run(["-m", "pytest", "--help"], project, clean_environ)
 

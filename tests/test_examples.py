@@ -50,6 +50,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 def test_the_fast_tests_of_the_service(clean_environ: dict[str, str], tmp_path: Path) -> None:
     done = run(["-m", "pytest", "-q", "-o", f"cache_dir={tmp_path}"], clean_environ)
 
@@ -72,6 +73,7 @@ def test_in_production_a_missing_model_is_an_error(
     assert "what to do: put the model there" in done.stderr
 
 
+@pytest.mark.slow
 def test_in_development_a_fake_stands_in_with_a_warning(
     make_environ: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
@@ -87,6 +89,7 @@ def test_in_development_a_fake_stands_in_with_a_warning(
     assert f"could not be fetched from {NOBODY_LISTENS}" in done.stderr
 
 
+@pytest.mark.slow
 def test_with_testing_true_the_service_has_fakes(make_environ: Callable[..., dict[str, str]]) -> None:
     arguments = ["-m", "sentiment_service", "--kind", "stock", "Bitcoin price surge"]
 

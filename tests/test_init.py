@@ -72,6 +72,7 @@ def test_detecting_imports_no_heavy_library(tmp_path: Path) -> None:
     assert run(code, cwd=tmp_path).split() == []
 
 
+@pytest.mark.slow
 def test_the_manager_is_made_on_first_use_and_is_one(tmp_path: Path) -> None:
     code = (
         "import json, sys, modelenv\n"

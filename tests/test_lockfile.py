@@ -41,6 +41,7 @@ def test_the_example_is_written_and_read_as_it_stands_here() -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 @given(LOCKFILES)
+@pytest.mark.slow
 def test_what_is_written_is_read_back_and_is_the_same_toml(lockfile: Lockfile) -> None:
     text = format_lockfile(lockfile)
     again = parse_lockfile(text, "modelenv.lock")
@@ -265,6 +266,7 @@ def test_random_damage_gives_a_lock_or_a_lockfile_error(seed: int) -> None:
     ["a.", "[", "x = [", "{a=", "1,", '"\\"', '"""\\', "'", "#", "\n", " ", "=", "a=1\n", "[[models]]\n", "\\",
      'x = "\\u0041', "files = [\n", f"{FILE_LINE}\n", "[models.facts]\n", "a = 1\n", 'x = ["", "", '],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_megabyte_of_anything_answers_within_a_second(part: str) -> None:
     for start in ("", "version = 1\n", LOCK_TEXT, LOCK_TEXT[: LOCK_TEXT.index("]\n\n[models.facts]")]):
         text = start + part * (MEGABYTE // len(part))

@@ -112,9 +112,10 @@ def test_a_volume_never_runs_remote_code_and_never_falls_back(project: Path) -> 
     manager = SmartModelManager("persistent_volume", settings=Settings.load(volume_dir=project), fallback="mock")
     with pytest.raises(UnsafeModelError, match="remote code is never run from a persistent volume"):
         manager.load_model("acme/model", "sentiment", trust_remote_code=True)
-    with warnings.catch_warnings(), pytest.raises(ModelNotFoundError):
+    with warnings.catch_warnings():
         warnings.simplefilter("error")
-        manager.load_model("acme/model", "sentiment")
+        with pytest.raises(ModelNotFoundError):
+            manager.load_model("acme/model", "sentiment")
 
 
 def offline_manager(project: Path) -> SmartModelManager:

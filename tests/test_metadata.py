@@ -46,6 +46,7 @@ def test_the_example_is_written_and_read_as_it_stands_here() -> None:
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
 @given(metadata())
+@pytest.mark.slow
 def test_what_is_written_is_read_back_and_is_the_same_yaml(volume: VolumeMetadata) -> None:
     text = format_metadata(volume)
     again = parse_metadata(text, "model-metadata.yaml")
@@ -221,6 +222,7 @@ def test_random_damage_gives_metadata_or_a_lockfile_error(seed: int) -> None:
     ["- ", "a:\n", "a: 1\n", '"', "[", "{a: ", "&a ", "*a ", "\\", "  ", "\n", "#", '  - "a"\n', "  - a: 1\n", "1",
      '  - alias: "\\u0041"\n', '      - path: "a"\n', '        - "x"\n'],
 )  # fmt: skip
+@pytest.mark.slow
 def test_a_megabyte_of_anything_answers_within_a_second(part: str) -> None:
     for start in ("", "version: 1\nmodels:\n", METADATA_TEXT, METADATA_TEXT[: METADATA_TEXT.index('        - "no"')]):
         text = start + part * (MEGABYTE // len(part))

@@ -96,6 +96,7 @@ def test_without_the_libraries_none_is_imported() -> None:
     ) == ["1", None, []]
 
 
+@pytest.mark.slow
 def test_imported_before_nested_and_left_by_an_exception() -> None:
     seen = run(
         """
@@ -157,6 +158,7 @@ def natural() -> Any:
 
 
 @pytest.mark.parametrize("first", ["pass", "import huggingface_hub.constants"])
+@pytest.mark.slow
 def test_what_is_imported_inside_is_as_if_it_were_imported_outside(first: str, natural: Any) -> None:
     inside, forced = run(IMPORT_INSIDE, first, "forced")
     assert inside == ["/one", *["http://one"] * 3]
@@ -221,6 +223,7 @@ def hubs() -> Iterator[tuple[tuple[str, list[str]], ...]]:
         server.server_close()
 
 
+@pytest.mark.slow
 def test_real_requests_go_where_the_environment_says(hubs: tuple[tuple[str, list[str]], ...]) -> None:
     (first, asked_first), (second, asked_second) = hubs
     outcomes = run(

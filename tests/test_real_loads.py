@@ -201,7 +201,8 @@ def test_a_late_download_does_not_keep_the_process_alive(hub: EmbeddedHub, clean
     hub.bytes_per_second = 1_000
     script = (
         "import modelenv\n"
-        "try:\n    modelenv.SmartModelManager('download_on_demand').load_model('acme/sentiment', 'sentiment', timeout=1)\n"
+        "manager = modelenv.SmartModelManager('download_on_demand')\n"
+        "try:\n    manager.load_model('acme/sentiment', 'sentiment', timeout=1)\n"
         "except modelenv.ModelLoadTimeoutError as error:\n    print('late')\n"
     )
     environment = {**clean_environ, "HF_ENDPOINT": hub.endpoint, "MODEL_CACHE_DIR": os.environ["MODEL_CACHE_DIR"]}
@@ -225,7 +226,7 @@ def load_from_volume(**options: Any) -> Any:
 def test_truncated_weights(hub: EmbeddedHub, classifier: Path, tmp_path: Path, bytes_left: int) -> None:
     weights = put(tmp_path, classifier) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:bytes_left])
-    with pytest.raises(ModelIntegrityError, match="truncated|broken or cut off"):
+    with pytest.raises(ModelIntegrityError, match=r"truncated|broken or cut off"):
         load_from_volume()
 
 

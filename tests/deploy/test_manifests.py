@@ -21,6 +21,7 @@ CONTAINERFILE = (DEPLOY / "Containerfile").read_text()
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("variant", ["base", *VARIANTS])
+@pytest.mark.slow
 def test_every_manifest_is_valid(variant: str, version: str) -> None:
     for manifest in resolve(DEPLOY / variant):
         assert kubernetes_validate.validate(manifest, version, strict=True) == version

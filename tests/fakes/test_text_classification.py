@@ -68,6 +68,7 @@ def test_different_inputs_and_models_give_different_answers() -> None:
 
 
 @pytest.mark.parametrize("number", [2, 3, 28, 1000])
+@pytest.mark.slow
 def test_there_is_a_clear_winner_and_every_label_wins_sometimes(number: int) -> None:
     fake = fake_pipeline("text-classification", config={"num_labels": number}, top_k=None)
     answers = [fake(text)[0] for text in TEXTS]

@@ -169,6 +169,7 @@ def test_every_fake_is_a_mock_and_can_raise(task: str) -> None:
         fake(*CALLS[task])
 
 
+@pytest.mark.slow
 def test_every_process_gives_the_same_answers_without_torch() -> None:
     code = (
         "import json, sys; from modelenv.fakes import fake_pipeline\n"

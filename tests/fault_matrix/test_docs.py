@@ -8,6 +8,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+import pytest
+
 from modelenv.hub.fault_file import read_faults
 from modelenv.hub.faults import Rule
 from modelenv.retries import PASSING, RetryPolicy
@@ -16,6 +18,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))
 
 
+@pytest.mark.slow
 def test_its_tests_pass_and_print_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "test_download.py").write_text(BLOCKS["python"])
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

@@ -13,6 +13,7 @@ from .table import documented, render, shown
 DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
+@pytest.mark.slow
 def test_a_part_of_the_matrix(tmp_path: Path) -> None:
     rows = [row for row in ROWS if row.quick]
     cells = run_matrix(rows, tmp_path, ["cold load"])

@@ -47,6 +47,7 @@ def shown(hub: EmbeddedHub, method: str, suffix: str) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_info_and_listing_wait_as_the_server_says(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
     waits = [hub.fail(status=429, headers={"Retry-After": "1"}, kind=kind, times=1) for kind in ("info", "tree")]
@@ -56,6 +57,7 @@ def test_info_and_listing_wait_as_the_server_says(hub: EmbeddedHub, store: Store
     assert [wait.fired for wait in waits] == [1, 1]
 
 
+@pytest.mark.slow
 def test_a_large_file_that_breaks_off_is_resumed(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     source = make_model(weights=25_000_000)
     hub.add(source, "acme/model")
@@ -205,6 +207,7 @@ def test_who_waited_in_vain_fails_with_the_words_of_the_other(
         find_or_fetch_model(store, REF, Deadline(0.2), failures=FailureLog(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_hub_that_comes_back_is_found(store: Store, hub: EmbeddedHub, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
     hub.fail(refuse=1, times=1, kind="tree")
@@ -232,6 +235,7 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(store: Stor
         assert time.monotonic() - start < 1
 
 
+@pytest.mark.slow
 def test_a_client_that_was_closed_meanwhile_is_watched_again(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:

@@ -44,7 +44,8 @@ def test_a_model_is_fetched_once_and_then_found_without_a_request(
     (source / "pytorch_model.bin").write_bytes(b"a second copy of the weights")
     hub.add(source, "acme/model")
     obtained = find_or_fetch_model(store, REF, Deadline(30))
-    assert sorted(path.name for path in obtained.path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.json"]
+    names = sorted(path.name for path in obtained.path.iterdir())
+    assert names == ["config.json", "model.safetensors", "tokenizer.json"]
     assert obtained.fetched is not None
     assert obtained.fetched.files == 3
     assert obtained.fetched.requests == len(hub.requests) == 8  # info, tree, and HEAD and GET of each file

@@ -93,6 +93,7 @@ def test_files_and_trees(api: HfApi) -> None:
     assert {entry.last_commit.oid for entry in inner if entry.last_commit} == {api.model_info("org/name").sha}
 
 
+@pytest.mark.slow
 def test_a_large_tree_comes_in_pages(
     api: HfApi, hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,6 +72,7 @@ def test_a_changed_model_is_a_new_snapshot(hub: EmbeddedHub, model: Path, client
     assert fetched == ["vocab.txt"]
 
 
+@pytest.mark.slow
 def test_64_clients_at_once(hub: EmbeddedHub, client_cache: Path, model: Path) -> None:
     from huggingface_hub import hf_hub_download
 
@@ -130,6 +131,7 @@ def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub
     assert ask("GET", "/org/name/resolve/main/vocab.txt").status == 200
 
 
+@pytest.mark.slow
 def test_a_download_that_the_hub_breaks_off_resumes_after_its_return(
     hub: EmbeddedHub, client_cache: Path, model: Path
 ) -> None:

@@ -80,6 +80,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         read_faults(tmp_path / "binary.toml")
 
 
+@pytest.mark.slow
 def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "[[fault]]\nstatus = 503\ntimes = 1\n[[fault]]\nfile = '*.json'\ndelay = 0.1\n")
     command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]
@@ -101,6 +102,7 @@ def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> 
         server.communicate()
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_what_is_wrong_with_the_file(model: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "[[fault]]\nstatus = 5\n")
     command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]

@@ -51,6 +51,7 @@ def test_the_package_has_its_names_and_no_others() -> None:
 
 
 @pytest.mark.parametrize("name", ["starlette", "uvicorn"])
+@pytest.mark.slow
 def test_a_missing_extra_is_named(name: str) -> None:
     code = (
         "import sys; sys.modules[sys.argv[1]] = None\n"
@@ -66,6 +67,7 @@ def test_a_missing_extra_is_named(name: str) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_serves_within_300_ms_of_cpu_time() -> None:
     code = (
         "import time; from modelenv.hub import EmbeddedHub; start = time.process_time();"
@@ -267,6 +269,7 @@ def peak_while_serving(folder: Path, size: int) -> int:
     return int(kilobytes)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     small = peak_while_serving(tmp_path / "small", 20_000_000)
     assert peak_while_serving(tmp_path / "large", 70_000_000) - small < 20_000

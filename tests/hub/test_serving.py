@@ -24,6 +24,7 @@ print("after", flush=True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: signal.Signals) -> None:
     root = model.parent.parent
     server = subprocess.Popen(

@@ -10,10 +10,12 @@ N0 = ("-p", "xdist", "-n0")
 N2 = ("-p", "xdist", "-n2")
 N4 = ("-p", "xdist", "-n4")
 
+_slow_modes = [pytest.param(NO_XDIST, marks=pytest.mark.slow), pytest.param(N0, marks=pytest.mark.slow)]
+_n2 = pytest.param(N2, marks=pytest.mark.slow)
 all_modes = pytest.mark.parametrize(
-    "mode", [WITHOUT_XDIST, NO_XDIST, N0, N2], ids=["without-xdist", "no-xdist", "n0", "n2"]
+    "mode", [WITHOUT_XDIST, *_slow_modes, _n2], ids=["without-xdist", "no-xdist", "n0", "n2"]
 )
-controllers = pytest.mark.parametrize("mode", [WITHOUT_XDIST, NO_XDIST, N0], ids=["without-xdist", "no-xdist", "n0"])
+controllers = pytest.mark.parametrize("mode", [WITHOUT_XDIST, *_slow_modes], ids=["without-xdist", "no-xdist", "n0"])
 
 
 def header_of(result: pytest.RunResult) -> str:

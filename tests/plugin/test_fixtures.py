@@ -206,6 +206,7 @@ def test_undone():
 """
 
 
+@pytest.mark.slow
 def test_model_hub(run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", "home of the user")
@@ -213,6 +214,7 @@ def test_model_hub(run_program: RunTests, project: pytest.Pytester, monkeypatch:
     run_program().assert_outcomes(passed=4)
 
 
+@pytest.mark.slow
 def test_model_hub_without_its_extra(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makepyfile("import sys\nsys.modules['starlette'] = None\ndef test_hub(model_hub): pass\n")
     result = run_program()
@@ -264,6 +266,7 @@ async def test_mock(mock_models, model_manager):
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_beside_asyncio_timeout_and_randomly(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

@@ -23,11 +23,13 @@ def python(code: str, environ: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_the_plugin_imports_no_core(clean_environ: dict[str, str]) -> None:
     code = "import sys, pytest_modelenv.plugin; print([m for m in sys.modules if m.partition('.')[0] == 'modelenv'])"
     assert python(code, clean_environ) == "[]"
 
 
+@pytest.mark.slow
 def test_the_core_imports_no_pytest(clean_environ: dict[str, str]) -> None:
     code = """
 import importlib, sys
@@ -58,6 +60,7 @@ def pytest_terminal_summary(terminalreporter):
 """
 
 
+@pytest.mark.slow
 def test_a_run_without_models_imports_nothing(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makeconftest(LOOK_CONFTEST)
     project.makepyfile("def test_one(): pass\n")
@@ -67,6 +70,7 @@ def test_a_run_without_models_imports_nothing(run_program: RunTests, project: py
         result.stdout.fnmatch_lines(["imported: []", "sockets: []"])
 
 
+@pytest.mark.slow
 def test_the_fast_run_imports_nothing_heavy_and_opens_no_socket(
     run_program: RunTests, project: pytest.Pytester
 ) -> None:

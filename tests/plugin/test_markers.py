@@ -118,6 +118,7 @@ def test_scopes():
 
 
 @all_modes
+@pytest.mark.slow
 def test_each_test_gets_its_environment(run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]) -> None:
     integration = SCOPES.replace("MARKER", "integration").replace("SOURCE", "download_on_demand")
     unmarked = SCOPES.replace("@pytest.mark.MARKER", "").replace("SOURCE", "mock_models")
@@ -256,6 +257,7 @@ def test_source():
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_everything_is_undone_however_a_test_ends(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

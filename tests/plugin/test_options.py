@@ -79,6 +79,7 @@ def test_without_pytests_cache_the_folder_belongs_to_the_run(run_tests: RunTests
 
 
 @pytest.mark.parametrize("extra", [(), ("-p", "no:cacheprovider")], ids=["cache", "no-cache"])
+@pytest.mark.slow
 def test_workers_share_the_controllers_folders(
     run_tests: RunTests, project: pytest.Pytester, extra: tuple[str, ...]
 ) -> None:

@@ -79,6 +79,7 @@ def test_missing(model, number):
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_failed_loads_reach_the_summary_on_the_test_reports(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
 ) -> None:

@@ -58,6 +58,7 @@ def test_semantic_masks_cover_the_image_once() -> None:
         ("image-feature-extraction", {}),
     ],
 )
+@pytest.mark.slow
 def test_different_images_give_different_answers_and_the_same_image_the_same(task: str, call: dict[str, Any]) -> None:
     fake = fake_pipeline(task)
     answers = [repr(fake(picture(seed=seed), **call)) for seed in SEEDS]
