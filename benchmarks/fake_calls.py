@@ -1,8 +1,8 @@
 """What a fake costs a test beside a MagicMock: python benchmarks/fake_calls.py [RUNS].
 
 1,000 tests that call a fake made by their fixture, against the same 1,000 tests on a `MagicMock` that was told its
-answer; whole pytest processes, in turn. Shown beside them: the same tests on the plugin's fixture `model`, which makes
-a manager for each test too.
+answer; whole pytest processes, in turn. Shown beside them: the same tests on the plugin's fixture `model`, which
+makes a manager for each test too.
 """
 
 from __future__ import annotations

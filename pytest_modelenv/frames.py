@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import pluggy
 import pytest
 
 _PYTEST = tuple(str(Path(module.__file__).parent) for module in (pluggy, sys.modules["_pytest"]) if module.__file__)
-_STANDARD_LIBRARY = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+_STANDARD_LIBRARY = str(Path(os.__file__).parent)  # sysconfig tells the same, and takes a millisecond to import
 _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
 _OWN_PACKAGES = ("modelenv", "pytest_modelenv")
 
@@ -103,7 +103,7 @@ def _place(frame: FrameType | None) -> Place | None:
 def _is_library(file: str) -> bool:
     own = [sys.modules[name].__file__ for name in _OWN_PACKAGES if name in sys.modules]
     ours = tuple(str(Path(path).parent) + "/" for path in own if path is not None)
-    return file.startswith(("<", *_STANDARD_LIBRARY, *ours)) or any(part in file for part in _INSTALLED)
+    return file.startswith(("<", _STANDARD_LIBRARY, *ours)) or any(part in file for part in _INSTALLED)
 
 
 def place_of_test(item: pytest.Item) -> Place:

@@ -19,7 +19,6 @@ import pytest
 
 from pytest_modelenv.doors import DOORS, Closed, close_doors
 from pytest_modelenv.fixtures import SESSION, tiny_models
-from pytest_modelenv.frames import place_of_test, user_places
 from pytest_modelenv.heavy_imports import HEAVY, IMPORTS, HeavyImports, ImportSummary
 from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.import_watch import ImportWatch
@@ -161,6 +160,7 @@ class ModelGuards:
 
     def _refuse(self, what: str, model: str | None, call: str, hint: str = _HINT) -> UnexpectedModelAccessError:
         from modelenv.errors import UnexpectedModelAccessError
+        from pytest_modelenv.frames import place_of_test, user_places
 
         places, root = user_places(), self._config.rootpath
         if places:

@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.frames import Place, user_places
+if TYPE_CHECKING:
+    from pytest_modelenv.frames import Place
 
 HEAVY = ("torch", "transformers")
 # The attribute of test reports, and the key of a worker's output, in which imports travel to the controller.
@@ -32,6 +33,8 @@ class HeavyImports:
     @contextmanager
     def measured(self, module: str) -> Iterator[None]:
         """Measure an import; one within another is part of it."""
+        from pytest_modelenv.frames import user_places
+
         if self._running:
             self._running[0]["modules"].append(module)
             yield
