@@ -1,0 +1,123 @@
+"""What must hold at every moment, and what must hold once a normal run has followed."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import LockfileError, ModelEnvError
+from modelenv.locked_finding import Checks, obtain_locked
+from modelenv.lockfile import Lockfile, read_lockfile
+from modelenv.references import ModelRef
+from modelenv.store import Store
+from modelenv.volume_reading import find_on_volume, volume_metadata
+
+from .bench import Bench, Case, Place
+
+_SECONDS = 30.0
+_NUMBERS = re.compile(r"[0-9a-f]{6,}|\d+")
+_PASSING = ("*.tmp", "*.incomplete", ".modelenv/staging/*", ".locks/modelenv/staging/*")
+
+
+def wrong_after_kill(bench: Bench, case: Case, place: Place) -> Iterator[str]:
+    """Yield what is wrong right after a kill: whatever loads must be right, and nothing may be half."""
+    before = {"none": (), "a": ("a",), "b": ("b",)}[case.project]
+    allowed = [bench.locks[which] for which in before]
+    yield from _wrong_lock(place.lock, [*allowed, bench.locks["b"]], may_lack=case.project == "none")
+    if case.damaged != "cache":
+        yield from _wrong_snapshots(bench, place)
+    yield from _wrong_loads(bench, place, bench.locked("b"), must=False)
+    if "VOLUME" in case.arguments:
+        sets = {"b"} if case.volume is None else {case.volume, "b"}
+        yield from _wrong_volume(bench, place, sets, must=case.volume is not None, damaged=case.damaged == "volume")
+
+
+def wrong_after_run(bench: Bench, case: Case, place: Place) -> Iterator[str]:
+    """Yield what is wrong once a normal run has ended: all must be as if nothing had happened."""
+    yield from _wrong_lock(place.lock, [bench.locks["b"]], may_lack=False)
+    yield from _wrong_snapshots(bench, place)
+    if case.arguments == ("pull",):
+        yield from _wrong_loads(bench, place, bench.locked("b"), must=True)
+    if "VOLUME" in case.arguments:
+        yield from _wrong_volume(bench, place, {"b"}, must=True, damaged=False)
+
+
+def litter(place: Place) -> list[str]:
+    """Return what passing files are left, without the numbers in their names."""
+    found = {path for pattern in _PASSING for path in place.root.rglob(pattern)}
+    return sorted({_NUMBERS.sub("N", str(path.relative_to(place.root))) for path in found})
+
+
+def _wrong_lock(path: Path, allowed: Collection[bytes], *, may_lack: bool) -> Iterator[str]:
+    if not path.exists():
+        if not may_lack:
+            yield "the lock is gone"
+        return
+    try:
+        read_lockfile(path)
+    except LockfileError as error:
+        yield f"the lock cannot be read: {error}"
+    if path.read_bytes() not in allowed:
+        yield f"the lock is neither the old one nor the new one: {path.read_text()[:300]}"
+
+
+def _wrong_snapshots(bench: Bench, place: Place) -> Iterator[str]:
+    """Every file that a snapshot shows must be right, also for programs that verify nothing."""
+    for snapshot in place.cache.rglob("snapshots/*"):
+        owner = snapshot.parent.parent.name.removeprefix("models--").replace("--", "/")
+        truth = bench.truth[f"{owner}@{snapshot.name}"]
+        for path in snapshot.rglob("*"):
+            if path.is_file() and not path.name.endswith(".tmp"):
+                name = path.relative_to(snapshot).as_posix()
+                if truth.get(name) != _sha256(path):
+                    yield f"a snapshot shows wrong bytes: {path.relative_to(place.root)}"
+
+
+def _wrong_loads(bench: Bench, place: Place, lock: Lockfile, *, must: bool) -> Iterator[str]:
+    for model in lock.models:
+        try:
+            deadline = Deadline(_SECONDS)
+            path = obtain_locked(Store(place.cache), model, deadline, fetches=False, checks=Checks()).path
+        except ModelEnvError as error:
+            if must:
+                yield f"{model.alias} does not load from the cache: {error}"
+            continue
+        yield from _wrong_files(bench.truth[f"{model.repo}@{model.commit}"], path, "what loads from the cache")
+
+
+def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, damaged: bool) -> Iterator[str]:
+    try:
+        metadata = volume_metadata(place.volume)
+    except LockfileError as error:
+        yield f"the volume's metadata cannot be read: {error}"
+        return
+    if metadata is None:
+        if must or (place.volume / "model-metadata.yaml").exists():
+            yield "the volume says nothing of what it holds"
+        return
+    said = {(model.locked.alias, model.locked.commit) for model in metadata.models}
+    if said not in [{(model.alias, model.commit) for model in bench.locked(which).models} for which in sets]:
+        yield f"the volume names a mixture: {said}"
+    for model in metadata.models:
+        ref = ModelRef(model.locked.repo)
+        try:
+            path = find_on_volume(place.volume, metadata, ref, locked=None, checks=Checks())
+        except ModelEnvError as error:
+            if not damaged:
+                yield f"{model.locked.alias} does not load from the volume: {error}"
+            continue
+        truth = bench.truth[f"{model.locked.repo}@{model.locked.commit}"]
+        yield from _wrong_files(truth, path, "what loads from the volume")
+
+
+def _wrong_files(truth: dict[str, str] | object, folder: Path, what: str) -> Iterator[str]:
+    found = {path.relative_to(folder).as_posix(): _sha256(path) for path in folder.rglob("*") if path.is_file()}
+    if found != truth:
+        yield f"{what} is wrong: {folder}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
