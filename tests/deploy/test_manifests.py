@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
@@ -45,6 +47,29 @@ def test_kustomize_makes_the_same_of_it(variant: str) -> None:
         return sorted(json.dumps(manifest, sort_keys=True) for manifest in manifests)
 
     assert by_name(yaml.safe_load_all(done.stdout)) == by_name(resolve(DEPLOY / variant))
+
+
+def test_the_kustomization_in_the_documentation_names_image_and_namespace(tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    documentation = (HOME / "docs" / "deploy.md").read_text()
+    [text] = re.findall(r"^```yaml\n# production/kustomization.yaml\n(.*?)^```$", documentation, re.M | re.S)
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    (tmp_path / "production").mkdir()
+    (tmp_path / "production" / "kustomization.yaml").write_text(text)
+    command = ["kubectl", "kustomize", str(tmp_path / "production")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    manifests = list(yaml.safe_load_all(done.stdout))
+    assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"markets"}
+    pods = [pod for manifest in manifests if (pod := pod_of(manifest)) is not None]
+    assert len(pods) == 2
+    assert {each["image"] for pod in pods for each in containers(pod)} == {
+        "registry.example.org/sentiment-service:0.1.0"
+    }
+
+
+def test_pods_of_two_images_never_fill_one_volume_at_once() -> None:
+    assert the("Deployment", "init-container")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
