@@ -191,23 +191,23 @@ def scan(folder: Path, *, allow_links: bool) -> tuple[dict[str, Fingerprint], di
             broken[name] = error.strerror or str(error)
 
     for parent, folders, names in os.walk(folder, onerror=report):
-        for name in (*names, *(name for name in folders if (Path(parent) / name).is_symlink())):
-            path = Path(parent) / name
-            relative = path.relative_to(folder).as_posix()
+        prefix = os.path.relpath(parent, folder).replace(os.sep, "/") + "/" if parent != str(folder) else ""
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
+        for name in (*names, *links):
+            path = os.path.join(parent, name)  # noqa: PTH118 - ten thousand models are some hundred thousand files
             try:
-                if path.is_symlink() and not allow_links:
-                    broken[relative] = "a link, where only files may be"
-                    continue
-                state = path.stat()
+                state = os.stat(path, follow_symlinks=allow_links)  # noqa: PTH116
             except FileNotFoundError:
                 continue  # a link without its file, or gone meanwhile: missing
             except OSError as error:
-                broken[relative] = error.strerror or str(error)
+                broken[prefix + name] = error.strerror or str(error)
                 continue
             if stat.S_ISREG(state.st_mode):
-                there[relative] = Fingerprint.of(state)
+                there[prefix + name] = Fingerprint.of(state)
+            elif stat.S_ISLNK(state.st_mode):
+                broken[prefix + name] = "a link, where only files may be"
             else:
-                broken[relative] = "this is not a file"
+                broken[prefix + name] = "this is not a file"
     return there, broken
 
 
