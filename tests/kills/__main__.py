@@ -8,6 +8,7 @@ table, and with exit code 1 if anything loaded wrong bytes, could not be read, h
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import shutil
 import sys
@@ -88,13 +89,17 @@ def unharmed(bench: Bench, case: Case, name: str) -> Ended:
     return ended
 
 
+def hits_of(kills: list[Kill]) -> int:
+    """Return how many kills hit a running process; the others came when it had ended, and do not count."""
+    return sum(kill.code == -SIGKILL for kill in kills)
+
+
 def table(kills: list[Kill]) -> str:
-    """Return how many kills there were of each case, how many hit a running process, and what came of them."""
-    rows = [("case", "kills", "hit", "wrong")]
+    """Return how many runs there were of each case, how many were killed before their end, and what came of them."""
+    rows = [("case", "runs", "killed", "wrong")]
     for name in CASES:
         own = [kill for kill in kills if kill.case == name]
-        hit = sum(kill.code == -SIGKILL for kill in own)
-        rows.append((name, str(len(own)), str(hit), str(sum(bool(kill.wrong) for kill in own))))
+        rows.append((name, str(len(own)), str(hits_of(own)), str(sum(bool(kill.wrong) for kill in own))))
     total = [str(sum(int(row[column]) for row in rows[1:])) for column in (1, 2, 3)]
     rows.append(("all", *total))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -119,8 +124,8 @@ def main() -> int:
     try:
         with made_bench(root) as bench:
             lengths = {name: unharmed(bench, case, f"unharmed {name}") for name, case in CASES.items()}
-            for number in range(arguments.count):
-                if time.monotonic() - started > arguments.seconds:
+            for number in itertools.count():
+                if hits_of(kills) == arguments.count or time.monotonic() - started > arguments.seconds:
                     break
                 name = list(CASES)[number % len(CASES)]
                 random = Random(f"{arguments.seed} {number}")
@@ -133,11 +138,11 @@ def main() -> int:
             shutil.rmtree(root, ignore_errors=True)
     print(table(kills))
     tenths = Counter(min(int(kill.share * 10), 9) for kill in kills if kill.code == -SIGKILL)
-    print("hits by tenth of the run: " + " ".join(str(tenths[tenth]) for tenth in range(10)))
+    print("kills by tenth of the run: " + " ".join(str(tenths[tenth]) for tenth in range(10)))
     left = Counter(text for kill in kills for text in kill.left)
     for text, count in left.most_common():
         print(f"left lying after the normal run, {count} times: {text}")
-    print(f"{len(kills)} of {arguments.count} kills in {time.monotonic() - started:.0f} s, seed {arguments.seed}")
+    print(f"{hits_of(kills)} of {arguments.count} kills in {time.monotonic() - started:.0f} s, seed {arguments.seed}")
     return int(any(kill.wrong for kill in kills))
 
 
