@@ -94,12 +94,16 @@ def main() -> int:
             "lone snapshot_download": [sys.executable, "-c", LONE],
             f"session fixtures, -n {workers}": [*pytest, "-p", "no:modelenv", "-n", workers],
             f"modelenv, -n {workers}": [*pytest, "--real-models", "-n", workers],
+            f"modelenv, lock, -n {workers}": [*pytest, "--real-models", "-n", workers],
         }
         write_suite(work / "suite-1", PLAIN)
         write_suite(work / "suite-2", OURS)
+        write_suite(work / "suite-3", OURS)
         (work / "suite-0").mkdir()
         taken: dict[tuple[str, str], list[Measured]] = {}
         with EmbeddedHub(work / "models") as hub:
+            files = write_lock(hub, work / "suite-3", work)
+            print(f"{files} files, {workers} workers: with a lock, {files} requests are the floor for a cold cache")
             for run in range(runs):
                 for number, (name, command) in enumerate(suites.items()):
                     for state in ("cold", "warm"):
@@ -116,6 +120,16 @@ def write_suite(folder: Path, conftest: str) -> None:
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "conftest.py").write_text(conftest)
     (folder / "test_models.py").write_text(TESTS)
+
+
+def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped-def]
+    """Lock both models for the suite in `folder`; return how many files that are."""
+    from modelenv.lockfile import read_lockfile
+
+    declared = f'[tool.modelenv.models]\nclassifier = "{CLASSIFIER}"\nembedding = "{EMBEDDING}"\n'
+    (folder / "pyproject.toml").write_text(declared)
+    measure(hub, [sys.executable, "-m", "modelenv", "lock"], folder, work / "locking")
+    return sum(len(model.files) for model in read_lockfile(folder / "modelenv.lock").models)
 
 
 def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # type: ignore[no-untyped-def]

@@ -84,7 +84,8 @@ class Loader:
         return pipeline
 
     def _obtain(self, request: LoadRequest, deadline: Deadline) -> Obtained:
-        checks = Checks(self.run.hashes, before_hashing=_import_meanwhile if self.run.build is None else None)
+        meanwhile = _import_meanwhile if self.run.build is None else None
+        checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=meanwhile)
         if self.source is ModelSource.PERSISTENT_VOLUME:
             metadata = volume_metadata(self.store.root)
             if metadata is not None:

@@ -37,12 +37,14 @@ class Checks:
     Attributes:
         memory: what was hashed in this process.
         full: whether everything is hashed, also what is remembered.
+        remembers: whether what was hashed may be written down in the store; never on a volume.
         before_hashing: called with the bytes that must be hashed, if there are any.
         progress: called with the bytes that were hashed or received.
     """
 
     memory: HashMemory = field(default_factory=HashMemory)
     full: bool = False
+    remembers: bool = True
     before_hashing: Callable[[int], None] | None = None
     progress: Progress | None = None
 
@@ -73,7 +75,7 @@ def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Check
     )  # fmt: skip
     if verified.hashed:
         checks.memory.remember(folder, verified.fingerprints)
-        if is_snapshot and not verified.differences and not store.is_read_only():
+        if is_snapshot and checks.remembers and not verified.differences and not store.is_read_only():
             _remember(store, ref, folder, verified.fingerprints)
     return verified
 

@@ -86,6 +86,12 @@ def isolated(
     return run
 
 
+def state_of(folder: Path) -> dict[Path, tuple[int, int, int, int]]:
+    """What a write would change; reading changes no more than the time of access."""
+    states = {path: path.lstat() for path in (folder, *folder.rglob("*"))}
+    return {path: (seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ino) for path, seen in states.items()}
+
+
 SMALL_DISK = 'mount -t tmpfs -o size=2m none "$place"'
 READ_ONLY = 'mount --bind "$place" "$place"; mount -o remount,bind,ro "$place"'
 
@@ -139,14 +145,14 @@ def test_a_read_only_cache_of_another_user(
     small = read_lockfile(lock_path).by_alias("small")
     assert small is not None
     path = obtain_locked(Store(place), small, Deadline(20), fetches=True, checks=Checks()).path
-    before = {each: each.lstat() for each in place.rglob("*")}
+    before = state_of(place)
     hub.clear()
     code = "attempt(lambda: obtain(small)); attempt(lambda: obtain(large))"
     said = isolated(READ_ONLY, code, place=place, user=True).splitlines()
     assert said[0] == str(path)
     assert said[1].startswith("ModelNotFoundError | the locked commit ")
     assert "nothing may be written to it" in said[1]
-    assert {each: each.lstat() for each in place.rglob("*")} == before
+    assert state_of(place) == before
     hub.assert_no_requests()
 
 

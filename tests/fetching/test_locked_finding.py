@@ -188,6 +188,15 @@ def test_without_the_right_to_fetch_a_missing_model_is_an_error(store: Store, lo
     assert str(snapshot_of(store, locked)) in caught.value.tried
 
 
+def test_nothing_is_written_where_nothing_may_be_remembered(store: Store, locked: LockedModel) -> None:
+    obtain(store, locked)
+    shutil.rmtree(store.root / ".locks")
+    obtain(store, locked, fetches=False, checks=Checks(remembers=False))
+    assert not (store.root / ".locks").exists()
+    obtain(store, locked, fetches=False)
+    assert (store.root / ".locks").exists()
+
+
 def test_a_plain_folder_that_is_as_locked_is_used(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, locked: LockedModel, tmp_path: Path
 ) -> None:
