@@ -9,26 +9,25 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_modelenv.doors import DOORS, Closed, close_doors
 from pytest_modelenv.fixtures import SESSION, tiny_models
-from pytest_modelenv.heavy_imports import HEAVY, IMPORTS, HeavyImports, ImportSummary
+from pytest_modelenv.heavy_imports import HeavyImports
 from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.import_watch import ImportWatch
-from pytest_modelenv.markers import MODEL_ACCESS
-from pytest_modelenv.options import GuardOptions, guard_options
+from pytest_modelenv.import_watch import HEAVY
+from pytest_modelenv.markers import COLLECTING, MODEL_ACCESS, RUNNING
+from pytest_modelenv.options import ENDPOINT, GuardOptions
 
 if TYPE_CHECKING:
     from modelenv.errors import UnexpectedModelAccessError
 
-_ENDPOINT = "modelenv_endpoint"
 _TINY_MODELS = "modelenv-tiny-"  # the private folder of `modelenv.testing.tiny_model`
 _HINT = (
     "let modelenv give the model, which is a fake here (SmartModelManager, or the fixture `model`), or make a small "
@@ -39,33 +38,10 @@ _IMPORT_HINT = (
     "forbid_heavy_imports = true forbids it: import it in the function that needs it, and let modelenv give tests a "
     "fake; or import it in a test that is marked @pytest.mark.integration or @pytest.mark.model_access"
 )
-GUARDS = pytest.StashKey["ModelGuards"]()
-_IMPORT_SUMMARY = pytest.StashKey[ImportSummary]()
-
-
-def set_up(config: pytest.Config) -> None:
-    """Put the guards in place, once for each process, unless they are switched off."""
-    options = guard_options(config)
-    if options.enabled and GUARDS not in config.stash:
-        guards = config.stash[GUARDS] = ModelGuards(config, options)
-        guards.install()
-
-
-def register(config: pytest.Config) -> None:
-    """Let the guards take part in the run, and in the process that talks to the user a summary of heavy imports."""
-    set_up(config)
-    if GUARDS not in config.stash:
-        return
-    config.pluginmanager.register(config.stash[GUARDS], "modelenv-guards")
-    if hasattr(config, "workerinput"):
-        config.stash[GUARDS].run_started_with(config.workerinput[_ENDPOINT])
-    else:
-        summary = config.stash[_IMPORT_SUMMARY] = ImportSummary()
-        config.pluginmanager.register(summary, "modelenv-import-summary")
 
 
 class ModelGuards:
-    """The guards of one pytest process: a plugin of its own.
+    """The guards of one pytest process.
 
     An access is refused at once, and remembered: if the code under test swallows the error, the test fails with it
     all the same.
@@ -78,39 +54,30 @@ class ModelGuards:
     def __init__(self, config: pytest.Config, options: GuardOptions) -> None:
         self._config = config
         self._options = options
-        self._hub = HubAddresses(options.endpoint)
-        self._item: pytest.Item | None = None
-        self._collected = ""
+        self._hub = HubAddresses(_endpoint(config, options))
         self._refused: deque[UnexpectedModelAccessError] = deque()
         self._closed: list[Closed] = []
         self.imports = HeavyImports(config.rootpath)
-        self._watch = ImportWatch({*DOORS, *HEAVY}, self._importing)
 
     def install(self) -> None:
-        """Put guards before what is imported already, and before the rest when it is imported; undo it at the end."""
+        """Put guards before what is imported already; undo all of them at the end."""
         self._config.add_cleanup(self.uninstall)
         for name in DOORS:
             if name in sys.modules:
                 self._closed += close_doors(name, self)
-        self._watch.install()
 
     def uninstall(self) -> None:
         """Leave everything as it was."""
-        self._watch.uninstall()
         while self._closed:
             self._closed.pop().reopen()
 
-    def run_started_with(self, endpoint: str | None) -> None:
-        """Know the endpoint that the controller of pytest-xdist started with: it may have set another since."""
-        self._hub = HubAddresses(endpoint)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """pytest-xdist: tell a worker the endpoint of the run."""
-        node.workerinput[_ENDPOINT] = self._hub.endpoint
+    @property
+    def _item(self) -> pytest.Item | None:
+        return self._config.stash.get(RUNNING, None)
 
     @contextmanager
-    def _importing(self, name: str) -> Iterator[None]:
+    def importing(self, name: str) -> Iterator[None]:
+        """Measure or refuse the import of a watched module, and guard it from then on."""
         __tracebackhide__ = True
         if name in HEAVY and not self._options.real_models and self._holds():
             if self._options.forbids_imports:
@@ -174,7 +141,9 @@ class ModelGuards:
         return error
 
     def _who(self) -> str:
-        return self._item.nodeid if self._item is not None else self._collected or "a conftest.py or a plugin"
+        if self._item is not None:
+            return self._item.nodeid
+        return self._config.stash.get(COLLECTING, None) or "a conftest.py or a plugin"
 
     def _is_made_by_this_run(self, path: Path) -> bool:
         temporary = Path(tempfile.gettempdir()).resolve()
@@ -194,50 +163,23 @@ class ModelGuards:
         self._refused.clear()
         return refused[0] if refused and not any(each is error for each in refused) else None
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """Know which test runs."""
-        self._item = item
-        try:
-            return (yield)
-        finally:
-            self._item = None
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def before_report(self, call: pytest.CallInfo[None]) -> None:
         """Let a test fail with the access that it swallowed."""
         if self._refused:
             swallowed = self._swallowed(call.excinfo.value if call.excinfo is not None else None)
             if swallowed is not None:
                 call.excinfo = pytest.ExceptionInfo.from_exception(swallowed)
-        report = yield
-        imports = self.imports.take()
-        if imports:
-            setattr(report, IMPORTS, imports)
-        return report
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(
-        self, collector: pytest.Collector
-    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    def collected(self, report: pytest.CollectReport) -> None:
         """Let the collection of a file fail with the access that it swallowed."""
-        self._collected = collector.nodeid
-        report = yield
-        self._collected = ""
         if self._refused:
             refused = self._refused[0]
             self._refused.clear()
             if not report.failed:
                 report.outcome, report.longrepr, report.result = "failed", str(refused), []
-        return report
 
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Give the controller the imports that no test report took along."""
-        imports = self.imports.take()
-        output = getattr(session.config, "workeroutput", None)
-        if output is not None:
-            output[IMPORTS] = imports
-        else:
-            session.config.stash[_IMPORT_SUMMARY].add("", imports)
+
+def _endpoint(config: pytest.Config, options: GuardOptions) -> str | None:
+    """Return the endpoint that the run started with: under pytest-xdist the controller's."""
+    workerinput: dict[str, str | None] = getattr(config, "workerinput", {})
+    return workerinput.get(ENDPOINT, options.endpoint)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 if TYPE_CHECKING:
     from pytest_modelenv.frames import Place
-
-HEAVY = ("torch", "transformers")
-# The attribute of test reports, and the key of a worker's output, in which imports travel to the controller.
-IMPORTS = "modelenv_imports"
 
 
 class HeavyImports:
@@ -57,37 +51,6 @@ class HeavyImports:
         """Return the imports that ended since the last call, as plain types."""
         taken, self._done = self._done, []
         return taken
-
-
-class ImportSummary:
-    """Collects the heavy imports of all processes, and says them once.
-
-    A plugin of its own, registered in the process that talks to the user.
-    """
-
-    def __init__(self) -> None:
-        self._imports: list[tuple[str, dict[str, Any]]] = []
-
-    def add(self, worker: str, imports: Iterable[dict[str, Any]]) -> None:
-        """Add the imports of one worker; without pytest-xdist its name is empty."""
-        self._imports += [(worker, found) for found in imports]
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the imports that a test report brought along."""
-        self.add(getattr(report, "worker_id", ""), getattr(report, IMPORTS, ()))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """pytest-xdist: take the imports that no test report took along."""
-        self.add(node.gateway.id, getattr(node, "workeroutput", {}).get(IMPORTS, ()))
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print them, if there were any."""
-        if self._imports:
-            terminalreporter.write_sep("=", "heavy imports")
-            for line in import_lines(self._imports):
-                terminalreporter.write_line(line)
-            terminalreporter.write_line("forbid_heavy_imports = true makes this an error")
 
 
 def import_lines(imports: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -1,4 +1,7 @@
-"""Being called around the import of some modules, without importing anything."""
+"""Being called around the import of some modules, without importing anything.
+
+This is all of the guards that a run without these modules pays for: `guards` is imported with the first of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,50 @@ from contextlib import AbstractContextManager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modelenv.options import GuardOptions, guard_options
+
+if TYPE_CHECKING:
+    from pytest_modelenv.guards import ModelGuards
+
+
+# The modules with ways to real models (`doors.DOORS`), and those that are slow to import.
+WITH_DOORS = (
+    "hf_xet", "http.client", "httpx", "httpx2", "safetensors.torch", "torch.serialization",
+    "transformers.modeling_utils", "urllib3.connectionpool",
+)  # fmt: skip
+HEAVY = ("torch", "transformers")
+# The guards of this process, once there is something to guard.
+GUARDS = pytest.StashKey["ModelGuards"]()
+# What holds for them, as it was when the run started: a conftest.py may set another endpoint later.
+GUARD_OPTIONS = pytest.StashKey[GuardOptions]()
+
+
+def guard_imports(config: pytest.Config) -> None:
+    """Put a guard before each watched module when it is imported, unless the guards are switched off."""
+    if GUARD_OPTIONS in config.stash:
+        return
+    options = config.stash[GUARD_OPTIONS] = guard_options(config)
+    if not options.enabled:
+        return
+    watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
+    watch.install()
+    config.add_cleanup(watch.uninstall)
+    if any(name in sys.modules for name in WITH_DOORS):
+        guards_of(config)
+
+
+def guards_of(config: pytest.Config) -> ModelGuards:
+    """Return the guards of this process, made now if they were not."""
+    if GUARDS not in config.stash:
+        from pytest_modelenv.guards import ModelGuards
+
+        config.stash[GUARDS] = ModelGuards(config, config.stash[GUARD_OPTIONS])
+        config.stash[GUARDS].install()
+    return config.stash[GUARDS]
 
 
 class ImportWatch(MetaPathFinder):

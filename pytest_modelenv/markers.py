@@ -22,6 +22,9 @@ _REGISTERED = (
 MODEL_ACCESS = "model_access"
 # The value of the source that is forced while a test runs, for those tests that have one.
 FORCED_SOURCE = pytest.StashKey[str]()
+# The test that runs in this process, and the file or folder that is being collected.
+RUNNING = pytest.StashKey[pytest.Item | None]()
+COLLECTING = pytest.StashKey[str | None]()
 # Whether the test's real models may be those of the model host.
 HOSTED = pytest.StashKey[bool]()
 

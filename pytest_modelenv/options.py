@@ -19,6 +19,7 @@ MOCK_MODELS = "mock_models"
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
+ENDPOINT = "modelenv_endpoint"  # the key under which a worker finds the endpoint of the run
 
 
 class Resolved(NamedTuple, Generic[T]):

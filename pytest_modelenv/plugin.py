@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import pytest
 
-from pytest_modelenv import guards, markers
+from pytest_modelenv import markers
 from pytest_modelenv.fixtures import (
     SESSION,
     mock_models,
@@ -19,8 +19,8 @@ from pytest_modelenv.fixtures import (
     real_models,
     tiny_model,
 )
-from pytest_modelenv.options import add_options
-from pytest_modelenv.report import HOST, LOADS, Summary, header
+from pytest_modelenv.import_watch import GUARD_OPTIONS, GUARDS, guard_imports
+from pytest_modelenv.options import ENDPOINT, add_options
 from pytest_modelenv.session_cache import ModelSession
 
 __all__ = [
@@ -34,8 +34,44 @@ __all__ = [
     "tiny_model",
 ]
 
-SUMMARY = pytest.StashKey[Summary]()
+# The attributes of test reports, and the keys of a worker's output, in which facts travel to the controller.
+LOADS, IMPORTS = "modelenv_loads", "modelenv_imports"
 _MISTAKE = "modelenv_mistake"
+
+
+class RunFacts:
+    """Collects what the processes of a run report, and prints it at the end.
+
+    A plugin of its own, in the process that talks to the user. A worker that crashed has fewer facts, no more.
+    """
+
+    def __init__(self) -> None:
+        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {LOADS: [], IMPORTS: []}
+
+    def add(self, kind: str, worker: str, facts: Iterable[dict[str, Any]]) -> None:
+        """Add facts of one worker; without pytest-xdist its name is empty."""
+        self._facts[kind] += [(worker, fact) for fact in facts]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the facts that a test report brought along."""
+        for kind in self._facts:
+            self.add(kind, getattr(report, "worker_id", ""), getattr(report, kind, ()))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """pytest-xdist: take the facts that no test report took along."""
+        for kind in self._facts:
+            self.add(kind, node.gateway.id, getattr(node, "workeroutput", {}).get(kind, ()))
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print what there is."""
+        if any(self._facts.values()):
+            from pytest_modelenv.report import print_summary
+
+            print_summary(terminalreporter, self._facts[LOADS], self._facts[IMPORTS])
+
+
+FACTS = pytest.StashKey[RunFacts]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,17 +82,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the guards in place before the first conftest.py is imported."""
-    guards.set_up(early_config)
+    guard_imports(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and resolve the options."""
     markers.register(config)
     session = config.stash[SESSION] = ModelSession(config)
-    guards.register(config)
+    guard_imports(config)
     if not session.is_worker:
-        summary = config.stash[SUMMARY] = Summary()
-        config.pluginmanager.register(summary, "modelenv-summary")
+        facts = config.stash[FACTS] = RunFacts()
+        config.pluginmanager.register(facts, "modelenv-facts")
     session.start_host()
 
 
@@ -68,7 +104,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say where models come from."""
-    return header(config.stash[SESSION])
+    return config.stash[SESSION].header()
 
 
 @pytest.hookimpl(trylast=True)
@@ -89,30 +125,63 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     models.prepare(markers.planned(session.items, models.options.source.value))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Know what is collected, and let it fail with an access to a real model that it swallowed."""
+    stash = collector.config.stash
+    stash[markers.COLLECTING] = collector.nodeid
+    report = yield
+    stash[markers.COLLECTING] = None
+    if GUARDS in stash:
+        stash[GUARDS].collected(report)
+    return report
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Force the source of a test that has one, for its whole run: fixtures of every scope, call and teardown."""
-    source = item.stash.get(markers.FORCED_SOURCE, None)
-    if source is None:
-        return (yield)
-    with item.config.stash[SESSION].forcing(source, hosted=item.stash.get(markers.HOSTED, True)):
-        return (yield)
+    stash = item.config.stash
+    stash[markers.RUNNING] = item
+    try:
+        source = item.stash.get(markers.FORCED_SOURCE, None)
+        if source is None:
+            return (yield)
+        with stash[SESSION].forcing(source, hosted=item.stash.get(markers.HOSTED, True)):
+            return (yield)
+    finally:
+        stash[markers.RUNNING] = None
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put the loads since the last report on this one."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
+    guards = item.config.stash.get(GUARDS, None)
+    if guards is not None:
+        guards.before_report(call)
     report = yield
-    loads = item.config.stash[SESSION].take_reports()
-    if loads:
-        setattr(report, LOADS, loads)
+    for kind, facts in _take_facts(item.config).items():
+        if facts:
+            setattr(report, kind, facts)
     return report
+
+
+def _take_facts(config: pytest.Config) -> dict[str, list[dict[str, Any]]]:
+    guards = config.stash.get(GUARDS, None)
+    return {
+        LOADS: config.stash[SESSION].take_reports(),
+        IMPORTS: [] if guards is None else guards.imports.take(),
+    }
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist: hand the shared folders to a worker."""
+    """pytest-xdist: hand the shared folders, and the endpoint of the run, to a worker."""
     node.config.stash[SESSION].hand_down(node.workerinput)
+    node.workerinput[ENDPOINT] = node.config.stash[GUARD_OPTIONS].endpoint
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -124,10 +193,16 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Give the controller, or the summary, the loads that no test report took along."""
-    late = session.config.stash[SESSION].take_reports()
-    if session.config.stash[SESSION].is_worker:
-        session.config.workeroutput[LOADS] = late  # type: ignore[attr-defined]
-    else:
-        session.config.stash[SUMMARY].add("", late)
-        session.config.stash[SUMMARY].add(HOST, session.config.stash[SESSION].end_host())
+    """Give the controller, or the summary, the facts that no test report took along."""
+    models = session.config.stash[SESSION]
+    facts = _take_facts(session.config)
+    if models.is_worker:
+        session.config.workeroutput.update(facts)  # type: ignore[attr-defined]
+        return
+    for kind, late in facts.items():
+        session.config.stash[FACTS].add(kind, "", late)
+    prepared = models.end_host()
+    if prepared:
+        from pytest_modelenv.report import HOST
+
+        session.config.stash[FACTS].add(LOADS, HOST, prepared)

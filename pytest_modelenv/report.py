@@ -1,66 +1,32 @@
-"""What the plugin prints: a line in the header, and a summary of the real models."""
+"""What the plugin prints at the end of a run: a summary of the real models, and of heavy imports."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from pytest_modelenv.options import DOWNLOAD_ON_DEMAND, HOST_OFF, LOCAL_CACHE, SOURCE_VARIABLE
-from pytest_modelenv.session_cache import ModelSession
-
-# The attribute of test reports, and the key of a worker's output, in which loads travel to the controller.
-LOADS = "modelenv_loads"
 HOST = "the model host"
 
 
-class Summary:
-    """Collects the real loads of a run, with the worker that did each, and prints the summary.
+def print_summary(
+    terminalreporter: pytest.TerminalReporter,
+    loads: Sequence[tuple[str, dict[str, Any]]],
+    imports: Sequence[tuple[str, dict[str, Any]]],
+) -> None:
+    """Print the real models, and the heavy imports of a fast run, if there were any."""
+    if loads:
+        terminalreporter.write_sep("=", "real models")
+        for line in summary_lines(loads):
+            terminalreporter.write_line(line)
+    if imports:
+        from pytest_modelenv.heavy_imports import import_lines
 
-    A plugin of its own, registered in the process that talks to the user. A worker that crashed or reported nothing
-    only has fewer loads here.
-    """
-
-    def __init__(self) -> None:
-        self._loads: list[tuple[str, dict[str, Any]]] = []
-
-    def add(self, worker: str, loads: Iterable[dict[str, Any]]) -> None:
-        """Add loads of one worker; without pytest-xdist its name is empty."""
-        self._loads += [(worker, load) for load in loads]
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the loads that a test report brought along."""
-        self.add(getattr(report, "worker_id", ""), getattr(report, LOADS, ()))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """pytest-xdist: take the loads that no test report took along."""
-        self.add(node.gateway.id, getattr(node, "workeroutput", {}).get(LOADS, ()))
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the summary, if there was a real model."""
-        if self._loads:
-            terminalreporter.write_sep("=", "real models")
-            for line in summary_lines(self._loads):
-                terminalreporter.write_line(line)
-
-
-def header(session: ModelSession) -> str:
-    """Return the line for the header: the source, the cache folder, and where each came from."""
-    options = session.options
-    forced = f"{SOURCE_VARIABLE} forces {options.forced}" if options.forced else None
-    if not options.real_models:
-        return f"modelenv: {forced or 'fakes'}; real models with --real-models"
-    parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
-    if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
-        cache = session.folders.cache
-        parts.append(f"cache {cache.value} ({cache.origin})")
-    if options.host != HOST_OFF:
-        parts.append(f"held by one process (--model-host={options.host})")
-    if forced:
-        parts.append(f"all other tests: {forced}")
-    return ", ".join(parts)
+        terminalreporter.write_sep("=", "heavy imports")
+        for line in import_lines(imports):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line("forbid_heavy_imports = true makes this an error")
 
 
 def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:

@@ -24,6 +24,7 @@ from pytest_modelenv.options import (
     HOST_OFF,
     LOCAL_CACHE,
     MOCK_MODELS,
+    SOURCE_VARIABLE,
     ModelOptions,
     Resolved,
     chosen_cache_dir,
@@ -73,6 +74,22 @@ class ModelSession:
         self._config = config
         self._is_guarded = guard_options(config).enabled
         self._reports: deque[LoadReport] = deque()
+
+    def header(self) -> str:
+        """Return the line for the header: the source, the cache folder, and where each came from."""
+        options = self.options
+        forced = f"{SOURCE_VARIABLE} forces {options.forced}" if options.forced else None
+        if not options.real_models:
+            return f"modelenv: {forced or 'fakes'}; real models with --real-models"
+        parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
+        if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
+            cache = self.folders.cache
+            parts.append(f"cache {cache.value} ({cache.origin})")
+        if options.host != HOST_OFF:
+            parts.append(f"held by one process (--model-host={options.host})")
+        if forced:
+            parts.append(f"all other tests: {forced}")
+        return ", ".join(parts)
 
     @property
     def is_worker(self) -> bool:

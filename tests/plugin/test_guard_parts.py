@@ -12,7 +12,7 @@ import pytest
 from pytest_modelenv.doors import DOORS, close_doors
 from pytest_modelenv.frames import Place, user_places
 from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.import_watch import ImportWatch
+from pytest_modelenv.import_watch import WITH_DOORS, ImportWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,3 +176,7 @@ def test_imports_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]
     assert type(watched_module.__loader__).__name__ == "SourceFileLoader"
     assert "exec_module" not in vars(watched_module.__loader__)
+
+
+def test_all_modules_with_doors_are_watched() -> None:
+    assert set(WITH_DOORS) == set(DOORS)
