@@ -46,13 +46,18 @@ def _http_client(guard: Guard, connection: Any, method: str, url: str, *_: Any, 
     scheme = "https" if isinstance(connection, sys.modules["http.client"].HTTPSConnection) else "http"
     host = getattr(connection, "_tunnel_host", None) or connection.host
     port = getattr(connection, "_tunnel_port", None) or connection.port
-    guard.request(method, f"{scheme}://{host}:{port}{url}")
+    guard.request(method, f"{scheme}://{_bracketed(host)}:{port}{url}")
+
+
+def _bracketed(host: str) -> str:
+    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _urllib3(guard: Guard, pool: Any, method: str, url: str, *_: Any, **__: Any) -> None:
     __tracebackhide__ = True
     # Before a connection is made: for https urllib3 connects first, and asks then.
-    address = url if "://" in url else f"{pool.scheme}://{pool.host}:{pool.port}{url}"
+    address = url if "://" in url else f"{pool.scheme}://{_bracketed(pool.host)}:{pool.port}{url}"
     guard.request(method, address)
 
 

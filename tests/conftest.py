@@ -73,3 +73,16 @@ def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict
 def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]:
     """The variables for a program that a test starts, without any of its own: see `make_environ`."""
     return make_environ()
+
+
+@pytest.fixture
+def let_everybody_in() -> Callable[[Path], None]:
+    """A function that lets other users reach a folder of this test: pytest makes its folders for one user alone."""
+
+    def open_up(folder: Path) -> None:
+        for parent in (folder, *folder.parents):
+            if len(parent.parts) <= 2 or parent.stat().st_mode & 0o1000:  # the temporary folder itself
+                return
+            parent.chmod(0o755)
+
+    return open_up

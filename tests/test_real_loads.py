@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,7 +122,7 @@ print(json.dumps([manager.environment.value, os.getuid(), rows[0]["label"], writ
 
 
 def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
-    classifier: Path, tmp_path: Path, clean_environ: dict[str, str]
+    classifier: Path, tmp_path: Path, clean_environ: dict[str, str], let_everybody_in: Callable[[Path], None]
 ) -> None:
     volume = tmp_path / "volume"
     shutil.copytree(classifier, volume / "acme" / "sentiment")
@@ -133,9 +133,7 @@ def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
     home.mkdir()
     if os.getuid() == 0:
         # In a mount namespace of its own, the volume is bound read-only, and read by a user without rights.
-        for folder in (tmp_path, *tmp_path.parents):
-            if folder.stat().st_mode & 0o005 != 0o005 and Path(folder).is_relative_to(tmp_path.parents[1]):
-                folder.chmod(0o755)
+        let_everybody_in(tmp_path)
         os.chown(home, 65534, 65534)
         mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --reuid 65534 --regid 65534 '
         command = ["unshare", "-m", "bash", "-c", mount + '--clear-groups "$@"', str(volume), *command]

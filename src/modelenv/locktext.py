@@ -43,19 +43,12 @@ class Origin:
     hint: str
 
     def error(
-        self,
-        line: int | None,
-        what: str,
-        *,
-        model: str | None = None,
-        expected: str | None = None,
-        found: str | None = None,
-        hint: str | None = None,
-    ) -> LockfileError:
+        self, line: int | None, what: str, *,
+        hint: str | None = None, expected: str | None = None, found: str | None = None,
+    ) -> LockfileError:  # fmt: skip
         """Return the error for a line, counted from 1; None is for a file that has none, as it cannot be read."""
         place = f"{self.path}" if line is None else f"{self.path}:{line}"
-        text = f"{place}: {what}"
-        return LockfileError(text, model=model, expected=expected, found=found, hint=hint or self.hint)
+        return LockfileError(f"{place}: {what}", expected=expected, found=found, hint=hint or self.hint)
 
     def read(self) -> str:
         """Return the file's text, not yet checked.

@@ -23,6 +23,7 @@ def snapshot(project: Project, alias: str = "first") -> Path:
     return project.cache / f"models--acme--{alias}" / "snapshots" / commit(project, alias)
 
 
+@pytest.mark.slow
 def test_verify_a_cache(filled: Project) -> None:
     short = commit(filled)[:12]
     second = commit(filled, "second")[:12]
@@ -65,6 +66,7 @@ def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
     assert filled.lines("verify", "--full", code=1)[-1] == "PROJECT/cache: 2 models, 1 not as locked"
 
 
+@pytest.mark.slow
 def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
     volume = str(tmp_path / "volume")
     assert filled.run("verify", "--volume", volume, code=1) == (
@@ -84,6 +86,7 @@ def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
     assert [each["problem"] for each in told] == [None, f"stale, for the lock names commit {new[:12]};"]
 
 
+@pytest.mark.slow
 def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> None:
     assert project.lines("verify") == ["PROJECT/cache: no model to verify"]
     project.run("pull")
@@ -93,6 +96,7 @@ def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> Non
     assert re.match("  changed blobs/[0-9a-f]{40}: expected hash ", project.lines("verify", code=1)[1])
 
 
+@pytest.mark.slow
 def test_list(filled: Project, tmp_path: Path) -> None:
     size = sum(path.stat().st_size for path in snapshot(filled).iterdir())
     rows = [re.split(" {2,}", line) for line in filled.lines("list")]
@@ -112,6 +116,7 @@ def test_list(filled: Project, tmp_path: Path) -> None:
     assert filled.lines("list", "--cache-dir", str(tmp_path / "empty")) == [f"{tmp_path}/empty: 0 models, 0 B"]
 
 
+@pytest.mark.slow
 def test_prune_a_cache(filled: Project) -> None:
     assert filled.lines("prune") == ["PROJECT/cache: nothing to remove"]
     old = snapshot(filled)
@@ -135,6 +140,7 @@ def test_prune_a_cache(filled: Project) -> None:
     assert filled.lines("verify")[-1].endswith("all fine")
 
 
+@pytest.mark.slow
 def test_prune_removes_what_was_set_aside_and_a_volumes_old_folders(filled: Project, tmp_path: Path) -> None:
     (snapshot(filled) / "config.json").resolve().write_text("[]")
     filled.run("pull")
@@ -155,6 +161,7 @@ def examined(project: Project, *arguments: str, code: int = 0, **variables: str)
     return {each["what"]: (each["state"], each["found"].replace(str(project.folder), "PROJECT")) for each in found}
 
 
+@pytest.mark.slow
 def test_doctor_where_nothing_is_wrong(filled: Project) -> None:
     found = examined(filled)
     assert found["modelenv.lock"] == ("fine", "as declared, 2 models")
@@ -183,6 +190,7 @@ def test_doctor_finds_variables_that_contradict_each_other(
     assert examined(locked, code=1, **empty, **variables)[what] == ("wrong", said)
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_lock_that_is_wrong(locked: Project) -> None:
     path = locked.folder / "pyproject.toml"
     path.write_text(path.read_text().replace("acme/second", "acme/third"))
@@ -194,6 +202,7 @@ def test_doctor_finds_a_lock_that_is_wrong(locked: Project) -> None:
     assert examined(locked)["modelenv.lock"] == ("note", "none: models are what the Hub says today")
 
 
+@pytest.mark.slow
 def test_doctor_finds_a_volume_without_metadata_and_a_lock_that_is_held(filled: Project, tmp_path: Path) -> None:
     from filelock import FileLock
 

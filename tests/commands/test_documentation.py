@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from .conftest import DECLARATION, Project
 
 TEXT = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -18,6 +20,7 @@ def same(text: str) -> str:
     return re.sub(r"\b[0-9a-f]{12}\b", "COMMIT", re.sub(r"modelenv-[0-9a-f]{32}", "KEY", text)).strip()
 
 
+@pytest.mark.slow
 def test_every_command_says_what_is_documented(project: Project) -> None:
     assert f"```toml\n{DECLARATION}```" in TEXT
     blocks = re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)

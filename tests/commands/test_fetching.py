@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from modelenv.lockfile import read_lockfile
 
 from .conftest import Project
@@ -16,6 +18,7 @@ from .conftest import Project
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
+@pytest.mark.slow
 def test_pull_fetches_each_file_once_and_then_nothing(locked: Project) -> None:
     lines = locked.lines("pull")
     # What `lock` had to hash is in the cache already.
@@ -39,12 +42,14 @@ def test_pull_into_an_empty_cache_asks_for_files_alone(locked: Project, tmp_path
     assert sorted(requests) == sorted(("GET", "resolve", name) for name in FILES * 2)
 
 
+@pytest.mark.slow
 def test_pull_names_what_is_not_locked(project: Project) -> None:
     assert project.lines("pull", "second")[0].startswith("second: fetched, ")
     assert {kind for _, kind, _ in project.asked()} >= {"info", "tree"}
     assert "no model of this name here" in project.run("pull", "third", code=1)
 
 
+@pytest.mark.slow
 def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     assert locked.lines("pull", "--to", str(volume)) == [
@@ -63,6 +68,7 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     locked.run("pull", "first", "--to", str(volume), code=2)
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(locked: Project) -> None:
     command = [sys.executable, "-m", "modelenv", "pull"]
     place = {"cwd": locked.folder, "env": {**locked.environ, "TERM": "xterm"}}
@@ -124,6 +130,7 @@ def load(project: Project, source: str, name: str, **variables: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_manager_loads_nothing_from_a_volume_that_is_not_as_locked(locked: Project, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     locked.run("pull", "--to", str(volume))

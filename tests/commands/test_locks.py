@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from modelenv.lockfile import read_lockfile
 
 from .conftest import DECLARATION, Project
@@ -12,6 +14,7 @@ CONFIG = ("GET", "resolve", "config.json")
 TOKENIZER = ("GET", "resolve", "tokenizer.json")
 
 
+@pytest.mark.slow
 def test_lock_writes_the_lock_and_says_what_is_new(project: Project) -> None:
     lines = project.lines("lock")
     lock = read_lockfile(project.folder / "modelenv.lock")
@@ -27,6 +30,7 @@ def test_lock_writes_the_lock_and_says_what_is_new(project: Project) -> None:
     assert project.asked() == []
 
 
+@pytest.mark.slow
 def test_check_fails_where_they_disagree_and_asks_nobody(project: Project) -> None:
     assert project.lines("lock", "--check", code=1)[0] == "first: not locked (declared acme/first)"
     project.run("lock")
@@ -41,6 +45,7 @@ def test_check_fails_where_they_disagree_and_asks_nobody(project: Project) -> No
     assert found == [{"alias": "second", "what": "another repo", "declared": "acme/third", "locked": "acme/second"}]
 
 
+@pytest.mark.slow
 def test_outdated_and_upgrade(locked: Project) -> None:
     assert locked.lines("outdated") == ["2 models: all as on the Hub"]
     old = read_lockfile(locked.folder / "modelenv.lock").by_alias("first")
@@ -65,6 +70,7 @@ def test_outdated_and_upgrade(locked: Project) -> None:
     assert locked.lines("outdated") == ["2 models: all as on the Hub"]
 
 
+@pytest.mark.slow
 def test_a_model_pinned_to_a_commit_is_never_outdated(project: Project) -> None:
     commit = project.push("second", pinned=True)
     (project.folder / "pyproject.toml").write_text(
@@ -77,6 +83,7 @@ def test_a_model_pinned_to_a_commit_is_never_outdated(project: Project) -> None:
     assert project.asked() == []
 
 
+@pytest.mark.slow
 def test_the_cache_key_follows_the_files_alone(locked: Project) -> None:
     [key] = locked.lines("cache-key")
     assert re.fullmatch("modelenv-[0-9a-f]{32}", key)
@@ -89,6 +96,7 @@ def test_the_cache_key_follows_the_files_alone(locked: Project) -> None:
     assert locked.lines("cache-key") != [key]
 
 
+@pytest.mark.slow
 def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
     before = (locked.folder / "modelenv.lock").read_bytes()
     locked.push("first", newer=True)
@@ -97,6 +105,7 @@ def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
     assert (locked.folder / "modelenv.lock").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_wrong_calls(project: Project) -> None:
     project.run("lock", "--check", "--upgrade", code=2)
     project.run("lock", "first", code=2)

@@ -62,8 +62,9 @@ def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Pat
 
 @pytest.fixture
 def isolated(
-    hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]]
-) -> Isolated:
+    hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
+    let_everybody_in: Callable[[Path], None],
+) -> Isolated:  # fmt: skip
     """Run Python with `place` mounted as the shell command says, by a user without rights where that is asked."""
 
     def run(mount: str, code: str, *, place: Path, user: bool = False) -> str:
@@ -73,9 +74,7 @@ def isolated(
         environ = make_environ(HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_TELEMETRY="1")
         if user:
             environ["HOME"] = environ["HF_HOME"] = "/nonexistent"
-            for folder in (tmp_path, *tmp_path.parents):
-                if folder.is_relative_to(tmp_path.parents[1]):
-                    folder.chmod(0o755)
+            let_everybody_in(tmp_path)
         done = subprocess.run(
             ["unshare", "-m", "bash", "-c", script, "bash", str(place), *command],
             env=environ, capture_output=True, text=True, timeout=60,

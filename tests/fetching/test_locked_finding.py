@@ -235,6 +235,7 @@ def test_what_comes_damaged_is_fetched_once_more_and_never_published(
 @pytest.mark.parametrize(
     "fault", [{"status": 503, "times": 2}, {"status": 429, "times": 1}, {"cut_after": 60, "times": 1}]
 )
+@pytest.mark.slow
 def test_what_passes_is_tried_again(
     hub: EmbeddedHub, store: Store, locked: LockedModel, fault: dict[str, int]
 ) -> None:
@@ -243,6 +244,7 @@ def test_what_passes_is_tried_again(
     assert rule.fired >= 1
 
 
+@pytest.mark.slow
 def test_a_trickling_hub_meets_the_deadline(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     with hub.fail(file="model.safetensors", bytes_per_second=20), pytest.raises(ModelLoadTimeoutError):
         obtain_locked(store, locked, Deadline(1), fetches=True, checks=Checks())

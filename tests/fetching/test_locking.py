@@ -101,6 +101,7 @@ def test_pickled_weights_are_not_locked(hub: EmbeddedHub, source: Path, locker: 
         locker.lock({"m": Alias(ModelRef("acme/pickled"))}, Lockfile())
 
 
+@pytest.mark.slow
 def test_a_hub_in_trouble_leaves_the_lock_alone(hub: EmbeddedHub, locker: Locker) -> None:
     hub.stop()
     with pytest.raises(ModelDownloadError, match="could not be fetched from"):

@@ -138,6 +138,7 @@ def test_nothing():
 
 
 @all_modes
+@pytest.mark.slow
 def test_what_reaches_the_hub_fails_with_its_line(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -209,6 +210,7 @@ class TestUnittest(unittest.TestCase):
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_threads_coroutines_and_unittest(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -242,6 +244,7 @@ def test_file():
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_a_module_that_reaches_the_hub_is_not_collected(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -302,6 +305,7 @@ def test_what_is_cached_needs_no_hub(tmp_path):
 
 
 @all_modes
+@pytest.mark.slow
 def test_what_does_not_reach_the_hub_is_left_alone(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -340,6 +344,7 @@ GUARDED = "UnexpectedModelAccessError: acme/crypto: *::{} asks the Hub"
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_only_tests_with_fakes_and_without_leave_are_guarded(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
 ) -> None:
@@ -357,6 +362,7 @@ def test_only_tests_with_fakes_and_without_leave_are_guarded(
         assert text.count("ConnectError") >= 5 - len(guarded)
 
 
+@pytest.mark.slow
 def test_an_endpoint_set_by_a_conftest_is_of_the_tests(run_program: RunTests, project: pytest.Pytester) -> None:
     """Also in workers, which inherit the variables that the controller's conftest.py has set."""
     project.makeconftest("import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:9'\n")

@@ -89,6 +89,7 @@ def test_forbidden_at_collection(
 
 
 @all_modes
+@pytest.mark.slow
 def test_forbidden_in_tests_without_leave(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
@@ -134,6 +135,7 @@ def test_the_way_from_the_test_file_is_told(run_program: RunTests, heavy_project
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@pytest.mark.slow
 def test_nothing_is_told_of_what_is_meant(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
