@@ -90,6 +90,9 @@ def install():
         tail = "".join(PIP_LOG.read_text(errors="replace").splitlines(keepends=True)[-15:])
         why = "was stopped after" if code == -signal.SIGKILL else "failed after"
         return f"pip {why} {time.monotonic() - started:.0f} s. The end of {PIP_LOG}:\n{tail}"
+    # pip compiles what it installs, but not this checkout; where Python may write no bytecode, each run would pay.
+    compiled = [str(PYTHON), "-m", "compileall", "-q", "src", "pytest_modelenv"]
+    subprocess.run(compiled, cwd=ROOT, timeout=60, check=False)
     print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
     return None
 

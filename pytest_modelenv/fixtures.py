@@ -163,6 +163,7 @@ def model_hub(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
             "HF_ENDPOINT": hub.endpoint,
             "HF_HUB_OFFLINE": None,
             "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_XET": "1",  # the embedded Hub serves plain HTTP
             "HF_HUB_CACHE": str(downloads / "huggingface_hub"),
             CACHE_VARIABLE: str(downloads / "models"),
         }

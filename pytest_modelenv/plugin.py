@@ -1,4 +1,7 @@
-"""The hooks, each a few lines that delegate. The library is imported only when a test asks for a model."""
+"""The hooks, each a few lines that delegate. The library is imported only when a test asks for a model.
+
+PYTEST_DONT_REWRITE: there is no assertion here to rewrite, and every test run would pay for looking.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -86,3 +88,17 @@ def let_everybody_in() -> Callable[[Path], None]:
             parent.chmod(0o755)
 
     return open_up
+
+
+@pytest.fixture
+def nobody_runs_python() -> None:
+    """Skips the test where a user without rights may not run this Python, as below a home of mode 0700."""
+    drop = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all")
+    done = subprocess.run(
+        [*drop, "--bounding-set=-all", sys.executable, "-c", "import ctypes"],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"a user without rights may not run {sys.executable}: {done.stderr.decode().strip()}")

@@ -186,6 +186,29 @@ def _finish(outcome: Outcome, as_json: bool) -> None:
     raise typer.Exit(outcome.code)
 
 
+@host_app.command("status")
+def host_status() -> None:
+    """Say which kept hosts run, and what they hold."""
+    from modelenv.host.kept import kept_hosts
+
+    hosts = [held for _, held in kept_hosts()]
+    for held in hosts:
+        models = ", ".join(held.models) or "no model"
+        typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
+    if not hosts:
+        typer.echo("no host is kept")
+
+
+@host_app.command("stop")
+def host_stop() -> None:
+    """End all kept hosts."""
+    from modelenv.host.kept import kept_hosts
+
+    for client, held in kept_hosts():
+        client.stop()
+        typer.echo(f"process {held.pid} ends")
+
+
 @hub_app.command()
 def serve(
     folder: Annotated[Path, typer.Argument(help="A folder of models: <org>/<name>/ or <name>/.")],

@@ -63,7 +63,7 @@ def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Pat
 @pytest.fixture
 def isolated(
     hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
-    let_everybody_in: Callable[[Path], None],
+    let_everybody_in: Callable[[Path], None], request: pytest.FixtureRequest,
 ) -> Isolated:  # fmt: skip
     """Run Python with `place` mounted as the shell command says, by a user without rights where that is asked."""
 
@@ -73,6 +73,7 @@ def isolated(
         command = [sys.executable, "-c", PRELUDE + code, str(lock_path), str(place)]
         environ = make_environ(HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_TELEMETRY="1")
         if user:
+            request.getfixturevalue("nobody_runs_python")
             environ["HOME"] = environ["HF_HOME"] = "/nonexistent"
             let_everybody_in(tmp_path)
         done = subprocess.run(

@@ -28,6 +28,11 @@ def host_folder() -> Iterator[HostFolder]:
 def client(host_folder: HostFolder) -> Iterator[HostClient]:
     """A client of the session's host."""
     client = HostClient(host_folder, watch=os.getpid())
+    with (
+        pytest.MonkeyPatch.context() as patch
+    ):  # the host has as many threads as `local`: results are equal to the bit
+        patch.setenv("OMP_NUM_THREADS", "1")
+        client.start()
     yield client
     client.stop()
 
@@ -46,11 +51,15 @@ def recipe(classifier: Path) -> Recipe:
 
 
 @pytest.fixture
-def local(classifier: Path) -> Any:
-    """The same pipeline in this process."""
+def local(classifier: Path) -> Iterator[Any]:
+    """The same pipeline in this process, with the threads of the host."""
+    import torch
     from transformers import pipeline
 
-    return pipeline("text-classification", model=str(classifier), top_k=None, device="cpu")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield pipeline("text-classification", model=str(classifier), top_k=None, device="cpu")
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monke
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
-def test_another_user_is_hung_up_on(folder: HostFolder) -> None:
+def test_another_user_is_hung_up_on(folder: HostFolder, nobody_runs_python: None) -> None:
     client = HostClient(folder, watch=os.getpid())
     client.start()
     wait_until(lambda: client.status() is not None)
