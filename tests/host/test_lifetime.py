@@ -75,7 +75,9 @@ def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
 
 def test_it_ends_when_nobody_asks(folder: HostFolder) -> None:
     client = HostClient(folder, idle=1.0)
+    around = folder.path.parent.stat().st_mode
     client.start()
+    assert folder.path.parent.stat().st_mode == around  # a folder that is not ours stays as it is
     wait_until(lambda: client.status() is not None)
     wait_until(lambda: not folder.socket.exists(), 10)
     assert client.status() is None

@@ -17,7 +17,7 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.disk import make_private
 from modelenv.errors import ModelHostError
-from modelenv.host.folder import HostFolder
+from modelenv.host.folder import HostFolder, hosts_folder
 from modelenv.host.protocol import (
     Build,
     Built,
@@ -213,9 +213,10 @@ class HostClient:
         )
 
     def _make_folder(self) -> None:
-        if self.watch is None:  # kept in a place that others know: no part of it may be theirs
-            make_private(self.folder.path.parent.parent)
-            make_private(self.folder.path.parent)
+        shared = hosts_folder()
+        if self.folder.path.is_relative_to(shared):  # a name that others know: no part of it may be theirs
+            make_private(shared.parent)
+            make_private(shared)
         make_private(self.folder.path)
         if self.folder.socket.parent != self.folder.path:
             make_private(self.folder.socket.parent.parent)
