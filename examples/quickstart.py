@@ -91,8 +91,11 @@ def install():
         why = "was stopped after" if code == -signal.SIGKILL else "failed after"
         return f"pip {why} {time.monotonic() - started:.0f} s. The end of {PIP_LOG}:\n{tail}"
     # pip compiles what it installs, but not this checkout; where Python may write no bytecode, each run would pay.
-    compiled = [str(PYTHON), "-m", "compileall", "-q", "src", "pytest_modelenv"]
-    subprocess.run(compiled, cwd=ROOT, timeout=60, check=False)
+    writing = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for command in (["compileall", "-q", "src", "pytest_modelenv"], ["pytest", "--version"]):
+        subprocess.run(
+            [str(PYTHON), "-m", *command], cwd=ROOT, env=writing, capture_output=True, timeout=60, check=False
+        )
     print(f"installed in {time.monotonic() - started:.0f} s", flush=True)
     return None
 

@@ -1,4 +1,7 @@
-"""The plugin's fixtures. Their docstrings are their documentation, shown by `pytest --fixtures`."""
+"""The plugin's fixtures. Their docstrings are their documentation, shown by `pytest --fixtures`.
+
+PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
+"""
 
 from __future__ import annotations
 

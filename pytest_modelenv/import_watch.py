@@ -1,6 +1,8 @@
 """Being called around the import of some modules, without importing anything.
 
 This is all of the guards that a run without these modules pays for: `guards` is imported with the first of them.
+
+PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The plugin's markers: registered with their signatures, checked at collection, turned into an environment."""
+"""The plugin's markers: registered with their signatures, checked at collection, turned into an environment.
+
+PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
+"""
 
 from __future__ import annotations
 

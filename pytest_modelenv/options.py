@@ -1,6 +1,8 @@
 """The plugin's options, each resolved to its value and where that came from.
 
 What is imported here, every test run imports; so values are named tuples, which are made faster than dataclasses.
+
+PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 The controller of pytest-xdist decides the shared folders and hands them to its workers; without pytest-xdist the only
 process decides for itself.
+
+PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
 """
 
 from __future__ import annotations
