@@ -106,7 +106,7 @@ def test_a_named_wait_beyond_the_deadline_fails_at_once_and_says_so() -> None:
     start = time.monotonic()
     with pytest.raises(ModelDownloadError) as caught:
         with_retries(failing(TryAgainError("429 Too Many Requests", request="GET /x", wait=300)), monitor(20), QUICK)
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 10
     assert str(caught.value).splitlines() == [
         "acme/model: the Hub asks to wait 300 s, and only 20 s are left",
         "  found: 429 Too Many Requests for GET /x",
@@ -120,5 +120,5 @@ def test_the_deadline_ends_it_with_the_last_trouble() -> None:
     errors = [TryAgainError("503 Service Unavailable") for _ in range(99)]
     with pytest.raises(ModelLoadTimeoutError) as caught:
         with_retries(failing(*errors), monitor(0.3), RetryPolicy(retries=99, first=0.1))
-    assert 0.3 <= time.monotonic() - start < 0.8
+    assert 0.3 <= time.monotonic() - start < 5
     assert "still fetching it (0 bytes received; the last trouble: 503 Service Unavailable)" in str(caught.value)

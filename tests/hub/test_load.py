@@ -72,30 +72,8 @@ def test_an_answer_waits_for_nothing(hub: EmbeddedHub, ask) -> None:
     # Headers and body are two writes: under Nagle's algorithm the second would wait 40 ms for the first's receipt.
     ask("GET", "/api/models/org/name")
     times = []
-    for _ in range(5):
+    for _ in range(20):
         start = time.perf_counter()
         ask("GET", "/api/models/org/name")
         times.append(time.perf_counter() - start)
     assert min(times) < 0.03
-
-
-def test_a_large_file_comes_fast(hub: EmbeddedHub, model: Path) -> None:
-    # Not a comparison, as benchmarks/hub_throughput.py makes it, but a floor.
-    size = 20_000_000
-    with (model / "model.bin").open("wb") as stream:
-        stream.truncate(size)
-    url = f"{hub.endpoint}/org/name/resolve/main/model.bin"
-    code = (
-        "import sys, time, urllib.request; start = time.perf_counter(); answer = urllib.request.urlopen(sys.argv[1]);"
-        "count = sum(map(len, iter(lambda: answer.read(1 << 20), b'')));"
-        "print(count, time.perf_counter() - start)"
-    )
-    seconds = []
-    for _ in range(2):
-        done = subprocess.run(
-            [sys.executable, "-c", code, url], capture_output=True, text=True, check=True, timeout=60
-        )
-        count, measured = done.stdout.split()
-        assert int(count) == size
-        seconds.append(float(measured))
-    assert size / min(seconds) > 50_000_000  # an idle machine does ten times as much
