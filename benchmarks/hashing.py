@@ -17,7 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from modelenv.hashing import cores, hash_files
+from modelenv.files.hashing import cores, hash_files
 
 
 def seconds(action: Callable[[], object]) -> float:

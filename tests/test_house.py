@@ -29,21 +29,21 @@ OPENS_SOCKETS = {
 }
 ASKS_THE_HUB = {
     "modelenv/download.py",
-    "modelenv/download_errors.py",  # knows the client's errors
-    "modelenv/monitor.py",  # watches the requests of `download`
+    "modelenv/fetching/errors.py",  # knows the client's errors
+    "modelenv/fetching/monitor.py",  # watches the requests of `download`
     "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
-    "modelenv/locked_download.py",  # asks for the files of a lock
-    "modelenv/locking.py",  # asks what a model is now
+    "modelenv/fetching/locked.py",  # asks for the files of a lock
+    "modelenv/locks/resolving.py",  # asks what a model is now
     "modelenv/offline.py",  # only whether the Hub may be asked: huggingface_hub.constants
 }
 # Who may write to disk, and why.
 WRITES = {
     "modelenv/store.py",  # the store, and small files written at once
-    "modelenv/disk.py",  # small files written at once, for all others
-    "modelenv/locked_download.py",  # the blobs that it fetches
-    "modelenv/snapshots.py",  # takes snapshots away, for `prune`
-    "modelenv/volume.py",
-    "modelenv/volume_copy.py",
+    "modelenv/files/disk.py",  # small files written at once, for all others
+    "modelenv/fetching/locked.py",  # the blobs that it fetches
+    "modelenv/files/snapshots.py",  # takes snapshots away, for `prune`
+    "modelenv/volume/filling.py",
+    "modelenv/volume/copying.py",
     "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock
     "modelenv/download.py",  # removes what killed processes left, under the model's lock
     "modelenv/lockfile.py",

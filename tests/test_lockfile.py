@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
-from modelenv.locked import LockedFile, LockedModel
 from modelenv.lockfile import Lockfile, format_lockfile, parse_lockfile, read_lockfile, write_lockfile
-from modelenv.locktext import LARGEST, write_text
-from modelenv.toml_lines import LineReader
+from modelenv.locks.locked import LockedFile, LockedModel
+from modelenv.locks.text import LARGEST, write_text
+from modelenv.locks.toml_lines import LineReader
 
 from .fuzz.examples import BLOB, COMMIT, FINBERT, LOCK_TEXT, LOCKFILE, MINILM, OTHER_COMMIT, SHA
 from .fuzz.mutations import FORMATS, check, damage

@@ -14,8 +14,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from modelenv.errors import LockfileError
-from modelenv.locked import LockedFile, LockedModel, LockedValueError
-from modelenv.locktext import LARGEST
+from modelenv.locks.locked import LockedFile, LockedModel, LockedValueError
+from modelenv.locks.text import LARGEST
+from modelenv.locks.yaml_lines import BlockReader
 from modelenv.metadata import (
     VolumeMetadata,
     VolumeModel,
@@ -24,7 +25,6 @@ from modelenv.metadata import (
     read_metadata,
     write_metadata,
 )
-from modelenv.yaml_lines import BlockReader
 
 from .fuzz.examples import BLOB, COMMIT, FINBERT, LOCKFILE, METADATA, METADATA_TEXT, MINILM, OTHER_COMMIT, SHA
 from .fuzz.mutations import FORMATS, check, damage

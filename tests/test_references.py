@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelenv.errors import ConfigurationError
-from modelenv.layouts import hub_cache_folders, plain_folders
+from modelenv.files.layouts import hub_cache_folders, plain_folders
 from modelenv.references import ModelRef
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.download_errors import our_error
 from modelenv.errors import ModelEnvError, ModelIntegrityError
-from modelenv.layouts import Layout, hub_cache_folders
-from modelenv.monitor import Monitor, monitored
-from modelenv.plan import plan_files
+from modelenv.fetching.errors import our_error
+from modelenv.fetching.monitor import Monitor, monitored
+from modelenv.fetching.plan import plan_files
+from modelenv.fetching.retries import RetryPolicy, TryAgainError, with_retries
+from modelenv.files.layouts import Layout, hub_cache_folders
 from modelenv.references import ModelRef
-from modelenv.retries import RetryPolicy, TryAgainError, with_retries
 from modelenv.store import FoundModel, Store, writing
 
 _RANGE_NOT_SATISFIABLE = 416

@@ -11,8 +11,8 @@ from modelenv.deadlines import Deadline
 from modelenv.download import Fetched, fetch, is_complete, remove_leftovers
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError, ModelNotFoundError
 from modelenv.failures import FailureLog
-from modelenv.integrity import check_model_folder
-from modelenv.layouts import Layout
+from modelenv.files.integrity import check_model_folder
+from modelenv.files.layouts import Layout
 from modelenv.references import ModelRef
 from modelenv.store import FoundModel, Store
 

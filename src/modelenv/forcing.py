@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelenv.failures import FailureLog
+from modelenv.files.verification import HashMemory
 from modelenv.offline import environment
 from modelenv.pipelines import PipelineCache
 from modelenv.reports import LoadReport
 from modelenv.sources import ModelSource
-from modelenv.verification import HashMemory
 
 
 def _ignore(report: LoadReport) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError, UnsafeModelError
-from modelenv.lock_in_use import locked_model
+from modelenv.locks.in_use import locked_model
 from modelenv.references import ModelRef
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
-    from modelenv.locked import LockedModel
+    from modelenv.locks.locked import LockedModel
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from modelenv.reports import LoadReport
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.store import Store
-from modelenv.volume_reading import find_on_volume, volume_metadata
+from modelenv.volume.reading import find_on_volume, volume_metadata
 
 logger = logging.getLogger("modelenv")
 _WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide

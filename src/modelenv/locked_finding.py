@@ -17,15 +17,15 @@ from modelenv.deadlines import Deadline
 from modelenv.download import Fetched, remove_leftovers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.failures import FailureLog
+from modelenv.fetching.locked import BlobFetch, FetchedBlobs, WantedFile
+from modelenv.files.hashing import Fingerprint, Progress
+from modelenv.files.integrity import check_links, check_model_folder
+from modelenv.files.layouts import Layout, hub_cache_folders, plain_folders
+from modelenv.files.verification import Difference, HashMemory, Kind, Verified, integrity_error, verify_folder
 from modelenv.finding import Obtained, holding_lock
-from modelenv.hashing import Fingerprint, Progress
-from modelenv.integrity import check_links, check_model_folder
-from modelenv.layouts import Layout, hub_cache_folders, plain_folders
-from modelenv.locked import LockedModel
-from modelenv.locked_download import BlobFetch, FetchedBlobs, WantedFile
+from modelenv.locks.locked import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store import FoundModel, Store, write_atomically, writing
-from modelenv.verification import Difference, HashMemory, Kind, Verified, integrity_error, verify_folder
 
 logger = logging.getLogger("modelenv")
 

@@ -1,8 +1,8 @@
 """`modelenv.lock`: the models of a project as text for review, and back.
 
-It is TOML in the one form that `modelenv.toml_lines` reads. No library writes TOML for a review, so it is written by
-hand-made lines: one file to a line, so that a diff shows which file changed, and always the same text for the same
-models.
+It is TOML in the one form that `modelenv.locks.toml_lines` reads. No library writes TOML for a review, so it is
+written by hand-made lines: one file to a line, so that a diff shows which file changed, and always the same text for
+the same models.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from modelenv.locked import SHA1, LockedFile, LockedModel, LockedValueError, show
-from modelenv.locktext import VERSION, Origin, line_in, locked_model_from, models_from, quote, scalar, write_text
-from modelenv.toml_lines import LineReader
+from modelenv.locks.locked import SHA1, LockedFile, LockedModel, LockedValueError, show
+from modelenv.locks.text import VERSION, Origin, line_in, locked_model_from, models_from, quote, scalar, write_text
+from modelenv.locks.toml_lines import LineReader
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
 _HINT = "`modelenv lock` writes it anew"

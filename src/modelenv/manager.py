@@ -199,7 +199,7 @@ class SmartModelManager:
 
     def _fake(self, state: _State, request: LoadRequest) -> Any:
         from modelenv.fakes import fake_pipeline
-        from modelenv.modelfacts import config_of
+        from modelenv.locks.facts import config_of
 
         key = replace(_key(state, request), task=request.task_name)
         with self._lock:

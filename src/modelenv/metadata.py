@@ -1,6 +1,6 @@
 """`model-metadata.yaml` of a volume: what the volume holds, as text for people, and back.
 
-It is YAML in the one form that `modelenv.yaml_lines` reads, and that every YAML library reads as the same data.
+It is YAML in the one form that `modelenv.locks.yaml_lines` reads, and that every YAML library reads as the same data.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from modelenv.locked import LockedFile, LockedModel, LockedValueError, check_path, show
 from modelenv.lockfile import Lockfile, check_unique_aliases
-from modelenv.locktext import (
+from modelenv.locks.locked import LockedFile, LockedModel, LockedValueError, check_path, show
+from modelenv.locks.text import (
     VERSION,
     Origin,
     line_in,
@@ -23,7 +23,7 @@ from modelenv.locktext import (
     scalar,
     write_text,
 )
-from modelenv.yaml_lines import BlockReader
+from modelenv.locks.yaml_lines import BlockReader
 
 _HEADER = """\
 # The models on this volume. Written by `modelenv pull --to`, last of all: that this file is here means that the

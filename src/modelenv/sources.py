@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelenv.errors import ConfigurationError
-from modelenv.layouts import first_model
+from modelenv.files.layouts import first_model
 
 if TYPE_CHECKING:
     from modelenv.settings import Settings

@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.disk import disk_error as disk_error
-from modelenv.disk import make_private, mark_as_cache
-from modelenv.disk import write_atomically as write_atomically
-from modelenv.disk import writing as writing
 from modelenv.errors import ModelIntegrityError
-from modelenv.hashing import Fingerprint
-from modelenv.integrity import matches_blob_name
-from modelenv.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
-from modelenv.records import fingerprints_of, format_record, is_unchanged, read_record
+from modelenv.files.disk import disk_error as disk_error
+from modelenv.files.disk import make_private, mark_as_cache
+from modelenv.files.disk import write_atomically as write_atomically
+from modelenv.files.disk import writing as writing
+from modelenv.files.hashing import Fingerprint
+from modelenv.files.integrity import matches_blob_name
+from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.records import fingerprints_of, format_record, is_unchanged, read_record
 from modelenv.references import ModelRef
 
 logger = logging.getLogger("modelenv")

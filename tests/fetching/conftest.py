@@ -12,9 +12,9 @@ import pytest
 
 from modelenv import force_environment
 from modelenv.hub import EmbeddedHub
-from modelenv.locked import LockedModel
 from modelenv.lockfile import Lockfile
-from modelenv.locking import Locker
+from modelenv.locks.locked import LockedModel
+from modelenv.locks.resolving import Locker
 from modelenv.projectfile import Alias
 from modelenv.references import ModelRef
 from modelenv.store import Store

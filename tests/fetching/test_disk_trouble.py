@@ -16,9 +16,9 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
-from modelenv.locked import LockedModel
 from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.lockfile import Lockfile, write_lockfile
+from modelenv.locks.locked import LockedModel
 from modelenv.store import Store
 
 from .conftest import Lock, MakeModel
@@ -37,8 +37,8 @@ from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.lockfile import read_lockfile, Lockfile
 from modelenv.references import ModelRef
 from modelenv.store import Store
-from modelenv.volume import Volume
-from modelenv.volume_reading import find_on_volume, volume_metadata
+from modelenv.volume.filling import Volume
+from modelenv.volume.reading import find_on_volume, volume_metadata
 lock, place = read_lockfile(sys.argv[1]), Path(sys.argv[2])
 small, large = lock.by_alias("small"), lock.by_alias("large")
 def obtain(model, root=place, fetches=True):

@@ -7,10 +7,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.download import fetch
 from modelenv.errors import ModelEnvError
+from modelenv.fetching.retries import RetryPolicy
 from modelenv.hub import EmbeddedHub
 from modelenv.offline import environment
 from modelenv.references import ModelRef
-from modelenv.retries import RetryPolicy
 from modelenv.store import Store
 
 from .conftest import MakeModel

@@ -15,12 +15,12 @@ from modelenv.deadlines import Deadline
 from modelenv.download import fetch, remove_leftovers
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError
 from modelenv.failures import FailureLog
+from modelenv.fetching.retries import RetryPolicy
 from modelenv.finding import find_or_fetch_model
 from modelenv.hub import EmbeddedHub
 from modelenv.hub.faults import RuleFields
 from modelenv.offline import environment
 from modelenv.references import ModelRef
-from modelenv.retries import RetryPolicy
 from modelenv.store import Store
 
 from .conftest import MakeModel

@@ -22,8 +22,8 @@ from modelenv.errors import (
 from modelenv.failures import FailureLog
 from modelenv.finding import Obtained, find_or_fetch_model
 from modelenv.hub import EmbeddedHub
-from modelenv.locked import LockedModel
 from modelenv.locked_finding import Checks, obtain_locked, snapshot_of
+from modelenv.locks.locked import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store import Store
 

@@ -11,7 +11,7 @@ import pytest
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from modelenv.hub import EmbeddedHub
 from modelenv.lockfile import Lockfile, format_lockfile
-from modelenv.locking import Locker
+from modelenv.locks.resolving import Locker
 from modelenv.projectfile import Alias
 from modelenv.references import ModelRef
 from modelenv.store import Store

@@ -9,8 +9,8 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelDownloadError, ModelLoadTimeoutError
-from modelenv.monitor import Monitor
-from modelenv.retries import RetryPolicy, TryAgainError, named_wait, with_retries
+from modelenv.fetching.monitor import Monitor
+from modelenv.fetching.retries import RetryPolicy, TryAgainError, named_wait, with_retries
 
 QUICK = RetryPolicy(first=0.001, draw=lambda: 1.0)
 

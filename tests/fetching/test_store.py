@@ -13,7 +13,7 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelLoadTimeoutError, NoSpaceError
-from modelenv.layouts import Layout
+from modelenv.files.layouts import Layout
 from modelenv.references import ModelRef
 from modelenv.store import FoundModel, Store, disk_error, write_atomically
 

@@ -21,14 +21,14 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.hub import EmbeddedHub
-from modelenv.locked import LockedModel
 from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.lockfile import Lockfile
+from modelenv.locks.locked import LockedModel
 from modelenv.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.references import ModelRef
 from modelenv.store import Store
-from modelenv.volume import Filled, Volume
-from modelenv.volume_reading import find_on_volume, volume_metadata
+from modelenv.volume.filling import Filled, Volume
+from modelenv.volume.reading import find_on_volume, volume_metadata
 
 from .conftest import Lock, MakeModel
 
@@ -334,7 +334,7 @@ def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp
 
 
 def test_one_folder_for_two_models_is_refused(first: LockedModel) -> None:
-    from modelenv.locked import LockedValueError
+    from modelenv.locks.locked import LockedValueError
 
     with pytest.raises(LockedValueError):
         VolumeMetadata((VolumeModel(first, "a"), VolumeModel(replace(first, alias="n", repo="acme/other"), "a")))

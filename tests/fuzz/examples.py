@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from modelenv.locked import LockedFile, LockedModel
 from modelenv.lockfile import Lockfile
+from modelenv.locks.locked import LockedFile, LockedModel
 from modelenv.metadata import VolumeMetadata, VolumeModel
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"

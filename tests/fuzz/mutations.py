@@ -13,10 +13,10 @@ import yaml
 
 from modelenv.errors import LockfileError
 from modelenv.lockfile import format_lockfile, parse_lockfile
-from modelenv.locktext import Origin
+from modelenv.locks.text import Origin
+from modelenv.locks.toml_lines import LineReader
+from modelenv.locks.yaml_lines import BlockReader
 from modelenv.metadata import format_metadata, parse_metadata
-from modelenv.toml_lines import LineReader
-from modelenv.yaml_lines import BlockReader
 
 from .examples import LOCK_TEXT, METADATA_TEXT
 

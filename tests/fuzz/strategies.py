@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from modelenv.locked import LockedFile, LockedModel
 from modelenv.lockfile import Lockfile
+from modelenv.locks.locked import LockedFile, LockedModel
 from modelenv.metadata import VolumeMetadata, VolumeModel
 from modelenv.tasks import TASK_ALIASES, TASKS
 

@@ -33,7 +33,7 @@ _HEAVY = (
     "modelenv.cli",
     "modelenv.commands.fetching",
     "modelenv.commands.locks",
-    "modelenv.volume",
+    "modelenv.volume.filling",
 )
 Truth = Mapping[str, Mapping[str, str]]
 """For each repo and commit, `repo@commit`, the sha256 of every file by its path."""

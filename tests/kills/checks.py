@@ -13,7 +13,7 @@ from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.lockfile import Lockfile, read_lockfile
 from modelenv.references import ModelRef
 from modelenv.store import Store
-from modelenv.volume_reading import find_on_volume, volume_metadata
+from modelenv.volume.reading import find_on_volume, volume_metadata
 
 from .bench import Bench, Case, Place
 

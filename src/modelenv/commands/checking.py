@@ -10,19 +10,19 @@ from modelenv.commands.outcome import Outcome, code_of, counted, size_text
 from modelenv.commands.places import cache_of, chosen, metadata_of, volume_of
 from modelenv.commands.progress import Teller
 from modelenv.errors import ModelEnvError
-from modelenv.hashing import Progress
-from modelenv.integrity import check_links
-from modelenv.lock_in_use import lock_of
-from modelenv.locked import LockedModel
+from modelenv.files.hashing import Progress
+from modelenv.files.integrity import check_links
+from modelenv.files.snapshots import snapshots
+from modelenv.files.verification import Difference, Kind
 from modelenv.locked_finding import Checks, snapshot_of, total_size, verify_locked
 from modelenv.lockfile import Lockfile
+from modelenv.locks.in_use import lock_of
+from modelenv.locks.locked import LockedModel
 from modelenv.metadata import VolumeModel
 from modelenv.references import ModelRef
 from modelenv.settings import Settings
-from modelenv.snapshots import snapshots
 from modelenv.store import FoundModel, Store
-from modelenv.verification import Difference, Kind
-from modelenv.volume_reading import verify_on_volume
+from modelenv.volume.reading import verify_on_volume
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,16 @@ from pathlib import Path
 
 from modelenv.commands.outcome import Outcome, code_of, columns, size_text
 from modelenv.commands.places import cache_of
-from modelenv.declarations import disagreements
 from modelenv.errors import LockfileError
-from modelenv.lock_in_use import lock_of
+from modelenv.files.snapshots import set_aside_files
 from modelenv.locked_finding import snapshot_of, total_size
 from modelenv.lockfile import Lockfile
+from modelenv.locks.declarations import disagreements
+from modelenv.locks.in_use import lock_of
 from modelenv.settings import Settings
-from modelenv.snapshots import set_aside_files
 from modelenv.sources import ModelSource, explain_environment
 from modelenv.store import Store
-from modelenv.volume_reading import volume_metadata
+from modelenv.volume.reading import volume_metadata
 
 _NEEDED = (("huggingface_hub", "huggingface_hub"), ("filelock", "filelock"))
 _FOR_REAL_MODELS = ("transformers", "torch")

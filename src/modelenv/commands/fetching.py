@@ -11,15 +11,15 @@ from modelenv.commands.places import cache_of, check_names, needed_lock
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline
 from modelenv.download import Fetched
+from modelenv.files.verification import HashMemory
 from modelenv.finding import Obtained, find_or_fetch_model
-from modelenv.lock_in_use import lock_of
-from modelenv.locked import LockedModel
 from modelenv.locked_finding import Checks, obtain_locked, total_size
+from modelenv.locks.in_use import lock_of
+from modelenv.locks.locked import LockedModel
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.store import Store
-from modelenv.verification import HashMemory
-from modelenv.volume import Volume
+from modelenv.volume.filling import Volume
 
 
 def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:

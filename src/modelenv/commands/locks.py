@@ -10,10 +10,10 @@ from pathlib import Path
 from modelenv.commands.outcome import FINDING, Outcome, code_of, columns, counted
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
-from modelenv.declarations import changes, disagreements
-from modelenv.lock_in_use import lock_of
 from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locking import Locker
+from modelenv.locks.declarations import changes, disagreements
+from modelenv.locks.in_use import lock_of
+from modelenv.locks.resolving import Locker
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.forcing import Run
 from modelenv.loader import Loader
-from modelenv.lock_in_use import lock_of
-from modelenv.locked import LockedModel
 from modelenv.lockfile import Lockfile
+from modelenv.locks.in_use import lock_of
+from modelenv.locks.locked import LockedModel
 from modelenv.metadata import VolumeMetadata
 from modelenv.settings import Settings
 from modelenv.sources import VOLUME_METADATA, ModelSource, explain_environment
 from modelenv.store import Store
-from modelenv.volume_reading import volume_metadata
+from modelenv.volume.reading import volume_metadata
 
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:

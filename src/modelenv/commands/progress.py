@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from modelenv.hashing import Progress
+from modelenv.files.hashing import Progress
 
 
 @dataclass(frozen=True)

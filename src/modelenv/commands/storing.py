@@ -10,10 +10,7 @@ from modelenv.commands.outcome import Outcome, columns, counted, size_text
 from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
 from modelenv.download import remove_leftovers
-from modelenv.lock_in_use import lock_of
-from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.snapshots import (
+from modelenv.files.snapshots import (
     Snapshot,
     remove_files,
     remove_snapshot,
@@ -21,9 +18,12 @@ from modelenv.snapshots import (
     snapshots,
     unreferenced_blobs,
 )
+from modelenv.locks.in_use import lock_of
+from modelenv.references import ModelRef
+from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.store import Store
-from modelenv.volume import Volume
+from modelenv.volume.filling import Volume
 
 
 def list_models(settings: Settings, *, volume: Path | None = None, cache_dir: Path | None = None) -> Outcome:

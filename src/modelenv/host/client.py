@@ -15,8 +15,8 @@ from multiprocessing.connection import Client, Connection
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.disk import make_private
 from modelenv.errors import ModelHostError
+from modelenv.files.disk import make_private
 from modelenv.host.folder import HostFolder, hosts_folder
 from modelenv.host.protocol import (
     Build,

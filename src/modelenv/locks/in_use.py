@@ -1,0 +1,72 @@
+"""The project's lock, as loads use it: read once, and asked for one model. No network."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelenv.errors import LockfileError
+
+if TYPE_CHECKING:
+    from modelenv.lockfile import Lockfile
+    from modelenv.locks.locked import LockedModel
+    from modelenv.references import ModelRef
+    from modelenv.settings import Settings
+
+
+def lock_of(settings: Settings) -> Lockfile | None:
+    """Return the lock beside the project's file, or None where there is none.
+
+    Raises:
+        LockfileError: it cannot be read.
+    """
+    path = settings.lock_path
+    if path is None:
+        return None
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise LockfileError(
+            f"{path}: cannot be read", found=error.strerror, hint="give this user the right"
+        ) from None
+    return _read(path, state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+# A pure function of the file's content: tests that make many managers read a lock once.
+@lru_cache(maxsize=4)
+def _read(path: Path, size: int, mtime_ns: int, inode: int) -> Lockfile:
+    from modelenv.lockfile import read_lockfile
+
+    del size, mtime_ns, inode  # these say which content it is
+    return read_lockfile(path)
+
+
+def locked_model(settings: Settings, name: str, ref: ModelRef) -> LockedModel | None:
+    """Return what the lock says of a model, or None where it does not name it.
+
+    Args:
+        settings: with the project's file.
+        name: the alias, or the repo id, by which the model was asked for.
+        ref: what that stands for. A revision that the lock does not know is none of its models.
+
+    Raises:
+        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+    """
+    lock = lock_of(settings)
+    if lock is None:
+        return None
+    alias = settings.models.get(name)
+    if alias is None or ref != alias.ref:  # a repo id, or an alias at a revision of the call's own
+        return lock.find(ref.repo_id, ref.revision)
+    locked = lock.by_alias(name)
+    if locked is not None and (locked.repo, locked.revision) != (ref.repo_id, ref.revision):
+        raise LockfileError(
+            f"{settings.lock_path}: the lock was made from another declaration of {name!r}",
+            expected=f"{ref}, as in {settings.project_file}",
+            found=locked.repo if locked.revision is None else f"{locked.repo}@{locked.revision}",
+            hint="run `modelenv lock`, and commit what it writes",
+        )
+    return locked

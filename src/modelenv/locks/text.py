@@ -1,0 +1,298 @@
+"""What the lock and a volume's metadata have in common as texts: bounds, errors with a line, reading and writing."""
+
+from __future__ import annotations
+
+import errno
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
+from modelenv.locks.locked import INVISIBLE, Fact, LockedFile, LockedModel, LockedValueError, Where, show, within
+
+VERSION = 1
+_LONGEST_VERSION = 20
+LARGEST = 16 * 2**20  # bytes: some 5000 models of a dozen files
+_UNSEEN = re.compile(rf"(?!\n)[{INVISIBLE}]")
+_ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
+_TEXT = rf'"(?:[^{INVISIBLE}"\\]|\\["\\]|\\u[0-9A-F]{{4}}|\\U[0-9A-F]{{8}})*+"'
+_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,400}(?:e[+-][0-9]{1,3})?)?"
+SCALAR = rf"(?:{_TEXT}|{_NUMBER}|true|false)"
+_SCALAR = re.compile(SCALAR)
+_ESCAPE = re.compile(r'\\(?:(["\\])|u(....)|U(........))')
+_FILE_KEYS = ("path", "size", "sha256", "blob_id")
+_MODEL_KEYS = ("alias", "repo", "commit", "files")
+_OPTIONAL_KEYS = ("revision", "task", "patterns", "facts")
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a text comes from, for its errors.
+
+    Attributes:
+        path: the file.
+        hint: what to do if it is wrong.
+    """
+
+    path: Path | str
+    hint: str
+
+    def error(
+        self, line: int | None, what: str, *,
+        hint: str | None = None, expected: str | None = None, found: str | None = None,
+    ) -> LockfileError:  # fmt: skip
+        """Return the error for a line, counted from 1; None is for a file that has none, as it cannot be read."""
+        place = f"{self.path}" if line is None else f"{self.path}:{line}"
+        return LockfileError(f"{place}: {what}", expected=expected, found=found, hint=hint or self.hint)
+
+    def read(self) -> str:
+        """Return the file's text, not yet checked.
+
+        Raises:
+            LockfileError: it cannot be read, is no plain file, is too large, or is not UTF-8.
+        """
+        path = Path(self.path)
+        try:
+            with _open(path) as file:
+                content = file.read(LARGEST + 1)
+        except (OSError, ValueError) as error:  # ValueError: NUL in the path
+            raise self.error(None, "cannot be read", found=getattr(error, "strerror", None) or str(error)) from None
+        return self.decode(content)
+
+    def decode(self, content: bytes) -> str:
+        """Return the text of a file's content, not yet checked.
+
+        Raises:
+            LockfileError: it is too large, or is not UTF-8.
+        """
+        if len(content) > LARGEST:
+            raise self._too_large()
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            line = content.count(b"\n", 0, error.start) + 1
+            found = f"byte 0x{content[error.start]:02x}"
+            raise self.error(line, "this is not UTF-8", expected="text in UTF-8", found=found) from None
+
+    def check(self, text: str) -> None:
+        """Check what both formats ask of a text.
+
+        Raises:
+            LockfileError: it is too large, or has a byte order mark, or other characters that nobody sees.
+        """
+        if len(text) > LARGEST:
+            raise self._too_large()
+        if text.startswith("\ufeff"):
+            raise self.error(1, "the file starts with a byte order mark", expected="UTF-8 without a mark")
+        unseen = _UNSEEN.search(text)
+        if unseen is None:
+            return
+        hint = self.hint
+        if unseen.group() == "\r":
+            hint = f"keep it out of line-ending conversion (git: `eol=lf` in .gitattributes), or {self.hint}"
+        raise self.error(
+            text.count("\n", 0, unseen.start()) + 1,
+            "a character that nobody sees",
+            expected="visible characters, spaces and line feeds",
+            found=show(unseen.group()),
+            hint=hint,
+        )
+
+    def build(self, read: Callable[[], Value], line_of: Callable[[Where], int]) -> Value:
+        """Return what `read` builds; a wrong value in it becomes the error of its line."""
+        try:
+            return read()
+        except LockedValueError as error:
+            raise self.error(
+                line_of(error.where), error.what, expected=error.expected, found=error.found, hint=error.hint
+            ) from None
+
+    def _too_large(self) -> LockfileError:
+        return self.error(1, "the file is too large", expected=f"at most {LARGEST} bytes")
+
+
+def write_text(path: Path, text: str) -> bool:
+    """Write `text` atomically, and return whether that was needed: the same text is left untouched.
+
+    Raises:
+        NoSpaceError: the disk is full.
+        ConfigurationError: the file cannot be written, or would be too large to be read.
+    """
+    from modelenv.store import write_atomically  # here, so that the store may use the values of a lock
+
+    content = text.encode()
+    if len(content) > LARGEST:
+        raise ConfigurationError(
+            "too many models for one file",
+            expected=f"at most {LARGEST} bytes",
+            found=f"{path}: {len(content)} bytes",
+            hint="name fewer models, or fewer files of each by patterns",
+        )
+    try:
+        with path.open("rb") as file:
+            if file.read(LARGEST + 1) == content:
+                return False
+    except OSError:
+        pass  # none yet, or one that cannot be read: it is replaced
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        found = f"{path}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpaceError("no space left for this file", found=found, hint="free space there") from error
+        raise ConfigurationError(
+            "this file cannot be written", found=found, hint="run where this user may write, or change the rights"
+        ) from error
+    return True
+
+
+def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Value, ...]:
+    """Return the models of a document of plain values: `version`, and the list `models`.
+
+    Raises:
+        LockedValueError: something in it is wrong.
+    """
+    version = document.get("version") if isinstance(document, dict) else None
+    if type(version) is int and version != VERSION:
+        raise _unknown_version(version)
+    table = take(document, ("version",), ("models",))
+    if type(version) is not int:
+        raise LockedValueError("wrong version", expected=f"{VERSION}", found=show(version), where=("version",))
+    return _each(table, "models", model_from)
+
+
+def check_version(text: str) -> None:
+    """Raise a `LockedValueError` if `text` is the number of another version, whose files may have another form."""
+    if text.isdecimal() and text.isascii() and len(text) < _LONGEST_VERSION and int(text) != VERSION:
+        raise _unknown_version(int(text))
+
+
+def _unknown_version(version: int) -> LockedValueError:
+    return LockedValueError(
+        "this version of the file is unknown",
+        expected=f"version {VERSION}, which this modelenv reads",
+        found=f"version {show(version)}",
+        hint="upgrade modelenv" if version > VERSION else None,
+        where=("version",),
+    )
+
+
+def locked_model_from(table: Any, *other_keys: str) -> LockedModel:
+    """Return the model of a table of plain values, which must also have `other_keys`.
+
+    Raises:
+        LockedValueError: something in it is wrong.
+    """
+    table = take(table, (*_MODEL_KEYS, *other_keys), _OPTIONAL_KEYS)
+    facts = table.get("facts", {})
+    with within("facts"):
+        take(facts, (), tuple(facts) if isinstance(facts, dict) else ())
+    return LockedModel(
+        alias=table["alias"],
+        repo=table["repo"],
+        revision=table.get("revision"),
+        commit=table["commit"],
+        task=table.get("task"),
+        files=_each(table, "files", _file_from),
+        patterns=_each(table, "patterns", lambda pattern: pattern),
+        facts=facts,
+    )
+
+
+def take(table: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return `table`, which must be one with these keys.
+
+    Raises:
+        LockedValueError: it is none, or a key is missing or unknown.
+    """
+    if not isinstance(table, dict):
+        raise LockedValueError("wrong kind of value", expected="a table", found=show(table))
+    for key in table:
+        if key not in required and key not in optional:
+            known = ", ".join((*required, *optional))
+            raise LockedValueError("unknown key", expected=f"one of {known}", found=show(key), where=(key,))
+    for key in required:
+        if key not in table:
+            raise LockedValueError(f"the key {key!r} is missing", found=", ".join(table) or "no key")
+    return table
+
+
+def line_in(lines: Mapping[Where, int], where: Where) -> int:
+    """Return the line of `where`, or of the nearest thing around it that has one."""
+    while where and where not in lines:
+        where = where[:-1]
+    return lines.get(where, 1)
+
+
+def read_scalar(text: str) -> str | bool | int | float:
+    """Return the value that `scalar` wrote as `text`.
+
+    Raises:
+        LockedValueError: the text has another form.
+    """
+    if not _SCALAR.fullmatch(text):
+        expected = "text in double quotes, a number, true or false"
+        raise LockedValueError("wrong form of a value", expected=expected, found=show(text))
+    if text.startswith('"'):
+        return _ESCAPE.sub(_character, text[1:-1]) if "\\" in text else text[1:-1]
+    if text in ("true", "false"):
+        return text == "true"
+    return float(text) if "." in text else int(text)
+
+
+def scalar(value: Fact) -> str:
+    """Return text, a number or a truth value in a form that TOML and every YAML read alike."""
+    if isinstance(value, str):
+        return quote(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    mantissa, exponent, power = text.partition("e")
+    return f"{mantissa}.0e{power}" if exponent and "." not in mantissa else text  # YAML 1.1 wants the point
+
+
+def quote(text: str) -> str:
+    """Return `text` in double quotes, with everything escaped that nobody would see."""
+    return '"' + _ESCAPED.sub(_escape, text) + '"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    if character in '"\\':
+        return "\\" + character
+    return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.exists() and not path.is_file():
+        raise OSError("this is no plain file")  # a pipe would keep us waiting
+    return path.open("rb")
+
+
+def _character(match: re.Match[str]) -> str:
+    if match[1]:
+        return match[1]
+    code = int(match[2] or match[3], 16)
+    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
+        raise LockedValueError("no such character", expected="a character of Unicode", found=show(match.group()))
+    return chr(code)
+
+
+def _each(table: dict[str, Any], key: str, build: Callable[[Any], Value]) -> tuple[Value, ...]:
+    items = table.get(key, [])
+    if not isinstance(items, list):
+        raise LockedValueError("wrong kind of value", expected="a list", found=show(items), where=(key,))
+    built = []
+    for index, item in enumerate(items):
+        with within(key, index):
+            built.append(build(item))
+    return tuple(built)
+
+
+def _file_from(table: Any) -> LockedFile:
+    return LockedFile(**take(table, _FILE_KEYS))

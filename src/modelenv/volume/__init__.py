@@ -1,0 +1,1 @@
+"""Volumes for production: filled where they may be written, and read where they may not."""

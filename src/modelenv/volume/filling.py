@@ -1,0 +1,265 @@
+"""Filling a volume: plain files for anybody to read, every byte checked, the metadata last of all and at once.
+
+What readers see is what the metadata names. A folder that it names is never changed: another commit goes into a
+folder of its own, and the one before stays until the pull or prune after the metadata has ceased to name it. Our own
+things lie in `.modelenv/` on the volume: the lock, what is being copied, and which folders we made.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import LockfileError, UnsafeModelError
+from modelenv.files.disk import write_atomically, writing
+from modelenv.files.hashing import Progress
+from modelenv.files.verification import HashMemory, integrity_error, verify_folder
+from modelenv.locked_finding import Checks
+from modelenv.lockfile import Lockfile
+from modelenv.locks.locked import LockedFile, LockedModel
+from modelenv.metadata import VolumeMetadata, VolumeModel, format_metadata
+from modelenv.sources import VOLUME_METADATA
+from modelenv.volume.copying import copy_checked
+from modelenv.volume.reading import verify_on_volume, volume_metadata
+
+_SIDE = ".modelenv"
+_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+_NO_MODEL = "the volume"
+_HINT = "free space or change the rights there; what the volume held before still loads"
+
+_Key = tuple[str, str, tuple[LockedFile, ...]]
+Obtain = Callable[[LockedModel], Path]
+"""Returns a folder that holds the model as locked, from which it is copied."""
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What filling a volume did.
+
+    Attributes:
+        metadata: what the volume holds now.
+        copied: the aliases whose files were copied.
+        removed: the folders that were removed, as no metadata names them any more.
+        changed: whether the metadata is another one than before.
+    """
+
+    metadata: VolumeMetadata
+    copied: tuple[str, ...]
+    removed: tuple[str, ...]
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A volume that is being written.
+
+    Attributes:
+        root: its folder; it need not exist.
+        progress: called with the bytes that were dealt with.
+        memory: what was hashed in this process.
+    """
+
+    root: Path
+    progress: Progress | None = None
+    memory: HashMemory = field(default_factory=HashMemory)
+
+    def fill(self, lock: Lockfile, obtain: Obtain, deadline: Deadline) -> Filled:
+        """Let the volume hold what the lock says, and nothing besides; then say so in its metadata.
+
+        A process that is killed leaves the volume with the metadata it had, and all that this names.
+
+        Raises:
+            ModelEnvError: what `obtain` raises.
+            ModelLoadTimeoutError: another process is filling the volume.
+            NoSpaceError, ConfigurationError: it cannot be written; it then holds what it held.
+            ModelIntegrityError: a file changed while it was copied.
+        """
+        with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
+            before = self._metadata()
+            named = set() if before is None else {model.folder for model in before.models}
+            folders = self._held(lock.models)
+            removed = self._remove_unnamed({*named, *folders.values()})
+            copied = []
+            for model in lock.models:
+                if _key(model) not in folders:
+                    names = _names(model, lock.models)
+                    name = next(name for name in names if self._is_free(name, {*named, *folders.values()}))
+                    self._copy(model, obtain(model), name)
+                    folders[_key(model)] = name
+                    copied.append(model.alias)
+            metadata = VolumeMetadata(tuple(VolumeModel(model, folders[_key(model)]) for model in lock.models))
+            changed = before != metadata
+            if changed:
+                write_atomically(self.root / VOLUME_METADATA, format_metadata(metadata), mode=_FILE_MODE)
+                _sync(self.root)
+        return Filled(metadata, tuple(copied), removed, changed)
+
+    def prune(self, deadline: Deadline, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Remove the folders that we made and the metadata does not name; return them.
+
+        Raises:
+            ModelLoadTimeoutError: another process is filling the volume.
+            LockfileError: the metadata cannot be read, so that nothing is known to be superfluous.
+            ConfigurationError: the volume cannot be written.
+        """
+        metadata = volume_metadata(self.root)
+        named = {model.folder for model in metadata.models} if metadata is not None else set()
+        if dry_run:
+            return tuple(folder for folder in self._owned() if folder not in named and (self.root / folder).exists())
+        with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
+            return self._remove_unnamed(named)
+
+    def _metadata(self) -> VolumeMetadata | None:
+        """Return what the volume says; a damaged metadata says nothing, and is written anew."""
+        try:
+            return volume_metadata(self.root)
+        except LockfileError:
+            return None
+
+    def _held(self, models: Sequence[LockedModel]) -> dict[_Key, str]:
+        """Return for each model that is there already, every byte of it, in which folder."""
+        folders: dict[_Key, str] = {}
+        for model in models:
+            if _key(model) not in folders:
+                names = itertools.takewhile(lambda name: os.path.lexists(self.root / name), _names(model, models))
+                there = next((name for name in names if self._holds(name, model)), None)
+                if there is not None:
+                    folders[_key(model)] = there
+        return folders
+
+    def _holds(self, name: str, model: LockedModel) -> bool:
+        try:
+            checks = Checks(self.memory, full=True, progress=self.progress)
+            return not verify_on_volume(self.root, VolumeModel(model, name), checks).differences
+        except UnsafeModelError:
+            return False
+
+    def _is_free(self, name: str, used: set[str]) -> bool:
+        """Whether the folder may be made; one of ours that no metadata names makes room, anybody else's does not."""
+        if name in used:
+            return False
+        if os.path.lexists(self.root / name):
+            if name not in self._owned():
+                return False
+            self._discard(name)
+        return True
+
+    def _copy(self, model: LockedModel, source: Path, name: str) -> None:
+        """Copy the model beside the others, and give it its name once every byte is right."""
+        staged = self.root / _SIDE / "staging" / uuid.uuid4().hex
+        try:
+            self._stage(model, source, staged)
+            self._own(name)
+            target = self.root / name
+            for parent in reversed([place for place in target.parents if self.root in place.parents]):
+                parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+                parent.chmod(_FOLDER_MODE)
+            staged.rename(target)
+            _sync(target.parent)
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)  # of a copy that failed; else it is gone
+
+    def _stage(self, model: LockedModel, source: Path, staged: Path) -> None:
+        for file in model.files:
+            copy_checked(source / file.path, staged / file.path, file, model=model.repo, progress=self.progress)
+        for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
+            folder.chmod(_FOLDER_MODE)
+            _sync(folder)
+        differences = verify_folder(staged, model, strict=True, allow_links=False).differences
+        if differences:
+            hint = "check the disk under the volume, and run again"
+            raise integrity_error(
+                differences, model=model.repo, folder=staged, hint=hint, what="what was copied is not what was locked"
+            )
+
+    def _owned(self) -> tuple[str, ...]:
+        """Return the folders that we made; a volume that was filled by other means has none."""
+        try:
+            owned = json.loads((self.root / _SIDE / "folders.json").read_bytes())
+        except (OSError, ValueError):
+            return ()
+        safe = (
+            [name for name in owned if isinstance(name, str) and _is_below(name)] if isinstance(owned, list) else []
+        )
+        return tuple(safe)
+
+    def _own(self, name: str) -> None:
+        names = sorted({*self._owned(), name})
+        write_atomically(self.root / _SIDE / "folders.json", json.dumps(names, indent=1) + "\n")
+
+    def _remove_unnamed(self, named: set[str]) -> tuple[str, ...]:
+        owned = self._owned()
+        removed = [name for name in owned if name not in named and (self.root / name).is_dir()]
+        for name in removed:
+            self._discard(name)
+        if removed:
+            kept = [name for name in owned if name in named]
+            write_atomically(self.root / _SIDE / "folders.json", json.dumps(kept, indent=1) + "\n")
+        return tuple(removed)
+
+    def _discard(self, name: str) -> None:
+        """Take the folder away at once, and then its files: no reader ever sees half of it."""
+        away = self.root / _SIDE / "staging" / uuid.uuid4().hex
+        away.parent.mkdir(parents=True, exist_ok=True)
+        (self.root / name).rename(away)
+        shutil.rmtree(away)
+
+    @contextmanager
+    def _locked(self, deadline: Deadline) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        with writing(self.root, _NO_MODEL, hint=_HINT):
+            is_new = not self.root.exists()
+            (self.root / _SIDE).mkdir(parents=True, exist_ok=True)
+            if is_new:
+                self.root.chmod(_FOLDER_MODE)
+            lock = FileLock(self.root / _SIDE / "lock")
+            try:
+                lock.acquire(timeout=deadline.remaining)
+            except Timeout:
+                raise deadline.passed(str(self.root), "waiting for another process that fills the volume") from None
+        try:
+            with writing(self.root, _NO_MODEL, hint=_HINT):
+                shutil.rmtree(self.root / _SIDE / "staging", ignore_errors=True)  # what a killed process left
+            yield
+        finally:
+            lock.release()
+
+
+def _key(model: LockedModel) -> _Key:
+    """Return what two aliases must have in common to share a folder."""
+    return model.repo, model.commit, model.files
+
+
+def _names(model: LockedModel, models: Sequence[LockedModel]) -> Iterator[str]:
+    """Yield the folders in which the model may lie, best first: its repo id, then with the commit, then numbered."""
+    if not any(other.repo.startswith(model.repo + "/") for other in models):  # else it would lie within this folder
+        yield model.repo
+    with_commit = f"{model.repo}@{model.commit[:12]}"
+    yield with_commit
+    yield from (f"{with_commit}-{number}" for number in range(2, 1000))
+
+
+def _is_below(name: str) -> bool:
+    return not name.startswith(("/", ".")) and not {"..", "", "."} & set(name.split("/"))
+
+
+def _sync(folder: Path) -> None:
+    """Let the disk have what was written to the folder, before anything says that it is there."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do this for folders
+            raise
+    finally:
+        os.close(descriptor)
