@@ -16,9 +16,10 @@ from modelenv.fetching.errors import our_error
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.plan import plan_files
 from modelenv.fetching.retries import RetryPolicy, TryAgainError, with_retries
+from modelenv.files.disk import writing
 from modelenv.files.layouts import Layout, hub_cache_folders
 from modelenv.references import ModelRef
-from modelenv.store import FoundModel, Store, writing
+from modelenv.store import FoundModel, Store
 
 _RANGE_NOT_SATISFIABLE = 416
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv import errors
-from modelenv.errors import ModelEnvError
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelEnvError, ModelLoadTimeoutError, UnsafeModelError
+from modelenv.files.disk import write_atomically
 from modelenv.references import ModelRef
-from modelenv.store import write_atomically
 
 _FIELDS = ("what", "model", "expected", "found", "hint")
 
@@ -25,19 +26,29 @@ class FailureLog:
 
     folder: Path
 
-    def raise_if_failed(self, ref: ModelRef) -> None:
-        """Raise the error with which a fetch of `ref` failed earlier in this run, if one did."""
+    def raise_if_failed(self, ref: ModelRef, deadline: Deadline, *, allow_pickle: bool = False) -> None:
+        """Raise the error with which a fetch of `ref` failed earlier in this run, unless this one may go better.
+
+        Args:
+            ref: the model.
+            deadline: of this fetch; one that had less time says nothing about it.
+            allow_pickle: whether this fetch may bring pickled weights; that one was refused them says nothing then.
+        """
         try:
             stored = json.loads(self._path(ref).read_bytes())
         except FileNotFoundError:
             return
+        had_less_time = stored["type"] == ModelLoadTimeoutError.__name__ and stored["seconds"] < deadline.seconds
+        if had_less_time or (stored["type"] == UnsafeModelError.__name__ and allow_pickle):
+            return
         fields = {name: stored[name] for name in _FIELDS if name != "what"}
         raise getattr(errors, stored["type"])(stored["what"], tried=tuple(stored["tried"]), **fields)
 
-    def remember(self, ref: ModelRef, error: ModelEnvError) -> None:
-        """Write down that fetching `ref` failed with `error`."""
+    def remember(self, ref: ModelRef, error: ModelEnvError, deadline: Deadline) -> None:
+        """Write down that fetching `ref` by `deadline` failed with `error`."""
         fields = {name: getattr(error, name) for name in _FIELDS}
-        stored = {"type": type(error).__name__, **fields, "tried": list(error.tried)}
+        seconds = deadline.seconds
+        stored = {"type": type(error).__name__, **fields, "tried": list(error.tried), "seconds": seconds}
         write_atomically(self._path(ref), json.dumps(stored, indent=1))
 
     def _path(self, ref: ModelRef) -> Path:

@@ -67,7 +67,7 @@ def find_or_fetch_model(
     if found is not None and store.is_read_only():
         _check_hashes(store, ref, found)
     elif not _is_ready(found):
-        with holding_lock(store, ref, deadline, failures):
+        with holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle):
             found = _find(store, ref)  # another process may have fetched it meanwhile
             if not _is_ready(found):
                 remove_leftovers(store, ref)
@@ -79,7 +79,12 @@ def find_or_fetch_model(
 
 @contextmanager
 def holding_lock(
-    store: Store, ref: ModelRef, deadline: Deadline, failures: FailureLog | None = None
+    store: Store,
+    ref: ModelRef,
+    deadline: Deadline,
+    failures: FailureLog | None = None,
+    *,
+    allow_pickle: bool = False,
 ) -> Iterator[None]:
     """Hold the model's lock; who waited for it in vain fails as the other process did, if that is known."""
     held = False
@@ -89,7 +94,7 @@ def holding_lock(
             yield
     except ModelLoadTimeoutError:
         if not held and failures is not None:
-            failures.raise_if_failed(ref)
+            failures.raise_if_failed(ref, deadline, allow_pickle=allow_pickle)
         raise
 
 
@@ -121,12 +126,12 @@ def _adopt_or_fetch(
     if found is not None and _is_adoptable(store, ref, found, allow_pickle):
         return store.record(ref, found), None
     if failures is not None:
-        failures.raise_if_failed(ref)
+        failures.raise_if_failed(ref, deadline, allow_pickle=allow_pickle)
     try:
         fetched = _fetch_undamaged(store, ref, deadline, allow_pickle)
     except ModelEnvError as error:
         if failures is not None:
-            failures.remember(ref, error)
+            failures.remember(ref, error, deadline)
         raise
     store.remember_revision(ref, fetched.found.commit or "")
     return store.record(ref, fetched.found), fetched

@@ -18,6 +18,7 @@ from modelenv.download import Fetched, remove_leftovers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.failures import FailureLog
 from modelenv.fetching.locked import BlobFetch, FetchedBlobs, WantedFile
+from modelenv.files.disk import write_atomically, writing
 from modelenv.files.hashing import Fingerprint, Progress
 from modelenv.files.integrity import check_links, check_model_folder
 from modelenv.files.layouts import Layout, hub_cache_folders, plain_folders
@@ -25,7 +26,7 @@ from modelenv.files.verification import Difference, HashMemory, Kind, Verified, 
 from modelenv.finding import Obtained, holding_lock
 from modelenv.locks.locked import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import FoundModel, Store, write_atomically, writing
+from modelenv.store import FoundModel, Store
 
 logger = logging.getLogger("modelenv")
 
@@ -158,7 +159,7 @@ def _repair(
     """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
     ref = ModelRef(locked.repo, locked.commit)
     if failures is not None:
-        failures.raise_if_failed(ref)
+        failures.raise_if_failed(ref, deadline)
     snapshot = snapshot_of(store, locked)
     blob_ids = {file.path: file.blob_id for file in locked.files}
     for difference in differences:
@@ -171,7 +172,7 @@ def _repair(
         blobs = fetch.fetch([WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files], deadline)
     except ModelEnvError as error:
         if failures is not None:
-            failures.remember(ref, error)
+            failures.remember(ref, error, deadline)
         raise
     with writing(store.root, locked.repo):
         _publish(store, snapshot, {file.path: file.blob_id for file in files})
@@ -207,20 +208,22 @@ def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> 
 def _publish(store: Store, snapshot: Path, links: Mapping[str, str]) -> None:
     """Let the snapshot's files lead to their blobs. A new snapshot appears at once, with all of its files."""
     is_new = not snapshot.is_dir()
-    folder = store.root / ".locks" / "modelenv" / "staging" / snapshot.parent.parent.name if is_new else snapshot
-    if is_new:
-        shutil.rmtree(folder, ignore_errors=True)  # what a killed process left
+    staged = store.root / ".locks" / "modelenv" / "staging" / snapshot.parent.parent.name
+    shutil.rmtree(staged, ignore_errors=True)  # what a killed process left
+    staged.mkdir(parents=True)
     for path, blob_id in links.items():
-        link = folder / path
+        link = staged / path
         link.parent.mkdir(parents=True, exist_ok=True)
         up = "../" * (2 + path.count("/"))
-        temporary = link.with_name(f".{link.name[:200]}.{os.getpid()}.tmp") if not is_new else link
-        temporary.unlink(missing_ok=True)
-        temporary.symlink_to(f"{up}blobs/{blob_id}")
-        temporary.replace(link)
+        link.symlink_to(f"{up}blobs/{blob_id}")
     if is_new:
         snapshot.parent.mkdir(parents=True, exist_ok=True)
-        folder.replace(snapshot)
+        staged.replace(snapshot)
+        return
+    for path in links:
+        (snapshot / path).parent.mkdir(parents=True, exist_ok=True)
+        (staged / path).replace(snapshot / path)
+    shutil.rmtree(staged)
 
 
 def _name_revision(snapshot: Path, locked: LockedModel) -> None:

@@ -18,10 +18,7 @@ from pathlib import Path
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
-from modelenv.files.disk import disk_error as disk_error
-from modelenv.files.disk import make_private, mark_as_cache
-from modelenv.files.disk import write_atomically as write_atomically
-from modelenv.files.disk import writing as writing
+from modelenv.files.disk import make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.integrity import matches_blob_name
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders

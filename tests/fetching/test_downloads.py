@@ -197,7 +197,7 @@ def test_who_waited_in_vain_fails_with_the_words_of_the_other(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, tmp_path: Path
 ) -> None:
     failures = FailureLog(tmp_path / "run")
-    failures.remember(REF, ModelDownloadError("broken", model="acme/model", found="503", hint="later"))
+    failures.remember(REF, ModelDownloadError("broken", model="acme/model", found="503", hint="later"), Deadline(1))
     with store.lock(REF, Deadline(5)), pytest.raises(ModelDownloadError, match="acme/model: broken"):
         find_or_fetch_model(store, REF, Deadline(0.2), failures=failures)
     with (

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelLoadTimeoutError, NoSpaceError
+from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelLoadTimeoutError
 from modelenv.files.layouts import Layout
 from modelenv.references import ModelRef
-from modelenv.store import FoundModel, Store, disk_error, write_atomically
+from modelenv.store import FoundModel, Store
 
 COMMIT = "a" * 40
 OTHER = "b" * 40
@@ -234,24 +234,6 @@ def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
         pytest.fail("the lock was taken")
     assert "acme/model: models cannot be written here" in str(caught.value)
     assert "set MODEL_CACHE_DIR" in str(caught.value)
-
-
-def test_disk_errors_are_told_apart(tmp_path: Path) -> None:
-    full = disk_error(tmp_path, "acme/model", OSError(28, "No space left on device"))
-    assert isinstance(full, NoSpaceError)
-    assert str(full).startswith("acme/model: no space left for the model's files\n  found: ")
-    read_only = disk_error(tmp_path, "acme/model", OSError(30, "Read-only file system"))
-    assert isinstance(read_only, ConfigurationError)
-    assert "Read-only file system" in str(read_only)
-
-
-def test_a_failed_write_leaves_the_old_text_and_no_temporary_file(tmp_path: Path) -> None:
-    path = tmp_path / "ref"
-    write_atomically(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_atomically(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert [child.name for child in tmp_path.iterdir()] == ["ref"]
 
 
 def test_the_store_is_marked_as_a_cache(store: Store) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from modelenv.errors import ConfigurationError, ModelEnvError, NoSpaceError
 
@@ -64,23 +65,51 @@ def make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def write_atomically(path: Path, text: str, *, mode: int | None = None) -> None:
+def write_atomically(path: Path, text: str, *, mode: int | None = None, durable: bool = False) -> None:
     """Write a small file so that every reader sees the old text or the new, never a part.
 
     Args:
-        path: the file; its folder is made if need be.
+        path: the file; its folder is made if need be. What killed writes of it left is removed.
         text: the whole content.
         mode: the file's rights; by default what this process gives to new files.
+        durable: whether it must also be so after the power failed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    _remove_abandoned(path)
+    temporary, file = _open_beside(path)
     try:
-        temporary.write_text(text, encoding="utf-8")
-        if mode is not None:
-            temporary.chmod(mode)
-        temporary.replace(path)
+        with file:
+            file.write(text)
+            file.flush()
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
+            if durable:
+                os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _open_beside(path: Path) -> tuple[Path, TextIO]:
+    """Return a new file beside `path`, held by a lock that dies with this process."""
+    while True:
+        temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
+        file = temporary.open("x", encoding="utf-8")
+        with suppress(OSError):  # a file system without locks, where nothing is taken for abandoned either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file.fileno()).st_nlink:
+            return temporary, file
+        file.close()  # another process took it for abandoned in the moment before it was locked
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary files that killed writes of `path` left: nobody holds their locks any more."""
+    for name in os.listdir(path.parent):  # noqa: PTH208 - names are all that is needed
+        if name.startswith(f".{path.name}.") and name.endswith(".tmp"):
+            temporary = path.with_name(name)
+            with suppress(OSError), temporary.open("r+b") as file:  # held, gone meanwhile, or not ours: it stays
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                temporary.unlink(missing_ok=True)
 
 
 def mark_as_cache(root: Path) -> None:
