@@ -230,10 +230,10 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_told_from_a_forbidden_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("modelenv.store.write_atomically", full)
+    monkeypatch.setattr("modelenv.locks.text.write_atomically", full)
     with pytest.raises(NoSpaceError, match="no space left for this file") as caught:
         write_text(tmp_path / "modelenv.lock", "")
     assert "free space there" in str(caught.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import stat
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -163,7 +164,7 @@ def test_a_staircase_of_keys_ends_at_its_bound() -> None:
     ("content", "message"),
     [
         (b"version: 1\n\n# \xff\n", ":3: this is not UTF-8"),
-        (b"\xef\xbb\xbfversion: 1\n", ":1: the file starts with a byte order mark"),
+        (b"\xef\xbb\xbf#\nversion: 1\n", ":1: the file starts with a byte order mark"),
         (b"#" * (LARGEST + 1), ":1: the file is too large"),
         (b"version: 1\nmodels:\n  - alias: \x1b[31m\n", ":3: a character that nobody sees"),
     ],
@@ -181,6 +182,7 @@ def test_the_same_metadata_is_not_written_again(tmp_path: Path) -> None:
     path = tmp_path / "model-metadata.yaml"
     assert write_metadata(path, METADATA)
     os.utime(path, ns=(1, 1))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert not write_metadata(path, METADATA)
     assert path.stat().st_mtime_ns == 1
     assert read_metadata(path) == METADATA

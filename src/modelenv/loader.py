@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelEnvError
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
 from modelenv.finding import Obtained, find_model, find_or_fetch_model
 from modelenv.forcing import Run
 from modelenv.load_request import LoadRequest
@@ -21,7 +21,7 @@ from modelenv.reports import LoadReport
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource
 from modelenv.store import Store
-from modelenv.volume.reading import find_on_volume, volume_metadata
+from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 logger = logging.getLogger("modelenv")
 _WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
@@ -86,14 +86,30 @@ class Loader:
     def _obtain(self, request: LoadRequest, deadline: Deadline) -> Obtained:
         meanwhile = _import_meanwhile if self.run.build is None else None
         checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=meanwhile)
-        if self.source is ModelSource.PERSISTENT_VOLUME:
-            metadata = volume_metadata(self.store.root)
-            if metadata is not None:
-                folder = find_on_volume(
-                    self.store.root, metadata, request.ref,
-                    locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
-                )  # fmt: skip
-                return Obtained(folder)
+        if self.source is not ModelSource.PERSISTENT_VOLUME:
+            return self._from_store(request, checks, deadline)
+        root = self.store.root
+        metadata = volume_metadata(root)
+        if metadata is None:
+            return self._put_there_by_hand(request, checks, deadline)
+        folder = find_on_volume(
+            root, metadata, request.ref,
+            locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
+        )  # fmt: skip
+        return Obtained(folder)
+
+    def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
+        """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
+        root, model = self.store.root, request.ref.repo_id
+        try:
+            obtained = self._from_store(request, checks, deadline)
+        except ModelNotFoundError:
+            check_put_there_by_hand(root, None, model=model)
+            raise
+        check_put_there_by_hand(root, obtained.path, model=model)
+        return obtained
+
+    def _from_store(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         if request.locked is not None:
             return obtain_locked(
                 self.store,

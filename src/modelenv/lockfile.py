@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 
 from modelenv.locks.locked import SHA1, LockedFile, LockedModel, LockedValueError, show
-from modelenv.locks.text import VERSION, Origin, line_in, locked_model_from, models_from, quote, scalar, write_text
+from modelenv.locks.scalars import quote, scalar
+from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
 from modelenv.locks.toml_lines import LineReader
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
@@ -79,12 +80,8 @@ def parse_lockfile(text: str, path: Path | str) -> Lockfile:
     Raises:
         LockfileError: it is no lock; the message starts with `path:line`.
     """
-    origin = Origin(path, _HINT)
-    origin.check(text)
-    reader = LineReader(text)
-    document = origin.build(reader.read, lambda where: line_in(reader.lines, where))
-    return origin.build(
-        lambda: Lockfile(models_from(document, locked_model_from)), lambda where: line_in(reader.lines, where)
+    return Origin(path, _HINT).parse(
+        text, LineReader, lambda document: Lockfile(models_from(document, locked_model_from))
     )
 
 

@@ -13,14 +13,12 @@ from typing import Any
 
 from modelenv.lockfile import Lockfile, check_unique_aliases
 from modelenv.locks.locked import LockedFile, LockedModel, LockedValueError, check_path, show
+from modelenv.locks.scalars import quote, scalar
 from modelenv.locks.text import (
     VERSION,
     Origin,
-    line_in,
     locked_model_from,
     models_from,
-    quote,
-    scalar,
     write_text,
 )
 from modelenv.locks.yaml_lines import BlockReader
@@ -30,6 +28,7 @@ _HEADER = """\
 # volume is complete. It is read and checked at every load; do not edit it.
 """
 _HINT = "`modelenv pull --to` writes it anew"
+_OURS = (_HEADER.partition(".")[0], "version:")
 
 
 @dataclass(frozen=True)
@@ -99,12 +98,8 @@ def parse_metadata(text: str, path: Path | str) -> VolumeMetadata:
     Raises:
         LockfileError: it is no metadata of a volume; the message starts with `path:line`.
     """
-    origin = Origin(path, _HINT)
-    origin.check(text)
-    reader = BlockReader(text)
-    document = origin.build(reader.read, lambda where: line_in(reader.lines, where))
-    return origin.build(
-        lambda: VolumeMetadata(models_from(document, _model_from)), lambda where: line_in(reader.lines, where)
+    return Origin(path, _HINT).parse(
+        text, BlockReader, lambda document: VolumeMetadata(models_from(document, _model_from))
     )
 
 
@@ -114,23 +109,27 @@ def format_metadata(metadata: VolumeMetadata) -> str:
     return "\n".join([f"{_HEADER}version: {VERSION}", "models:" if models else "models: []", *models]) + "\n"
 
 
-def read_metadata(path: Path | str) -> VolumeMetadata:
-    """Return what the file holds.
+def read_metadata(path: Path | str) -> VolumeMetadata | None:
+    """Return what the file holds; None if it was made by hand, in a form of its own, and says nothing to us.
 
     Raises:
-        LockfileError: it cannot be read, or is no metadata of a volume.
+        LockfileError: it cannot be read, or is damaged.
     """
-    return parse_metadata(Origin(path, _HINT).read(), path)
+    text = Origin(path, _HINT).read()
+    # One damaged byte cannot hit both of these, so no damage makes our file look like one made by hand.
+    if not any(line.startswith(_OURS) for line in text.splitlines()):
+        return None
+    return parse_metadata(text, path)
 
 
 def write_metadata(path: Path, metadata: VolumeMetadata) -> bool:
-    """Write the file atomically, and return whether it changed; it is left untouched if it did not.
+    """Write the file atomically, for anybody to read, and return whether it changed; else it is left untouched.
 
     Raises:
         NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written.
+        ConfigurationError: the file cannot be written, or would be too large to be read.
     """
-    return write_text(path, format_metadata(metadata))
+    return write_text(path, format_metadata(metadata), mode=0o644)
 
 
 def _model_from(table: Any) -> VolumeModel:

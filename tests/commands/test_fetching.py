@@ -141,6 +141,10 @@ def test_a_manager_loads_nothing_from_a_volume_that_is_not_as_locked(locked: Pro
     locked.run("lock", "--upgrade", "second")
     said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))
     assert said.startswith("acme/second: the volume holds another commit than the lock names\n")
+    (volume / "model-metadata.yaml").unlink()
+    for name in ("first", "acme/first", "acme/unknown"):
+        said = load(locked, "persistent_volume", name, MODEL_VOLUME_DIR=str(volume))
+        assert ": the volume is not complete: it has no metadata of modelenv\n" in said, said
 
 
 def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelenv.errors import LockfileError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from modelenv.references import ModelRef
     from modelenv.settings import Settings
 
+Value = TypeVar("Value")
+
 
 def lock_of(settings: Settings) -> Lockfile | None:
     """Return the lock beside the project's file, or None where there is none.
@@ -21,26 +24,40 @@ def lock_of(settings: Settings) -> Lockfile | None:
     Raises:
         LockfileError: it cannot be read.
     """
-    path = settings.lock_path
-    if path is None:
-        return None
+    return None if settings.lock_path is None else read_once(settings.lock_path, _read_lockfile)
+
+
+def read_once(path: Path, read: Callable[[Path], Value]) -> Value | None:
+    """Return what `read` makes of a small file, or None where there is none; it is read again once it changed.
+
+    Args:
+        path: the file.
+        read: a pure function of its content, defined in a module.
+
+    Raises:
+        LockfileError: it cannot be looked at, or what `read` raises.
+    """
     try:
         state = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise LockfileError(
-            f"{path}: cannot be read", found=error.strerror, hint="give this user the right"
-        ) from None
-    return _read(path, state.st_size, state.st_mtime_ns, state.st_ino)
+        hint = "give this user the right to read it"
+        raise LockfileError(f"{path}: cannot be read", found=error.strerror, hint=hint) from None
+    content: Value = _read(read, path, state.st_size, state.st_mtime_ns, state.st_ino)
+    return content
 
 
-# A pure function of the file's content: tests that make many managers read a lock once.
-@lru_cache(maxsize=4)
-def _read(path: Path, size: int, mtime_ns: int, inode: int) -> Lockfile:
+# Each load asks, and tests make many managers.
+@lru_cache(maxsize=8)
+def _read(read: Callable[[Path], Any], path: Path, size: int, mtime_ns: int, inode: int) -> Any:
+    del size, mtime_ns, inode  # these say which content it is
+    return read(path)
+
+
+def _read_lockfile(path: Path) -> Lockfile:
     from modelenv.lockfile import read_lockfile
 
-    del size, mtime_ns, inode  # these say which content it is
     return read_lockfile(path)
 
 

@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import errno
 import re
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
-from modelenv.locks.locked import INVISIBLE, Fact, LockedFile, LockedModel, LockedValueError, Where, show, within
+from modelenv.files.disk import write_atomically
+from modelenv.locks.locked import INVISIBLE, LockedFile, LockedModel, LockedValueError, Where, show, within
 
 VERSION = 1
 _LONGEST_VERSION = 20
 LARGEST = 16 * 2**20  # bytes: some 5000 models of a dozen files
 _UNSEEN = re.compile(rf"(?!\n)[{INVISIBLE}]")
-_ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
-_TEXT = rf'"(?:[^{INVISIBLE}"\\]|\\["\\]|\\u[0-9A-F]{{4}}|\\U[0-9A-F]{{8}})*+"'
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,400}(?:e[+-][0-9]{1,3})?)?"
-SCALAR = rf"(?:{_TEXT}|{_NUMBER}|true|false)"
-_SCALAR = re.compile(SCALAR)
-_ESCAPE = re.compile(r'\\(?:(["\\])|u(....)|U(........))')
 _FILE_KEYS = ("path", "size", "sha256", "blob_id")
 _MODEL_KEYS = ("alias", "repo", "commit", "files")
 _OPTIONAL_KEYS = ("revision", "task", "patterns", "facts")
 
 Value = TypeVar("Value")
+
+
+class Reader(Protocol):
+    """Reads a text of one format."""
+
+    lines: dict[Where, int]
+    """The line of each value by the way to it from the document, and of each wrong line by the way in its error."""
+
+    def read(self) -> Any:
+        """Return the document as plain values.
+
+        Raises:
+            LockedValueError: it has not this form.
+        """
 
 
 @dataclass(frozen=True)
@@ -79,12 +87,26 @@ class Origin:
             found = f"byte 0x{content[error.start]:02x}"
             raise self.error(line, "this is not UTF-8", expected="text in UTF-8", found=found) from None
 
-    def check(self, text: str) -> None:
-        """Check what both formats ask of a text.
+    def parse(self, text: str, reader_of: Callable[[str], Reader], value_from: Callable[[Any], Value]) -> Value:
+        """Return the value that a text stands for.
+
+        Args:
+            text: in one of the two formats.
+            reader_of: returns the format's reader of a text.
+            value_from: builds the value from the document of plain values.
 
         Raises:
-            LockfileError: it is too large, or has a byte order mark, or other characters that nobody sees.
+            LockfileError: it is no such text; the message starts with `path:line`.
         """
+        self._check(text)
+        reader = reader_of(text)
+        try:
+            return value_from(reader.read())
+        except LockedValueError as error:
+            line = _line_in(reader.lines, error.where)
+            raise self.error(line, error.what, expected=error.expected, found=error.found, hint=error.hint) from None
+
+    def _check(self, text: str) -> None:
         if len(text) > LARGEST:
             raise self._too_large()
         if text.startswith("\ufeff"):
@@ -103,28 +125,17 @@ class Origin:
             hint=hint,
         )
 
-    def build(self, read: Callable[[], Value], line_of: Callable[[Where], int]) -> Value:
-        """Return what `read` builds; a wrong value in it becomes the error of its line."""
-        try:
-            return read()
-        except LockedValueError as error:
-            raise self.error(
-                line_of(error.where), error.what, expected=error.expected, found=error.found, hint=error.hint
-            ) from None
-
     def _too_large(self) -> LockfileError:
         return self.error(1, "the file is too large", expected=f"at most {LARGEST} bytes")
 
 
-def write_text(path: Path, text: str) -> bool:
+def write_text(path: Path, text: str, *, mode: int | None = None) -> bool:
     """Write `text` atomically, and return whether that was needed: the same text is left untouched.
 
     Raises:
         NoSpaceError: the disk is full.
         ConfigurationError: the file cannot be written, or would be too large to be read.
     """
-    from modelenv.store import write_atomically  # here, so that the store may use the values of a lock
-
     content = text.encode()
     if len(content) > LARGEST:
         raise ConfigurationError(
@@ -140,7 +151,7 @@ def write_text(path: Path, text: str) -> bool:
     except OSError:
         pass  # none yet, or one that cannot be read: it is replaced
     try:
-        write_atomically(path, text)
+        write_atomically(path, text, mode=mode, durable=True)
     except OSError as error:
         found = f"{path}: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -222,65 +233,17 @@ def take(table: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) 
     return table
 
 
-def line_in(lines: Mapping[Where, int], where: Where) -> int:
+def _line_in(lines: Mapping[Where, int], where: Where) -> int:
     """Return the line of `where`, or of the nearest thing around it that has one."""
     while where and where not in lines:
         where = where[:-1]
     return lines.get(where, 1)
 
 
-def read_scalar(text: str) -> str | bool | int | float:
-    """Return the value that `scalar` wrote as `text`.
-
-    Raises:
-        LockedValueError: the text has another form.
-    """
-    if not _SCALAR.fullmatch(text):
-        expected = "text in double quotes, a number, true or false"
-        raise LockedValueError("wrong form of a value", expected=expected, found=show(text))
-    if text.startswith('"'):
-        return _ESCAPE.sub(_character, text[1:-1]) if "\\" in text else text[1:-1]
-    if text in ("true", "false"):
-        return text == "true"
-    return float(text) if "." in text else int(text)
-
-
-def scalar(value: Fact) -> str:
-    """Return text, a number or a truth value in a form that TOML and every YAML read alike."""
-    if isinstance(value, str):
-        return quote(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = repr(value)
-    mantissa, exponent, power = text.partition("e")
-    return f"{mantissa}.0e{power}" if exponent and "." not in mantissa else text  # YAML 1.1 wants the point
-
-
-def quote(text: str) -> str:
-    """Return `text` in double quotes, with everything escaped that nobody would see."""
-    return '"' + _ESCAPED.sub(_escape, text) + '"'
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    if character in '"\\':
-        return "\\" + character
-    return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
-
-
 def _open(path: Path) -> BinaryIO:
     if path.exists() and not path.is_file():
         raise OSError("this is no plain file")  # a pipe would keep us waiting
     return path.open("rb")
-
-
-def _character(match: re.Match[str]) -> str:
-    if match[1]:
-        return match[1]
-    code = int(match[2] or match[3], 16)
-    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
-        raise LockedValueError("no such character", expected="a character of Unicode", found=show(match.group()))
-    return chr(code)
 
 
 def _each(table: dict[str, Any], key: str, build: Callable[[Any], Value]) -> tuple[Value, ...]:

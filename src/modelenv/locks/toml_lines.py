@@ -11,7 +11,8 @@ import re
 from typing import Any
 
 from modelenv.locks.locked import LockedValueError, Where, show
-from modelenv.locks.text import SCALAR, check_version, read_scalar
+from modelenv.locks.scalars import SCALAR, read_scalar
+from modelenv.locks.text import check_version
 
 _FORM = "`[[models]]`, `[models.facts]`, `key = value`, or a file in braces with a comma behind"
 _KEY = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"

@@ -13,7 +13,8 @@ import re
 from typing import Any
 
 from modelenv.locks.locked import LockedValueError, Where, show
-from modelenv.locks.text import check_version, read_scalar
+from modelenv.locks.scalars import read_scalar
+from modelenv.locks.text import check_version
 
 _FORM = "`key: value`, `key:` or `- ` and a value; text in double quotes, two spaces to a level, nothing behind"
 _DEEPEST = 8  # levels; ours has four

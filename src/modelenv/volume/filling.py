@@ -26,13 +26,12 @@ from modelenv.files.verification import HashMemory, integrity_error, verify_fold
 from modelenv.locked_finding import Checks
 from modelenv.lockfile import Lockfile
 from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel, format_metadata
+from modelenv.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.sources import VOLUME_METADATA
 from modelenv.volume.copying import copy_checked
-from modelenv.volume.reading import verify_on_volume, volume_metadata
+from modelenv.volume.reading import OWN_FOLDERS, SIDE, own_folders, verify_on_volume, volume_metadata
 
-_SIDE = ".modelenv"
-_FOLDER_MODE, _FILE_MODE = 0o755, 0o644
+_FOLDER_MODE = 0o755
 _NO_MODEL = "the volume"
 _HINT = "free space or change the rights there; what the volume held before still loads"
 
@@ -97,10 +96,8 @@ class Volume:
                     folders[_key(model)] = name
                     copied.append(model.alias)
             metadata = VolumeMetadata(tuple(VolumeModel(model, folders[_key(model)]) for model in lock.models))
-            changed = before != metadata
-            if changed:
-                write_atomically(self.root / VOLUME_METADATA, format_metadata(metadata), mode=_FILE_MODE)
-                _sync(self.root)
+            changed = write_metadata(self.root / VOLUME_METADATA, metadata)
+            _sync(self.root)
         return Filled(metadata, tuple(copied), removed, changed)
 
     def prune(self, deadline: Deadline, *, dry_run: bool = False) -> tuple[str, ...]:
@@ -155,7 +152,7 @@ class Volume:
 
     def _copy(self, model: LockedModel, source: Path, name: str) -> None:
         """Copy the model beside the others, and give it its name once every byte is right."""
-        staged = self.root / _SIDE / "staging" / uuid.uuid4().hex
+        staged = self.root / SIDE / "staging" / uuid.uuid4().hex
         try:
             self._stage(model, source, staged)
             self._own(name)
@@ -182,19 +179,12 @@ class Volume:
             )
 
     def _owned(self) -> tuple[str, ...]:
-        """Return the folders that we made; a volume that was filled by other means has none."""
-        try:
-            owned = json.loads((self.root / _SIDE / "folders.json").read_bytes())
-        except (OSError, ValueError):
-            return ()
-        safe = (
-            [name for name in owned if isinstance(name, str) and _is_below(name)] if isinstance(owned, list) else []
-        )
-        return tuple(safe)
+        """Return the folders that we made; what cannot be told to be ours is left alone."""
+        return own_folders(self.root) or ()
 
     def _own(self, name: str) -> None:
         names = sorted({*self._owned(), name})
-        write_atomically(self.root / _SIDE / "folders.json", json.dumps(names, indent=1) + "\n")
+        write_atomically(self.root / OWN_FOLDERS, json.dumps(names, indent=1) + "\n")
 
     def _remove_unnamed(self, named: set[str]) -> tuple[str, ...]:
         owned = self._owned()
@@ -203,12 +193,12 @@ class Volume:
             self._discard(name)
         if removed:
             kept = [name for name in owned if name in named]
-            write_atomically(self.root / _SIDE / "folders.json", json.dumps(kept, indent=1) + "\n")
+            write_atomically(self.root / OWN_FOLDERS, json.dumps(kept, indent=1) + "\n")
         return tuple(removed)
 
     def _discard(self, name: str) -> None:
         """Take the folder away at once, and then its files: no reader ever sees half of it."""
-        away = self.root / _SIDE / "staging" / uuid.uuid4().hex
+        away = self.root / SIDE / "staging" / uuid.uuid4().hex
         away.parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).rename(away)
         shutil.rmtree(away)
@@ -219,17 +209,17 @@ class Volume:
 
         with writing(self.root, _NO_MODEL, hint=_HINT):
             is_new = not self.root.exists()
-            (self.root / _SIDE).mkdir(parents=True, exist_ok=True)
+            (self.root / SIDE).mkdir(parents=True, exist_ok=True)
             if is_new:
                 self.root.chmod(_FOLDER_MODE)
-            lock = FileLock(self.root / _SIDE / "lock")
+            lock = FileLock(self.root / SIDE / "lock")
             try:
                 lock.acquire(timeout=deadline.remaining)
             except Timeout:
                 raise deadline.passed(str(self.root), "waiting for another process that fills the volume") from None
         try:
             with writing(self.root, _NO_MODEL, hint=_HINT):
-                shutil.rmtree(self.root / _SIDE / "staging", ignore_errors=True)  # what a killed process left
+                shutil.rmtree(self.root / SIDE / "staging", ignore_errors=True)  # what a killed process left
             yield
         finally:
             lock.release()
@@ -247,10 +237,6 @@ def _names(model: LockedModel, models: Sequence[LockedModel]) -> Iterator[str]:
     with_commit = f"{model.repo}@{model.commit[:12]}"
     yield with_commit
     yield from (f"{with_commit}-{number}" for number in range(2, 1000))
-
-
-def _is_below(name: str) -> bool:
-    return not name.startswith(("/", ".")) and not {"..", "", "."} & set(name.split("/"))
 
 
 def _sync(folder: Path) -> None:

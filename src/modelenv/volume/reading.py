@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+import json
+import os
 from pathlib import Path
 
-from modelenv.errors import LockfileError, ModelEnvError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
 from modelenv.files.integrity import check_model_folder
 from modelenv.files.verification import Verified, integrity_error, verify_folder
 from modelenv.locked_finding import Checks
+from modelenv.locks.in_use import read_once
 from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel, parse_metadata
+from modelenv.metadata import VolumeMetadata, VolumeModel, read_metadata
 from modelenv.references import ModelRef
 from modelenv.sources import VOLUME_METADATA
 
-_OURS = ("# The models on this volume.", "version:")
+SIDE = ".modelenv"  # the folder on a volume with our own things
+OWN_FOLDERS = f"{SIDE}/folders.json"
 
 
 def volume_metadata(root: Path) -> VolumeMetadata | None:
@@ -25,29 +28,44 @@ def volume_metadata(root: Path) -> VolumeMetadata | None:
     Raises:
         LockfileError: it is damaged, or cannot be read.
     """
-    path = root / VOLUME_METADATA
+    return read_once(root / VOLUME_METADATA, read_metadata)
+
+
+def own_folders(root: Path) -> tuple[str, ...] | None:
+    """Return the folders that `pull --to` made, relative to the root; None if its list of them cannot be read."""
     try:
-        state = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+        own = json.loads((root / OWN_FOLDERS).read_bytes())
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, RecursionError):
         return None
-    except OSError as error:
-        raise LockfileError(
-            f"{path}: cannot be read", found=error.strerror, hint="give this user the right to read it"
-        ) from None
-    return _read(path, state.st_size, state.st_mtime_ns, state.st_ino)
-
-
-# A pure function of the file's content, asked for at each load.
-@lru_cache(maxsize=4)
-def _read(path: Path, size: int, mtime_ns: int, inode: int) -> VolumeMetadata | None:
-    from modelenv.locks.text import Origin
-
-    del size, mtime_ns, inode  # these say which content it is
-    text = Origin(path, "`modelenv pull --to` writes it anew").read()
-    # One damaged byte cannot hit both of these, so no damage makes our file look like one made by hand.
-    if not any(line.startswith(_OURS) for line in text.splitlines()):
+    if not isinstance(own, list):
         return None
-    return parse_metadata(text, path)
+    return tuple(name for name in own if isinstance(name, str) and _is_below(name))
+
+
+def check_put_there_by_hand(root: Path, folder: Path | None, *, model: str) -> None:
+    """Check that what was found on a volume without our metadata is no part of a set that is not complete.
+
+    Args:
+        root: the volume.
+        folder: the model's folder, or None if none was found.
+        model: the model's name, for errors.
+
+    Raises:
+        ModelIntegrityError: `pull --to` made the folder, or may still do so.
+    """
+    if not os.path.lexists(root / SIDE):
+        return
+    own = own_folders(root)
+    if folder is None or own is None or folder in {root / name for name in own}:
+        raise ModelIntegrityError(
+            "the volume is not complete: it has no metadata of modelenv",
+            model=model,
+            expected=f"{root / VOLUME_METADATA}, which `modelenv pull --to` writes last of all",
+            found=f"{root / SIDE}, of a pull that is under way or was killed, or the metadata was removed",
+            hint=f"wait for that pull, or run `modelenv pull --to {root}` where the volume may be written",
+        )
 
 
 def find_on_volume(
@@ -119,6 +137,10 @@ def verify_on_volume(root: Path, model: VolumeModel, checks: Checks) -> Verified
     if verified.hashed:
         checks.memory.remember(folder, verified.fingerprints)
     return verified
+
+
+def _is_below(name: str) -> bool:
+    return not name.startswith(("/", ".")) and not {"..", "", "."} & set(name.split("/"))
 
 
 def _not_on_volume(root: Path, metadata: VolumeMetadata, ref: ModelRef) -> ModelEnvError:

@@ -1,0 +1,69 @@
+"""A volume that is filled from an embedded Hub, and the same model at two commits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.hub import EmbeddedHub
+from modelenv.locked_finding import Checks, obtain_locked
+from modelenv.lockfile import Lockfile
+from modelenv.locks.locked import LockedModel
+from modelenv.references import ModelRef
+from modelenv.store import Store
+from modelenv.volume.filling import Filled, Volume
+from modelenv.volume.reading import find_on_volume, volume_metadata
+
+from ..fetching.conftest import Lock, MakeModel, hub, lock, make_model, store
+
+__all__ = ["hub", "lock", "make_model", "store"]  # fixtures
+
+REF = ModelRef("acme/model")
+Fill = Callable[..., Filled]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The volume's folder; it is not there yet."""
+    return tmp_path / "volume"
+
+
+@pytest.fixture
+def first(hub: EmbeddedHub, make_model: MakeModel, lock: Lock) -> LockedModel:
+    """A model as it is locked first."""
+    hub.add(make_model(), "acme/model")
+    return lock()
+
+
+@pytest.fixture
+def second(hub: EmbeddedHub, first: LockedModel, lock: Lock, tmp_path: Path) -> LockedModel:
+    """The same model at a newer commit."""
+    source = tmp_path / "repos" / "model"
+    (source / "config.json").write_text('{"model_type": "bert", "newer": true}')
+    hub.add(source, "acme/model")
+    newer = lock()
+    assert newer.commit != first.commit
+    return newer
+
+
+@pytest.fixture
+def fill(root: Path, store: Store) -> Fill:
+    """A function that fills the volume with the models given."""
+
+    def run(*models: LockedModel) -> Filled:
+        def obtain(model: LockedModel) -> Path:
+            return obtain_locked(store, model, Deadline(20), fetches=True, checks=Checks()).path
+
+        return Volume(root).fill(Lockfile(models), obtain, Deadline(20))
+
+    return run
+
+
+def read(root: Path, ref: ModelRef = REF, locked: LockedModel | None = None) -> Path:
+    """Return where the volume holds the model, verified."""
+    metadata = volume_metadata(root)
+    assert metadata is not None
+    return find_on_volume(root, metadata, ref, locked=locked, checks=Checks())

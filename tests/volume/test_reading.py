@@ -1,0 +1,164 @@
+"""Nothing is loaded from a volume that is not as its metadata says, and nothing from a set that is not complete."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelenv.errors import (
+    LockfileError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    UnsafeModelError,
+)
+from modelenv.locked_finding import Checks
+from modelenv.locks.locked import LockedModel
+from modelenv.metadata import VolumeMetadata, write_metadata
+from modelenv.references import ModelRef
+from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
+
+from .conftest import REF, Fill, read
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("flipped", "1 changed"),
+        ("truncated", "1 changed"),
+        ("missing", "1 missing"),
+        ("added", "1 extra"),
+        ("link", "1 unreadable"),
+        ("all gone", "3 missing"),
+    ],
+)
+def test_nothing_is_loaded_from_a_damaged_volume(
+    fill: Fill, first: LockedModel, root: Path, damage: str, what: str
+) -> None:
+    fill(first)
+    path = root / "acme/model/model.safetensors"
+    content = path.read_bytes()
+    match damage:
+        case "flipped":
+            path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        case "truncated":
+            path.write_bytes(content[:-1])
+        case "missing":
+            path.unlink()
+        case "added":
+            (root / "acme/model/README.md").write_text("not locked")
+        case "link":
+            path.rename(root / "elsewhere")
+            path.symlink_to(root / "elsewhere")
+        case "all gone":
+            shutil.rmtree(root / "acme/model")
+    with pytest.raises(ModelIntegrityError) as caught:
+        read(root)
+    assert caught.value.what == f"not as locked: {what}"
+    assert f"modelenv pull --to {root}" in str(caught.value)
+
+
+def test_a_stale_commit_is_found(fill: Fill, first: LockedModel, second: LockedModel, root: Path) -> None:
+    fill(first)
+    with pytest.raises(ModelIntegrityError) as caught:
+        read(root, locked=second)
+    assert str(caught.value) == (
+        "acme/model: the volume holds another commit than the lock names\n"
+        f"  expected: commit {second.commit}, as in modelenv.lock\n"
+        f"  found: commit {first.commit}, as in {root}/model-metadata.yaml\n"
+        f"  what to do: run `modelenv pull --to {root}` where the volume may be written"
+    )
+
+
+def test_a_link_on_the_way_is_refused(fill: Fill, first: LockedModel, root: Path, tmp_path: Path) -> None:
+    fill(first)
+    (root / "acme").rename(tmp_path / "outside")
+    (root / "acme").symlink_to(tmp_path / "outside")
+    with pytest.raises(UnsafeModelError, match="a link is on the way to the model's folder"):
+        read(root)
+
+
+@pytest.mark.parametrize("folder", ["/etc", "../outside", "acme/../../outside", "acme//model", "./model", "a\\b"])
+def test_a_metadata_that_names_files_outside_is_refused(
+    fill: Fill, first: LockedModel, root: Path, folder: str
+) -> None:
+    fill(first)
+    path = root / "model-metadata.yaml"
+    text = path.read_text()
+    path.write_text(text.replace('folder: "acme/model"', f"folder: {json.dumps(folder)}"))
+    with pytest.raises(LockfileError, match=r"model-metadata\.yaml:7: a path must"):
+        read(root)
+    path.write_text(text.replace('path: "config.json"', f"path: {json.dumps(folder)}"))
+    with pytest.raises(LockfileError, match=r"model-metadata\.yaml:\d+: a path must"):
+        read(root)
+
+
+def test_every_flipped_byte_of_the_metadata_is_found_or_changes_nothing_that_is_loaded(
+    fill: Fill, first: LockedModel, root: Path
+) -> None:
+    fill(first)
+    path = root / "model-metadata.yaml"
+    content = path.read_bytes()
+    loaded = 0
+    for position in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        try:
+            metadata = volume_metadata(root)
+            assert metadata is not None  # else it would be taken for one that was made by hand
+            loaded += find_on_volume(root, metadata, REF, locked=None, checks=Checks()) == root / "acme/model"
+        except (LockfileError, ModelIntegrityError, ModelNotFoundError):
+            continue
+    assert loaded < len(content) / 6  # what may be flipped without harm: comments, names of facts, other commits
+
+
+def test_an_alias_of_the_volume_serves_without_a_project(fill: Fill, first: LockedModel, root: Path) -> None:
+    fill(first)
+    assert read(root, ModelRef("m")) == root / "acme/model"
+
+
+def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root: Path) -> None:
+    fill(first)
+    with pytest.raises(ModelNotFoundError) as caught:
+        read(root, ModelRef("acme/other"))
+    assert str(caught.value).startswith(
+        f"acme/other: not on this volume\n  found: {root} holds acme/model ({first.commit[:12]})\n"
+    )
+
+
+def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp_path: Path) -> None:
+    root.mkdir()
+    assert volume_metadata(root) is None
+    (root / "model-metadata.yaml").write_text("models:\n  - acme/model\n")
+    assert volume_metadata(root) is None
+    write_metadata(root / "model-metadata.yaml", VolumeMetadata())
+    assert volume_metadata(root) == VolumeMetadata(())
+
+
+def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, root: Path) -> None:
+    folder = root / "acme/model"
+    check_put_there_by_hand(root, None, model="acme/model")  # nothing of ours is there
+    fill(first)
+    (root / "model-metadata.yaml").unlink()
+    (root / "acme/by-hand").mkdir()
+    for found in (folder, None):
+        with pytest.raises(ModelIntegrityError) as caught:
+            check_put_there_by_hand(root, found, model="acme/model")
+        assert str(caught.value) == (
+            "acme/model: the volume is not complete: it has no metadata of modelenv\n"
+            f"  expected: {root}/model-metadata.yaml, which `modelenv pull --to` writes last of all\n"
+            f"  found: {root}/.modelenv, of a pull that is under way or was killed, or the metadata was removed\n"
+            f"  what to do: wait for that pull, or run `modelenv pull --to {root}` where the volume may be written"
+        )
+    check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
+
+
+@pytest.mark.parametrize("content", [b"{}", b"\xff", b"[" * 100_000])
+def test_where_nobody_knows_what_is_ours_nothing_is_taken_for_put_there_by_hand(root: Path, content: bytes) -> None:
+    (root / ".modelenv").mkdir(parents=True)
+    (root / ".modelenv/folders.json").write_bytes(content)
+    with pytest.raises(ModelIntegrityError, match="the volume is not complete"):
+        check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
