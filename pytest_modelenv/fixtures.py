@@ -1,6 +1,6 @@
 """The plugin's fixtures. Their docstrings are their documentation, shown by `pytest --fixtures`.
 
-PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
+PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
 """
 
 from __future__ import annotations
@@ -9,46 +9,19 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.markers import NEEDS_REAL_MODELS, model_call
-from pytest_modelenv.options import CACHE_VARIABLE, MOCK_MODELS
-from pytest_modelenv.session_cache import ModelSession
+from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, models_of
 
 if TYPE_CHECKING:
-    from modelenv import ModelSource, SmartModelManager
+    from modelenv import SmartModelManager
     from modelenv.hub import EmbeddedHub
+    from modelenv.sources import ModelSource
+    from pytest_modelenv.fixture_types import ForceEnvironment, MakeTinyModel
 
-SESSION = pytest.StashKey[ModelSession]()
 BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch
-
-
-class ForceEnvironment(Protocol):
-    """What the fixture `model_env` gives."""
-
-    def __call__(
-        self,
-        source: ModelSource | str | None = None,
-        *,
-        cache_dir: str | os.PathLike[str] | None = None,
-        volume_dir: str | os.PathLike[str] | None = None,
-        **variables: str | None,
-    ) -> None:
-        """Force a source, a folder, or variables, until the test ends."""
-
-
-class MakeTinyModel(Protocol):
-    """What the fixture `tiny_model` gives."""
-
-    def __call__(self, task: str, *, seed: int = 0) -> Path:
-        """Return the folder of a tiny model for `task`."""
-
-
-def tiny_models(session: ModelSession) -> Path:
-    """Return the folder of the models that the fixture `tiny_model` makes."""
-    return session.folders.run / "tiny"
 
 
 @pytest.fixture
@@ -59,7 +32,7 @@ def model_manager(pytestconfig: pytest.Config) -> Iterator[SmartModelManager]:
     """
     from modelenv.manager import SmartModelManager
 
-    with pytestconfig.stash[SESSION].sharing():
+    with models_of(pytestconfig).sharing():
         yield SmartModelManager()
 
 
@@ -70,6 +43,8 @@ def model(request: pytest.FixtureRequest, model_manager: SmartModelManager) -> A
     A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
     loaded.
     """
+    from pytest_modelenv.markers import model_call
+
     call = model_call(request.node)
     return model_manager.load_model(call.name, call.task, **call.pipeline_kwargs)
 
@@ -77,14 +52,14 @@ def model(request: pytest.FixtureRequest, model_manager: SmartModelManager) -> A
 @pytest.fixture
 def mock_models(pytestconfig: pytest.Config) -> Iterator[None]:
     """Forces fakes for this test, also in an `integration` test. They are new: no earlier test has called them."""
-    with pytestconfig.stash[SESSION].forcing(MOCK_MODELS):
+    with models_of(pytestconfig).forcing("mock_models"):
         yield
 
 
 @pytest.fixture
 def real_models(pytestconfig: pytest.Config) -> Iterator[None]:
     """Forces real models from the source of `--model-source` for this test; skips it without `--real-models`."""
-    session = pytestconfig.stash[SESSION]
+    session = models_of(pytestconfig)
     if not session.options.real_models:
         pytest.skip(NEEDS_REAL_MODELS)
     with session.forcing(session.options.source.value):
@@ -100,7 +75,7 @@ def model_env(pytestconfig: pytest.Config) -> Iterator[ForceEnvironment]:
     Face libraries follow. With a folder or a variable of its own, the test loads models for itself, and a failed
     download is not remembered for other tests.
     """
-    session = pytestconfig.stash[SESSION]
+    session = models_of(pytestconfig)
     with ExitStack() as undo:
 
         def force(
@@ -129,7 +104,7 @@ def tiny_model(pytestconfig: pytest.Config) -> MakeTinyModel:
     model is built once for all workers, in seconds, with torch and transformers, and deleted when the run ends. Copy
     the folder before you change anything in it.
     """
-    folder = tiny_models(pytestconfig.stash[SESSION])
+    folder = models_of(pytestconfig).tiny_models
 
     def make(task: str, *, seed: int = 0) -> Path:
         from filelock import FileLock
@@ -147,7 +122,7 @@ def tiny_model(pytestconfig: pytest.Config) -> MakeTinyModel:
 @pytest.fixture(scope="session")
 def model_cache_dir(pytestconfig: pytest.Config) -> Path:
     """The folder of models that all workers share: `--model-cache-dir`, MODEL_CACHE_DIR, or pytest's own cache."""
-    return pytestconfig.stash[SESSION].folders.cache.value
+    return models_of(pytestconfig).folders.cache.value
 
 
 @pytest.fixture
@@ -170,5 +145,5 @@ def model_hub(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFact
             "HF_HUB_CACHE": str(downloads / "huggingface_hub"),
             CACHE_VARIABLE: str(downloads / "models"),
         }
-        with pytestconfig.stash[SESSION].apart(variables):
+        with models_of(pytestconfig).apart(variables):
             yield hub

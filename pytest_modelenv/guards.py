@@ -6,7 +6,6 @@ tests import it.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
@@ -17,13 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modelenv.doors import DOORS, Closed, close_doors
-from pytest_modelenv.fixtures import SESSION, tiny_models
+from pytest_modelenv.doors import DOORS, close_doors
 from pytest_modelenv.heavy_imports import HeavyImports
 from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.import_watch import HEAVY
-from pytest_modelenv.markers import COLLECTING, MODEL_ACCESS, RUNNING
-from pytest_modelenv.options import ENDPOINT, GuardOptions
+from pytest_modelenv.markers import MODEL_ACCESS
+from pytest_modelenv.startup import COLLECTING, ENDPOINT, ENDPOINT_OF_RUN, RUNNING, models_of
 
 if TYPE_CHECKING:
     from modelenv.errors import UnexpectedModelAccessError
@@ -47,29 +45,16 @@ class ModelGuards:
     all the same.
 
     Args:
-        config: pytest's configuration.
-        options: what the user asked for.
+        config: pytest's configuration; may be read before pytest has all its options.
     """
 
-    def __init__(self, config: pytest.Config, options: GuardOptions) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._options = options
-        self._hub = HubAddresses(_endpoint(config, options))
+        self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
+        self._real_models = bool(getattr(config.known_args_namespace, "real_models", False))
+        self._hub = HubAddresses(_endpoint(config))
         self._refused: deque[UnexpectedModelAccessError] = deque()
-        self._closed: list[Closed] = []
         self.imports = HeavyImports(config.rootpath)
-
-    def install(self) -> None:
-        """Put guards before what is imported already; undo all of them at the end."""
-        self._config.add_cleanup(self.uninstall)
-        for name in DOORS:
-            if name in sys.modules:
-                self._closed += close_doors(name, self)
-
-    def uninstall(self) -> None:
-        """Leave everything as it was."""
-        while self._closed:
-            self._closed.pop().reopen()
 
     @property
     def _item(self) -> pytest.Item | None:
@@ -79,8 +64,8 @@ class ModelGuards:
     def importing(self, name: str) -> Iterator[None]:
         """Measure or refuse the import of a watched module, and guard it from then on."""
         __tracebackhide__ = True
-        if name in HEAVY and not self._options.real_models and self._holds():
-            if self._options.forbids_imports:
+        if name in HEAVY and not self._real_models and self._holds():
+            if self._forbids_imports:
                 what = f"{self._who()} imports {name} in a run without --real-models"
                 raise self._refuse(what, None, f"import {name}", _IMPORT_HINT)
             with self.imports.measured(name):
@@ -88,7 +73,8 @@ class ModelGuards:
         else:
             yield
         if name in DOORS:
-            self._closed += close_doors(name, self)
+            for closed in close_doors(name, self):
+                self._config.add_cleanup(closed.reopen)
 
     def request(self, method: str, url: str) -> None:
         """Refuse a request to the Hub."""
@@ -119,7 +105,7 @@ class ModelGuards:
         """Whether the guards hold here: the environment is one of fakes, and the test has no leave."""
         from modelenv.sources import ModelSource, detect_environment
 
-        if self._item is None and self._options.real_models:
+        if self._item is None and self._real_models:
             return False  # it may be for the integration tests; nobody can tell yet
         if self._item is not None and self._item.get_closest_marker(MODEL_ACCESS) is not None:
             return False
@@ -149,8 +135,8 @@ class ModelGuards:
         temporary = Path(tempfile.gettempdir()).resolve()
         if any(each.parent == temporary and each.name.startswith(_TINY_MODELS) for each in path.parents):
             return True
-        session = self._config.stash[SESSION]
-        own = [tiny_models(session)]
+        session = models_of(self._config)
+        own = [session.tiny_models]
         factory: pytest.TempPathFactory | None = getattr(self._config, "_tmp_path_factory", None)
         if factory is not None:  # else pytest runs with -p no:tmpdir
             base = factory.getbasetemp()
@@ -179,7 +165,7 @@ class ModelGuards:
                 report.outcome, report.longrepr, report.result = "failed", str(refused), []
 
 
-def _endpoint(config: pytest.Config, options: GuardOptions) -> str | None:
+def _endpoint(config: pytest.Config) -> str | None:
     """Return the endpoint that the run started with: under pytest-xdist the controller's."""
     workerinput: dict[str, str | None] = getattr(config, "workerinput", {})
-    return workerinput.get(ENDPOINT, options.endpoint)
+    return workerinput.get(ENDPOINT_OF_RUN, config.stash[ENDPOINT])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelenv.markers import ModelCall
-from pytest_modelenv.options import HOST_KEEP, HOST_RUN
+from pytest_modelenv.startup import HOST_KEEP, HOST_RUN
 
 if TYPE_CHECKING:
     from modelenv.forcing import Run

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from pytest_modelenv.options import hub_endpoint
+from pytest_modelenv.startup import hub_endpoint
 
 _HUB_HOSTS = ("huggingface.co", "hf.co")  # and what lies below them: the hosts of large files and of Xet
 _DEFAULT_PORTS = {"http": 80, "https": 443}

@@ -2,26 +2,26 @@
 
 This is all of the guards that a run without these modules pays for: `guards` is imported with the first of them.
 
-PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
+PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from pytest_modelenv.options import GuardOptions, guard_options
+from pytest_modelenv.startup import ENDPOINT, GUARDS, hub_endpoint
 
 if TYPE_CHECKING:
-    from pytest_modelenv.guards import ModelGuards
+    from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
 
+    import pytest
+
+    from pytest_modelenv.guards import ModelGuards
 
 # The modules with ways to real models (`doors.DOORS`), and those that are slow to import.
 WITH_DOORS = (
@@ -29,24 +29,25 @@ WITH_DOORS = (
     "transformers.modeling_utils", "urllib3.connectionpool",
 )  # fmt: skip
 HEAVY = ("torch", "transformers")
-# The guards of this process, once there is something to guard.
-GUARDS = pytest.StashKey["ModelGuards"]()
-# What holds for them, as it was when the run started: a conftest.py may set another endpoint later.
-GUARD_OPTIONS = pytest.StashKey[GuardOptions]()
 
 
 def guard_imports(config: pytest.Config) -> None:
     """Put a guard before each watched module when it is imported, unless the guards are switched off."""
-    if GUARD_OPTIONS in config.stash:
-        return
-    options = config.stash[GUARD_OPTIONS] = guard_options(config)
-    if not options.enabled:
+    if ENDPOINT in config.stash:
+        return  # done already, before the first conftest.py
+    config.stash[ENDPOINT] = hub_endpoint()
+    if getattr(config.known_args_namespace, "no_model_guards", False):
         return
     watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
     watch.install()
     config.add_cleanup(watch.uninstall)
-    if any(name in sys.modules for name in WITH_DOORS):
-        guards_of(config)
+    present = [name for name in WITH_DOORS if name in sys.modules]
+    if present:
+        from pytest_modelenv.doors import close_doors
+
+        for name in present:
+            for closed in close_doors(name, _GuardsWhenAsked(config)):
+                config.add_cleanup(closed.reopen)
 
 
 def guards_of(config: pytest.Config) -> ModelGuards:
@@ -54,16 +55,25 @@ def guards_of(config: pytest.Config) -> ModelGuards:
     if GUARDS not in config.stash:
         from pytest_modelenv.guards import ModelGuards
 
-        config.stash[GUARDS] = ModelGuards(config, config.stash[GUARD_OPTIONS])
-        config.stash[GUARDS].install()
+        config.stash[GUARDS] = ModelGuards(config)
     return config.stash[GUARDS]
 
 
-class ImportWatch(MetaPathFinder):
+class _GuardsWhenAsked:
+    """The guards of a process, made when the first door that they stand before is used."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(guards_of(self._config), name)
+
+
+class ImportWatch:
     """Runs a context manager around the execution of watched modules, whoever imports them.
 
-    The modules keep their own loaders, so nothing that looks at those sees a difference. Looking for a module
-    without importing it, as `importlib.util.find_spec` does, runs nothing.
+    A finder in `sys.meta_path`. The modules keep their own loaders, so nothing that looks at those sees a
+    difference. Looking for a module without importing it, as `importlib.util.find_spec` does, runs nothing.
 
     Args:
         names: the modules to watch, by their full names.

@@ -1,49 +1,29 @@
-"""The plugin's markers: registered with their signatures, checked at collection, turned into an environment.
-
-PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
-"""
+"""The plugin's markers: checked at collection, turned into an environment."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pytest
 
 from pytest_modelenv.options import ModelOptions
+from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS
 
 T = TypeVar("T")
 
-NEEDS_REAL_MODELS = "needs --real-models"
-_REGISTERED = (
-    "integration(host=True): needs real models; skipped without --real-models; host=False: in the test's own "
-    "process, also with --model-host",
-    "model(name, task=None, **pipeline_kwargs): the model this test uses; the fixture `model` is its pipeline",
-    "model_access: this test may reach the Hub and load real weights, in every run",
-    "model_source(source): force this model source for the test, with all its fixtures",
-)
 MODEL_ACCESS = "model_access"
-# The value of the source that is forced while a test runs, for those tests that have one.
-FORCED_SOURCE = pytest.StashKey[str]()
-# The test that runs in this process, and the file or folder that is being collected.
-RUNNING = pytest.StashKey[pytest.Item | None]()
-COLLECTING = pytest.StashKey[str | None]()
-# Whether the test's real models may be those of the model host.
-HOSTED = pytest.StashKey[bool]()
+_HOSTED = pytest.StashKey[bool]()
 
 
-class ModelCall(NamedTuple):
+@dataclass(frozen=True)
+class ModelCall:
     """What a `model` marker says: the arguments for `load_model`."""
 
     name: str
     task: str | None
     pipeline_kwargs: Mapping[str, Any]
-
-
-def register(config: pytest.Config) -> None:
-    """Make the markers known, with their signatures."""
-    for line in _REGISTERED:
-        config.addinivalue_line("markers", line)
 
 
 def model(name: str, task: str | None = None, **pipeline_kwargs: Any) -> ModelCall:
@@ -102,7 +82,7 @@ def prepare(item: pytest.Item, options: ModelOptions) -> None:
         _read(closest[MODEL_ACCESS], model_access, item)
     source = _read(closest["model_source"], model_source, item) if "model_source" in closest else None
     if "integration" in closest:
-        item.stash[HOSTED] = _read(closest["integration"], integration, item)
+        item.stash[_HOSTED] = _read(closest["integration"], integration, item)
         if not options.real_models:
             item.add_marker(pytest.mark.skip(reason=NEEDS_REAL_MODELS))
             return
@@ -111,11 +91,19 @@ def prepare(item: pytest.Item, options: ModelOptions) -> None:
         item.stash[FORCED_SOURCE] = source
 
 
+def is_hosted(item: pytest.Item) -> bool:
+    """Return whether the test's real models may be those of the model host."""
+    return item.stash.get(_HOSTED, True)
+
+
 def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
     """Yield what the tests that are forced to `source` will ask the model host for, as far as their markers say."""
     for item in items:
-        is_hosted = item.stash.get(HOSTED, True) and item.stash.get(FORCED_SOURCE, None) == source
-        if is_hosted and item.get_closest_marker("model") is not None:
+        if (
+            is_hosted(item)
+            and item.stash.get(FORCED_SOURCE, None) == source
+            and item.get_closest_marker("model") is not None
+        ):
             yield model_call(item)
 
 

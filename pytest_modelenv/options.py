@@ -1,37 +1,33 @@
-"""The plugin's options, each resolved to its value and where that came from.
-
-What is imported here, every test run imports; so values are named tuples, which are made faster than dataclasses.
-
-PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
-"""
+"""The plugin's options, each resolved to its value and where that came from."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import pytest
+
+from pytest_modelenv.startup import CACHE_VARIABLE, SOURCE_VARIABLE
 
 T = TypeVar("T")
 
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
-HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
-SOURCE_VARIABLE = "MODEL_SOURCE"
-CACHE_VARIABLE = "MODEL_CACHE_DIR"
-ENDPOINT = "modelenv_endpoint"  # the key under which a worker finds the endpoint of the run
 
 
-class Resolved(NamedTuple, Generic[T]):
+@dataclass(frozen=True)
+class Resolved(Generic[T]):
     """A value, and where it came from."""
 
     value: T
     origin: str
 
 
-class ModelOptions(NamedTuple):
+@dataclass(frozen=True)
+class ModelOptions:
     """What the user asked for.
 
     Attributes:
@@ -39,72 +35,14 @@ class ModelOptions(NamedTuple):
         source: the value of the `ModelSource` they come from.
         forced: what MODEL_SOURCE says, which forces every other test; None if it is not set.
         host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
+        guards: whether a test with fakes is kept from real models.
     """
 
     real_models: bool
     source: Resolved[str]
     forced: str | None
     host: str
-
-
-class GuardOptions(NamedTuple):
-    """What the user asked of the guards.
-
-    Attributes:
-        enabled: whether there are any.
-        forbids_imports: whether importing torch or transformers in a fast run is an error.
-        real_models: whether this is no fast run: integration tests get real models.
-        endpoint: the HF_ENDPOINT of the moment, None if it is not set.
-    """
-
-    enabled: bool
-    forbids_imports: bool
-    real_models: bool
-    endpoint: str | None
-
-
-def add_options(parser: pytest.Parser) -> None:
-    """Add the options to the command line and the ini-file."""
-    group = parser.getgroup("modelenv", "models: fakes in unit tests, real models in integration tests")
-    group.addoption(
-        "--real-models",
-        action="store_true",
-        default=False,
-        help="run the tests marked `integration`, with real models; all others still get fakes",
-    )
-    group.addoption(
-        "--model-source",
-        metavar="SOURCE",
-        help="where --real-models gets them: download_on_demand (default), local_cache, persistent_volume or "
-        "huggingface_hub",
-    )
-    group.addoption(
-        "--model-cache-dir",
-        metavar="DIR",
-        help="folder of models that all workers share; by default MODEL_CACHE_DIR, else the ini-option "
-        "model_cache_dir, else modelenv/ in pytest's cache folder",
-    )
-    group.addoption(
-        "--model-host",
-        choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
-        default=HOST_OFF,
-        help="one process holds the real models for all workers, which then never import torch: for this run, or "
-        "kept for the next ones; off (default): each worker loads its own",
-    )
-    group.addoption(
-        "--no-model-guards",
-        action="store_true",
-        default=False,
-        help="let tests without real models reach the Hub and load real weights all the same",
-    )
-    parser.addini(
-        "forbid_heavy_imports",
-        "importing torch or transformers in a run without --real-models is an error, outside of tests that are "
-        "marked model_access",
-        type="bool",
-        default=False,
-    )
-    parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
+    guards: bool
 
 
 def resolve_options(config: pytest.Config) -> ModelOptions:
@@ -123,23 +61,8 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         source = Resolved(_real_source(forced, origin), origin)
     else:
         source = Resolved(DOWNLOAD_ON_DEMAND, "default")
-    return ModelOptions(real_models, source, forced, str(config.getoption("--model-host")))
-
-
-def guard_options(config: pytest.Config) -> GuardOptions:
-    """Return what the user asked of the guards; may be called before pytest has read all its options."""
-    known = config.known_args_namespace
-    return GuardOptions(
-        enabled=not getattr(known, "no_model_guards", False),
-        forbids_imports=bool(config.getini("forbid_heavy_imports")),
-        real_models=bool(getattr(known, "real_models", False)),
-        endpoint=hub_endpoint(),
-    )
-
-
-def hub_endpoint() -> str | None:
-    """Return HF_ENDPOINT, None if it is not set."""
-    return os.environ.get("HF_ENDPOINT") or None
+    host, guards = str(config.getoption("--model-host")), not config.getoption("--no-model-guards")
+    return ModelOptions(real_models, source, forced, host, guards)
 
 
 def _real_source(text: str, origin: str) -> str:

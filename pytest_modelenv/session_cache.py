@@ -2,8 +2,6 @@
 
 The controller of pytest-xdist decides the shared folders and hands them to its workers; without pytest-xdist the only
 process decides for itself.
-
-PYTEST_DONT_REWRITE: no assertion here, and every test run imports this.
 """
 
 from __future__ import annotations
@@ -14,37 +12,35 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_modelenv.options import (
-    CACHE_VARIABLE,
     DOWNLOAD_ON_DEMAND,
-    HOST_OFF,
     LOCAL_CACHE,
     MOCK_MODELS,
-    SOURCE_VARIABLE,
     ModelOptions,
     Resolved,
     chosen_cache_dir,
-    guard_options,
     resolve_options,
 )
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, SOURCE_VARIABLE
 
 if TYPE_CHECKING:
     from modelenv.forcing import Run
     from modelenv.reports import LoadReport
     from modelenv.sources import ModelSource
     from pytest_modelenv.hosting import Hosting
-    from pytest_modelenv.markers import ModelCall
 
 _HANDED_DOWN = "modelenv_folders"
 
 
-class SharedFolders(NamedTuple):
+@dataclass(frozen=True)
+class SharedFolders:
     """The folders that all processes of a run share.
 
     Attributes:
@@ -74,7 +70,6 @@ class ModelSession:
         self.options: ModelOptions = resolve_options(config)
         self._chosen_cache = chosen_cache_dir(config)
         self._config = config
-        self._is_guarded = guard_options(config).enabled
         self._reports: deque[LoadReport] = deque()
 
     def header(self) -> str:
@@ -82,7 +77,7 @@ class ModelSession:
         options = self.options
         forced = f"{SOURCE_VARIABLE} forces {options.forced}" if options.forced else None
         if not options.real_models:
-            return f"modelenv: {forced or 'fakes'}; real models with --real-models"
+            return FAKES if forced is None else f"modelenv: {forced}; real models with --real-models"
         parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
         if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
             cache = self.folders.cache
@@ -109,6 +104,11 @@ class ModelSession:
         run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
         cache = self._chosen_cache or self._default_cache(run)
         return SharedFolders(cache, self._chosen_cache is not None, run, os.getpid())
+
+    @property
+    def tiny_models(self) -> Path:
+        """The folder of the models that the fixture `tiny_model` makes."""
+        return self.folders.run / "tiny"
 
     def _default_cache(self, run: Path) -> Resolved[Path]:
         if self.options.source.value == LOCAL_CACHE:
@@ -161,10 +161,12 @@ class ModelSession:
             with self.forcing(self.options.source.value):
                 self.hosting.client.start()
 
-    def prepare(self, calls: Iterable[ModelCall]) -> None:
+    def prepare(self, items: Iterable[pytest.Item]) -> None:
         """Have the host load what the collected tests will ask for."""
         if self.hosting is not None:
-            self.hosting.prepare(calls, self._failures)
+            from pytest_modelenv.markers import planned
+
+            self.hosting.prepare(planned(items, self.options.source.value), self._failures)
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
@@ -174,10 +176,6 @@ class ModelSession:
 
     def take_reports(self) -> list[dict[str, Any]]:
         """Return the real loads that ended since the last call, as plain types."""
-        if not self._reports:
-            return []
-        from dataclasses import asdict
-
         taken = []
         while self._reports:
             taken.append(asdict(self._reports.popleft()))
@@ -207,7 +205,7 @@ class ModelSession:
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source)
         # In offline mode the libraries would raise errors of their own, which are caught too easily.
-        offline = False if source == MOCK_MODELS and self._is_guarded else None
+        offline = False if source == MOCK_MODELS and self.options.guards else None
         with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
 

@@ -21,6 +21,7 @@ READS_ENVIRONMENT = {
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
     "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
+    "pytest_modelenv/startup.py",  # whether the user says anything of models
 }
 # Who may open sockets, and why. What goes through huggingface_hub is in `download` and `monitor` alone.
 OPENS_SOCKETS = {
