@@ -175,8 +175,8 @@ def _repair(
             failures.remember(ref, error, deadline)
         raise
     with writing(store.root, locked.repo):
+        _name_revision(snapshot, locked)  # first: what comes last is what tells the next run that all is done
         _publish(store, snapshot, {file.path: file.blob_id for file in files})
-        _name_revision(snapshot, locked)
     known = {file.path: blobs.fingerprints[file.blob_id] for file in files}
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot), **known}
     verified = verify_folder(snapshot, locked, known=known, strict=False, allow_links=True)

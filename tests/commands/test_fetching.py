@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,21 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(locked: Project) -> None:
     assert done.stderr.splitlines() == [f"{each.alias}: {each.repo} at {each.commit[:12]}" for each in lock.models]
     quiet = subprocess.run([*command, "--json"], **place, capture_output=True, text=True, timeout=60, check=True)
     assert quiet.stderr == ""
+
+
+def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Project) -> None:
+    locked.hub.fail(file="model.safetensors", bytes_per_second=1)
+    arguments = [sys.executable, "-m", "modelenv", "pull", "first", "--cache-dir", str(locked.folder / "new")]
+    with subprocess.Popen(
+        arguments, cwd=locked.folder, env=locked.environ, stderr=subprocess.PIPE, text=True
+    ) as pull:
+        while "model.safetensors" not in [request.file for request in locked.hub.requests]:
+            assert pull.poll() is None
+            time.sleep(0.05)
+        pull.send_signal(signal.SIGINT)
+        _, said = pull.communicate(timeout=60)  # the file would take more than two minutes
+    assert pull.returncode == 130, said
+    assert [path.name for path in (locked.folder / "new").rglob("*.incomplete")] == []
 
 
 FAKE = """

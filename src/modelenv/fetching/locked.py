@@ -8,13 +8,12 @@ own, is checked, and then gets the name that links lead to.
 from __future__ import annotations
 
 import os
-import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from modelenv.deadlines import Deadline
 from modelenv.download import is_of_another_length, translated
@@ -95,10 +94,10 @@ class BlobFetch:
         missing = [file for name, file in wanted.items() if name not in found]
         if not missing:
             return FetchedBlobs(found)
-        with monitored(deadline, self.ref.repo_id) as monitor, translated(self.store, self.ref, monitor):
+        watched = monitored(deadline, self.ref.repo_id, self.progress)
+        with watched as monitor, translated(self.store, self.ref, monitor):
             self.blobs.mkdir(parents=True, exist_ok=True)
-            with _Parts(self.progress) as parts:
-                found.update(_all_at_once(missing, lambda file: self._fetch_one(file, monitor, parts), parts))
+            found.update(_all_at_once(missing, lambda file: self._fetch_one(file, monitor), monitor))
         return FetchedBlobs(found, monitor.bytes_received, monitor.requests)
 
     def _right_blob(self, file: WantedFile) -> Fingerprint | None:
@@ -111,11 +110,11 @@ class BlobFetch:
             self.store.set_aside(self.ref, blob)
         return known
 
-    def _fetch_one(self, file: WantedFile, monitor: Monitor, parts: _Parts) -> Fingerprint:
+    def _fetch_one(self, file: WantedFile, monitor: Monitor) -> Fingerprint:
         for _ in range(2):
             part = self.blobs / f"{file.blob_id}.{uuid.uuid4().hex[:8]}.incomplete"
             try:
-                self._receive(file, part, monitor, parts)
+                self._receive(file, part, monitor)
                 known = _checked(part, file, file.blob_id)
                 if known is not None:
                     part.replace(self.blobs / file.blob_id)
@@ -131,7 +130,7 @@ class BlobFetch:
             hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
         )
 
-    def _receive(self, file: WantedFile, part: Path, monitor: Monitor, parts: _Parts) -> None:
+    def _receive(self, file: WantedFile, part: Path, monitor: Monitor) -> None:
         from huggingface_hub import hf_hub_url
         from huggingface_hub.file_download import http_get
 
@@ -146,7 +145,7 @@ class BlobFetch:
                 try:
                     http_get(
                         url,
-                        _Part(content, parts),
+                        content,
                         resume_size=begun,
                         headers=headers,
                         expected_size=file.size,
@@ -184,54 +183,6 @@ def _checked(path: Path, file: WantedFile, blob_id: str) -> Fingerprint | None:
     return known if matches_blob_name(path, blob_id) else None
 
 
-class _Parts:
-    """The parts of files that come in one fetch; the first failure stops them all."""
-
-    def __init__(self, progress: Progress | None) -> None:
-        self._stopped = threading.Event()
-        self._progress = progress
-
-    def received(self, count: int) -> None:
-        if self._stopped.is_set():
-            raise _StoppedError
-        if self._progress is not None:
-            self._progress(count)
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-
-class _StoppedError(Exception):
-    """Another file of the same fetch failed."""
-
-
-@dataclass(frozen=True)
-class _Part:
-    """A file that is being received, with what `http_get` calls of it."""
-
-    content: BinaryIO
-    parts: _Parts
-
-    def write(self, data: bytes) -> int:
-        self.parts.received(len(data))
-        return self.content.write(data)
-
-    def seek(self, position: int) -> int:
-        return self.content.seek(position)
-
-    def tell(self) -> int:
-        return self.content.tell()
-
-    def truncate(self) -> int:
-        return self.content.truncate()
-
-
 class _NoBar:
     """A progress bar that shows nothing: the caller has its own."""
 
@@ -248,7 +199,9 @@ class _NoBar:
         pass
 
 
-def _all_at_once(files: list[WantedFile], fetch: Any, parts: _Parts) -> dict[str, Fingerprint]:
+def _all_at_once(
+    files: list[WantedFile], fetch: Callable[[WantedFile], Fingerprint], monitor: Monitor
+) -> dict[str, Fingerprint]:
     """Fetch several files at a time; raise the first failure, once nothing is under way any more."""
     with ThreadPoolExecutor(min(_AT_ONCE, len(files)), "modelenv-fetch") as pool:
         futures = {pool.submit(fetch, file): file for file in files}
@@ -256,7 +209,7 @@ def _all_at_once(files: list[WantedFile], fetch: Any, parts: _Parts) -> dict[str
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((future for future in done if future.exception() is not None), None)
         finally:
-            parts.stop()  # what is still under way after a failure or an interruption
+            monitor.stop()  # what is still under way after a failure or an interruption
             for future in futures:
                 future.cancel()
     if failed is not None:

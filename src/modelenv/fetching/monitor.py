@@ -23,6 +23,7 @@ from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
 from modelenv.fetching.retries import PASSING, TryAgainError, named_wait
+from modelenv.files.hashing import Progress
 
 if TYPE_CHECKING:
     import httpx2
@@ -36,17 +37,33 @@ _FAILED = ("connect_tcp.failed", "start_tls.failed", "receive_response_headers.f
 _monitors: WeakValueDictionary[str, Monitor] = WeakValueDictionary()
 
 
+class StoppedError(Exception):
+    """The download was stopped, for another part of it failed or the program is to end."""
+
+
 @dataclass(eq=False)
 class Monitor:
-    """The requests and bytes of one download, and its deadline."""
+    """The requests and bytes of one download, and its deadline.
+
+    Attributes:
+        deadline: of the whole download.
+        model: its name, for errors.
+        progress: called with the bytes that came, from any thread.
+        tag: by which its requests are recognised.
+        requests: made so far.
+        bytes_received: so far.
+        answered: whether the Hub has answered anything.
+    """
 
     deadline: Deadline
     model: str
+    progress: Progress | None = None
     tag: str = field(default_factory=lambda: uuid.uuid4().hex)
     requests: int = 0
     bytes_received: int = 0
     answered: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -69,6 +86,32 @@ class Monitor:
         with self._lock:
             self.requests += requests
             self.bytes_received += received
+        if self.progress is not None and received:
+            self.progress(received)
+
+    def stop(self) -> None:
+        """Let every request that is under way end with its next bytes, and every wait at once."""
+        self._stopped.set()
+
+    def go_on(self) -> None:
+        """Check that more may be asked for and received.
+
+        Raises:
+            StoppedError: `stop` was called.
+            ModelLoadTimeoutError: the deadline has passed.
+        """
+        if self._stopped.is_set():
+            raise StoppedError
+        self.raise_if_late()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not beyond the deadline.
+
+        Raises:
+            StoppedError: `stop` was called.
+        """
+        if self._stopped.wait(min(seconds, self.deadline.remaining)):
+            raise StoppedError
 
     def watch(self) -> None:
         """Watch the client that `huggingface_hub` uses now; it makes a new one when a program closes the old one."""
@@ -81,9 +124,9 @@ class Monitor:
 
 
 @contextmanager
-def monitored(deadline: Deadline, model: str) -> Iterator[Monitor]:
+def monitored(deadline: Deadline, model: str, progress: Progress | None = None) -> Iterator[Monitor]:
     """Watch the requests that carry the monitor's headers, for the duration of the block."""
-    monitor = Monitor(deadline, model)
+    monitor = Monitor(deadline, model, progress)
     _monitors[monitor.tag] = monitor
     monitor.watch()
     try:
@@ -103,7 +146,7 @@ def _on_request(request: httpx2.Request) -> None:
         "timeout": _clamped(request, monitor),
         "trace": _tracer(request, monitor),
     }
-    monitor.raise_if_late()
+    monitor.go_on()
     monitor.count(requests=1)
 
 
@@ -157,7 +200,7 @@ def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
             try:
                 for piece in stream:
                     monitor.count(received=len(piece))
-                    monitor.raise_if_late()
+                    monitor.go_on()
                     yield piece
             except library.TransportError as error:
                 trouble = _told(error)

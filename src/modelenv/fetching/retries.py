@@ -124,7 +124,7 @@ def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPo
             if error.wait is not None and wait >= monitor.deadline.remaining:
                 raise _too_long(error, monitor) from None
             logger.info("%s: %s; next try in %.1f s", monitor.model, error.cause, wait)
-            time.sleep(min(wait, monitor.deadline.remaining))
+            monitor.pause(wait)
             monitor.raise_if_late(error.cause)
 
 
