@@ -22,9 +22,12 @@ app.add_typer(hub_app, name="hub")
 host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
 
+# `readable=False`: what may not be read is an error of ours, which says what to do.
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
-CacheDir = Annotated[Path | None, typer.Option("--cache-dir", help="The cache; by default the detected one.")]
-VolumeDir = Annotated[Path | None, typer.Option("--volume", help="A volume that `pull --to` filled.")]
+CacheDir = Annotated[
+    Path | None, typer.Option("--cache-dir", readable=False, help="The cache; by default the detected one.")
+]
+VolumeDir = Annotated[Path | None, typer.Option("--volume", readable=False, help="A volume that `pull --to` filled.")]
 Names = Annotated[list[str] | None, typer.Argument(help="Aliases of models; none means all.")]
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Read variables from this file.")]
 
@@ -69,7 +72,7 @@ def env(
 def pull(
     context: typer.Context,
     names: Names = None,
-    to: Annotated[Path | None, typer.Option(help="Fill this volume, for production.")] = None,
+    to: Annotated[Path | None, typer.Option(readable=False, help="Fill this volume, for production.")] = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -130,13 +131,16 @@ def is_of_another_length(error: OSError) -> bool:
 
 
 def remove_leftovers(store: Store, ref: ModelRef) -> None:
-    """Remove the parts of files that killed processes left; the caller holds the model's lock.
+    """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
 
     `huggingface_hub` 2.4 never goes on with such a part: its name is used by one process once. A part that another
     program is downloading now is left alone: the client holds a lock of that file's name meanwhile.
     """
     from filelock import FileLock, Timeout
 
+    if store.staging(ref).exists():
+        with writing(store.root, ref.repo_id):
+            shutil.rmtree(store.staging(ref))
     for folder in hub_cache_folders(store.root, ref):
         for part in sorted(folder.glob("blobs/*.incomplete")):
             lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"

@@ -21,7 +21,7 @@ from modelenv.fetching.locked import BlobFetch, FetchedBlobs, WantedFile
 from modelenv.files.disk import write_atomically, writing
 from modelenv.files.hashing import Fingerprint, Progress
 from modelenv.files.integrity import check_links, check_model_folder
-from modelenv.files.layouts import Layout, hub_cache_folders, plain_folders
+from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.files.verification import Difference, HashMemory, Kind, Verified, integrity_error, verify_folder
 from modelenv.finding import Obtained, holding_lock
 from modelenv.locks.locked import LockedModel
@@ -108,30 +108,36 @@ def obtain_locked(
         UnsafeModelError: its weights are pickled, or a link leaves the store.
     """
     ref = ModelRef(locked.repo, locked.commit)
-    path, differences = _look(store, locked, checks)
+    path, verified = find_locked(store, locked, checks)
     fetched = None
-    if path is None:
+    if verified.differences:
         if not fetches or store.is_read_only():
-            raise _not_here(store, locked, differences)
+            raise _not_here(store, locked, verified.differences)
         with holding_lock(store, ref, deadline, failures):
-            path, differences = _look(store, locked, checks)  # another process may have fetched it meanwhile
-            if path is None:
+            path, verified = find_locked(store, locked, checks)  # another process may have fetched it meanwhile
+            if verified.differences:
                 remove_leftovers(store, ref)
-                path, fetched = _repair(store, locked, differences, deadline, checks, failures)
+                path, fetched = _repair(store, locked, verified.differences, deadline, checks, failures)
     check_model_folder(path, root=store.root, model=locked.repo, allow_pickle=allow_pickle)
     return Obtained(path, fetched)
 
 
-def _look(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path | None, tuple[Difference, ...]]:
-    """Return the folder that is as locked, or None and what is wrong with the snapshot."""
+def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
+    """Return the folder that is as locked; else the snapshot's, which need not be there, and what is wrong with it.
+
+    Raises:
+        UnsafeModelError: a link leads out of the store.
+    """
     snapshot = snapshot_of(store, locked)
-    differences = verify_locked(store, locked, snapshot, checks).differences
-    if not differences:
-        return snapshot, ()
+    of_snapshot = verify_locked(store, locked, snapshot, checks)
+    if not of_snapshot.differences:
+        return snapshot, of_snapshot
     for _, folder in plain_folders(store.root, ModelRef(locked.repo)):  # the user's own: used or not, never changed
-        if (folder / "config.json").is_file() and not verify_locked(store, locked, folder, checks).differences:
-            return folder, ()
-    return None, differences
+        if (folder / CONFIG).is_file():
+            verified = verify_locked(store, locked, folder, checks)
+            if not verified.differences:
+                return folder, verified
+    return snapshot, of_snapshot
 
 
 def _not_here(store: Store, locked: LockedModel, differences: tuple[Difference, ...]) -> ModelEnvError:
@@ -176,7 +182,7 @@ def _repair(
         raise
     with writing(store.root, locked.repo):
         _name_revision(snapshot, locked)  # first: what comes last is what tells the next run that all is done
-        _publish(store, snapshot, {file.path: file.blob_id for file in files})
+        _publish(store.staging(ref), snapshot, {file.path: file.blob_id for file in files})
     known = {file.path: blobs.fingerprints[file.blob_id] for file in files}
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot), **known}
     verified = verify_folder(snapshot, locked, known=known, strict=False, allow_links=True)
@@ -205,11 +211,9 @@ def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> 
     logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
 
 
-def _publish(store: Store, snapshot: Path, links: Mapping[str, str]) -> None:
+def _publish(staged: Path, snapshot: Path, links: Mapping[str, str]) -> None:
     """Let the snapshot's files lead to their blobs. A new snapshot appears at once, with all of its files."""
     is_new = not snapshot.is_dir()
-    staged = store.root / ".locks" / "modelenv" / "staging" / snapshot.parent.parent.name
-    shutil.rmtree(staged, ignore_errors=True)  # what a killed process left
     staged.mkdir(parents=True)
     for path, blob_id in links.items():
         link = staged / path

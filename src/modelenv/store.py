@@ -170,6 +170,10 @@ class Store:
             path.replace(aside)
         return aside
 
+    def staging(self, ref: ModelRef) -> Path:
+        """Return the folder in which a snapshot of the model is put together, under the model's lock."""
+        return self.root / ".locks" / "modelenv" / "staging" / _cache_name(ref)
+
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
         """Write which commit the revision is now, as the Hugging Face cache does."""
         revision = ref.revision or _DEFAULT_REVISION

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def test_verify_a_cache(filled: Project) -> None:
         f"first ({short}): 1 difference in {where}",
         "  changed model.safetensors: expected 134 bytes, found 7 bytes",
     ]
-    assert lines[-1] == "PROJECT/cache: 2 models, 2 not as locked"
+    assert lines[-2:] == ["PROJECT/cache: 2 models, 2 not as locked", "to mend: modelenv pull"]
     filled.run("pull")
     assert filled.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
 
@@ -55,6 +56,13 @@ def test_verify_finds_what_is_not_there(locked: Project) -> None:
     assert lines[0].startswith(
         f"second ({commit(locked, 'second')[:12]}): not there in PROJECT/cache/models--acme--second"
     )
+    shutil.copytree(locked.repos / "second", locked.folder / "other/acme/second")  # as people lay a model down
+    lines = locked.lines("verify", "--cache-dir", str(locked.folder / "other"), code=1)
+    assert lines[1].startswith(f"second ({commit(locked, 'second')[:12]}): as locked, ")
+    assert lines[2:] == [
+        "PROJECT/other: 2 models, 1 not as locked",
+        "to mend: modelenv pull --cache-dir PROJECT/other",
+    ]
 
 
 def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
@@ -63,7 +71,7 @@ def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
     blob.write_bytes(content[:-1] + b"x")
     os.utime(blob, ns=(state.st_atime_ns, state.st_mtime_ns))
     filled.run("verify")  # as documented: size, time and inode are as they were
-    assert filled.lines("verify", "--full", code=1)[-1] == "PROJECT/cache: 2 models, 1 not as locked"
+    assert filled.lines("verify", "--full", code=1)[-2] == "PROJECT/cache: 2 models, 1 not as locked"
 
 
 @pytest.mark.slow
@@ -76,9 +84,9 @@ def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
     filled.run("pull", "--to", volume)
     assert filled.lines("verify", "--volume", volume)[-1] == f"{volume}: 2 models, all fine"
     (tmp_path / "volume/acme/first/extra.py").write_text("print('not locked')")
-    assert (
-        filled.lines("verify", "--volume", volume, code=1)[1] == "  extra extra.py: found a file that is not locked"
-    )
+    lines = filled.lines("verify", "--volume", volume, code=1)
+    assert lines[1] == "  extra extra.py: found a file that is not locked"
+    assert lines[-1] == f"to mend: modelenv pull --to {volume}"
     filled.push("second", newer=True)
     filled.run("lock", "--upgrade", "second")
     told = filled.json("verify", "--volume", volume, code=1)["models"]

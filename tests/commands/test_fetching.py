@@ -70,22 +70,46 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     locked.run("pull", "first", "--to", str(volume), code=2)
 
 
-@pytest.mark.slow
-def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(locked: Project) -> None:
-    command = [sys.executable, "-m", "modelenv", "pull"]
-    place = {"cwd": locked.folder, "env": {**locked.environ, "TERM": "xterm"}}
+def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:
+    (project.folder / "pyproject.toml").write_text("")
+    assert project.lines("pull") == [
+        "no model is declared in [tool.modelenv.models] of PROJECT/pyproject.toml, or locked in "
+        "PROJECT/modelenv.lock",
+        "PROJECT/cache: 0 models, 0 fetched, 0 B",
+    ]
+    (project.folder / "pyproject.toml").unlink()
+    assert project.lines("pull", code=1)[0] == "error: there is no pyproject.toml here or above"
+
+
+def on_a_terminal(project: Project, *arguments: str) -> str:
+    """What a verb shows on the error stream if that is a terminal."""
     leader, follower = pty.openpty()
     try:
-        subprocess.run(command, **place, stdout=subprocess.DEVNULL, stderr=follower, timeout=60, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "modelenv", *arguments], cwd=project.folder,
+            env={**project.environ, "TERM": "xterm"}, stdout=subprocess.DEVNULL, stderr=follower, timeout=60,
+            check=True,
+        )  # fmt: skip
         os.set_blocking(leader, False)
-        shown = os.read(leader, 100_000).decode()
+        return os.read(leader, 100_000).decode()
     finally:
         os.close(leader)
         os.close(follower)
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
+    assert on_a_terminal(project, "lock").splitlines() == ["first: asking the Hub", "second: asking the Hub"]
+    shown = on_a_terminal(project, "pull")
     assert "\x1b[" in shown
     assert "first: acme/first at " in shown
+    shown = on_a_terminal(project, "pull", "--to", str(project.folder / "v"), "--cache-dir", "cold")
+    assert "filling " in shown
+    assert "first: acme/first at " in shown  # what comes into the cache first has a bar too
+    command = [sys.executable, "-m", "modelenv", "pull"]
+    place = {"cwd": project.folder, "env": project.environ}
     done = subprocess.run(command, **place, capture_output=True, text=True, timeout=60, check=True)
-    lock = read_lockfile(locked.folder / "modelenv.lock")
+    lock = read_lockfile(project.folder / "modelenv.lock")
     assert done.stderr.splitlines() == [f"{each.alias}: {each.repo} at {each.commit[:12]}" for each in lock.models]
     quiet = subprocess.run([*command, "--json"], **place, capture_output=True, text=True, timeout=60, check=True)
     assert quiet.stderr == ""

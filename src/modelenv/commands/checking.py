@@ -14,7 +14,7 @@ from modelenv.files.hashing import Progress
 from modelenv.files.integrity import check_links
 from modelenv.files.snapshots import snapshots
 from modelenv.files.verification import Difference, Kind
-from modelenv.locked_finding import Checks, snapshot_of, total_size, verify_locked
+from modelenv.locked_finding import Checks, find_locked, snapshot_of, total_size
 from modelenv.lockfile import Lockfile
 from modelenv.locks.in_use import lock_of
 from modelenv.locks.locked import LockedModel
@@ -86,6 +86,7 @@ def verify(
     """
     root = None if cache_dir is not None and volume is None else volume_of(settings, volume)
     lock = lock_of(settings)
+    is_volume = root is not None
     if root is not None:
         found = _on_volume(root, lock, names, teller, full=full)
     else:
@@ -97,6 +98,9 @@ def verify(
     lines.append(
         f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} not as locked" if wrong else "all fine")
     )
+    if wrong and lock is not None:
+        options = f" --to {root}" if is_volume else f" --cache-dir {root}" if cache_dir is not None else ""
+        lines.append(f"to mend: modelenv pull{options}")
     if not found:
         lines = [f"{root}: no model to verify"]
     models = [{**asdict(checked), "fine": checked.is_fine} for checked in found]
@@ -110,14 +114,13 @@ def _in_cache(store: Store, lock: Lockfile, names: Sequence[str], teller: Teller
 
 
 def _cached(store: Store, model: LockedModel, checks: Checks) -> Checked:
-    folder = snapshot_of(store, model)
+    try:
+        folder, verified = find_locked(store, model, checks)
+    except ModelEnvError as error:
+        return Checked(model.alias, model.commit, str(snapshot_of(store, model)), problem=error.what)
     where = (model.alias, model.commit, str(folder))
     if not folder.is_dir():
         return Checked(*where, problem="not there")
-    try:
-        verified = verify_locked(store, model, folder, checks)
-    except ModelEnvError as error:
-        return Checked(*where, problem=error.what)
     return Checked(*where, verified.differences, hashed=verified.hashed)
 
 

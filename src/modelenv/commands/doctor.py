@@ -196,7 +196,8 @@ def _volume(settings: Settings) -> Iterator[Examined]:
     try:
         metadata = volume_metadata(root)
     except LockfileError as error:
-        yield Examined("the volume", "wrong", error.what, error.hint)
+        found = error.what if error.found is None else f"{error.what}: {error.found}"
+        yield Examined("the volume", "wrong", found, error.hint)
         return
     if metadata is None:
         mend = f"fill it with `modelenv pull --to {root}`; without its metadata nothing on it can be verified"

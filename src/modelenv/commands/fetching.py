@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.commands.outcome import Outcome, counted, size_text
-from modelenv.commands.places import cache_of, check_names, needed_lock
+from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline
 from modelenv.download import Fetched
@@ -32,9 +32,10 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
         cache_dir: the cache, where another one is meant.
 
     Raises:
+        ConfigurationError: there is no project.
         ModelEnvError: a model could not be fetched; those before it are in the cache.
     """
-    store, lock = cache_of(settings, cache_dir), lock_of(settings)
+    path, store, lock = needed_lock_path(settings), cache_of(settings, cache_dir), lock_of(settings)
     locked = {} if lock is None else {model.alias: model for model in lock.models}
     check_names(names, {*settings.models, *locked})
     memory = HashMemory()
@@ -50,6 +51,9 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
             obtained = find_or_fetch_model(store, ref, Deadline(_seconds(settings)))
         rows.append(_row(name, model, obtained))
     lines = [_line(row) for row in rows]
+    if not rows:
+        declared = f"declared in [tool.modelenv.models] of {settings.project_file}"
+        lines.append(f"no model is {declared}, or locked in {path}")
     fetched = [row for row in rows if row["fetched"]]
     total = sum(row["bytes"] for row in rows)
     lines.append(f"{store.root}: {counted(len(rows), 'model')}, {len(fetched)} fetched, {size_text(total)}")
@@ -65,13 +69,14 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
     lock, store, memory = needed_lock(settings), cache_of(settings, cache_dir), HashMemory()
     root = root.absolute()
 
-    def obtain(model: LockedModel) -> Path:
-        teller.say(_what(model))
-        return _obtain(store, model, Checks(memory), _seconds(settings)).path
+    with teller.bars() as bar, bar(f"filling {root}", total_size(lock.models)) as copied:
 
-    with teller.bar(f"filling {root}", total_size(lock.models)) as advance:
+        def obtain(model: LockedModel) -> Path:
+            with bar(_what(model), total_size([model])) as advance:
+                return _obtain(store, model, Checks(memory, progress=advance), _seconds(settings)).path
+
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
-        filled = Volume(root, advance, memory).fill(lock, obtain, deadline)
+        filled = Volume(root, copied, memory).fill(lock, obtain, deadline)
     folders = {model.locked.alias: model.folder for model in filled.metadata.models}
     lines = [
         f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "as before")
