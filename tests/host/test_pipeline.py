@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from modelenv.host.pipeline import HostedObject, HostedPipeline
-from modelenv.host.protocol import HostTraceback
+from modelenv.host.remote_errors import HostTraceback
 
 pytestmark = pytest.mark.integration
 

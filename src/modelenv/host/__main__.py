@@ -14,52 +14,77 @@ from collections.abc import Callable
 from multiprocessing.connection import Listener
 from pathlib import Path
 
+from modelenv.deadlines import Deadline
+from modelenv.host.cores import share_cores
 from modelenv.host.folder import HostFolder
+from modelenv.host.held import HeldModels
+from modelenv.host.log import redact_output
 from modelenv.host.server import Host, accept_forever
 
 _POLL_SECONDS = 0.1
+_ENDING_SECONDS = 5.0  # for the questions under way when somebody stops the host
+_BACKLOG = 64
 
 
 def main() -> None:
     """Hold models until the watched process ends, the host idles too long, or somebody stops it."""
     parser = argparse.ArgumentParser(prog="python -m modelenv.host", description=__doc__)
     parser.add_argument("folder", type=Path, help="the private folder with the host's socket")
+    parser.add_argument("--lock", type=int, metavar="FD", help="the folder's lock, taken by whoever starts this")
     parser.add_argument("--watch", type=int, metavar="PID", help="end when this process ends")
+    parser.add_argument("--remove", type=Path, metavar="FOLDER", help="remove this too when the watched process ends")
     parser.add_argument("--idle", type=float, metavar="SECONDS", help="end after this long without a question")
+    parser.add_argument("--memory", type=int, metavar="BYTES", help="unload models to hold no more than this")
     options = parser.parse_args()
+    redact_output()
     folder = HostFolder(options.folder)
-    with folder.lock.open("w") as lock:
+    if options.lock is None:
+        lock = folder.lock.open("a")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return  # another host serves this folder already
-        _run(folder, options.watch, options.idle)
+    _run(folder, options)
 
 
-def _run(folder: HostFolder, watch: int | None, idle: float | None) -> None:
-    host = Host()
+def _run(folder: HostFolder, options: argparse.Namespace) -> None:
+    libraries = threading.Event()
+    host = Host(HeldModels(libraries, options.memory))
     signal.signal(signal.SIGTERM, lambda *_: host.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the test run, which then ends its host
     folder.socket.unlink(missing_ok=True)
     temporary = folder.socket.with_suffix(".new")
     temporary.unlink(missing_ok=True)
-    listener = Listener(str(temporary), family="AF_UNIX", backlog=64)
+    listener = Listener(str(temporary), family="AF_UNIX", backlog=_BACKLOG)
     temporary.rename(folder.socket)  # from here on it can be connected to
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
-    threading.Thread(target=_import_early, daemon=True).start()
+    threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        if _wait(host, _watcher(watch), idle):
-            shutil.rmtree(folder.path, ignore_errors=True)  # nobody else is left to do it
+        if _wait(host, _watcher(options.watch), options.idle):
+            for left in filter(None, (folder.path, options.remove)):  # nobody else is left to do it
+                shutil.rmtree(left, ignore_errors=True)
     finally:
         folder.socket.unlink(missing_ok=True)
+        _finish(host)
         sys.stdout.flush()
         os._exit(0)  # threads may be deep in torch; nothing of theirs is worth waiting for
 
 
-def _import_early() -> None:
+def _import_early(done: threading.Event) -> None:
     from modelenv.loading import import_libraries
 
-    import_libraries()
+    try:
+        import_libraries()
+        share_cores()
+    finally:
+        done.set()
+
+
+def _finish(host: Host) -> None:
+    """Let the questions under way be answered; who asks from now on finds that this host has gone."""
+    deadline = Deadline(_ENDING_SECONDS)
+    while host.stopping.is_set() and host.is_answering() and deadline.remaining:
+        threading.Event().wait(0.01)
 
 
 def _watcher(pid: int | None) -> Callable[[float], bool]:

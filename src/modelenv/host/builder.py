@@ -61,10 +61,10 @@ class HostBuilder:
             recipe = recipe_of(
                 folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
             )
+            self.client.build(recipe, deadline)
         except CannotCrossError as error:
             self.on_local(model, f"an argument cannot cross: {error}")
             return build_here(deadline)
-        self.client.build(recipe, deadline)
         return HostedPipeline(
             self.client,
             recipe,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pickle
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Client, Connection
+from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
@@ -21,34 +23,29 @@ from modelenv.host.folder import HostFolder, hosts_folder
 from modelenv.host.protocol import (
     Build,
     Built,
-    EndOfItems,
-    Failure,
+    CannotCross,
     HostStatus,
-    Item,
-    NextItem,
     PlannedModel,
     Prepare,
     Recipe,
-    Started,
     Status,
     Stop,
-    Stream,
     TakeReports,
-    check_peer,
-    receive,
-    send,
 )
 from modelenv.host.recipes import CannotCrossError
+from modelenv.host.remote_errors import Failure
+from modelenv.host.transport import UnreadableError, connect, has_hung_up, receive, send
 from modelenv.reports import LoadReport
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 _BUILD_SECONDS = 300.0  # where the caller has no deadline of its own: a model that is loaded again after a crash
+_AGAIN_SECONDS = 0.01
 
 
 @dataclass(eq=False)
-class _Line:
-    """One thread's connection to one host, and the recipes that this host is known to hold."""
+class Line:
+    """A connection to one host, and the recipes that this host is known to hold, or to load when it is asked."""
 
     connection: Connection
     held: set[Recipe] = field(default_factory=set)
@@ -62,23 +59,45 @@ class HostClient:
         folder: the host's private folder; the same folder is the same host.
         watch: the process with which a host that is started here ends; None: it ends by itself.
         idle: seconds without a question after which such a host ends; None: never.
+        memory: bytes of models that such a host holds at most; None: there is no limit.
+        removes: a folder that such a host removes when the watched process has ended, beside its own.
     """
 
     folder: HostFolder
     watch: int | None = None
     idle: float | None = None
+    memory: int | None = None
+    removes: Path | None = None
     _lines: threading.local = field(default_factory=threading.local)
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """Start a host without waiting for it; where one runs already, the new one ends at once."""
+    def start(self) -> subprocess.Popen[bytes] | None:
+        """Start a host without waiting for it; None where one is there already, or starts, or is about to end.
+
+        Whoever starts a host takes its lock and hands it down. So there is never more than one, and nobody starts a
+        process only to learn that there is one.
+        """
         self._make_folder()
-        command = [sys.executable, "-m", "modelenv.host", str(self.folder.path)]
-        command += ["--watch", str(self.watch)] if self.watch is not None else []
-        command += ["--idle", str(self.idle)] if self.idle is not None else []
-        with self.folder.log.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+        with self.folder.lock.open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+            command = [sys.executable, "-m", "modelenv.host", str(self.folder.path), "--lock", str(lock.fileno())]
+            options = {"watch": self.watch, "idle": self.idle, "memory": self.memory, "remove": self.removes}
+            for name, value in options.items():
+                command += [] if value is None else [f"--{name}", str(value)]
+            log = os.open(self.folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    pass_fds=(lock.fileno(),),
+                )
+            finally:
+                os.close(log)
         # It may outlive this client, and must not stay a zombie of this process.
         threading.Thread(target=process.wait, name="modelenv-host", daemon=True).start()
         return process
@@ -88,41 +107,32 @@ class HostClient:
 
         Raises:
             ModelHostError: the host ended, or could not be started.
+            CannotCrossError: the question cannot be sent, or understood there, or its answer cannot.
             Exception: what the question raised in the host, with the host's traceback as its cause.
         """
-        with self._line() as line:
-            self._hold(line, recipe, deadline or Deadline(_BUILD_SECONDS))
-            return _result(line.connection, message, recipe.model)
+        line = self._line()
+        hold(line, recipe, deadline or Deadline(_BUILD_SECONDS))
+        return exchange(line.connection, message, recipe.model)
 
     def build(self, recipe: Recipe, deadline: Deadline) -> Built:
         """Have the host hold the recipe's pipeline; say whether this loaded it.
 
         Raises:
             ModelLoadTimeoutError: the deadline passed.
+            CannotCrossError: the pipeline's arguments are of classes that the host does not know.
             ModelEnvError: the load failed.
         """
-        with self._line(deadline) as line:
-            return self._hold(line, recipe, deadline)
+        return hold(self._line(deadline), recipe, deadline)
 
-    def stream(self, recipe: Recipe, items: Iterator[Any], kwargs: Mapping[str, Any]) -> Any:
-        """Run the pipeline over a stream of inputs, each taken when the host asks for it.
-
-        Returns:
-            What the pipeline returns: an iterator over the results, or all of them at once.
-        """
-        line = _Line(self._connect(Deadline(_START_SECONDS)))  # its own, since results come while others ask
+    def own_line(self, recipe: Recipe) -> Line:
+        """Return a new connection to a host that holds the recipe's pipeline, for one user alone."""
+        line = Line(self._connect(Deadline(_START_SECONDS)))
         try:
-            self._hold(line, recipe, Deadline(_BUILD_SECONDS))
-            with _host_may_end(recipe.model):
-                send(line.connection, Stream(recipe, kwargs))
-            first = _next_answer(line.connection, items, recipe.model)
+            hold(line, recipe, Deadline(_BUILD_SECONDS))
         except BaseException:
             line.connection.close()
             raise
-        if isinstance(first, Started):
-            return _results(line.connection, items, recipe.model)
-        line.connection.close()
-        return first.value
+        return line
 
     def status(self) -> HostStatus | None:
         """Return what the host holds, or None where no host runs. Starts none."""
@@ -130,82 +140,54 @@ class HostClient:
         return status
 
     def stop(self) -> HostStatus | None:
-        """End the host; return what it held, or None where no host runs."""
+        """End the host once it has answered what it was asked; return what it held, or None where no host runs."""
         status: HostStatus | None = self._ask_running(Stop())
         return status
 
     def prepare(self, models: tuple[PlannedModel, ...], failures: str | None = None) -> None:
         """Have the host fetch and load models before anybody asks for them; returns at once."""
-        with self._line() as line:
-            _result(line.connection, Prepare(models, failures), "the planned models")
+        exchange(self._line().connection, Prepare(models, failures), "the planned models")
 
     def take_reports(self) -> tuple[LoadReport, ...]:
         """Return what was prepared since the last call; nothing where no host runs."""
         return self._ask_running(TakeReports()) or ()
 
     def _ask_running(self, message: object) -> Any:
-        connection = self._try_to_connect()
+        deadline = Deadline(_ANSWER_SECONDS)
+        connection = self._try_to_connect(deadline)
         if connection is None:
             return None
         try:
             send(connection, message)
-            if not connection.poll(_ANSWER_SECONDS):
-                raise ModelHostError("the model host does not answer", found=self.folder.last_words())
+            if not connection.poll(deadline.remaining):
+                raise self._no_answer()
             return receive(connection)
         except (EOFError, ConnectionError):
             return None
         finally:
             connection.close()
 
-    def _hold(self, line: _Line, recipe: Recipe, deadline: Deadline) -> Built:
-        if recipe in line.held:
-            return Built(fresh=False, seconds=0.0)
-        with _host_may_end(recipe.model):
-            send(line.connection, Build(recipe, deadline.remaining))
-            if not line.connection.poll(deadline.remaining + 0.1):
-                line.connection.close()  # its late answer must not be taken for the next one's
-                raise deadline.passed(recipe.model, "waiting for the model host to load it")
-            reply = receive(line.connection)
-        if isinstance(reply, Failure):
-            reply.raise_here()
-        line.held.add(recipe)
-        built: Built = reply
-        return built
-
-    @contextmanager
-    def _line(self, deadline: Deadline | None = None) -> Iterator[_Line]:
-        line: _Line | None = getattr(self._lines, "line", None)
-        if line is None or line.connection.closed or getattr(self._lines, "pid", None) != os.getpid():
-            line = _Line(self._connect(deadline or Deadline(_START_SECONDS)))
+    def _line(self, deadline: Deadline | None = None) -> Line:
+        """Return this thread's connection, which is made anew where the host it led to has ended."""
+        line: Line | None = getattr(self._lines, "line", None)
+        if line is None or self._lines.pid != os.getpid() or line.connection.closed or has_hung_up(line.connection):
+            line = Line(self._connect(deadline or Deadline(_START_SECONDS)))
             self._lines.line, self._lines.pid = line, os.getpid()
-        try:
-            yield line
-        except (ModelHostError, KeyboardInterrupt):
-            line.connection.close()  # the next question finds another host, or the same one anew
-            raise
+        return line
 
     def _connect(self, deadline: Deadline) -> Connection:
         """Return a connection to the host, which is started if there is none."""
-        from filelock import FileLock, Timeout
-
-        connection = self._try_to_connect()
-        if connection is not None:
-            return connection
-        self._make_folder()
-        try:
-            with FileLock(self.folder.starting).acquire(timeout=deadline.remaining):
-                process = None
-                while deadline.remaining:
-                    connection = self._try_to_connect()
-                    if connection is not None:
-                        return connection
-                    if process is None:
-                        process = self.start()
-                    elif process.poll():
-                        break
-                    time.sleep(0.01)
-        except Timeout:
-            pass
+        process = None
+        while True:
+            connection = self._try_to_connect(deadline)
+            if connection is not None:
+                return connection
+            if process is not None and process.poll() is not None:
+                break
+            if not deadline.remaining:
+                break
+            process = process or self.start()
+            time.sleep(_AGAIN_SECONDS)
         raise ModelHostError(
             "the model host did not start",
             found=self.folder.last_words(),
@@ -222,72 +204,73 @@ class HostClient:
             make_private(self.folder.socket.parent.parent)
             make_private(self.folder.socket.parent)
 
-    def _try_to_connect(self) -> Connection | None:
+    def _try_to_connect(self, deadline: Deadline) -> Connection | None:
         try:
-            connection = Client(str(self.folder.socket), family="AF_UNIX")
-        except (FileNotFoundError, ConnectionRefusedError):
-            return None
+            return connect(self.folder.socket, deadline)
+        except ModelHostError:
+            raise
+        except TimeoutError:
+            raise self._no_answer() from None
         except OSError as error:
             raise ModelHostError(
                 "the model host cannot be reached",
                 found=f"{self.folder.socket}: {error}",
                 hint="run without it: --model-host=off",
             ) from error
-        check_peer(connection)
-        return connection
+
+    def _no_answer(self) -> ModelHostError:
+        return ModelHostError("the model host does not answer", found=self.folder.last_words())
 
 
-def _result(connection: Connection, message: object, model: str) -> Any:
+def hold(line: Line, recipe: Recipe, deadline: Deadline) -> Built:
+    """Have the host at the line's end hold the recipe's pipeline; raises as `HostClient.build`."""
+    if recipe in line.held:
+        return Built(fresh=False, seconds=0.0)
+    built: Built = exchange(line.connection, Build(recipe, deadline.remaining), recipe.model, deadline)
+    line.held.add(recipe)
+    return built
+
+
+def exchange(connection: Connection, message: object, model: str, deadline: Deadline | None = None) -> Any:
+    """Send a message and return its answer. A connection whose answer was not taken is closed, lest it is the next's.
+
+    Raises:
+        ModelHostError: the host ended.
+        ModelLoadTimeoutError: the deadline passed.
+        CannotCrossError: the message cannot be sent, or understood there, or its answer cannot.
+        Exception: what the question raised in the host, with the host's traceback as its cause.
+    """
     try:
         data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise CannotCrossError(repr(error)) from error
-    with _host_may_end(model):
+    with asking(connection, model):
         connection.send_bytes(data)
-        reply = receive(connection)
+        if deadline is not None and not connection.poll(deadline.remaining + 0.1):
+            raise deadline.passed(model, "waiting for the model host to load it")
+        reply = received(connection)
     if isinstance(reply, Failure):
         reply.raise_here()
+    if isinstance(reply, CannotCross):
+        raise CannotCrossError(reply.reason)
     return reply
 
 
-def _results(connection: Connection, items: Iterator[Any], model: str) -> Iterator[Any]:
+def received(connection: Connection) -> Any:
+    """Return the host's next message; what cannot be read here is `CannotCross`."""
     try:
-        while not isinstance(answer := _next_answer(connection, items, model), EndOfItems):
-            yield answer.value
-    finally:
-        connection.close()
-
-
-def _next_answer(connection: Connection, items: Iterator[Any], model: str) -> Any:
-    """Return the host's next message that is not a question for another item."""
-    while True:
-        with _host_may_end(model):
-            message = receive(connection)
-        if isinstance(message, Failure):
-            message.raise_here()
-        if not isinstance(message, NextItem):
-            return message
-        answer = _next_item(items)
-        with _host_may_end(model):
-            send(connection, answer)
-
-
-def _next_item(items: Iterator[Any]) -> object:
-    try:
-        return Item(next(items))
-    except StopIteration:
-        return EndOfItems()
-    except Exception as error:  # noqa: BLE001 - it comes back through the host, as it would through a local pipeline
-        return Failure.of(error)
+        return receive(connection)
+    except UnreadableError as error:
+        return CannotCross(f"its result: {error}")
 
 
 @contextmanager
-def _host_may_end(model: str) -> Iterator[None]:
+def asking(connection: Connection, model: str) -> Iterator[None]:
+    """Close the connection where a question and its answer are broken off, and say so if that is the host's end."""
     try:
         yield
-    except (EOFError, ConnectionError, BrokenPipeError) as error:
-        if isinstance(error, ModelHostError):
-            raise
+    except (EOFError, ConnectionError) as error:
+        connection.close()
         raise ModelHostError(
             "the model host ended while it was asked",
             model=model,
@@ -295,3 +278,6 @@ def _host_may_end(model: str) -> Iterator[None]:
             hint="another host is started for the next question; if it ended for want of memory, "
             "run fewer models at once or use --model-host=off",
         ) from error
+    except BaseException:
+        connection.close()
+        raise

@@ -14,6 +14,8 @@ _LONGEST_SOCKET = 90  # bytes: an address has 108 on Linux and 104 on macOS, and
 # What a pipeline's answers depend on beside its recipe: a kept host serves only those who agree in all of it.
 _LIBRARIES = ("modelenv", "transformers", "torch", "tokenizers", "numpy")
 _SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
+_SECRET_ENDINGS = ("TOKEN", "SECRET", "PASSWORD", "KEY")  # of the names of variables
+_SHORTEST_SECRET = 6  # characters: what is shorter is a switch rather than a secret, and stands in every text
 
 
 @dataclass(frozen=True)
@@ -33,13 +35,8 @@ class HostFolder:
 
     @property
     def lock(self) -> Path:
-        """Held by the host for as long as it lives."""
+        """Held by whoever starts a host, and then by the host for as long as it lives."""
         return self.path / "host.lock"
-
-    @property
-    def starting(self) -> Path:
-        """Held by whoever starts a host."""
-        return self.path / "starting.lock"
 
     @property
     def log(self) -> Path:
@@ -73,3 +70,17 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def chosen_threads() -> str | None:
+    """Return how many threads the user chose for each process, None where that was left to us."""
+    return os.environ.get("OMP_NUM_THREADS") or os.environ.get("MKL_NUM_THREADS")
+
+
+def secrets() -> tuple[str, ...]:
+    """Return the values of the environment's tokens, keys and passwords."""
+    return tuple(
+        value
+        for name, value in os.environ.items()
+        if len(value) >= _SHORTEST_SECRET and name.upper().endswith(_SECRET_ENDINGS)
+    )

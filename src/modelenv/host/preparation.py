@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +15,8 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
 from modelenv.failures import FailureLog
 from modelenv.forcing import Run
-from modelenv.host.protocol import Built, PlannedModel, Recipe
+from modelenv.host.held import HeldModels
+from modelenv.host.protocol import PlannedModel
 from modelenv.host.recipes import recipe_of
 from modelenv.load_request import LoadRequest, resolve_request
 from modelenv.loader import Loader
@@ -32,16 +33,19 @@ class Preparation:
     """Loads planned models in the background, each once.
 
     Args:
-        build: holds a recipe's pipeline in this host.
+        models: those of this host.
     """
 
-    build: Callable[[Recipe, Deadline], Built]
+    models: HeldModels
     _begun: set[PlannedModel] = field(default_factory=set)
     _reports: deque[LoadReport] = field(default_factory=deque)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, models: tuple[PlannedModel, ...], failures: Path | None = None) -> None:
         """Begin to load those of the models that were not begun yet; what must be fetched, or is largest, first.
+
+        Where memory is limited, all are fetched, and those are loaded that find room: none is unloaded for another
+        that nobody has asked for yet.
 
         A model that cannot be loaded is left to the test that needs it, which fails with the same words: the
         failure is remembered in the folder `failures`, which the run's workers share.
@@ -65,12 +69,18 @@ class Preparation:
         log = None if failures is None else FailureLog(failures)
         loader = Loader.of(source, settings, Run(failures=log, on_load=self._reports.append, build=self._build))
         requests = [
-            resolve_request(settings, source, model.name, model.task, arguments=pickle.loads(model.arguments))  # noqa: S301
+            resolve_request(settings, source, model.name, model.task, arguments=self._arguments(model))
             for model in models
         ]
         requests.sort(key=lambda request: -_size(loader, request))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda request: _load(loader, request, settings.timeout_of(source)), requests))
+
+    def _arguments(self, model: PlannedModel) -> dict[str, Any]:
+        if b"torch" in model.arguments or b"transformers" in model.arguments:
+            self.models.libraries.wait()  # two threads that import these at the same time can deadlock
+        arguments: dict[str, Any] = pickle.loads(model.arguments)  # noqa: S301 - from our own user
+        return arguments
 
     def _build(
         self,
@@ -83,10 +93,12 @@ class Preparation:
         trust_remote_code: bool,
         deadline: Deadline,
     ) -> None:
+        if not self.models.has_room(folder):
+            return
         recipe = recipe_of(
             folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
         )
-        self.build(recipe, deadline)
+        self.models.build(recipe, deadline)
 
 
 def _size(loader: Loader, request: LoadRequest) -> float:

@@ -1,25 +1,12 @@
-"""What workers and the host say to each other: values, and how they cross the socket.
-
-The socket lies in a folder of mode 0700, and both ends check the other's user before they read a byte: nothing from
-another user is ever unpickled. Messages are plain pickles; `multiprocessing`'s own pickler would pass torch tensors
-by shared memory, which dies with the host.
-"""
+"""What workers and the host say to each other: values. How they cross is in `transport`."""
 
 from __future__ import annotations
 
-import os
-import pickle
-import socket
-import struct
-import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Any
 
-from modelenv.errors import ModelHostError
-
-_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred (unix(7))
+from modelenv.host.surroundings import Surroundings
 
 
 @dataclass(frozen=True)
@@ -63,17 +50,18 @@ class Built:
 
 @dataclass(frozen=True)
 class Call:
-    """Call what the path of attributes leads to, from the pipeline on; answers the result."""
+    """Call what the path of attributes leads to, from the pipeline on; answers `Item`."""
 
     recipe: Recipe
     path: tuple[str, ...]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)
 class Get:
-    """Ask for the attribute that the path leads to; answers `Plain` or `Callable`."""
+    """Ask for the attribute that the path leads to; answers `Plain` or `Reachable`."""
 
     recipe: Recipe
     path: tuple[str, ...]
@@ -81,46 +69,90 @@ class Get:
 
 @dataclass(frozen=True)
 class Plain:
-    """An attribute's value, made of plain types."""
+    """An attribute's value, of a type that crosses as a copy."""
 
     value: Any
 
 
 @dataclass(frozen=True)
 class Reachable:
-    """An attribute that is no plain value; it stays in the host. `callable` says whether it can be called there."""
+    """An attribute that stays in the host.
 
-    callable: bool
+    Attributes:
+        is_callable: whether it can be called there.
+        module: where the class of its value is defined.
+        kind: the qualified name of that class.
+    """
+
+    is_callable: bool
+    module: str
+    kind: str
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Run the pipeline over items that follow one by one, as `NextItem` asks for them."""
+    """Run the pipeline over a source of inputs that stays with the worker, who gives them as `NextItem` asks.
+
+    Attributes:
+        recipe: the pipeline.
+        path: to what is called, from the pipeline on.
+        source: what the pipeline shall take it for: `generator`, `dataset`, `key dataset` or `iterable dataset`.
+        length: of a dataset that has one.
+        args: of the call, after the source.
+        kwargs: of the call.
+        surroundings: the worker's.
+    """
 
     recipe: Recipe
+    path: tuple[str, ...]
+    source: str
+    length: int | None
+    args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)
 class Started:
-    """The pipeline accepted the stream; its results follow, each as an `Item`."""
+    """The pipeline accepted the stream; its results follow, each as an `Item`. `length`: of batches, if known."""
+
+    length: int | None
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)
 class NextItem:
-    """From the host, while it runs over a stream: send the next `Item`, or `EndOfItems`."""
+    """From the host, while it runs over a stream: send the next `Item`, or that of the index, or `EndOfItems`."""
+
+    index: int | None
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)
 class Item:
-    """One input of a stream, or one of its results."""
+    """One input of a stream, or a result."""
 
     value: Any
+    surroundings: Surroundings
 
 
 @dataclass(frozen=True)
 class EndOfItems:
     """There are no more items."""
+
+    surroundings: Surroundings
+
+
+@dataclass(frozen=True)
+class CannotCross:
+    """What was sent cannot be read here, or what should be answered cannot be sent: the call is for the worker."""
+
+    reason: str
+
+    @classmethod
+    def result(cls, error: Exception) -> CannotCross:
+        """Return the message for a result with which `error` arose."""
+        return cls(f"its result: {error!r}")
 
 
 @dataclass(frozen=True)
@@ -157,74 +189,24 @@ class Stop:
 
 @dataclass(frozen=True)
 class HostStatus:
-    """What a host holds: its process, the models and how long it has been idle."""
+    """What a host holds.
+
+    Attributes:
+        pid: its process.
+        models: each model with its task.
+        idle_seconds: since the last question was answered; 0 while one is being answered.
+        threads: of the process.
+        bytes: of the models, as `modelenv.host.held` measures them.
+        memory: the limit for these bytes; None: there is none.
+        loads: how many pipelines were loaded since it started.
+        unloads: how many were unloaded to keep the limit.
+    """
 
     pid: int
     models: tuple[str, ...]
     idle_seconds: float
     threads: int
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An exception of the host's: pickled, with its traceback as text."""
-
-    error: bytes
-    trace: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Return the failure for `error`; one that does not pickle becomes its nearest builtin class."""
-        trace = "".join(traceback.format_exception(error))
-        try:
-            data = pickle.dumps(error)
-            pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions pickle and do not come back
-        except Exception:  # noqa: BLE001 - whatever goes wrong, the builtin parent crosses
-            builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-            data = pickle.dumps(builtin(str(error)))
-        return cls(data, trace)
-
-    def raise_here(self) -> None:
-        """Raise the exception, with the host's traceback as its cause."""
-        error: BaseException = pickle.loads(self.error)  # noqa: S301 - from our own user's host, checked on connecting
-        raise error from HostTraceback(self.trace)
-
-
-class HostTraceback(Exception):  # noqa: N818 - never raised by itself; it shows where an error arose
-    """The traceback of an exception, as it was in the host."""
-
-    def __init__(self, trace: str) -> None:
-        super().__init__(trace)
-        self.trace = trace
-
-    def __str__(self) -> str:
-        return f'\n"""\n{self.trace}"""'
-
-
-def send(connection: Connection, message: object) -> None:
-    """Send one message."""
-    connection.send_bytes(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
-
-
-def receive(connection: Connection) -> Any:
-    """Return the next message. The peer's user was checked when it connected."""
-    return pickle.loads(connection.recv_bytes())  # noqa: S301
-
-
-def check_peer(connection: Connection) -> None:
-    """Check that the process at the other end is of this user.
-
-    Raises:
-        ModelHostError: it is of another.
-    """
-    with socket.socket(fileno=os.dup(connection.fileno())) as peer:
-        if hasattr(socket, "SO_PEERCRED"):
-            data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            _, uid, _ = _CREDENTIALS.unpack(data)
-        else:
-            uid = os.getuid()  # there the folder's mode 0700 alone keeps others out
-    if uid != os.getuid():
-        connection.close()
-        raise ModelHostError(
-            "the model host's socket is in other hands", expected=f"user {os.getuid()}", found=f"user {uid}"
-        )
+    bytes: int
+    memory: int | None
+    loads: int
+    unloads: int

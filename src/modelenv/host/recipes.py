@@ -8,11 +8,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelenv.errors import ModelHostError
 from modelenv.host.protocol import Recipe
 
 
 class CannotCrossError(Exception):
     """An argument cannot be sent to the host; the call must be made in this process."""
+
+
+def cannot_stream(error: Exception) -> ModelHostError:
+    """Return the error for a stream with an item or a result that cannot cross: it cannot begin anew elsewhere."""
+    return ModelHostError(
+        "an item or a result of a stream cannot be sent between the test and the model host",
+        found=str(error),
+        hint="have the model in the test's own process: pytest.mark.integration(host=False)",
+    )
 
 
 def recipe_of(
@@ -33,12 +43,12 @@ def recipe_of(
         data = pickle.dumps(dict(sorted(arguments.items())), protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         raise CannotCrossError(repr(error)) from error
-    return Recipe(str(folder), _fingerprint(folder), task, data, device, trust_remote_code, model)
+    return Recipe(str(folder.absolute()), _fingerprint(folder), task, data, device, trust_remote_code, model)
 
 
 def _fingerprint(folder: Path) -> int:
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         state = path.stat()
-        digest.update(f"{path}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
+        digest.update(f"{path.relative_to(folder)}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ino}\n".encode())
     return int.from_bytes(digest.digest()[:8])

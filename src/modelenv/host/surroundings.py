@@ -1,0 +1,95 @@
+"""What a call depends on beside its arguments: where relative paths begin, and torch's random numbers.
+
+A worker sends both with each question, and takes back how far the random numbers have gone. So `torch.manual_seed`
+and `transformers.set_seed` in a test, and a change of folder, mean for a hosted pipeline what they mean for a local
+one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Those of one process at one moment.
+
+    Attributes:
+        folder: its current folder; None where it is none of the worker's, or was deleted.
+        random: the state of torch's random numbers on the CPU; None where torch is not imported, so that nothing in
+            the process can have seeded it, or where it has not changed.
+    """
+
+    folder: str | None = None
+    random: bytes | None = None
+
+
+def own_surroundings() -> Surroundings:
+    """Return those of this process, for the other one."""
+    try:
+        folder = os.getcwd()  # noqa: PTH109 - `Path.cwd` costs more, in each call
+    except FileNotFoundError:
+        folder = None
+    return Surroundings(folder, _random_state())
+
+
+def continue_from(surroundings: Surroundings) -> None:
+    """Go on with the random numbers where the other process stopped."""
+    if surroundings.random is not None:
+        torch = _torch()
+        torch.set_rng_state(torch.frombuffer(bytearray(surroundings.random), dtype=torch.uint8))
+
+
+class Turn:
+    """One worker's turn to compute, in its own surroundings; which belong to the process, so that turns are taken.
+
+    Args:
+        lock: held by whose turn it is.
+        surroundings: the worker's.
+    """
+
+    def __init__(self, lock: threading.Lock, surroundings: Surroundings) -> None:
+        self._lock = lock
+        self._surroundings = surroundings
+        self._own_folder = ""
+
+    def begin(self) -> None:
+        """Wait for the turn."""
+        self._lock.acquire()
+        self._own_folder = os.getcwd()  # noqa: PTH109
+        try:
+            if self._surroundings.folder is not None and self._surroundings.folder != self._own_folder:
+                os.chdir(self._surroundings.folder)
+            continue_from(self._surroundings)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def end(self) -> Surroundings:
+        """Let others have their turns; return what has changed for the worker since it was last told."""
+        before = self._surroundings.random
+        now = None if before is None else _random_state()
+        os.chdir(self._own_folder)
+        self._lock.release()
+        self._surroundings = replace(self._surroundings, random=now)
+        return Surroundings(None, None if now == before else now)
+
+    def taken_over(self, surroundings: Surroundings) -> None:
+        """Take note of what the worker has changed meanwhile, for the next turn."""
+        self._surroundings = surroundings
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")
+
+
+def _random_state() -> bytes | None:
+    get_state = getattr(_torch(), "get_rng_state", None)  # None too while torch is being imported
+    if get_state is None:
+        return None
+    state: bytes = get_state().numpy().tobytes()
+    return state
