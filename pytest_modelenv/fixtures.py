@@ -125,18 +125,31 @@ def model_cache_dir(pytestconfig: pytest.Config) -> Path:
     return models_of(pytestconfig).folders.cache.value
 
 
-@pytest.fixture
-def model_hub(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
-    """An embedded Hub on loopback, empty, that the Hugging Face libraries use as their endpoint in this test.
+@pytest.fixture(scope="session")
+def model_hub_server() -> Iterator[EmbeddedHub]:
+    """The embedded Hub of which each test's `model_hub` is a view; empty, and started by the first that needs it.
 
-    `model_hub.add(folder, "org/name")` serves a model; `requests`, `clear()` and `assert_no_requests()` tell what
-    was asked. What the test downloads goes to folders of its own, never into a cache that outlives it. Needs
-    `pip install 'modelenv[hub]'`.
+    `model_hub_server.add(folder, "org/name")` in a fixture of scope "session" serves a model to all tests, and hashes
+    it once.
     """
     from modelenv.hub import EmbeddedHub
 
-    downloads = tmp_path_factory.mktemp("model_hub")
     with EmbeddedHub() as hub:
+        yield hub
+
+
+@pytest.fixture
+def model_hub(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, model_hub_server: EmbeddedHub
+) -> Iterator[EmbeddedHub]:
+    """An embedded Hub on loopback, empty, that the Hugging Face libraries use as their endpoint in this test.
+
+    `model_hub.add(folder, "org/name")` serves a model; `requests`, `clear()` and `assert_no_requests()` tell what
+    was asked. No other test sees it, nor its address again. What the test downloads goes to folders of its own,
+    never into a cache that outlives it. Needs `pip install 'modelenv[hub]'`.
+    """
+    downloads = tmp_path_factory.mktemp("model_hub")
+    with model_hub_server.view() as hub:
         variables = {
             "HF_ENDPOINT": hub.endpoint,
             "HF_HUB_OFFLINE": None,

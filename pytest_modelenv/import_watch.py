@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelenv.startup import ENDPOINT, GUARDS, hub_endpoint
+from pytest_modelenv.startup import ENDPOINT, GUARDS, hub_endpoint, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -56,6 +56,7 @@ def guards_of(config: pytest.Config) -> ModelGuards:
         from pytest_modelenv.guards import ModelGuards
 
         config.stash[GUARDS] = ModelGuards(config)
+        run_of(config)  # it tells what the guards have seen
     return config.stash[GUARDS]
 
 

@@ -6,7 +6,7 @@ PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -17,14 +17,12 @@ from pytest_modelenv.fixtures import (
     model_cache_dir,
     model_env,
     model_hub,
+    model_hub_server,
     model_manager,
     real_models,
     tiny_model,
 )
 from pytest_modelenv.import_watch import guard_imports
-
-if TYPE_CHECKING:
-    from pytest_modelenv.report import RunFacts
 
 __all__ = [
     "mock_models",
@@ -32,13 +30,11 @@ __all__ = [
     "model_cache_dir",
     "model_env",
     "model_hub",
+    "model_hub_server",
     "model_manager",
     "real_models",
     "tiny_model",
 ]
-
-_FACTS: pytest.StashKey[RunFacts] = pytest.StashKey()
-_MISTAKE = "modelenv_mistake"  # the key under which a worker's output has a mistake of the user's
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -53,18 +49,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and resolve the options if there are any."""
+    """Register the markers, and begin the run of models where there will be one."""
     for line in startup.MARKERS.values():
         config.addinivalue_line("markers", line)
     guard_imports(config)
     if not startup.asks_for_nothing(config):
         startup.models_of(config).start_host()
-
-
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove what belongs to this run alone."""
-    if startup.SESSION in config.stash:
-        config.stash[startup.SESSION].close()
+    if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
+        startup.run_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -76,24 +68,8 @@ def pytest_report_header(config: pytest.Config) -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check the markers, and skip or prepare the tests that have them."""
     marked = [item for item in items if any(mark.name in startup.MARKERS for mark in item.iter_markers())]
-    if not marked:
-        return
-    from pytest_modelenv.markers import prepare
-
-    models = startup.models_of(config)
-    try:
-        for item in marked:
-            prepare(item, models.options)
-    except pytest.UsageError as error:
-        if models.is_worker:  # an exception does not reach the controller, this does
-            config.workeroutput[_MISTAKE] = str(error)  # type: ignore[attr-defined]
-        raise
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have the model host load what the tests will ask for, while the first of them run."""
-    if startup.SESSION in session.config.stash:
-        session.config.stash[startup.SESSION].prepare(session.items)
+    if marked:
+        startup.run_of(config).prepare_tests(marked)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -116,12 +92,9 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     stash = item.config.stash
     stash[startup.RUNNING] = item
     try:
-        source = item.stash.get(startup.FORCED_SOURCE, None)
-        if source is None:
+        if startup.FORCED_SOURCE not in item.stash:
             return (yield)
-        from pytest_modelenv.markers import is_hosted
-
-        with startup.models_of(item.config).forcing(source, hosted=is_hosted(item)):
+        with startup.run_of(item.config).forcing_source_of(item):
             return (yield)
     finally:
         stash[startup.RUNNING] = None
@@ -129,73 +102,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport(
-    item: pytest.Item, call: pytest.CallInfo[None]
+    item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
     guards = item.config.stash.get(startup.GUARDS, None)
     if guards is not None:
         guards.before_report(call)
     report = yield
-    facts = _new_facts(item.config)
-    if facts:
-        if hasattr(item.config, "workerinput"):
-            vars(report).update(facts)  # they travel to the controller even if this worker crashes
-        else:
-            _facts_of(item.config).add("", facts)
+    if startup.RUN in item.config.stash:
+        item.config.stash[startup.RUN].put_facts_on(report)
     return report
-
-
-def _new_facts(config: pytest.Config) -> dict[str, list[dict[str, Any]]]:
-    """Return what happened in this process since the last call, as plain types, by kind."""
-    if startup.SESSION not in config.stash and startup.GUARDS not in config.stash:
-        return {}
-    from pytest_modelenv.report import take_facts
-
-    return take_facts(config.stash.get(startup.SESSION, None), config.stash.get(startup.GUARDS, None))
-
-
-def _facts_of(config: pytest.Config) -> RunFacts:
-    """Return the facts of the whole run, in the process that talks to the user."""
-    if _FACTS not in config.stash:
-        from pytest_modelenv.report import RunFacts
-
-        config.stash[_FACTS] = RunFacts()
-    return config.stash[_FACTS]
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """pytest-xdist: hand the shared folders, and the endpoint of the run, to a worker, and listen to its reports."""
-    config = node.config
-    startup.models_of(config).hand_down(node.workerinput)
-    node.workerinput[startup.ENDPOINT_OF_RUN] = config.stash[startup.ENDPOINT]
-    if not config.pluginmanager.is_registered(_facts_of(config)):
-        config.pluginmanager.register(_facts_of(config), "modelenv-facts")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node: Any) -> None:
-    """pytest-xdist: a worker ended; raise the user's mistake that it found. A crashed worker has no output."""
-    output = getattr(node, "workeroutput", {})
-    _facts_of(node.config).add(node.gateway.id, output)
-    if _MISTAKE in output:
-        raise pytest.UsageError(output[_MISTAKE])
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Give the controller, or the summary, the facts that no test report took along."""
-    config = session.config
-    facts = _new_facts(config)
-    if hasattr(config, "workeroutput"):
-        config.workeroutput.update(facts)
-        return
-    if facts:
-        _facts_of(config).add("", facts)
-    if startup.SESSION in config.stash:
-        _facts_of(config).add_hosted(config.stash[startup.SESSION].end_host())
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what the processes of the run reported."""
-    if _FACTS in config.stash:
-        config.stash[_FACTS].print_summary(terminalreporter)

@@ -2,63 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_modelenv.guards import ModelGuards
-    from pytest_modelenv.session_cache import ModelSession
-
 HOST = "the model host"
-# The kinds of facts: as keys of a worker's output, and attributes of test reports.
-_LOADS, _IMPORTS = "modelenv_loads", "modelenv_imports"
 
 
-def take_facts(models: ModelSession | None, guards: ModelGuards | None) -> dict[str, list[dict[str, Any]]]:
-    """Return what happened in this process since the last call, as plain types, by kind; nothing of an empty kind."""
-    loads = [] if models is None else models.take_reports()
-    imports = [] if guards is None else guards.imports.take()
-    return {kind: facts for kind, facts in ((_LOADS, loads), (_IMPORTS, imports)) if facts}
+def print_summary(
+    terminalreporter: pytest.TerminalReporter,
+    loads: Sequence[tuple[str, dict[str, Any]]],
+    imports: Sequence[tuple[str, dict[str, Any]]],
+) -> None:
+    """Print the real models, and the heavy imports of a fast run, if there were any."""
+    if loads:
+        terminalreporter.write_sep("=", "real models")
+        for line in summary_lines(loads):
+            terminalreporter.write_line(line)
+    if imports:
+        from pytest_modelenv.heavy_imports import import_lines
 
-
-class RunFacts:
-    """What the processes of a run report. A worker that crashed has fewer facts, no more.
-
-    Under pytest-xdist this is a plugin of the controller, which hears of each worker's test reports.
-    """
-
-    def __init__(self) -> None:
-        self._loads: list[tuple[str, dict[str, Any]]] = []
-        self._imports: list[tuple[str, dict[str, Any]]] = []
-
-    def add(self, worker: str, facts: Mapping[str, Any]) -> None:
-        """Add facts of one worker, by kind; without pytest-xdist its name is empty. Other keys are passed over."""
-        self._loads += [(worker, load) for load in facts.get(_LOADS, ())]
-        self._imports += [(worker, found) for found in facts.get(_IMPORTS, ())]
-
-    def add_hosted(self, loads: Iterable[dict[str, Any]]) -> None:
-        """Add what the model host loaded before anybody asked."""
-        self._loads += [(HOST, load) for load in loads]
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the facts that a worker's test report brought along."""
-        self.add(getattr(report, "worker_id", ""), vars(report))
-
-    def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the real models, and the heavy imports of a fast run, if there were any."""
-        if self._loads:
-            terminalreporter.write_sep("=", "real models")
-            for line in summary_lines(self._loads):
-                terminalreporter.write_line(line)
-        if self._imports:
-            from pytest_modelenv.heavy_imports import import_lines
-
-            terminalreporter.write_sep("=", "heavy imports")
-            for line in import_lines(self._imports):
-                terminalreporter.write_line(line)
-            terminalreporter.write_line("forbid_heavy_imports = true makes this an error")
+        terminalreporter.write_sep("=", "heavy imports")
+        for line in import_lines(imports):
+            terminalreporter.write_line(line)
+        terminalreporter.write_line("forbid_heavy_imports = true makes this an error")
 
 
 def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:

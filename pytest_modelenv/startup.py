@@ -14,6 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_modelenv.guards import ModelGuards
+    from pytest_modelenv.run import ModelRun
     from pytest_modelenv.session_cache import ModelSession
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
@@ -24,7 +25,8 @@ FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run
 
 ENDPOINT_OF_RUN = "modelenv_endpoint"  # the key under which a worker of pytest-xdist is told it
 
-SESSION: pytest.StashKey[ModelSession] = pytest.StashKey()
+# This process's part of the run, once something of it uses models.
+RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
 # The guards of this process, once there is something to guard.
 GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
 # The test that runs in this process, and the file or folder that is being collected.
@@ -103,14 +105,20 @@ def hub_endpoint() -> str | None:
     return os.environ.get("HF_ENDPOINT") or None
 
 
+def run_of(config: pytest.Config) -> ModelRun:
+    """Return this process's part of the run, begun now if it was not."""
+    if RUN not in config.stash:
+        from pytest_modelenv.run import ModelRun
+
+        config.stash[RUN] = ModelRun(config)
+        config.pluginmanager.register(config.stash[RUN], "modelenv-run")
+    return config.stash[RUN]
+
+
 def models_of(config: pytest.Config) -> ModelSession:
-    """Return what this process keeps for its whole session, made now if it was not.
+    """Return the models of this process.
 
     Raises:
         pytest.UsageError: an option is wrong.
     """
-    if SESSION not in config.stash:
-        from pytest_modelenv.session_cache import ModelSession
-
-        config.stash[SESSION] = ModelSession(config)
-    return config.stash[SESSION]
+    return run_of(config).models
