@@ -184,7 +184,7 @@ def test_threads_and_tasks_share_one_real_load(hub: EmbeddedHub) -> None:
 
 
 def test_a_trickling_hub_ends_within_a_second_of_the_deadline(hub: EmbeddedHub) -> None:
-    hub.bytes_per_second = 50_000
+    hub.fail(bytes_per_second=50_000, kind="resolve")
 
     def load() -> None:
         manager_of("download_on_demand").load_model(MINILM, "feature-extraction", timeout=1)
@@ -204,7 +204,7 @@ def test_a_trickling_hub_ends_within_a_second_of_the_deadline(hub: EmbeddedHub) 
 
 
 def test_a_late_download_does_not_keep_the_process_alive(hub: EmbeddedHub, clean_environ: dict[str, str]) -> None:
-    hub.bytes_per_second = 1_000
+    hub.fail(bytes_per_second=1_000, kind="resolve")
     script = (
         "import modelenv\n"
         "manager = modelenv.SmartModelManager('download_on_demand')\n"

@@ -129,12 +129,10 @@ def test_a_token_is_sent_and_never_said(hub: EmbeddedHub, store: Store) -> None:
 
 def test_a_trickling_hub_ends_at_the_deadline(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(weights=200_000), "acme/model")
-    hub.bytes_per_second = 10_000
     deadline = Deadline(0.5)
-    with pytest.raises(ModelLoadTimeoutError) as caught:
+    with hub.fail(bytes_per_second=10_000), pytest.raises(ModelLoadTimeoutError) as caught:
         find_or_fetch_model(store, REF, deadline)
     assert "not loaded within 0.5 s\n  found: still fetching it (" in str(caught.value)
-    hub.bytes_per_second = None
     assert find_or_fetch_model(store, REF, Deadline(30)).fetched is not None
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from huggingface_hub import HfApi
+
 CARD = """---
 license: apache-2.0
 language: [en]
@@ -114,3 +116,17 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     close_session()
     yield tmp_path / "cache"
     close_session()
+
+
+@pytest.fixture
+def api(hub: EmbeddedHub, client_cache: Path) -> HfApi:
+    """The real client, for a user who may write to the repositories of `ada` and `org`."""
+    from huggingface_hub import HfApi
+
+    return HfApi(endpoint=hub.endpoint, token=hub.token("ada", orgs=["org"]))
+
+
+@pytest.fixture
+def repo(api: HfApi) -> str:
+    """A repository of that user, in which nothing is but its `.gitattributes`."""
+    return api.create_repo("new").repo_id

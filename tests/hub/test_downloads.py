@@ -93,19 +93,19 @@ def test_64_clients_at_once(hub: EmbeddedHub, client_cache: Path, model: Path) -
     }
 
 
-def test_a_slowed_download_keeps_its_rate_and_may_be_sped_up(
+def test_a_download_that_trickles_keeps_its_rate_until_the_fault_ends(
     hub: EmbeddedHub, client_cache: Path, model: Path
 ) -> None:
     from huggingface_hub import hf_hub_download
 
     (model / "vocab.txt").write_bytes(bytes(10_000))
-    hub.bytes_per_second = 50_000
+    trickle = hub.fail(bytes_per_second=50_000)
     start = time.monotonic()
     hf_hub_download("org/name", "vocab.txt", endpoint=hub.endpoint, cache_dir=client_cache, token=False)
     assert 0.15 < time.monotonic() - start < 5
 
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
-    faster = threading.Timer(0.2, setattr, (hub, "bytes_per_second", None))
+    faster = threading.Timer(0.2, trickle.cancel)
     faster.start()
     start = time.monotonic()
     hf_hub_download("org/name", "vocab.txt", endpoint=hub.endpoint, cache_dir=client_cache, token=False)
@@ -114,7 +114,7 @@ def test_a_slowed_download_keeps_its_rate_and_may_be_sped_up(
 
 
 def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub, tmp_path: Path, ask) -> None:
-    hub.bytes_per_second = 1000
+    hub.fail(bytes_per_second=1000)
     url = f"{hub.endpoint}/org/name/resolve/main/vocab.txt"
     code = f"import urllib.request as u; r = u.urlopen({url!r}); r.read(100); print('begun', flush=True); r.read()"
     client = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
@@ -127,7 +127,7 @@ def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub
     sent = hub.requests[0].body_bytes
     time.sleep(0.15)
     assert hub.requests[0].body_bytes == sent < 2000
-    hub.bytes_per_second = None
+    hub.clear_faults()
     assert ask("GET", "/org/name/resolve/main/vocab.txt").status == 200
 
 
@@ -140,13 +140,13 @@ def test_a_download_that_the_hub_breaks_off_resumes_after_its_return(
     # The client takes what it got in steps of 10 MiB.
     content = bytes(range(256)) * (64 * 1024)
     (model / "vocab.txt").write_bytes(content)
-    hub.bytes_per_second = 40_000_000
+    hub.fail(bytes_per_second=40_000_000)
 
     def break_off() -> None:
         while not any(request.body_bytes > 13_000_000 for request in hub.requests):
             time.sleep(0.01)
         hub.stop()
-        hub.bytes_per_second = None
+        hub.clear_faults()
         hub.start()
 
     breaker = threading.Thread(target=break_off, daemon=True)

@@ -68,8 +68,8 @@ def test_rules_apply_in_order_up_to_the_first_that_answers() -> None:
     delay = script.add(Rule(delay=1))
     answer = script.add(Rule(status=503, times=1))
     behind = script.add(Rule(cut_after=5))
-    assert script.choose(CONFIG) == (delay.rule, answer.rule)
-    assert script.choose(CONFIG) == (delay.rule, behind.rule)
+    assert script.choose(CONFIG) == (delay, answer)
+    assert script.choose(CONFIG) == (delay, behind)
     assert (delay.fired, answer.fired, behind.fired) == (2, 1, 1)
 
 
@@ -77,7 +77,9 @@ def test_a_fault_ends_when_it_is_cancelled_and_with_its_block() -> None:
     script = FaultScript()
     with script.add(Rule(status=503)) as handle:
         assert script.choose(CONFIG)
+        assert handle.is_set
     assert not script.choose(CONFIG)
+    assert not handle.is_set
     handle.cancel()
     assert handle.fired == 1
     assert repr(handle) == "<fault status=503: hit 1 times>"

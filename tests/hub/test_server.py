@@ -17,9 +17,8 @@ import pytest
 from modelenv.errors import ConfigurationError, ModelEnvError
 from modelenv.hub import EmbeddedHub, blobs
 from modelenv.hub.app import HubApp
-from modelenv.hub.background import BackgroundServer
+from modelenv.hub.background import BackgroundServer, ServerThread
 from modelenv.hub.repositories import Repositories
-from modelenv.hub.request_log import RequestLog
 from modelenv.hub.server import late
 
 if TYPE_CHECKING:
@@ -121,13 +120,6 @@ def test_a_port_in_use(hub: EmbeddedHub) -> None:
     assert "choose another port; 0 takes a free one" in str(caught.value)
 
 
-@pytest.mark.parametrize("rate", [0, -1, float("nan")])
-def test_a_wrong_rate(hub: EmbeddedHub, rate: float) -> None:
-    with pytest.raises(ConfigurationError, match="this is not a rate\n  expected: bytes per second above 0"):
-        hub.bytes_per_second = rate
-    assert hub.bytes_per_second is None
-
-
 def test_started_and_stopped_by_hand() -> None:
     hub = EmbeddedHub()
     with pytest.raises(ConfigurationError, match="has no endpoint yet\n  what to do: start it: `with EmbeddedHub"):
@@ -157,7 +149,7 @@ def test_stopped_it_refuses_connections_and_started_again_it_has_the_same_endpoi
 def test_a_stop_in_the_middle_of_a_slow_download_is_quick_and_clean(
     hub: EmbeddedHub, caplog: pytest.LogCaptureFixture
 ) -> None:
-    hub.bytes_per_second = 100
+    hub.fail(bytes_per_second=100)
     connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=10)
     idle = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=10)
     idle.connect()
@@ -199,27 +191,29 @@ def test_a_file_that_shrinks_while_it_is_sent_breaks_the_connection(
     hub: EmbeddedHub, model: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blobs, "_COPIED_BYTES", 1000)  # of larger files the Hub keeps no copy
-    (model / "vocab.txt").write_bytes(bytes(200_000))
-    hub.bytes_per_second = 20_000
+    (model / "vocab.txt").write_bytes(bytes(3_000_000))  # the Hub reads it in pieces of 1 MiB
+    trickle = hub.fail(bytes_per_second=20_000)
     with urllib.request.urlopen(f"{hub.endpoint}/org/name/resolve/main/vocab.txt", timeout=10) as response:
         response.read(10)
         os.truncate(model / "vocab.txt", 200)
-        hub.bytes_per_second = None
+        trickle.cancel()
         with pytest.raises(http.client.IncompleteRead):
             response.read()
     assert "ASGI callable returned without completing response" in caplog.text
 
 
-def test_a_server_that_cannot_start_says_so_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A listener that is closed before the server takes it over makes the server's thread end.
-    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+def test_a_server_that_cannot_start_says_so_at_once() -> None:
+    # A listener that is closed before the server takes it over is one that it cannot serve on.
     listener = socket.socket()
     listener.close()
 
-    app = HubApp(Repositories(None), RequestLog(), lambda: None)
+    thread = ServerThread()
+    server = BackgroundServer(HubApp(Repositories(None)), [listener], thread)
     start = time.monotonic()
-    assert not BackgroundServer(app, [listener]).start(5)
+    assert not server.start(5)
     assert time.monotonic() - start < 4  # it does not wait the 5 seconds
+    assert server.stop(5)
+    assert thread.stop(5)
 
 
 def test_what_is_too_late_is_named() -> None:

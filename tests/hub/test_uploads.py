@@ -1,19 +1,17 @@
-"""Pushes by the real client: repositories, files, folders, commits, branches, tags and pull requests."""
+"""Pushes by the real client: files, folders, commits and cards."""
 
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub import EmbeddedHub
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from huggingface_hub import HfApi
+
+    from modelenv.hub import EmbeddedHub
 
 # The client's own way to send a large file is one that its HTTP library warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
@@ -21,53 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload ra
 WEIGHTS = bytes(range(256)) * 40
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
-    with EmbeddedHub(storage=tmp_path_factory.mktemp("storage")) as running:
-        yield running
-
-
-@pytest.fixture
-def hub(server: EmbeddedHub) -> Iterator[EmbeddedHub]:
-    with server.scope():
-        yield server
-
-
-@pytest.fixture
-def api(hub: EmbeddedHub, client_cache: Path) -> HfApi:
-    from huggingface_hub import HfApi
-
-    return HfApi(endpoint=hub.endpoint, token=hub.token("ada", orgs=["org"]))
-
-
-@pytest.fixture
-def repo(api: HfApi) -> str:
-    return api.create_repo("new").repo_id
-
-
 def content(api: HfApi, repo: str, path: str, revision: str | None = None) -> bytes:
-    from pathlib import Path
-
     return Path(api.hf_hub_download(repo, path, revision=revision)).read_bytes()
-
-
-def test_a_repository_is_created_once(api: HfApi, hub: EmbeddedHub) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    url = api.create_repo("new", private=True)
-    assert (str(url), url.repo_id) == (f"{hub.endpoint}/ada/new", "ada/new")
-    assert api.list_repo_files("ada/new") == [".gitattributes"]
-    assert api.model_info("ADA/New").private
-    with pytest.raises(HfHubHTTPError, match="You already created this model repo") as caught:
-        api.create_repo("NEW")
-    assert caught.value.response.status_code == 409
-    assert api.create_repo("new", exist_ok=True).repo_id == "ada/new"
-    data = api.create_repo("org/data", repo_type="dataset")
-    assert str(data) == f"{hub.endpoint}/datasets/org/data"
-    api.create_repo("org/app", repo_type="space", space_sdk="gradio")
-    assert api.space_info("org/app").sdk == "gradio"
-    with pytest.raises(HfHubHTTPError, match="Repositories of type kernel are not served"):
-        api.create_repo("org/kernel", repo_type="kernel")
 
 
 def test_files_go_up_and_come_down(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
@@ -152,131 +105,6 @@ def test_a_stale_parent_is_refused(api: HfApi, repo: str) -> None:
         api.create_commit(repo, [CommitOperationAdd("b.txt", b"2")], commit_message="late", parent_commit=stale)
     assert caught.value.response.status_code == 412
     assert "b.txt" not in api.list_repo_files(repo)
-
-
-def test_branches_and_tags(api: HfApi, repo: str) -> None:
-    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-
-    start = api.model_info(repo).sha
-    api.create_branch(repo, branch="next/one")
-    api.create_tag(repo, tag="v1", revision=start)
-    api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"1", revision="next/one")
-    refs = api.list_repo_refs(repo)
-    assert {branch.name: branch.target_commit == start for branch in refs.branches} == {
-        "main": True,
-        "next/one": False,
-    }
-    assert [(tag.name, tag.ref, tag.target_commit) for tag in refs.tags] == [("v1", "refs/tags/v1", start)]
-    assert content(api, repo, "a.txt", "next/one") == b"1"
-    for make in (lambda: api.create_branch(repo, branch="main"), lambda: api.create_tag(repo, tag="v1")):
-        with pytest.raises(HfHubHTTPError, match="already exists") as caught:
-            make()
-        assert caught.value.response.status_code == 409
-    with pytest.raises(HfHubHTTPError, match="Invalid reference for a tag: refs/tags/a b"):
-        api.create_tag(repo, tag="a b")
-    with pytest.raises(HfHubHTTPError, match=r"Invalid reference for a branch: refs/heads/a\.\.b"):
-        api.create_branch(repo, branch="a..b")
-    with pytest.raises(HfHubHTTPError, match="Cannot delete refs/heads/main"):
-        api.delete_branch(repo, branch="main")
-    api.delete_branch(repo, branch="next/one")
-    api.delete_tag(repo, tag="v1")
-    with pytest.raises(RevisionNotFoundError):
-        api.model_info(repo, revision="next/one")
-    with pytest.raises(RevisionNotFoundError):
-        api.create_branch(repo, branch="b", revision="v1")
-
-
-def test_a_pull_request_is_read_continued_and_merged(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
-    stranger = hub.token("eve")
-    opened = api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"1", create_pr=True, token=stranger)
-    assert (opened.pr_revision, opened.pr_url) == ("refs/pr/1", f"{hub.endpoint}/ada/new/discussions/1")
-    api.upload_file(repo_id=repo, path_in_repo="b.bin", path_or_fileobj=WEIGHTS, revision="refs/pr/1")
-    api.upload_file(repo_id=repo, path_in_repo="main.txt", path_or_fileobj=b"2")
-    assert "a.txt" not in api.list_repo_files(repo)
-    assert content(api, repo, "b.bin", "refs/pr/1") == WEIGHTS
-    requests = api.list_repo_refs(repo, include_pull_requests=True).pull_requests
-    assert [request.ref for request in requests or []] == ["refs/pr/1"]
-    api.merge_pull_request(repo, 1, comment="thanks")
-    assert {"a.txt", "b.bin", "main.txt"} <= set(api.list_repo_files(repo))
-    details = api.get_discussion_details(repo, 1)
-    assert (details.status, details.author, details.target_branch) == ("merged", "eve", "refs/heads/main")
-    assert details.merge_commit_oid == api.model_info(repo).sha
-    assert [event.type for event in details.events] == ["comment", "commit", "commit", "comment", "status-change"]
-
-
-def test_a_pull_request_with_conflicts_is_not_merged(api: HfApi, repo: str) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"theirs", create_pr=True)
-    api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"ours")
-    assert api.get_discussion_details(repo, 1).conflicting_files == ["a.txt"]
-    with pytest.raises(HfHubHTTPError, match=r"Cannot merge refs/pr/1: conflicts in a\.txt"):
-        api.merge_pull_request(repo, 1)
-    api.change_discussion_status(repo, 1, "closed")
-    with pytest.raises(HfHubHTTPError, match="Discussion 1 is no open pull request"):
-        api.merge_pull_request(repo, 1)
-
-
-def test_discussions(api: HfApi, repo: str) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    opened = api.create_discussion(repo, "A question", description="Why?")
-    assert (opened.num, opened.status, opened.is_pull_request) == (1, "open", False)
-    assert api.comment_discussion(repo, 1, "Because.").content == "Because."
-    assert api.rename_discussion(repo, 1, "An answer").new_title == "An answer"
-    assert api.change_discussion_status(repo, 1, "closed", comment="done").new_status == "closed"
-    api.create_pull_request(repo, "A proposal")
-    listed = [(found.num, found.title, found.status) for found in api.get_repo_discussions(repo)]
-    assert listed == [(2, "A proposal", "draft"), (1, "An answer", "closed")]
-    only = {"discussion_type": "pull_request", "discussion_status": "open", "author": "ada"}
-    assert [found.num for found in api.get_repo_discussions(repo, **only)] == [2]
-    for call, message in (
-        (lambda: api.get_discussion_details(repo, 9), "Discussion not found: 9"),
-        (lambda: api.create_discussion(repo, "x"), "Invalid title: expected at least 3 characters"),
-        (lambda: api.rename_discussion(repo, 1, "x"), "Invalid title"),
-        (lambda: api.edit_discussion_comment(repo, 1, "0", "x"), "comment/0/edit is not served"),
-    ):
-        with pytest.raises(HfHubHTTPError, match=message):
-            call()
-
-
-def test_a_moved_repository_is_found_by_its_old_name(api: HfApi, repo: str) -> None:
-    from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
-
-    api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"1")
-    api.create_repo("taken")
-    with pytest.raises(HfHubHTTPError, match="A model repository called ada/taken already exists"):
-        api.move_repo(repo, "ada/taken")
-    api.move_repo(repo, "org/moved")
-    assert api.model_info(repo).id == "org/moved"
-    assert content(api, repo, "a.txt") == b"1"
-    assert content(api, "org/moved", "a.txt") == b"1"
-    api.upload_file(repo_id=repo, path_in_repo="b.txt", path_or_fileobj=b"2")
-    api.delete_repo("org/moved")
-    with pytest.raises(RepositoryNotFoundError):
-        api.model_info(repo)
-    with pytest.raises(RepositoryNotFoundError):
-        api.delete_repo("org/moved")
-
-
-def test_squashed_history_has_one_commit(api: HfApi, repo: str) -> None:
-    for text in (b"1", b"2"):
-        api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=text)
-    api.super_squash_history(repo, commit_message="all in one")
-    assert [commit.title for commit in api.list_repo_commits(repo)] == ["all in one"]
-    assert content(api, repo, "a.txt") == b"2"
-
-
-def test_settings(api: HfApi, repo: str) -> None:
-    from huggingface_hub.errors import HfHubHTTPError
-
-    api.update_repo_settings(repo, private=True, gated="manual")
-    info = api.model_info(repo)
-    assert (info.private, info.gated) == (True, "manual")
-    api.update_repo_settings(repo, visibility="public")
-    assert not api.model_info(repo).private
-    with pytest.raises(HfHubHTTPError, match="Invalid visibility: protected; expected one of public, private"):
-        api.create_repo("org/app", repo_type="space", space_sdk="static", visibility="protected")
 
 
 def test_a_card_is_checked_before_it_goes_up(api: HfApi, repo: str) -> None:

@@ -228,8 +228,8 @@ def test_every_fixture_is_documented(run_tests: RunTests) -> None:
     ours = text.split("fixtures defined from pytest_modelenv.fixtures")[1]
     names = re.findall(r"^(\w+)(?: \[session scope\])? -- ", ours, re.MULTILINE)
     assert set(names) == {
-        "mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_manager", "real_models",
-        "tiny_model",
+        "mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_hub_server", "model_manager",
+        "real_models", "tiny_model",
     }  # fmt: skip
     assert "no docstring available" not in ours
 

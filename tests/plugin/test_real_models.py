@@ -173,7 +173,7 @@ def test_real(model, number):
 def test_a_worker_killed_in_the_download(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, classifier: Path
 ) -> None:
-    hub.bytes_per_second = 60_000
+    hub.fail(bytes_per_second=60_000, kind="resolve")
     project.makeconftest(KILLED_CONFTEST)
     project.makepyfile(KILLED)
     result = run_program(*N2, "--real-models", "-p", "no:faulthandler")

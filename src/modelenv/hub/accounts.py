@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .repository import Repository
 
 Role = Literal["read", "write"]
@@ -77,9 +80,9 @@ def _identifier(name: str) -> str:
 class Accounts:
     """The tokens that are known. As long as there is none, every token is taken for that of a user who may all."""
 
-    def __init__(self) -> None:
+    def __init__(self, tokens: Mapping[str, Account] = MappingProxyType({})) -> None:
         self._lock = threading.Lock()
-        self._tokens: dict[str, Account] = {}
+        self._tokens = dict(tokens)
 
     def add(self, token: str, account: Account) -> None:
         """Make a token known."""
@@ -93,12 +96,7 @@ class Accounts:
                 return Account(ANYBODY, ANYBODY, everything=True)
             return self._tokens.get(token)
 
-    def state(self) -> dict[str, Account]:
-        """Return all tokens, to be put back by `restore`."""
+    def copy(self) -> Accounts:
+        """Return accounts of their own, with the same tokens."""
         with self._lock:
-            return dict(self._tokens)
-
-    def restore(self, state: dict[str, Account]) -> None:
-        """Put back what `state` returned."""
-        with self._lock:
-            self._tokens = dict(state)
+            return Accounts(self._tokens)

@@ -1,4 +1,4 @@
-"""The Hub as an ASGI application: each request is read, logged, looked up and answered."""
+"""The Hub as an ASGI application: each request is read, looked up and answered."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from . import reading
@@ -20,7 +20,6 @@ from .delivery import Cdn, Delivery
 from .discussions import Discussions
 from .files import Sending
 from .ratelimits import RateLimits
-from .request_log import HubRequest, OpenRequest, RequestLog
 from .signing import Signer
 from .uploading import Uploading
 from .writing import Writing
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from .files import Rate
     from .repositories import Repositories
     from .request_log import Kind
 
@@ -53,8 +51,6 @@ class HubApp:
 
     Args:
         repositories: what is served.
-        log: where each request is entered.
-        rate: asked before each chunk of a file for the bytes per second, None being no limit.
         accounts: whose tokens are known; None knows none.
         blobs: keeps what is pushed; None makes a temporary store.
         cdn: the host for large files, which this application serves, too; None is to have none.
@@ -63,20 +59,17 @@ class HubApp:
     def __init__(
         self,
         repositories: Repositories,
-        log: RequestLog,
-        rate: Rate,
         *,
         accounts: Accounts | None = None,
         blobs: BlobStore | None = None,
         cdn: Cdn | None = None,
     ) -> None:
         self._repositories = repositories
-        self._log = log
         self._accounts = accounts if accounts is not None else Accounts()
         self._rate_limits = RateLimits()
         blobs, signer = blobs if blobs is not None else BlobStore(), Signer()
         writing, uploading = Writing(repositories, blobs), Uploading(repositories, blobs, signer)
-        delivery = Delivery(repositories, signer, Sending(rate), cdn)
+        delivery = Delivery(repositories, signer, Sending(), cdn)
         self._handlers: Mapping[Kind, Handler] = {
             "resolve": delivery.resolve,
             "cdn": delivery.large_file,
@@ -103,9 +96,8 @@ class HubApp:
         request = Request(scope, receive)
         raw_path = scope["raw_path"].decode("ascii")
         call = read_call(request.method, raw_path)
-        entry = self._log.open(_entered(request, raw_path, call))
 
-        async def logged_send(message: Message) -> None:
+        async def marked_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
                 # The public Hub takes up the id that the client gives a request.
@@ -113,20 +105,10 @@ class HubApp:
                 headers["X-Request-Id"] = request.headers.get("x-request-id", traced)
                 if call.kind != "cdn":
                     headers.update(self._rate_limits.headers(call.kind))
-            _note(entry, message, request.method)
             await send(message)
 
-        try:
-            response = await self._response(request, raw_path, call)
-            await response(scope, receive, logged_send)
-        except ClientDisconnect:
-            pass  # whoever sent the request has gone, and there is nobody to answer
-        except Exception:
-            if entry.request.status is None:
-                entry.answered(500)  # by uvicorn, which also logs the error
-            raise
-        finally:
-            entry.close()
+        response = await self._response(request, raw_path, call)
+        await response(scope, receive, marked_send)
 
     async def _response(self, request: Request, raw_path: str, call: Call) -> Response:
         try:
@@ -148,28 +130,6 @@ class HubApp:
         if (handler := self._handlers.get(call.kind)) is not None:
             return await asyncio.to_thread(handler, asked)
         return await asyncio.to_thread(_READING[call.kind], self._repositories, asked)
-
-
-def _entered(request: Request, raw_path: str, call: Call) -> HubRequest:
-    query = request.url.query
-    return HubRequest(
-        method=request.method,
-        path=f"{raw_path}?{query}" if query else raw_path,
-        kind=call.kind,
-        repo_id=call.repo_id,
-        revision=call.revision,
-        file=call.file,
-        range=request.headers.get("range"),
-        repo_type=call.repo_type,
-    )
-
-
-def _note(entry: OpenRequest, message: Message, method: str) -> None:
-    # Before the message is sent, so that the log already holds whatever a client has seen.
-    if message["type"] == "http.response.start":
-        entry.answered(message["status"])
-    elif message["type"] == "http.response.body" and method != "HEAD":
-        entry.sending(len(message.get("body", b"")))
 
 
 def _other(request: Request, raw_path: str) -> Response:

@@ -1,4 +1,6 @@
-"""uvicorn on a background thread: started and stopped by other threads, and quick at both."""
+"""uvicorn on a background thread, which several servers may share: started and stopped by other threads, and quick
+at both.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,14 @@ import asyncio
 import contextlib
 import socket
 import threading
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from .entrance import TRANSPORT
 from .fault_effects import reset
-from .fault_layer import TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +26,30 @@ if TYPE_CHECKING:
 _GRACE_SECONDS = 1
 
 
-class BackgroundServer:
-    """Serves `app` on bound sockets, on a daemon thread, from `start` to `stop`; each may be called once."""
+class ServerThread:
+    """An event loop on a daemon thread, for any number of servers; runs until `stop`."""
 
-    def __init__(self, app: ASGIApp, listeners: Sequence[socket.socket]) -> None:
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="modelenv-hub", daemon=True)
+        self._thread.start()
+
+    def stop(self, seconds: float) -> bool:
+        """Stop, with all servers that are left, and return whether that took less than `seconds`."""
+        if self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # cancels what is left at the end
+            runner.get_loop().run_forever()
+
+
+class BackgroundServer:
+    """Serves `app` on bound sockets, on a server thread, from `start` to `stop`; each may be called once."""
+
+    def __init__(self, app: ASGIApp, listeners: Sequence[socket.socket], thread: ServerThread) -> None:
         # No lifespan, no websockets, and uvicorn's logging left as the user's program has it.
         config = uvicorn.Config(
             app,
@@ -41,29 +64,32 @@ class BackgroundServer:
             timeout_keep_alive=60,
         )
         self._listeners = list(listeners)
+        self._loop = thread.loop
         self._ready = threading.Event()
         self._server = _Server(config, self._ready)
-        self._thread = threading.Thread(target=self._run, name="modelenv-hub", daemon=True)
+        self._serving: Future[None] | None = None
 
     def start(self, seconds: float) -> bool:
-        """Start the thread, and return whether requests are answered within `seconds`."""
-        self._thread.start()
+        """Start, and return whether requests are answered within `seconds`."""
+        self._serving = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
         return self._ready.wait(seconds) and self._server.started
 
     def stop(self, seconds: float) -> bool:
         """Close the sockets, break off all connections, and return whether that took less than `seconds`."""
-        self._server.break_off()
-        self._thread.join(seconds)
-        return not self._thread.is_alive()
+        if self._serving is None or self._loop.is_closed():
+            return True
+        self._loop.call_soon_threadsafe(self._server.break_off)
+        return not wait([self._serving], seconds).not_done
 
     def refuse(self, seconds: float) -> None:
         """Reset all connections and refuse new ones for a while; called on the server's own thread."""
         self._server.refuse(seconds)
 
-    def _run(self) -> None:
+    async def _serve(self) -> None:
         try:
-            self._server.run(sockets=self._listeners)
+            await self._server.serve(sockets=self._listeners)
         finally:
+            self._server.break_off()  # also where the thread ends before its servers
             for listener in self._listeners:
                 listener.close()
             self._ready.set()
@@ -83,13 +109,12 @@ class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
         super().__init__(config)
         self._ready = ready
-        self._event_loop: asyncio.AbstractEventLoop | None = None
+        self.servers: list[asyncio.base_events.Server] = []  # so that it can be broken off before its startup
         self._stopping = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self._event_loop = asyncio.get_running_loop()
         self._ready.set()
 
     async def main_loop(self) -> None:
@@ -135,10 +160,7 @@ class _Server(uvicorn.Server):
             task.cancel()
 
     def break_off(self) -> None:
-        if self._event_loop is not None and not self._event_loop.is_closed():
-            self._event_loop.call_soon_threadsafe(self._abort)
-
-    def _abort(self) -> None:
+        """Stop at once; called on the server's own thread."""
         self.should_exit = True
         self._stopping.set()
         for server in self.servers:

@@ -68,8 +68,7 @@ class Discussions:
 
         def changed(history: History) -> History:
             discussion = history.discussion(num)
-            if discussion is None:  # put back by the end of a scope in this moment
-                raise RefusedError(404, f"Discussion not found: {num}")
+            assert discussion is not None  # noqa: S101 - it was found before, and none is ever removed
             match action:
                 case "comment":
                     event = _comment(visitor.name, str(value.get("comment") or ""))

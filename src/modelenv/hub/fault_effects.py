@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
 
-    from .faults import Rule
+    from .fault_script import FaultHandle
 
 # How often a slowed-down body sends, and a waiting answer looks whether its client is still there, in seconds.
 _TICK = 0.05
@@ -80,8 +80,9 @@ def reset(transport: asyncio.Transport) -> None:
     transport.abort()
 
 
-def altered(rule: Rule, connection: Connection, send: Send, *, has_body: bool) -> Send:
-    """Return a channel on which an answer is changed as the rule says before it goes out."""
+def altered(fault: FaultHandle, connection: Connection, send: Send, *, has_body: bool) -> Send:
+    """Return a channel on which an answer is changed as the fault says before it goes out."""
+    rule = fault.rule
     if rule.wrong_etag:
         send = _on_headers(_wrong_etag, send)
     if rule.length_off_by is not None:
@@ -89,7 +90,7 @@ def altered(rule: Rule, connection: Connection, send: Send, *, has_body: bool) -
     if not has_body:
         return send
     if rule.bytes_per_second is not None:
-        send = _paced(rule.bytes_per_second, connection, send)
+        send = _paced(fault, rule.bytes_per_second, connection, send)
     if rule.cut_after is not None:
         send = _Cut(rule.cut_after, rule.reset, connection, send)
     if rule.flip_byte is not None:
@@ -97,15 +98,16 @@ def altered(rule: Rule, connection: Connection, send: Send, *, has_body: bool) -
     return send
 
 
-def _paced(bytes_per_second: float, connection: Connection, send: Send) -> Send:
+def _paced(fault: FaultHandle, bytes_per_second: float, connection: Connection, send: Send) -> Send:
+    size = max(1, int(bytes_per_second * _TICK))
+
     async def paced_send(message: Message) -> None:
         body = message.get("body", b"")
-        size = max(1, int(bytes_per_second * _TICK))
-        for start in range(0, len(body), size):
-            piece = body[start : start + size]
+        while body and fault.is_set:
+            piece, body = body[:size], body[size:]
             await send({**message, "body": piece, "more_body": True})
             await connection.sleep(len(piece) / bytes_per_second)
-        await send({**message, "body": b""} if body else message)
+        await send({**message, "body": body} if "body" in message else message)
 
     return paced_send
 

@@ -25,11 +25,11 @@ class FaultScript:
         """Append a rule; it concerns requests that arrive from now on."""
         handle = FaultHandle(rule, self)
         with self._lock:
-            self._handles.append(handle)
+            self._handles = [*self._handles, handle]
         return handle
 
     def remove(self, handle: FaultHandle) -> None:
-        """Take a rule out; requests that it has hit already are not changed. Does nothing if it is out already."""
+        """Take a rule out. Does nothing if it is out already."""
         with self._lock:
             self._handles = [kept for kept in self._handles if kept is not handle]
 
@@ -38,13 +38,17 @@ class FaultScript:
         with self._lock:
             self._handles = []
 
-    def choose(self, asked: Asked) -> tuple[Rule, ...]:
-        """Return the rules that hit this request, in their order; none comes after one that answers it."""
-        chosen: list[Rule] = []
+    def holds(self, handle: FaultHandle) -> bool:
+        """Return whether a rule is still set."""
+        return any(kept is handle for kept in self._handles)  # the list is replaced, never changed
+
+    def choose(self, asked: Asked) -> tuple[FaultHandle, ...]:
+        """Return the faults that hit this request, in their order; none comes after one that answers it."""
+        chosen: list[FaultHandle] = []
         with self._lock:
             for handle in self._handles:
                 if handle.count(asked):
-                    chosen.append(handle.rule)
+                    chosen.append(handle)
                     if handle.rule.answers:
                         break
         return tuple(chosen)
@@ -66,8 +70,13 @@ class FaultHandle:
         """How many requests it has hit so far."""
         return self._fired
 
+    @property
+    def is_set(self) -> bool:
+        """Whether it has not been ended."""
+        return self._script.holds(self)
+
     def cancel(self) -> None:
-        """End this fault; requests that it has hit already are not changed."""
+        """End this fault: no more requests are hit, and bodies that trickle are sent on as fast as possible."""
         self._script.remove(self)
 
     def count(self, asked: Asked) -> bool:

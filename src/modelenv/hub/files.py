@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,22 +25,13 @@ if TYPE_CHECKING:
 _LARGEST_CHUNK = 1024 * 1024
 _SMALLEST_CHUNK = 64 * 1024
 _ALL_CHUNKS = 64 * 1024 * 1024
-# How often a slowed-down body sends, in seconds.
-_TICK = 0.05
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-
-Rate = Callable[[], float | None]
 
 
 class Sending:
-    """How fast and in which pieces files are sent, all of them together.
+    """In which pieces files are sent, all of them together."""
 
-    Args:
-        rate: the bytes per second of each file, asked before each piece; None is no limit.
-    """
-
-    def __init__(self, rate: Rate) -> None:
-        self._rate = rate
+    def __init__(self) -> None:
         self._files = 0  # changed on the server's thread alone
 
     @contextmanager
@@ -52,12 +43,9 @@ class Sending:
         finally:
             self._files -= 1
 
-    def next_piece(self) -> tuple[int, float | None]:
-        """Return the size of the next piece and the rate that holds for it."""
-        rate = self._rate()
-        if rate is not None:
-            return max(1, int(rate * _TICK)), rate
-        return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, _ALL_CHUNKS // max(1, self._files))), None
+    def next_piece(self) -> int:
+        """Return the size of the next piece."""
+        return max(_SMALLEST_CHUNK, min(_LARGEST_CHUNK, _ALL_CHUNKS // max(1, self._files)))
 
 
 @dataclass(frozen=True)
@@ -131,7 +119,7 @@ def _disposition(path: str) -> str:
 
 
 class FileBody(Response):
-    """A part of a file, read in chunks while it is sent, at the rate that holds at that moment."""
+    """A part of a file, read in chunks while it is sent."""
 
     def __init__(self, file: ServedFile, span: Span, status: int, headers: dict[str, str], sending: Sending) -> None:
         super().__init__(status_code=status, headers={**headers, "Content-Length": str(span.stop - span.start)})
@@ -160,15 +148,12 @@ class FileBody(Response):
         stream.seek(self._span.start)
         left = self._span.stop - self._span.start
         while left and not gone.done():
-            size, rate = self._sending.next_piece()
-            chunk = await asyncio.to_thread(stream.read, min(left, size))
+            chunk = await asyncio.to_thread(stream.read, min(left, self._sending.next_piece()))
             if not chunk:
                 # Shortened since it was listed: ending here makes the server break the connection off.
                 return
             left -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            if rate is not None and left:
-                await asyncio.wait({gone}, timeout=len(chunk) / rate)
         if not gone.done():
             await send({"type": "http.response.body", "body": b""})
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .commits import Snapshot, folder_snapshot
 from .content import FoundFile, ServedFile, hash_file, served_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .blobs import BlobStore
 
 
@@ -20,13 +23,24 @@ class ServedFolder:
     Args:
         path: the folder.
         blobs: keeps what was served, so that it is still there when the folder has changed; None keeps nothing.
+        known, served: what was hashed before, by the file as it was found, and by its path at the last snapshot.
     """
 
-    def __init__(self, path: Path, blobs: BlobStore | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        blobs: BlobStore | None,
+        known: Mapping[FoundFile, ServedFile] = MappingProxyType({}),
+        served: Mapping[str, ServedFile] = MappingProxyType({}),
+    ) -> None:
         self.path = path
         self._blobs = blobs
-        self._known: dict[FoundFile, ServedFile] = {}
-        self._served: dict[str, ServedFile] = {}
+        self._known = known  # both are replaced, never changed
+        self._served = served
+
+    def copy(self, blobs: BlobStore) -> ServedFolder:
+        """Return the same folder, which knows what this one has hashed, and keeps what is new in `blobs`."""
+        return ServedFolder(self.path, blobs, self._known, self._served)
 
     def listing(self) -> tuple[FoundFile, ...]:
         """Return the files that are served, by path, without reading them.

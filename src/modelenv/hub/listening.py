@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections import deque
 
 
 def loopback(host: str) -> str:
@@ -25,12 +29,21 @@ def loopback(host: str) -> str:
     return str(address)
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """Return a socket bound to this port; 0 takes a free one.
+def bind(host: str, port: int, used: deque[int]) -> socket.socket:
+    """Return a socket bound to this port; 0 takes a free one that is not among the `used`, and adds it to them.
 
     Raises:
         ConfigurationError: the port is taken.
     """
+    listener = _bound(host, port)
+    while port == 0 and listener.getsockname()[1] in used:
+        listener.close()
+        listener = _bound(host, port)
+    used.append(listener.getsockname()[1])
+    return listener
+
+
+def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio switches off Nagle's algorithm only where the protocol is named; with it each answer takes 40 ms more.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -7,11 +7,12 @@ import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from .blobs import BlobStore
-from .repository import Repository, RepositorySettings, RepositoryState, RepoType
+from .repository import Repository, RepositorySettings, RepoType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,33 +40,38 @@ class RepositoryInfo:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class RegistryState:
-    """All that can change in `Repositories`; kept, it can be put back."""
-
-    added: Mapping[Key, Repository]
-    known: Mapping[Key, Repository]
-    moved: Mapping[Key, Repository]
-    removed: frozenset[Key]
-    states: tuple[tuple[Repository, RepositoryState], ...]
-
-
 class Repositories:
     """The repositories that were added one by one, and those that lie under a root folder.
 
     Under the root, `<org>/<name>` and `<name>` are models if they hold at least one file. A first-level folder with
     a `config.json` is a model, and its subfolders are parts of it; without one it is taken for an organisation if
     any of its subfolders holds a file. The root and what was added is read, never written.
+
+    Args:
+        root: that folder, or None.
+        blobs: keeps what is pushed, and what the folders held before.
+        added: what was added or created.
+        known: what was found under the root.
+        moved: what had these names before.
+        removed: the names under the root that are served no more.
     """
 
-    def __init__(self, root: Path | None, blobs: BlobStore | None = None) -> None:
+    def __init__(
+        self,
+        root: Path | None,
+        blobs: BlobStore | None = None,
+        added: Mapping[Key, Repository] = MappingProxyType({}),
+        known: Mapping[Key, Repository] = MappingProxyType({}),
+        moved: Mapping[Key, Repository] = MappingProxyType({}),
+        removed: frozenset[Key] = frozenset(),
+    ) -> None:
         self._root = root
         self._blobs = blobs if blobs is not None else BlobStore()
         self._lock = threading.RLock()
-        self._added: dict[Key, Repository] = {}
-        self._known: dict[Key, Repository] = {}
-        self._moved: dict[Key, Repository] = {}
-        self._removed: frozenset[Key] = frozenset()
+        self._added = dict(added)
+        self._known = dict(known)
+        self._moved = dict(moved)
+        self._removed = removed
 
     def add(
         self,
@@ -178,20 +184,13 @@ class Repositories:
         found = (self.find(repo_id, repo_type) for repo_id in sorted(ids))
         return tuple(repository for repository in found if repository is not None)
 
-    def state(self) -> RegistryState:
-        """Return all that can change, to be put back by `restore`."""
+    def copy(self, blobs: BlobStore) -> Repositories:
+        """Return repositories that are as these are now; what happens to either does not reach the other."""
         with self._lock:
-            repositories = {*self._added.values(), *self._known.values()}
-            states = tuple((repository, repository.state()) for repository in repositories)
-            return RegistryState(dict(self._added), dict(self._known), dict(self._moved), self._removed, states)
-
-    def restore(self, state: RegistryState) -> None:
-        """Put back what `state` returned."""
-        with self._lock:
-            self._added, self._known = dict(state.added), dict(state.known)
-            self._moved, self._removed = dict(state.moved), state.removed
-            for repository, kept in state.states:
-                repository.restore(kept)
+            registers = (self._added, self._known, self._moved)
+            copies = {known: known.copy(blobs) for register in registers for known in register.values()}
+            added, known, moved = ({key: copies[one] for key, one in register.items()} for register in registers)
+            return Repositories(self._root, blobs, added, known, moved, self._removed)
 
     def _ids_under_root(self) -> set[str]:
         """Return all names under the root that may be those of models."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from .commits import MAIN, Snapshot
@@ -12,7 +13,6 @@ from .history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from .blobs import BlobStore
     from .content import FoundFile
@@ -31,7 +31,7 @@ class RepositorySettings:
 
 @dataclass(frozen=True)
 class RepositoryState:
-    """All of a repository that can change; kept, it can be put back."""
+    """All of a repository that can change."""
 
     repo_id: str
     history: History
@@ -49,21 +49,23 @@ class Repository:
         blobs: keeps the bytes of earlier commits; None keeps none.
         repo_type: model, dataset or space.
         settings: who may read it.
+        state: all of this, and its history, as it was in another one; in place of `settings`.
     """
 
     def __init__(
         self,
         repo_id: str,
-        folder: Path | None,
+        folder: Path | ServedFolder | None,
         blobs: BlobStore | None = None,
         *,
         repo_type: RepoType = "model",
         settings: RepositorySettings | None = None,
+        state: RepositoryState | None = None,
     ) -> None:
         self.repo_type = repo_type
         self._lock = threading.RLock()
-        self._folder = ServedFolder(folder, blobs) if folder is not None else None
-        self._state = RepositoryState(
+        self._folder = ServedFolder(folder, blobs) if isinstance(folder, Path) else folder
+        self._state = state or RepositoryState(
             repo_id, History(), settings or RepositorySettings(), followed=folder is not None
         )
 
@@ -132,14 +134,11 @@ class Repository:
         with self._lock:
             self._set(repo_id=repo_id)
 
-    def state(self) -> RepositoryState:
-        """Return all that can change, to be put back by `restore`."""
-        return self._state
-
-    def restore(self, state: RepositoryState) -> None:
-        """Put back what `state` returned."""
+    def copy(self, blobs: BlobStore) -> Repository:
+        """Return a repository that is as this one is now, and keeps what is new in `blobs`."""
         with self._lock:
-            self._state = state
+            folder = self._folder.copy(blobs) if self._folder is not None else None
+            return Repository(self.repo_id, folder, repo_type=self.repo_type, state=self._state)
 
     def _set(self, **changes: Any) -> None:
         self._state = replace(self._state, **changes)

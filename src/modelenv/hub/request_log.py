@@ -86,7 +86,7 @@ class RequestLog:
         self._lock = threading.Lock()
         self._requests: dict[int, HubRequest] = {}
         self._count = 0
-        self._finished = finished
+        self.finished = finished
 
     def open(self, request: HubRequest) -> OpenRequest:
         """Enter a request that has just arrived."""
@@ -103,8 +103,8 @@ class RequestLog:
 
     def close(self, request: HubRequest) -> None:
         """Tell the listener that the answer to this request has ended."""
-        if self._finished is not None:
-            self._finished(request)
+        if self.finished is not None:
+            self.finished(request)
 
     def all(self) -> tuple[HubRequest, ...]:
         """Return the requests so far."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType, TracebackType
 
-    from .background import BackgroundServer
+    from .background import BackgroundServer, ServerThread
 
 _START_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 _LISTED = 20
+# A late thread of an earlier test must not find the next test's Hub at the address that it knows.
+_USED_PORTS = 1000
 
 
 class EmbeddedHub:
@@ -68,10 +71,12 @@ class EmbeddedHub:
         self._accounts = Accounts()
         self._cdn_port: int | None = 0 if cdn else None
         self._log = RequestLog(on_request)
-        self._bytes_per_second: float | None = None
         self._faults = FaultScript()
         self._endpoint: str | None = None
         self._server: BackgroundServer | None = None
+        self._thread: ServerThread | None = None
+        self._shared_thread: ServerThread | None = None  # a view has that of the Hub of which it is one
+        self._used_ports: deque[int] = deque(maxlen=_USED_PORTS)
 
     @property
     def endpoint(self) -> str:
@@ -85,21 +90,6 @@ class EmbeddedHub:
                 "the embedded Hub has no endpoint yet", hint="start it: `with EmbeddedHub(...) as hub:`"
             )
         return self._endpoint
-
-    @property
-    def bytes_per_second(self) -> float | None:
-        """How fast each GET of a file sends its body; None is as fast as it can. May be set at any time."""
-        return self._bytes_per_second
-
-    @bytes_per_second.setter
-    def bytes_per_second(self, rate: float | None) -> None:
-        if rate is not None and not rate > 0:
-            raise ConfigurationError(
-                "this is not a rate",
-                expected="bytes per second above 0, or None for no limit",
-                found=str(rate),
-            )
-        self._bytes_per_second = rate
 
     @property
     def requests(self) -> tuple[HubRequest, ...]:
@@ -193,21 +183,32 @@ class EmbeddedHub:
         return token
 
     @contextmanager
-    def scope(self) -> Iterator[Self]:
-        """Give a clean view for one test: an empty log, and at the end everything as it was at the beginning.
+    def view(self) -> Iterator[EmbeddedHub]:
+        """Give a Hub for one test, with an address, a log, faults and rate limits of its own.
 
-        What was added, pushed, moved, removed or changed within is undone; tokens, faults and the rate, too.
+        It begins with the repositories and tokens of this one, which must run; nothing is hashed again. What is
+        added, pushed or changed in it reaches neither this one nor another view. At its end whatever is being sent
+        breaks off, and its address answers nobody, nor is it given to one of the next thousand views.
+
+        Raises:
+            ConfigurationError: this Hub does not run.
         """
-        repositories, accounts, rate = self._repositories.state(), self._accounts.state(), self._bytes_per_second
-        self.clear()
-        try:
-            yield self
-        finally:
-            self._repositories.restore(repositories)
-            self._accounts.restore(accounts)
-            self._bytes_per_second = rate
-            self.clear_faults()
-            self.clear()
+        if self._thread is None:
+            raise ConfigurationError(
+                "a view needs an embedded Hub that runs", hint="start it: `with EmbeddedHub(...) as hub:`"
+            )
+        view = EmbeddedHub(host=self._host, on_request=self._log.finished, cdn=self._cdn_port is not None)
+        view._begin_as(self._repositories, self._accounts, self._thread, self._used_ports)
+        with view:
+            yield view
+
+    def _begin_as(
+        self, repositories: Repositories, accounts: Accounts, thread: ServerThread, used_ports: deque[int]
+    ) -> None:
+        self._repositories = repositories.copy(self._blobs)
+        self._accounts = accounts.copy()
+        self._shared_thread = thread
+        self._used_ports = used_ports
 
     def start(self) -> Self:
         """Bind the port and serve until `stop`; returns when requests are answered.
@@ -216,29 +217,23 @@ class EmbeddedHub:
             ConfigurationError: the extra is not installed, the port is taken, or the hub runs already.
             ModelEnvError: the server did not start within its deadline.
         """
-        if self._server is not None:
+        if self._thread is not None:
             raise ConfigurationError("the embedded Hub runs already", found=self.endpoint, hint="stop it first")
-        background, app, fault_layer = _import_server()
-        listener = bind(self._host, self._port)
+        background, app, entrance = _import_server()
+        listener = bind(self._host, self._port, self._used_ports)
         self._port = listener.getsockname()[1]
         self._endpoint = address(self._host, listener)
         listeners, cdn = [listener], None
         if self._cdn_port is not None:
-            listeners.append(bind(self._host, self._cdn_port))
+            listeners.append(bind(self._host, self._cdn_port, self._used_ports))
             self._cdn_port = listeners[1].getsockname()[1]
             cdn = app.Cdn(self._cdn_port, address(self._host, listeners[1]))
-        application = app.HubApp(
-            self._repositories,
-            self._log,
-            lambda: self._bytes_per_second,
-            accounts=self._accounts,
-            blobs=self._blobs,
-            cdn=cdn,
-        )
-        faulty = fault_layer.FaultLayer(application, self._faults, self._log, self._refuse)
-        self._server = background.BackgroundServer(faulty, listeners)
+        application = app.HubApp(self._repositories, accounts=self._accounts, blobs=self._blobs, cdn=cdn)
+        entered = entrance.Entrance(application, self._log, self._faults, self._refuse)
+        self._thread = self._shared_thread or background.ServerThread()
+        self._server = background.BackgroundServer(entered, listeners, self._thread)
         if not self._server.start(_START_SECONDS):
-            self._server = None
+            self.stop()
             raise late("start", _START_SECONDS)
         return self
 
@@ -252,8 +247,13 @@ class EmbeddedHub:
         Raises:
             ModelEnvError: the server did not stop within its deadline.
         """
-        server, self._server = self._server, None
-        if server is not None and not server.stop(_STOP_SECONDS):
+        server, thread, self._server, self._thread = self._server, self._thread, None, None
+        if server is None or thread is None:
+            return
+        is_stopped = server.stop(_STOP_SECONDS)
+        if thread is not self._shared_thread:
+            is_stopped = thread.stop(_STOP_SECONDS) and is_stopped
+        if not is_stopped:
             raise late("stop", _STOP_SECONDS)
 
     def __enter__(self) -> Self:
@@ -275,7 +275,7 @@ def late(verb: str, seconds: float) -> ModelEnvError:
 
 def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
-        from . import app, background, fault_layer
+        from . import app, background, entrance
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing not in {"starlette", "uvicorn"}:
@@ -285,4 +285,4 @@ def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
             found=f"{missing} is not installed",
             hint="pip install 'modelenv[hub]'",
         ) from error
-    return background, app, fault_layer
+    return background, app, entrance
