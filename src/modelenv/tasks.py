@@ -1,6 +1,6 @@
 """Task names: those of transformers' pipeline registry, its aliases, and ours.
 
-The lists are those of transformers 5.23 (`transformers/pipelines/__init__.py`); a test holds them against the
+The lists are those of transformers 5.24 (`transformers/pipelines/__init__.py`); a test holds them against the
 installed version. They stand here so that a run with fakes checks a task without importing transformers.
 """
 

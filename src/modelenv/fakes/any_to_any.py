@@ -1,4 +1,4 @@
-"""The fake of `AnyToAnyPipeline` (`transformers/pipelines/any_to_any.py`, 5.23)."""
+"""The fake of `AnyToAnyPipeline` (`transformers/pipelines/any_to_any.py`, 5.24)."""
 
 from __future__ import annotations
 
@@ -9,20 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes import drawing
 from modelenv.fakes.base import Chat
-from modelenv.fakes.continuing import (
-    FakeContinuation,
-    Prompt,
-    chat_prompt,
-    check_placeholders,
-    generation_arguments,
-    read_return_type,
-)
+from modelenv.fakes.continuing import FakeContinuation, Prompt, check_placeholders, read_parameters
 from modelenv.fakes.media import Seen, array_digest, is_array, is_instance, is_pillow_image, read_image
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NOTHING = object()
 _MODES = ("text", "image", "audio")
 # What the models other than those of text alone can give (`output_modalities` of their classes).
 _OUTPUTS = MappingProxyType(
@@ -46,18 +38,12 @@ class FakeAnyToAnyPipeline(FakeContinuation):
     __slots__ = ()
 
     def _answer(
-        self,
-        text: Any = _NOTHING,
-        images: Any = None,
-        videos: Any = None,
-        audio: Any = None,
-        *args: Any,
-        **kwargs: Any,
+        self, text: Any = None, images: Any = None, videos: Any = None, audio: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
-        if text is _NOTHING or args:
+        if args:
             raise TypeError("the call takes a text, images, videos and audio")
-        if images is None and text is None:
-            raise ValueError("pass text or images, or both")
+        if all(given is None for given in (text, images, videos, audio)):
+            raise ValueError("pass a text, images, videos or audio")
         dataset = is_instance(text, "transformers.pipelines.pt_utils", "KeyDataset")
         if (isinstance(text, (list, tuple)) or dataset) and isinstance(text[0], (list, tuple, dict)):
             if isinstance(text[0], dict) and "role" in text[0]:
@@ -70,36 +56,28 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         return self._run({"text": text, "images": images, "videos": videos, "audio": audio}, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        parameters = _parameters(**kwargs)
-        mode = parameters.get("mode")
+        mode = kwargs.get("generation_mode")
+        given = {**kwargs, "generate_kwargs": dict(kwargs.get("generate_kwargs") or {})}
+        parameters = read_parameters(**given)
+        if mode not in (None, "text") and "return_type" in parameters:
+            raise ValueError("the kind of text to return cannot be chosen when generation_mode is not text")
+        if mode not in (None, *_MODES):
+            raise ValueError(f"generation_mode must be one of {', '.join(_MODES)}, found {mode!r}")
         if mode is not None and mode not in self._modes():
             raise ValueError(f"generation_mode={mode!r} is not supported by this model; it gives {self._modes()}")
-        return parameters
+        # Both are set by every call, so that what the pipeline was built with is forgotten, as in the real one.
+        return {"return_type": "full", **parameters, "mode": mode or "text"}
 
     def _modes(self) -> tuple[str, ...]:
         return _OUTPUTS.get(str(self._facts.config.get("model_type")), ("text",))
 
-    def _one(
-        self,
-        item: Any,
-        /,
-        *,
-        generate_kwargs: Any = None,
-        return_type: str = "full",
-        continue_final_message: Any = None,
-        mode: str = "text",
-    ) -> Any:
-        prompt = chat_prompt(item, self._facts) if isinstance(item, Chat) else self._prompt(item)
-        answers = self._continued(
-            prompt,
-            generate_kwargs=generate_kwargs or {},
-            return_type="new" if mode != "text" else return_type,
-            continue_final_message=continue_final_message,
-            key=f"generated_{mode}",
-        )
-        if mode != "text":
-            for answer in answers:
-                answer[f"generated_{mode}"] = _made(mode, self._facts.name, str(answer[f"generated_{mode}"]))
+    def _one(self, item: Any, /, *, mode: str = "text", **parameters: Any) -> list[dict[str, Any]]:
+        key = f"generated_{mode}"
+        if mode == "text":
+            return super()._one(item, **parameters)
+        answers = super()._one(item, **{**parameters, "return_type": "new", "key": key})
+        for answer in answers:
+            answer[key] = _made(mode, self._facts.name, str(answer[key]))
         return answers
 
     def _prompt(self, item: Any) -> Prompt:
@@ -107,8 +85,10 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         text = item
         if not isinstance(item, (list, tuple, str)):
             beside = item.copy()  # an AttributeError of Python's if it is no dict
-            text = beside.pop("text")
-        texts = (text,) if isinstance(text, str) else tuple(text)
+            text = beside.pop("text", None)
+        if text is None and beside.get("audio") is None:
+            raise ValueError("the pipeline needs a text")
+        texts = (text,) if isinstance(text, str) else tuple(text)  # a TypeError of Python's for a sound alone
         if not all(isinstance(one, str) for one in texts):
             raise ValueError("text must be a string, or a list of strings")
         processor = self._facts.read_file("processor_config.json")
@@ -116,7 +96,7 @@ class FakeAnyToAnyPipeline(FakeContinuation):
             given = beside.get(name)
             number = None if given is None else len(given) if isinstance(given, (list, tuple)) else 1
             check_placeholders(text, processor.get(key), number, name)
-        return Prompt(texts, Seen(item, texts, tuple(_digests(beside))))
+        return Prompt(texts, Seen(item, texts, tuple(_digests(beside))), texts)
 
 
 def _digests(beside: Mapping[str, Any]) -> list[bytes]:
@@ -138,31 +118,3 @@ def _made(mode: str, *parts: str) -> Any:
     if mode == "audio":
         return (0.5 * numpy.sin(numpy.arange(_AUDIO_SAMPLES) * (0.02 + 0.1 * unit))).astype("float32")
     return importlib.import_module("PIL.Image").new("RGB", (_IMAGE_SIDE, _IMAGE_SIDE), (int(255 * unit),) * 3)
-
-
-def _parameters(
-    max_new_tokens: Any = None,
-    generate_kwargs: Any = None,
-    return_full_text: Any = None,
-    return_tensors: Any = None,
-    return_type: Any = None,
-    stop_sequence: Any = None,
-    continue_final_message: Any = None,
-    generation_mode: Any = None,
-    **_: Any,
-) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    generation = generation_arguments(generate_kwargs, max_new_tokens, stop_sequence)
-    if generation is not None:
-        parameters["generate_kwargs"] = generation
-    kind = read_return_type(return_type, return_full_text, return_tensors, None)
-    if generation_mode not in (None, "text") and kind is not None:
-        raise ValueError("the kind of text to return cannot be chosen when generation_mode is not text")
-    if generation_mode not in (None, *_MODES):
-        raise ValueError(f"generation_mode must be one of {', '.join(_MODES)}, found {generation_mode!r}")
-    # Set by every call, so that what the pipeline was built with is forgotten, as in the real one.
-    parameters["mode"] = generation_mode or "text"
-    parameters["return_type"] = kind or "full"
-    if continue_final_message is not None:
-        parameters["continue_final_message"] = continue_final_message
-    return parameters

@@ -1,6 +1,6 @@
 """What the fakes of all tasks share: the call forms of `transformers.Pipeline`, and its attributes.
 
-The call forms are those of `Pipeline.__call__` in transformers 5.23 (`transformers/pipelines/base.py`).
+The call forms are those of `Pipeline.__call__` in transformers 5.24 (`transformers/pipelines/base.py`).
 """
 
 from __future__ import annotations
@@ -181,15 +181,17 @@ class FakePipeline(MockFace, ABC):
         """Answer `inputs` in the structure of its call form (`Pipeline.__call__`)."""
         inputs = _with_chats(inputs)
         parameters = {**self._parameters, **self._read_parameters(kwargs)}
-        if isinstance(inputs, (list, chain)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
+        if isinstance(inputs, (list, GeneratorType)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
             size = _first(batch_size, self._batch_size, 1)
             if size != 1 and self._pads_batches and "pad_token" not in self._tokenizer_of_model().special:
                 raise ValueError("the tokenizer has no padding token, so it cannot pad batches")
             check_loader(_first(num_workers, self._num_workers, 0), size)
             answer = self._singly if size == 1 else self._batch
-            stream = AnswerStream(inputs, lambda items: answer(items, **parameters), size)
+            stream = AnswerStream(
+                inputs, lambda items: answer([_as_chat(item) for item in items], **parameters), size
+            )
             return list(stream) if isinstance(inputs, list) else stream
-        return self._one(inputs, **parameters)
+        return self._one(_as_chat(inputs), **parameters)
 
     def predict(self, X: Any) -> Any:  # noqa: N803 (the real pipeline's name)
         """Answer as a call does (the scikit-learn interface of the real pipeline)."""
@@ -212,7 +214,7 @@ class FakePipeline(MockFace, ABC):
 
 
 def _with_chats(inputs: Any) -> Any:
-    """Return `inputs` with each list of messages as one `Chat`, and a generator as a `chain`."""
+    """Return `inputs` with each list of messages as one `Chat`."""
     if isinstance(inputs, GeneratorType):
         return _peeked(inputs)
     if _is_container(inputs):
@@ -232,10 +234,13 @@ def _peeked(items: Iterator[Any]) -> Any:
         return []
     if _is_message(first):
         return Chat.of([first, *items])
-    stream = chain([first], items)
-    if _is_listing(first) and first and _is_message(first[0]):
-        return chain(Chat.of(chat) for chat in stream)
-    return stream
+    holds_chats = _is_listing(first) and first and _is_message(first[0])
+    return (Chat.of(item) if holds_chats else item for item in chain([first], items))
+
+
+def _as_chat(item: Any) -> Any:
+    """Return a chat of transformers' own class as a `Chat`; anything else as it is."""
+    return Chat(item.messages) if _is_instance(item, "transformers.utils.chat_template_utils", "Chat") else item
 
 
 def _is_listing(value: object) -> bool:

@@ -1,32 +1,35 @@
 """What the fakes that continue a prompt or a chat of text, images and sounds have in common.
 
-From `transformers/pipelines/image_text_to_text.py` and `any_to_any.py` (5.23), which share their steps.
+From `transformers/pipelines/image_text_to_text.py` and `any_to_any.py` (5.24), which share their steps.
 """
 
 from __future__ import annotations
 
 import importlib
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes import drawing
 from modelenv.fakes.base import Chat, FakePipeline
+from modelenv.fakes.chat_templates import render
+from modelenv.fakes.generating import Generation, read_generation, split_generation
 from modelenv.fakes.media import Seen, as_predicate, is_pillow_image, read_image
 from modelenv.fakes.scripting import When
 from modelenv.fakes.tensors import as_tensor
+from modelenv.fakes.tokenizing import tokenize
+from modelenv.fakes.tokens import Layout, Row
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from modelenv.fakes.facts import ModelFacts
 
 _WORDS = 8
-_VOCABULARY = 1000  # where the config does not say how many tokens there are
-# Arguments of generation that people pass when they build a pipeline; a call takes them in generate_kwargs.
-_GENERATION = frozenset(
-    {"do_sample", "generation_config", "max_length", "max_new_tokens", "min_length", "min_new_tokens", "num_beams"}
-    | {"num_return_sequences", "repetition_penalty", "stop_strings", "temperature", "top_k", "top_p", "use_cache"}
+_NOT_OF_TOKENIZERS = frozenset(
+    {"clean_up_tokenization_spaces", "generation_mode", "skip_special_tokens", "timeout", "tools", "return_tensors"}
 )
+_RETURN_TYPES = ("tensors", "new", "full")  # the numbers that the real ones have
 
 
 class WhenPrompted(When):
@@ -42,25 +45,24 @@ class Prompt:
     """One input: texts or one chat, with what came beside it.
 
     Attributes:
-        texts: the texts to continue, or one chat; each gets answers of its own.
+        texts: the texts to continue, or one chat; each gets answers of its own. None where there is no text.
         seen: the input in the view of rules.
+        written: what the tokenizer reads, one for each of `texts`.
     """
 
     texts: tuple[Any, ...]
     seen: Seen
+    written: Sequence[str]
 
 
 class FakeContinuation(FakePipeline):
     """The base of the fakes that continue prompts and chats."""
 
-    __slots__ = ()
+    __slots__ = ("_generate_kwargs",)
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
-        kwargs = dict(pipeline_kwargs)
-        generation = {name: kwargs.pop(name) for name in _GENERATION & kwargs.keys()}
-        if generation:
-            kwargs["generate_kwargs"] = {**generation, **(kwargs.get("generate_kwargs") or {})}
-        super().__init__(task, facts, kwargs)
+        self._generate_kwargs, rest = split_generation(pipeline_kwargs)
+        super().__init__(task, facts, rest)
 
     def when(self, pattern: Any) -> WhenPrompted:
         """Begin a rule: `fake.when("describe").returns("a cat on a mat")`.
@@ -72,100 +74,127 @@ class FakeContinuation(FakePipeline):
         """
         return WhenPrompted(self._script, as_predicate(pattern))
 
-    def _continued(
+    @abstractmethod
+    def _prompt(self, item: Any) -> Prompt:
+        """Return an input that is no chat as a prompt."""
+
+    def _one(
         self,
-        prompt: Prompt,
+        item: Any,
+        /,
         *,
-        generate_kwargs: Mapping[str, Any],
-        return_type: str,
-        continue_final_message: Any,
+        generate_kwargs: Mapping[str, Any] | None = None,
+        return_type: str = "full",
+        continue_final_message: Any = None,
+        processing: Mapping[str, Any] | None = None,
         key: str = "generated_text",
     ) -> list[dict[str, Any]]:
         """Return the answers to one input: for each text as many as `num_return_sequences`."""
-        number = check_generation(generate_kwargs)
-        limit = int(generate_kwargs.get("max_new_tokens") or _WORDS)
+        continues = False
+        if isinstance(item, Chat):
+            last = item.messages[-1]["role"] == "assistant"
+            continues = bool(last if continue_final_message is None else continue_final_message)
+            prompt, processing = _chat_prompt(item, self._facts, continues=continues), None
+        else:
+            prompt = self._prompt(item)
+        rows = self._rows(prompt.written, processing or {})
+        width = len(rows[0])
+        model = self._facts.read_file("generation_config.json")
+        generation = read_generation(self._generate_kwargs, generate_kwargs or {}, model=model)
         answers = []
-        for text in prompt.texts:
-            for index in range(number):
-                new = self._new_text(prompt.seen, text, index, limit)
+        for text, row in zip(prompt.texts, rows, strict=True):
+            given = text.messages if isinstance(text, Chat) else text
+            for new in self._new_texts(prompt.seen, text, generation, width):
                 if return_type == "tensors":
-                    answers.append({"input_text": text, "generated_token_ids": self._token_ids(text, new)})
-                    continue
-                whole = _joined(text, new, continue_final_message) if return_type == "full" else new
-                answers.append({"input_text": text.messages if isinstance(text, Chat) else text, key: whole})
+                    answers.append({"input_text": given, "generated_token_ids": self._token_ids(row.ids, new)})
+                else:
+                    whole = _joined(text, new, continues) if return_type == "full" else new
+                    answers.append({"input_text": given, key: whole})
         return answers
 
-    def _new_text(self, seen: Seen, text: Any, index: int, limit: int) -> str:
+    def _rows(self, written: Sequence[str], processing: Mapping[str, Any]) -> list[Row]:
+        """Return the tokens of what there is to read; several texts are padded to the longest."""
+        padding = {"padding": True} if len(written) > 1 else {}
+        kwargs = {**padding, **processing}
+        rows = tokenize(self._tokenizer_of_model(), list(written), return_tensors="pt", **kwargs).rows
+        if not rows[0].ids:
+            raise (IndexError if len(rows) > 1 else RuntimeError)("the prompt has no tokens")
+        return rows
+
+    def _new_texts(self, seen: Seen, text: Any, generation: Generation, width: int) -> list[str]:
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if scripted is not None:
-            return str(scripted)
-        written = repr(_texts_of(text)) if isinstance(text, Chat) else text
-        count = max(1, min(_WORDS, limit))
-        return " " + " ".join(drawing.words(count, self._facts.name, written, *seen.digests, str(index)))
+            return [str(scripted)] * generation.sequences
+        written = repr(_texts_of(text)) if isinstance(text, Chat) else text or ""
+        count = min(_WORDS, generation.new_tokens(width))
+        return [
+            " " + " ".join(drawing.words(count, self._facts.name, written, *seen.digests, str(index)))
+            for index in range(generation.sequences)
+        ]
 
-    def _token_ids(self, text: Any, new: str) -> Any:
-        words = (" ".join(_texts_of(text)) if isinstance(text, Chat) else text).split() + new.split()
-        size = self._facts.config.get("text_config", self._facts.config).get("vocab_size", _VOCABULARY)
-        ids = [int(drawing.units(1, word)[0] * size) for word in words]
-        return as_tensor(importlib.import_module("numpy").array(ids, dtype="int64"))
-
-
-def check_generation(kwargs: Mapping[str, Any]) -> int:
-    """Return how many answers each text gets.
-
-    Raises:
-        ValueError, TypeError: where `generate` of the real model raises the same class.
-    """
-    limit = kwargs.get("max_new_tokens")
-    if limit is not None and limit <= 0:
-        raise ValueError(f"max_new_tokens must be greater than 0, found {limit}")
-    number = kwargs.get("num_return_sequences") or 1
-    if number > 1 and not kwargs.get("do_sample") and (kwargs.get("num_beams") or 1) < number:
-        raise ValueError(f"num_return_sequences={number} needs do_sample=True, or as many num_beams")
-    return int(number)
+    def _token_ids(self, prompt: list[int], new: str) -> Any:
+        [row] = self._tokenizer_of_model().encode([new], Layout(), add_special=False, is_split=False)
+        return as_tensor(importlib.import_module("numpy").array([*prompt, *row.ids], dtype="int64"))
 
 
-def read_return_type(return_type: Any, return_full_text: Any, return_tensors: Any, default: str | None) -> str | None:
-    """Return `full`, `new`, `tensors`, or None for the default.
+def read_parameters(
+    max_new_tokens: Any = None,
+    generate_kwargs: Any = None,
+    return_full_text: Any = None,
+    return_tensors: Any = None,
+    return_type: Any = None,
+    stop_sequence: Any = None,
+    continue_final_message: Any = None,
+    processor_kwargs: Any = None,
+    **rest: Any,
+) -> dict[str, Any]:
+    """Return the parameters of `_one` that these arguments of a pipeline or of a call give.
 
     Raises:
-        ValueError: `return_full_text` and `return_tensors` are both given.
+        ValueError: `max_new_tokens` is given twice, or `return_full_text` and `return_tensors` together.
+        AttributeError: `generate_kwargs` is no dict.
     """
-    if return_full_text is not None and return_type is None:
+    parameters: dict[str, Any] = {}
+    generation = None if generate_kwargs is None else generate_kwargs.copy()
+    if stop_sequence is not None:
+        strings = [stop_sequence] if isinstance(stop_sequence, str) else stop_sequence
+        generation = {**(generation or {}), "stop_strings": strings, "tokenizer": "the model's"}
+    if max_new_tokens is not None:
+        if generation and "max_new_tokens" in generation:
+            raise ValueError("max_new_tokens is given twice: in generate_kwargs, and as an argument")
+        generation = {**(generation or {}), "max_new_tokens": max_new_tokens}
+    if generation is not None:
+        parameters["generate_kwargs"] = generation
+    kind = _return_type(return_type, return_full_text, return_tensors)
+    if kind is not None:
+        parameters["return_type"] = kind
+    if continue_final_message is not None:
+        parameters["continue_final_message"] = continue_final_message
+    processing = rest if processor_kwargs is None else processor_kwargs
+    parameters["processing"] = {name: value for name, value in processing.items() if name not in _NOT_OF_TOKENIZERS}
+    return parameters
+
+
+def _return_type(return_type: Any, return_full_text: Any, return_tensors: Any) -> str | None:
+    """Return `full`, `new`, `tensors`, or None for the default."""
+    if return_type is not None:
+        is_known = type(return_type) is int and 0 <= return_type < len(_RETURN_TYPES)
+        return _RETURN_TYPES[return_type] if is_known else "new"
+    if return_full_text is not None:
         if return_tensors is not None:
             raise ValueError("return_full_text and return_tensors cannot be given together")
         return "full" if return_full_text else "new"
-    if return_tensors is not None and return_type is None:
-        return "tensors"  # also for return_tensors=False, as in the real pipeline
-    return default if return_type is None else {0: "tensors", 1: "new", 2: "full"}.get(return_type, "new")
+    return None if return_tensors is None else "tensors"  # also for return_tensors=False, as in the real pipeline
 
 
-def generation_arguments(generate_kwargs: Any, max_new_tokens: Any, stop_sequence: Any) -> dict[str, Any] | None:
-    """Return the arguments of generation of a call; None where it has none.
-
-    Raises:
-        ValueError: `max_new_tokens` is given twice.
-        TypeError: `generate_kwargs` is no dict.
-    """
-    found = None if generate_kwargs is None else {**generate_kwargs}
-    if stop_sequence is not None:
-        found = {**(found or {}), "stop_strings": stop_sequence}
-    if max_new_tokens is not None:
-        if found and "max_new_tokens" in found:
-            raise ValueError("max_new_tokens is given twice: in generate_kwargs, and as an argument")
-        found = {**(found or {}), "max_new_tokens": max_new_tokens}
-    return found
-
-
-def chat_prompt(chat: Chat, facts: ModelFacts) -> Prompt:
+def _chat_prompt(chat: Chat, facts: ModelFacts, *, continues: bool) -> Prompt:
     """Return a chat as a prompt.
 
     Raises:
         ValueError: the model's folder has no chat template, or an image of the chat cannot be read.
     """
-    if facts.folder is not None and not _has_chat_template(facts):
-        raise ValueError("the model's processor has no chat template: pass texts instead of messages")
     texts, digests = [], []
+    written = render(facts, chat.messages, continues=continues)
     for message in chat.messages:
         content = message["content"]
         if isinstance(content, str):
@@ -179,7 +208,7 @@ def chat_prompt(chat: Chat, facts: ModelFacts) -> Prompt:
                 image = read_image(given)
                 digests.append(image.digest)
                 texts.extend(image.names)
-    return Prompt((chat,), Seen(chat.messages, tuple(texts), tuple(digests)))
+    return Prompt((chat,), Seen(chat.messages, tuple(texts), tuple(digests)), [written])
 
 
 def check_placeholders(text: Any, token: str | None, number: int | None, kind: str) -> None:
@@ -200,14 +229,6 @@ def check_placeholders(text: Any, token: str | None, number: int | None, kind: s
         raise ValueError(f"there are {found} {token} in the text, but {number} of {kind}")
 
 
-def _has_chat_template(facts: ModelFacts) -> bool:
-    assert facts.folder is not None  # noqa: S101 (the caller has checked it)
-    names = ("chat_template.jinja", "chat_template.json")
-    return any((facts.folder / name).is_file() for name in names) or "chat_template" in facts.read_file(
-        "tokenizer_config.json"
-    )
-
-
 def _texts_of(chat: Chat) -> list[str]:
     """Return the texts of a chat, and the names of what else is in it."""
     found: list[str] = []
@@ -219,16 +240,18 @@ def _texts_of(chat: Chat) -> list[str]:
     return found
 
 
-def _joined(text: Any, new: str, continue_final_message: Any) -> Any:
+def _joined(text: Any, new: str, continues: bool) -> Any:
     """Return the prompt and the new text as one text, or as one chat."""
     if not isinstance(text, Chat):
-        return text + new
-    last = text.messages[-1]
-    if continue_final_message is None:
-        continue_final_message = last["role"] == "assistant"
-    if not continue_final_message:
+        return (text or "") + new
+    if not continues:
         return [*text.messages, {"role": "assistant", "content": new}]
-    # The real pipeline takes the last message's content for a list of parts: AttributeError if it is a text.
-    part = dict(last["content"][-1].items())
-    part["text"] += new
-    return [*list(text.messages)[:-1], {"role": last["role"], "content": [*last["content"][:-1], part]}]
+    last = text.messages[-1]
+    content = last["content"]
+    if isinstance(content, str):
+        content += new
+    else:
+        part = dict(content[-1].items())
+        part["text"] += new
+        content = [*content[:-1], part]
+    return [*list(text.messages)[:-1], {"role": last["role"], "content": content}]

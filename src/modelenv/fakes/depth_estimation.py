@@ -1,4 +1,4 @@
-"""The fake of `DepthEstimationPipeline` (`transformers/pipelines/depth_estimation.py`, 5.23)."""
+"""The fake of `DepthEstimationPipeline` (`transformers/pipelines/depth_estimation.py`, 5.24)."""
 
 from __future__ import annotations
 

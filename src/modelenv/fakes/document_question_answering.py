@@ -1,4 +1,4 @@
-"""The fake of `DocumentQuestionAnsweringPipeline` (`transformers/pipelines/document_question_answering.py`, 5.23)."""
+"""The fake of `DocumentQuestionAnsweringPipeline` (`transformers/pipelines/document_question_answering.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From tokens with scores to entities, as `TokenClassificationPipeline` of transformers 5.23 joins them."""
+"""From tokens with scores to entities, as `TokenClassificationPipeline` of transformers 5.24 joins them."""
 
 from __future__ import annotations
 
@@ -60,6 +60,10 @@ class Joiner:
         }
 
     def _word(self, tokens: list[ScoredToken], strategy: str) -> dict[str, Any]:
+        if strategy not in STRATEGIES:
+            raise ValueError(
+                f"aggregation_strategy must be one of {', '.join(STRATEGIES).lower()}, found {strategy!r}"
+            )
         if strategy == "FIRST":
             scores = tokens[0].scores
         elif strategy == "MAX":

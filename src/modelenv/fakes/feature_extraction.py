@@ -1,4 +1,4 @@
-"""The fake of `FeatureExtractionPipeline` (`transformers/pipelines/feature_extraction.py`, 5.23)."""
+"""The fake of `FeatureExtractionPipeline` (`transformers/pipelines/feature_extraction.py`, 5.24)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from modelenv.fakes.tokenizing import Batch, check_positions, tokenize
 
 _WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")  # what configs call the width of a model's hidden states
 _DEFAULT_WIDTH = 768
+_NEED_A_DECODER = frozenset(
+    "blenderbot blenderbot-small longt5 m2m_100 marian mt5 pegasus pegasus_x switch_transformers t5 umt5".split()  # noqa: SIM905
+)
 _CONTEXT_SHARE = 0.3  # of a token's vector comes from the whole text: the rest is the token's own
 
 
@@ -84,15 +87,21 @@ class FakeFeatureExtractionPipeline(FakePipeline):
 
     def _one(self, item: Any, /, *, _is_tensor: Any = False, **tokenize_kwargs: Any) -> Any:
         batch = self._tokenize(item, tokenize_kwargs)
-        check_positions(self._facts, batch.width)
+        self._check(batch.width)
         return _packed(self._vectors(batch, 0), _is_tensor)
 
     def _batch(self, items: list[Any], /, *, _is_tensor: Any = False, **tokenize_kwargs: Any) -> list[Any]:
         """Answer a batch as the real one does: every text has as many tokens as the longest."""
         batches = [self._tokenize(item, tokenize_kwargs) for item in items]
         width = max(batch.width for batch in batches)
-        check_positions(self._facts, width)
+        self._check(width)
         return [_packed(self._vectors(batch, width)[:1], _is_tensor) for batch in batches]
+
+    def _check(self, width: int) -> None:
+        kind = self._facts.config.get("model_type")
+        if kind in _NEED_A_DECODER:
+            raise ValueError(f"a {kind} model needs input for its decoder, which this pipeline has not")
+        check_positions(self._facts, width)
 
     def _tokenize(self, item: Any, tokenize_kwargs: Mapping[str, Any]) -> Batch:
         return tokenize(self._tokenizer_of_model(), item, return_tensors="pt", **tokenize_kwargs)

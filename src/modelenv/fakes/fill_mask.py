@@ -1,4 +1,4 @@
-"""The fake of `FillMaskPipeline` (`transformers/pipelines/fill_mask.py`, 5.23)."""
+"""The fake of `FillMaskPipeline` (`transformers/pipelines/fill_mask.py`, 5.24)."""
 
 from __future__ import annotations
 

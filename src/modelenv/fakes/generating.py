@@ -1,7 +1,8 @@
-"""Which arguments `generate` of transformers 5.23 takes, which it refuses, and how much it then writes."""
+"""Which arguments `generate` of transformers 5.24 takes, which it refuses, and how much it then writes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,9 +42,16 @@ _OF_GENERATE = frozenset(
         "tokenizer",
     ]
 )
-_DEFAULT_NEW_TOKENS = 256  # of the text-generation pipeline
+_DEFAULT_NEW_TOKENS = 256  # of the pipelines that write text
 _USUAL_NEW_TOKENS = 24  # a model ends by itself: a fake does so after this many, where a call allows many more
 _EXACT = 64  # up to this many are written to the last, as a test that asks for so few counts them
+_TOP_K = 50  # of `generate`
+_CACHES = frozenset(
+    """
+    dynamic hybrid hybrid_chunked offloaded offloaded_hybrid offloaded_hybrid_chunked offloaded_static paged quantized
+    sliding_window static
+    """.split()  # noqa: SIM905
+)
 
 
 @dataclass(frozen=True)
@@ -68,33 +76,58 @@ class Generation:
         Raises:
             ValueError: the prompt leaves no room.
         """
-        if self.max_new_tokens is not None:
-            limit = self.max_new_tokens
-        elif self.max_length is not None:
-            limit = self.max_length - prompt_length
-            if limit <= 0:
-                raise ValueError(
-                    f"the input has {prompt_length} tokens, but max_length is {self.max_length}: set max_new_tokens"
-                )
-        else:
-            limit = _DEFAULT_NEW_TOKENS
+        limit = self.most(prompt_length)
+        if limit <= 0:
+            raise ValueError(
+                f"the input has {prompt_length} tokens, but max_length is {self.max_length}: set max_new_tokens"
+            )
         return limit if limit <= _EXACT else max(_USUAL_NEW_TOKENS, min(limit, self.min_new_tokens))
 
+    def most(self, prompt_length: int) -> int:
+        """Return how many tokens the answer to a prompt may have; with a `max_length` there may be no room at all."""
+        if self.max_new_tokens is not None:
+            return math.ceil(self.max_new_tokens)
+        return _DEFAULT_NEW_TOKENS if self.max_length is None else math.ceil(self.max_length - prompt_length)
 
-def read_generation(kwargs: Mapping[str, Any], model: Mapping[str, Any]) -> Generation:
-    """Return how much to write with these arguments, over the model's `generation_config.json`.
+
+def split_generation(pipeline_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of generation that a pipeline keeps for all its calls, and its other arguments."""
+    kept = GENERATION_CONFIG | {"generation_config"}
+    dropped = ("assistant_model", "assistant_tokenizer")
+    generation = {name: value for name, value in pipeline_kwargs.items() if name in kept}
+    rest = {name: value for name, value in pipeline_kwargs.items() if name not in kept and name not in dropped}
+    return generation, rest
+
+
+def read_generation(
+    built: Mapping[str, Any], called: Mapping[str, Any], *, model: Mapping[str, Any], **defaults: Any
+) -> Generation:
+    """Return how much to write.
+
+    Args:
+        built: what the pipeline was built with; a `generation_config` of the call replaces all of it.
+        called: the arguments of the call.
+        model: the content of the model's `generation_config.json`.
+        defaults: of the pipeline, where none of these says otherwise.
 
     Raises:
-        ValueError, TypeError: where `generate` raises the same class.
+        ValueError, TypeError, ZeroDivisionError, RuntimeError: where `generate` raises the same class.
     """
+    kwargs = {**({} if "generation_config" in called else built), **called}
     unknown = sorted(name for name in kwargs if name not in GENERATION_CONFIG | _OF_GENERATE)
     if any(kwargs[name] is not None for name in unknown):
         raise ValueError(f"these arguments are not used by the model: {', '.join(unknown)}")
+    for name in ("num_return_sequences", "num_beams"):
+        if name in kwargs and kwargs[name] is None:
+            raise TypeError(f"{name} must be a whole number, found None")
     given = kwargs.get("generation_config")
     config = {} if given is None else given.to_diff_dict()
-    values = {"do_sample": True, "temperature": 0.7, **model, **config}
+    values = {**defaults, **model, **config}
     values |= {name: value for name, value in kwargs.items() if value is not None}
     _check(values)
+    _check_mode(values)
+    if values.get("do_sample"):
+        _check_sampling(values)
     return Generation(
         sequences=_sequences(values),
         max_new_tokens=values.get("max_new_tokens"),
@@ -109,11 +142,40 @@ def _check(values: Mapping[str, Any]) -> None:
     limit = values.get("max_new_tokens")
     if limit is not None and limit <= 0:
         raise ValueError(f"max_new_tokens must be greater than 0, found {limit!r}")
+    if values.get("cache_implementation") not in (None, *_CACHES):
+        raise ValueError(f"cache_implementation must be one of {', '.join(sorted(_CACHES))}")
+    for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        if isinstance(values.get(name), str):
+            raise TypeError(f"{name} must be the number of a token, found {values[name]!r}")
     penalty = values.get("repetition_penalty")
     if penalty not in (None, 1.0) and not (isinstance(penalty, float) and penalty > 0):
         raise ValueError(f"repetition_penalty must be a float over 0, found {penalty!r}")
-    if values.get("do_sample"):
-        _check_sampling(values)
+    words = values.get("bad_words_ids")
+    if words is not None and not (isinstance(words, list) and words and all(map(_are_tokens, words))):
+        raise ValueError(f"bad_words_ids must be a list of lists of tokens, found {words!r}")
+    if values.get("stop_strings") is not None and (values.get("tokenizer") is None or not [*values["stop_strings"]]):
+        raise ValueError("stop strings need a tokenizer, and there must be one at least: pass stop_sequence instead")
+    if values.get("token_healing") and values.get("tokenizer") is None:
+        raise ValueError("token_healing needs a tokenizer")
+
+
+def _are_tokens(ids: Any) -> bool:
+    return isinstance(ids, list) and all(isinstance(index, int) and index >= 0 for index in ids)
+
+
+def _check_mode(values: Mapping[str, Any]) -> None:
+    """Refuse the ways of decoding whose code is on the Hub: it would need `trust_remote_code`."""
+    beams = values.get("num_beams", 1)
+    moved = values.get("constraints") is not None or values.get("force_words_ids") is not None
+    if beams == 1:
+        contrastive = (values.get("penalty_alpha") or 0) > 0 and values.get("top_k", _TOP_K) > 1
+        moved = (
+            moved or values.get("dola_layers") is not None or (contrastive and values.get("do_sample") is not True)
+        )
+    else:
+        moved = moved or (values.get("num_beam_groups") or 1) > 1
+    if moved and values.get("custom_generate") is None:
+        raise ValueError("this way of decoding needs code from the Hub, and trust_remote_code=True")
 
 
 def _check_sampling(values: Mapping[str, Any]) -> None:
@@ -126,14 +188,21 @@ def _check_sampling(values: Mapping[str, Any]) -> None:
     top_p = values.get("top_p")
     if top_p is not None and top_p < 1.0 and float(top_p) < 0:
         raise ValueError(f"top_p must be from 0 to 1, found {top_p!r}")
+    min_p = values.get("min_p")
+    if min_p is not None and not 0 <= min_p <= 1.0:
+        raise ValueError(f"min_p must be from 0 to 1, found {min_p!r}")
+    typical_p = values.get("typical_p")
+    if typical_p is not None and typical_p < 1.0 and not float(typical_p) > 0:
+        raise ValueError(f"typical_p must be over 0, found {typical_p!r}")
 
 
 def _sequences(values: Mapping[str, Any]) -> int:
-    number = values.get("num_return_sequences")
-    number = 1 if number is None else number
-    beams = values.get("num_beams")
-    if number > 1 and beams in (None, 1) and not values.get("do_sample"):
+    number = values.get("num_return_sequences", 1)
+    beams = values.get("num_beams", 1)
+    if beams < 1:
+        raise (RuntimeError if beams else ZeroDivisionError)(f"num_beams must be at least 1, found {beams}")
+    if number > 1 and beams == 1 and not values.get("do_sample"):
         raise ValueError("greedy decoding gives one answer: set do_sample=True or num_beams for several")
-    if beams not in (None, 1) and number > beams:
+    if beams != 1 and number > beams:
         raise ValueError(f"num_return_sequences is {number}, but num_beams is {beams}")
-    return int(number)
+    return max(1, int(number))

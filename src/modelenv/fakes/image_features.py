@@ -1,4 +1,4 @@
-"""The fake of `ImageFeatureExtractionPipeline` (`transformers/pipelines/image_feature_extraction.py`, 5.23)."""
+"""The fake of `ImageFeatureExtractionPipeline` (`transformers/pipelines/image_feature_extraction.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of `ImageSegmentationPipeline` (`transformers/pipelines/image_segmentation.py`, 5.23)."""
+"""The fake of `ImageSegmentationPipeline` (`transformers/pipelines/image_segmentation.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,18 +1,11 @@
-"""The fake of `ImageTextToTextPipeline` (`transformers/pipelines/image_text_to_text.py`, 5.23)."""
+"""The fake of `ImageTextToTextPipeline` (`transformers/pipelines/image_text_to_text.py`, 5.24)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.base import Chat
-from modelenv.fakes.continuing import (
-    FakeContinuation,
-    Prompt,
-    chat_prompt,
-    check_placeholders,
-    generation_arguments,
-    read_return_type,
-)
+from modelenv.fakes.continuing import FakeContinuation, Prompt, check_placeholders, read_parameters
 from modelenv.fakes.media import Image, Seen, is_array, is_instance, is_pillow_image, read_image
 
 if TYPE_CHECKING:
@@ -44,23 +37,7 @@ class FakeImageTextToTextPipeline(FakeContinuation):
         return self._run({"images": images, "text": text}, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return _parameters(**kwargs)
-
-    def _one(
-        self,
-        item: Any,
-        /,
-        *,
-        generate_kwargs: Any = None,
-        return_type: str = "full",
-        continue_final_message: Any = None,
-    ) -> Any:
-        return self._continued(
-            chat_prompt(item, self._facts) if isinstance(item, Chat) else self._prompt(item),
-            generate_kwargs=generate_kwargs or {},
-            return_type=return_type,
-            continue_final_message=continue_final_message,
-        )
+        return read_parameters(**kwargs)
 
     def _prompt(self, item: Any) -> Prompt:
         images: list[Image] | None = None
@@ -75,7 +52,7 @@ class FakeImageTextToTextPipeline(FakeContinuation):
         check_placeholders(text, token, None if images is None else len(images), "images")
         found = images or []
         names = [name for image in found for name in image.names]
-        return Prompt(texts, Seen(item, (*texts, *names), tuple(image.digest for image in found)))
+        return Prompt(texts, Seen(item, (*texts, *names), tuple(image.digest for image in found)), texts)
 
 
 def _read(images: Any) -> list[Image]:
@@ -101,25 +78,3 @@ def _are_images(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_are_images(one) for one in value)
     return is_pillow_image(value) or is_array(value)
-
-
-def _parameters(
-    max_new_tokens: Any = None,
-    generate_kwargs: Any = None,
-    return_full_text: Any = None,
-    return_tensors: Any = None,
-    return_type: Any = None,
-    stop_sequence: Any = None,
-    continue_final_message: Any = None,
-    **_: Any,
-) -> dict[str, Any]:
-    parameters: dict[str, Any] = {}
-    generation = generation_arguments(generate_kwargs, max_new_tokens, stop_sequence)
-    if generation is not None:
-        parameters["generate_kwargs"] = generation
-    kind = read_return_type(return_type, return_full_text, return_tensors, None)
-    if kind is not None:
-        parameters["return_type"] = kind
-    if continue_final_message is not None:
-        parameters["continue_final_message"] = continue_final_message
-    return parameters

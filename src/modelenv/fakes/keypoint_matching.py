@@ -1,4 +1,4 @@
-"""The fake of `KeypointMatchingPipeline` (`transformers/pipelines/keypoint_matching.py`, 5.23)."""
+"""The fake of `KeypointMatchingPipeline` (`transformers/pipelines/keypoint_matching.py`, 5.24)."""
 
 from __future__ import annotations
 

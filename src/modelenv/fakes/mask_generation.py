@@ -1,4 +1,4 @@
-"""The fake of `MaskGenerationPipeline` (`transformers/pipelines/mask_generation.py`, 5.23)."""
+"""The fake of `MaskGenerationPipeline` (`transformers/pipelines/mask_generation.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of `ObjectDetectionPipeline` (`transformers/pipelines/object_detection.py`, 5.23)."""
+"""The fake of `ObjectDetectionPipeline` (`transformers/pipelines/object_detection.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The questions of a decision request: how they are checked and answered, from `transformers/decision` (5.23)."""
+"""The questions of a decision request: how they are checked and answered, from `transformers/decision` (5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of `AutomaticSpeechRecognitionPipeline` (transformers 5.23)."""
+"""The fake of `AutomaticSpeechRecognitionPipeline` (transformers 5.24)."""
 
 from __future__ import annotations
 

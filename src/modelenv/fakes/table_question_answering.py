@@ -1,4 +1,4 @@
-"""The fake of `TableQuestionAnsweringPipeline` (`transformers/pipelines/table_question_answering.py`, 5.23)."""
+"""The fake of `TableQuestionAnsweringPipeline` (`transformers/pipelines/table_question_answering.py`, 5.24)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.base import _is_instance as is_instance
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
+from modelenv.fakes.tokens import Layout
 
 # Those of google/tapas-base-finetuned-wtq, transformers' default model for the task.
 _AGGREGATORS = ("NONE", "SUM", "AVERAGE", "COUNT")
 
 
+_PADDING = (True, False, "longest", "max_length", "do_not_pad")
+_TRUNCATION = (True, False, "drop_rows_to_fit", "do_not_truncate")
+_ANY = float("inf")
+
+
 @dataclass(frozen=True)
 class _Table:
-    columns: tuple[str, ...]
+    columns: tuple[Any, ...]
     rows: tuple[tuple[Any, ...], ...]
 
 
@@ -83,22 +89,40 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
         return results[0] if len(results) == 1 else results
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return {}  # sequential, padding and truncation change no structure; all else is ignored
+        # What `sequential` asks for changes no structure; all else is ignored.
+        return {name: kwargs[name] for name in ("padding", "truncation") if kwargs.get(name) is not None}
 
-    def _one(self, item: Any, /, **_: Any) -> Any:
+    def _one(self, item: Any, /, *, padding: Any = True, truncation: Any = "drop_rows_to_fit") -> Any:
         table, query = item["table"], item["query"]
         table = table if isinstance(table, _Table) else _read_table(table)
         if not table.rows or not table.columns:
             raise ValueError("the table is empty")
         if query is None or query == "":
             raise ValueError("the question is empty")
-        is_batch = isinstance(query, (list, tuple))
-        if not isinstance(query, str) and not (is_batch and all(isinstance(text, str) for text in query)):
-            raise ValueError(f"a question must be a text or a list of texts, found {query!r}")
-        answers = [self._answered(table, text) for text in (query if is_batch else [query])]
-        if not answers:
-            raise ValueError("there is no question")
+        if self._facts.config.get("model_type") != "tapas":
+            raise ValueError("only TAPAS answers questions about tables: no other model's tokenizer takes one")
+        queries = _read_queries(table, query)
+        self._check_layout(table, queries, padding, truncation)
+        answers = [self._answered(table, text) for text in queries]
         return answers if len(answers) > 1 else answers[0]
+
+    def _check_layout(self, table: _Table, queries: Sequence[str], padding: Any, truncation: Any) -> None:
+        if padding not in _PADDING:
+            raise ValueError(f"padding must be a bool or one of {', '.join(_PADDING[2:])}, found {padding!r}")
+        if truncation not in _TRUNCATION:
+            raise ValueError(
+                f"truncation must be a bool or one of {', '.join(_TRUNCATION[2:])}, found {truncation!r}"
+            )
+        config = self._facts.read_file("tokenizer_config.json")
+        if len(table.columns) >= (config.get("max_column_id") or _ANY):
+            raise ValueError(f"the table has {len(table.columns)} columns, more than the model has numbers for")
+        drops = truncation in (True, "drop_rows_to_fit")
+        if not drops and len(table.rows) >= (config.get("max_row_id") or _ANY):
+            raise ValueError(f"the table has {len(table.rows)} rows: pass truncation='drop_rows_to_fit'")
+        tokenizer = self._tokenizer_of_model()
+        rows = tokenizer.encode(queries, Layout(), add_special=False, is_split=False)
+        if padding in (False, "do_not_pad") and len({len(row) for row in rows}) > 1:
+            raise ValueError("questions of different lengths make no tensor: pass padding=True")
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         self._singly(items, **parameters)
@@ -117,8 +141,6 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
             coordinates, aggregator = list(rule[0]), rule[1] if aggregators else ""
         cells = [table.rows[row][column] for row, column in coordinates]
         text = ", ".join(cells)
-        if self._facts.config.get("model_type") != "tapas":
-            return {"answer": text}
         prefix = f"{aggregator} > " if aggregators and aggregator != aggregators[0] else ""
         answer: dict[str, Any] = {"answer": prefix + text, "coordinates": coordinates, "cells": cells}
         return {**answer, "aggregator": aggregator} if aggregator else answer
@@ -152,6 +174,29 @@ def _requests(table: Any = None, query: Any = None, **_: Any) -> Any:
     return [{**item, "table": _read_table(item["table"])} for item in items]
 
 
+def _read_queries(table: _Table, query: Any) -> Sequence[str]:
+    """Return the questions, after the checks of the tokenizer of TAPAS.
+
+    Raises:
+        ValueError: the input is no question, or there is none.
+        AttributeError: a column's name, a cell or a further question is no text.
+        TypeError: the questions are in a tuple.
+    """
+    is_batch = isinstance(query, (list, tuple))
+    if not isinstance(query, str) and not (is_batch and (not query or isinstance(query[0], str))):
+        raise ValueError(f"a question must be a text or a list of texts, found {query!r}")
+    queries = query if is_batch else [query]
+    named = [name for name in table.columns if name]  # it does not look at a name that is empty, 0 or None
+    for text in (*named, *(cell for row in table.rows for cell in row), *queries):
+        if not isinstance(text, str):
+            raise AttributeError(f"names of columns, cells and questions must be texts, found {text!r}")  # noqa: TRY004
+    if isinstance(query, tuple):
+        raise TypeError("several questions must be in a list, found a tuple")
+    if not queries:
+        raise ValueError("there is no question")
+    return queries
+
+
 def _read_table(table: Any) -> _Table:
     """Return a table given as `pandas.DataFrame` takes it, or as one.
 
@@ -162,21 +207,28 @@ def _read_table(table: Any) -> _Table:
         raise ValueError("the table is None")
     if hasattr(table, "columns") and hasattr(table, "itertuples"):
         rows = tuple(tuple(row) for row in table.itertuples(index=False, name=None))
-        return _Table(tuple(map(str, table.columns)), rows)
+        return _Table(tuple(table.columns), rows)
     if isinstance(table, Mapping):
-        columns = {str(name): list(_column(values)) for name, values in table.items()}
-        if len({len(values) for values in columns.values()}) > 1:
-            raise ValueError("all columns of a table must be of the same length")
-        return _Table(tuple(columns), tuple(zip(*columns.values(), strict=True)))
-    if isinstance(table, (list, tuple)) and all(isinstance(row, Mapping) for row in table):
-        names = list(dict.fromkeys(str(name) for row in table for name in row))
+        return _Table(tuple(table), tuple(zip(*_columns(list(table.values())), strict=True)))
+    if not isinstance(table, (list, tuple)):
+        raise ValueError(  # noqa: TRY004 (the class of the real pipeline)
+            f"a table must be a dict of columns, a list of rows or a DataFrame, found {table!r}"
+        )
+    if table and all(isinstance(row, Mapping) for row in table):
+        names = list(dict.fromkeys(name for row in table for name in row))
         return _Table(tuple(names), tuple(tuple(row.get(name) for name in names) for row in table))
-    raise ValueError(f"a table must be a dict of columns, a list of dicts or a DataFrame, found {table!r}")
+    lines = [row if isinstance(row, (list, tuple)) else [row] for row in table]
+    width = max(map(len, lines), default=0)
+    return _Table(tuple(range(width)), tuple((*row, *[None] * (width - len(row))) for row in lines))
 
 
-def _column(values: Any) -> Sequence[Any]:
-    if isinstance(values, Mapping):
-        return list(values.values())
-    if isinstance(values, str) or not hasattr(values, "__iter__"):
-        raise ValueError(f"a column must be a list of cells, found {values!r}")
-    return list(values)
+def _columns(values: list[Any]) -> list[list[Any]]:
+    """Return the columns of a dict; a single cell is repeated as often as the others are long."""
+    found = [list(column.values()) if isinstance(column, Mapping) else column for column in values]
+    is_single = [isinstance(column, str) or not hasattr(column, "__iter__") for column in found]
+    lengths = {len(list(column)) for column, single in zip(found, is_single, strict=True) if not single}
+    if found and len(lengths) != 1:
+        raise ValueError("the columns of a table must be lists of the same length")
+    return [
+        [column] * max(lengths) if single else list(column) for column, single in zip(found, is_single, strict=True)
+    ]

@@ -1,4 +1,4 @@
-"""The fake of `TextClassificationPipeline` (`transformers/pipelines/text_classification.py`, 5.23)."""
+"""The fake of `TextClassificationPipeline` (`transformers/pipelines/text_classification.py`, 5.24)."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class FakeTextClassificationPipeline(FakePipeline):
         function_to_apply: Any = None,
         **tokenizer_kwargs: Any,
     ) -> Any:
-        texts = read_text(item, tokenizer_kwargs, self._tokenizer_of_model)
+        texts = read_text(item, tokenizer_kwargs, self._tokenizer_of_model, self._facts)
         function = self._default_function() if function_to_apply is None else function_to_apply
         if function not in _FUNCTIONS.values():
             raise ValueError(f"function_to_apply must be sigmoid, softmax or none, found {function!r}")

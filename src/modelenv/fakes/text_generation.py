@@ -1,9 +1,9 @@
-"""The fake of `TextGenerationPipeline` (`transformers/pipelines/text_generation.py`, 5.23)."""
+"""The fake of `TextGenerationPipeline` (`transformers/pipelines/text_generation.py`, 5.24)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelenv.errors import ConfigurationError
@@ -11,11 +11,12 @@ from modelenv.fakes import drawing
 from modelenv.fakes.base import Chat, FakePipeline
 from modelenv.fakes.chat_templates import render
 from modelenv.fakes.facts import ModelFacts
-from modelenv.fakes.generating import GENERATION_CONFIG, Generation, read_generation
+from modelenv.fakes.generating import GENERATION_CONFIG, Generation, read_generation, split_generation
 from modelenv.fakes.scripting import Pattern, Script, When
-from modelenv.fakes.tokenizing import tokenize
+from modelenv.fakes.tokenizing import check_positions, tokenize
 from modelenv.fakes.tokens import Layout, WordTokenizer
 
+_OF_CHATS = frozenset({"add_generation_prompt", "continue_final_message", "return_dict", "return_tensors"})
 _RETURN_TYPES = ("TENSORS", "NEW_TEXT", "FULL_TEXT")
 
 
@@ -66,10 +67,7 @@ class FakeTextGenerationPipeline(FakePipeline):
     _pads_batches = True
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
-        names = (GENERATION_CONFIG | {"generation_config"}) & pipeline_kwargs.keys()
-        self._generate_kwargs = {name: pipeline_kwargs[name] for name in names}
-        skipped = names | {"assistant_model", "assistant_tokenizer"}
-        rest = {name: value for name, value in pipeline_kwargs.items() if name not in skipped}
+        self._generate_kwargs, rest = split_generation(pipeline_kwargs)
         super().__init__(task, facts, rest)
 
     def when(self, pattern: Pattern) -> WhenPrompted:
@@ -101,21 +99,19 @@ class FakeTextGenerationPipeline(FakePipeline):
         parameters = {name: value for name, value in kwargs.items() if value is not None or name in GENERATION_CONFIG}
         if prefix is not None:
             parameters["prefix"] = prefix
+        if prefix:
+            special = bool(kwargs.get("add_special_tokens"))
+            batch = tokenize(self._tokenizer_of_model(), prefix, return_tensors="pt", add_special_tokens=special)
+            parameters["prefix_length"] = batch.width
         if handle_long_generation not in (None, "hole"):
             raise ValueError(f"handle_long_generation must be None or 'hole', found {handle_long_generation!r}")
+        if handle_long_generation is not None:
+            parameters["makes_room"] = True
         if stop_sequence is not None:
-            parameters["stop_strings"] = [stop_sequence] if isinstance(stop_sequence, str) else stop_sequence
-        if return_full_text is not None and return_type is None:
-            if return_text is not None or return_tensors is not None:
-                raise ValueError("return_full_text excludes return_text and return_tensors")
-            return_type = "FULL_TEXT" if return_full_text else "NEW_TEXT"
-        if return_tensors is not None and return_type is None:
-            if return_text is not None:
-                raise ValueError("return_text excludes return_tensors")
-            return_type = "TENSORS"
-        if return_type is not None:
-            parameters["return_type"] = getattr(return_type, "name", return_type)
-        return parameters
+            strings = [stop_sequence] if isinstance(stop_sequence, str) else stop_sequence
+            parameters |= {"stop_strings": strings, "tokenizer": self._tokenizer_of_model()}
+        kind = _return_type(return_type, return_full_text, return_text, return_tensors)
+        return parameters if kind is None else {**parameters, "return_type": kind}
 
     def _one(self, item: Any, /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[dict[str, Any]]:
         prompt = self._prompt(item, **parameters)
@@ -140,6 +136,8 @@ class FakeTextGenerationPipeline(FakePipeline):
         item: Any,
         *,
         prefix: str = "",
+        prefix_length: int = 0,
+        makes_room: bool = False,
         add_special_tokens: Any = None,
         truncation: Any = None,
         padding: Any = None,
@@ -151,29 +149,63 @@ class FakeTextGenerationPipeline(FakePipeline):
         documents: Any = None,
         **generate_kwargs: Any,
     ) -> _Prompt:
-        layout = {"truncation": truncation, "padding": padding, "max_length": max_length}
-        kwargs = {name: value for name, value in layout.items() if value is not None} | dict(
-            tokenizer_encode_kwargs or {}
-        )
-        tokenizer = self._tokenizer_of_model()
+        given = {"add_special_tokens": add_special_tokens, "truncation": truncation, "padding": padding}
+        given["max_length"] = max_length
+        kwargs = {name: value for name, value in given.items() if value is not None}
+        kwargs.update(tokenizer_encode_kwargs or {})
+        continues = False
         if isinstance(item, Chat):
-            continues = (
-                item.messages[-1]["role"] == "assistant" if continue_final_message is None else continue_final_message
-            )
-            text = render(self._facts, item.messages, continues=bool(continues), tools=tools, documents=documents)
-            batch = tokenize(tokenizer, text, return_tensors="pt", **{**kwargs, "add_special_tokens": False})
+            last = item.messages[-1]["role"] == "assistant"
+            continues = bool(last if continue_final_message is None else continue_final_message)
+            ids = self._ids_of_chat(item, continues, tools=tools, documents=documents, **kwargs)
             texts = tuple(_text_of(message.get("content")) for message in item.messages)
         else:
-            continues = False
-            if add_special_tokens is not None:
-                kwargs = {"add_special_tokens": add_special_tokens, **kwargs}
-            batch = tokenize(tokenizer, prefix + item, return_tensors="pt", **kwargs)
-            texts = (item,)
+            batch = tokenize(self._tokenizer_of_model(), prefix + item, return_tensors="pt", **kwargs)
+            ids, texts = batch.rows[0].ids, (str(item),)
         if max_length is not None:
             generate_kwargs["max_length"] = max_length
-        given = {} if "generation_config" in generate_kwargs else self._generate_kwargs
-        generation = read_generation({**given, **generate_kwargs}, self._facts.read_file("generation_config.json"))
-        return _Prompt(item, texts, batch.rows[0].ids, generation, bool(continues))
+        generation = read_generation(
+            self._generate_kwargs,
+            generate_kwargs,
+            model=self._facts.read_file("generation_config.json"),
+            do_sample=True,
+            temperature=0.7,
+        )
+        if makes_room:
+            ids = self._cut(ids, generation.most(len(ids)))
+        if prefix_length and generation.max_length is not None:
+            generation = replace(generation, max_length=generation.max_length + prefix_length)
+        return _Prompt(item, texts, ids, generation, continues)
+
+    def _ids_of_chat(
+        self,
+        chat: Chat,
+        continues: bool,
+        *,
+        truncation: Any = False,
+        padding: Any = False,
+        max_length: Any = None,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+        add_special_tokens: Any = None,
+        **variables: Any,
+    ) -> list[int]:
+        """Return the tokens of a chat. Special tokens are the template's; what is left over are its variables."""
+        taken = sorted(_OF_CHATS & variables.keys())
+        if taken:
+            raise TypeError(f"the pipeline itself says {', '.join(taken)}")
+        text = render(self._facts, chat.messages, continues=continues, **variables)
+        layout = {"truncation": truncation, "padding": padding, "max_length": max_length, "add_special_tokens": False}
+        batch = tokenize(
+            self._tokenizer_of_model(), text, return_tensors="pt", **{**layout, **(tokenizer_kwargs or {})}
+        )
+        return batch.rows[0].ids
+
+    def _cut(self, ids: list[int], number: int) -> list[int]:
+        """Return the end of a prompt, so that `number` more tokens fit."""
+        limit = self._tokenizer_of_model().model_max_length
+        if number < 0 or (len(ids) + number > limit and limit <= number):
+            raise ValueError(f"{number} new tokens do not fit into {limit}")
+        return ids[number - limit :] if len(ids) + number > limit else ids
 
     def _records(self, prompt: _Prompt, ids: list[int], return_type: Any) -> list[dict[str, Any]]:
         if not ids:  # then a model begins with the token that begins every text
@@ -182,8 +214,7 @@ class FakeTextGenerationPipeline(FakePipeline):
                 raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text")
             ids = [start]
         number = prompt.generation.new_tokens(len(ids))
-        if prompt.generation.sequences < 1:
-            raise RuntimeError(f"num_return_sequences must be at least 1, found {prompt.generation.sequences}")
+        check_positions(self._facts, len(ids) + number - 1)  # the last token is not read again
         scripted = self._script.find(prompt.texts) if self._script.rules else None
         records: list[dict[str, Any]] = []
         for index in range(prompt.generation.sequences):
@@ -215,9 +246,24 @@ class FakeTextGenerationPipeline(FakePipeline):
         return row.ids[:number], tokenizer.decode(row.ids[:number], skip_special=True)
 
 
+def _return_type(return_type: Any, return_full_text: Any, return_text: Any, return_tensors: Any) -> Any:
+    """Return the name of what to return, or None for the default."""
+    if return_type is not None:
+        return getattr(return_type, "name", return_type)
+    if return_full_text is not None:
+        if return_text is not None or return_tensors is not None:
+            raise ValueError("return_full_text excludes return_text and return_tensors")
+        return "FULL_TEXT" if return_full_text else "NEW_TEXT"
+    if return_tensors is None:
+        return None
+    if return_text is not None:
+        raise ValueError("return_text excludes return_tensors")
+    return "TENSORS"
+
+
 def _whole(prompt: _Prompt, new_text: str) -> Any:
     if not isinstance(prompt.source, Chat):
-        return prompt.source + new_text
+        return prompt.source + new_text if isinstance(prompt.source, str) else new_text
     messages = list(prompt.source.messages)
     if prompt.continues:
         last = {"role": messages[-1]["role"], "content": messages[-1]["content"] + new_text}

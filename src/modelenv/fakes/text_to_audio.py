@@ -1,4 +1,4 @@
-"""The fake of `TextToAudioPipeline` (`transformers/pipelines/text_to_audio.py`, 5.23)."""
+"""The fake of `TextToAudioPipeline` (`transformers/pipelines/text_to_audio.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fake of `TokenClassificationPipeline` (`transformers/pipelines/token_classification.py`, 5.23)."""
+"""The fake of `TokenClassificationPipeline` (`transformers/pipelines/token_classification.py`, 5.24)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which inputs a tokenizer of transformers takes as text, and what it raises for the others.
 
-From `PreTrainedTokenizerBase.__call__` of transformers 5.23, and from what its fast tokenizers do.
+From `PreTrainedTokenizerBase.__call__` of transformers 5.24, and from what its fast tokenizers do.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
 
 _PADDING = ("longest", "max_length", "do_not_pad")
+_SPECIAL_TOKENS = 4  # so many at most stand around a text
 _TRUNCATION = ("only_first", "only_second", "longest_first", "do_not_truncate")
 
 
@@ -35,19 +36,20 @@ class Batch:
 
 
 def read_text(
-    item: Any, tokenizer_kwargs: Mapping[str, Any], tokenizer: Callable[[], TextTokenizer]
+    item: Any, tokenizer_kwargs: Mapping[str, Any], tokenizer: Callable[[], TextTokenizer], facts: ModelFacts
 ) -> tuple[str, ...]:
     """Return the text, or the pair of texts, of one input of a text classifier.
 
     Args:
         item: the input.
         tokenizer_kwargs: what the real pipeline passes on to its tokenizer.
-        tokenizer: gives the tokenizer, which a plain text does not need.
+        tokenizer: gives the tokenizer, which a plain text that surely fits does not need.
+        facts: of the model.
 
     Raises:
-        ValueError, TypeError, IndexError: where the real pipeline raises the same class.
+        ValueError, TypeError, IndexError, RuntimeError: where the real pipeline raises the same class.
     """
-    if type(item) is str and not tokenizer_kwargs:
+    if type(item) is str and not tokenizer_kwargs and _surely_fits(item, facts):
         return _row(item)
     if isinstance(item, dict):
         batch = tokenize(tokenizer(), **item, return_tensors="pt", **tokenizer_kwargs)
@@ -61,7 +63,14 @@ def read_text(
         batch = tokenize(tokenizer(), text=text, text_pair=pair, return_tensors="pt", **tokenizer_kwargs)
     else:
         batch = tokenize(tokenizer(), item, return_tensors="pt", **tokenizer_kwargs)
+    check_positions(facts, batch.width)
     return batch.texts[0]  # of a batch the pipeline answers the first alone
+
+
+def _surely_fits(text: str, facts: ModelFacts) -> bool:
+    """Say whether a text has a token, and not too many, without counting them: a character has at most four."""
+    limit = positions(facts)
+    return bool(text.strip()) and (limit is None or 4 * len(text) + _SPECIAL_TOKENS <= limit)
 
 
 def tokenize(
@@ -85,6 +94,8 @@ def tokenize(
     """
     if text is None and text_target is None:
         raise ValueError("the input has no text: give a string, or a dict with the key 'text'")
+    if type(add_special_tokens) is not bool:
+        raise TypeError(f"add_special_tokens must be a bool, found {add_special_tokens!r}")
     layout = read_layout(tokenizer, **{**layout_kwargs, **(tokenizer_kwargs or {})})
     if text is None:
         text, text_pair, text_target = text_target, text_pair_target, None
@@ -94,7 +105,7 @@ def tokenize(
     texts, batch = _batch(text, text_pair, is_split=is_split_into_words)
     if not texts:
         raise IndexError("the input holds no text")
-    rows = tokenizer.encode(batch, layout, add_special=bool(add_special_tokens), is_split=is_split_into_words)
+    rows = tokenizer.encode(batch, layout, add_special=add_special_tokens, is_split=is_split_into_words)
     if return_overflowing_tokens:
         rows = [part for row in rows for part in (row, *row.overflowing)]
     if return_tensors is not None and len({len(row) for row in rows}) > 1:
@@ -144,29 +155,54 @@ def read_layout(
     return Layout(padding, truncation, max_length, stride, pad_to_multiple_of, padding_side)
 
 
+def positions(facts: ModelFacts) -> int | None:
+    """Return how many tokens the model takes; None where it takes any number, or that is not known."""
+    kind = facts.config.get("model_type")
+    limit: int | None = facts.config.get("max_position_embeddings", facts.config.get("n_positions"))
+    if limit is None or kind not in _RUNTIME_ERROR | _INDEX_ERROR:
+        return None
+    if kind not in _AFTER_PADDING:
+        return limit
+    padding: int = facts.config.get("pad_token_id", 1)
+    return limit - padding - 1
+
+
 def check_positions(facts: ModelFacts, width: int) -> None:
     """Raise what a model raises for no tokens at all, or for more of them than it has positions.
 
     Raises:
         RuntimeError: there is no token; or the class that BERT and its kin raise.
-        IndexError: the class that GPT-2 and RoBERTa and their kin raise.
+        IndexError: the class that GPT-2 and BART and their kin raise.
     """
-    kind = facts.config.get("model_type")
-    limit = facts.config.get("max_position_embeddings", facts.config.get("n_positions"))
     if width == 0:
         raise RuntimeError("the input has no tokens")
-    if limit is None:
-        return
-    if kind in _ROBERTA_LIKE:
-        limit -= 2  # the first two positions are padding's
-    if width > limit and kind in _BERT_LIKE | _ROBERTA_LIKE | _GPT_LIKE:
-        error = RuntimeError if kind in _BERT_LIKE | _ROBERTA_LIKE else IndexError
+    limit = positions(facts)
+    if limit is not None and width > limit:
+        error = RuntimeError if facts.config["model_type"] in _RUNTIME_ERROR else IndexError
         raise error(f"the input has {width} tokens, but the model has {limit} positions: pass truncation=True")
 
 
-_BERT_LIKE = frozenset({"bert", "distilbert", "electra", "layoutlm", "tapas"})
-_ROBERTA_LIKE = frozenset({"roberta", "xlm-roberta", "camembert"})
-_GPT_LIKE = frozenset({"gpt2", "openai-gpt"})
+# What the models of each kind raise for more tokens than they have positions. Kinds that compute positions, such as
+# Llama, take any number.
+_RUNTIME_ERROR = frozenset(
+    """
+    albert bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert electra ernie flaubert
+    fnet layoutlm megatron-bert mobilebert mra nystromformer openai-gpt rembert roberta roberta-prelayernorm roc_bert
+    squeezebert xlm xlm-roberta xlm-roberta-xl yoso
+    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+)
+_INDEX_ERROR = frozenset(
+    """
+    bart bigbird_pegasus biogpt ctrl esm gpt-sw3 gpt2 gpt_bigcode ibert longformer markuplm mbart mpnet mvp opt plbart
+    roformer
+    """.split()  # noqa: SIM905
+)
+_AFTER_PADDING = frozenset(  # these count positions from the padding token's on
+    """
+    camembert data2vec-text esm ibert longformer markuplm mpnet roberta roberta-prelayernorm xlm-roberta
+    xlm-roberta-xl
+    """.split()  # noqa: SIM905
+)
 
 
 def _batch(text: Any, text_pair: Any, *, is_split: bool) -> tuple[list[tuple[str, ...]], list[Any]]:

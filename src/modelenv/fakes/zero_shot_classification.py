@@ -1,4 +1,4 @@
-"""The fake of `ZeroShotClassificationPipeline` (`transformers/pipelines/zero_shot_classification.py`, 5.23)."""
+"""The fake of `ZeroShotClassificationPipeline` (`transformers/pipelines/zero_shot_classification.py`, 5.24)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modelenv.fakes import drawing
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
-from modelenv.fakes.tokenizing import tokenize
+from modelenv.fakes.tokenizing import check_positions, tokenize
 
 _LABELS = ("contradiction", "neutral", "entailment")
 _TEMPLATE = "This example is {}."
@@ -101,9 +101,10 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         pairs = [(text, hypothesis_template.format(label)) for text in sequences for label in candidate_labels]
         asked = list(zip(candidate_labels, pairs, strict=False))
         for _, pair in asked:
-            tokenize(
+            batch = tokenize(
                 self._tokenizer_of_model(), [list(pair)], return_tensors="pt", padding=True, truncation="only_first"
             )
+            check_positions(self._facts, batch.width)
         first = sequences[0]
         scores = self._scores(first, asked, is_independent=bool(multi_label) or len(asked) == 1)
         order = sorted(range(len(scores)), key=lambda index: (scores[index], index), reverse=True)
@@ -114,7 +115,13 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         }
 
     def _scores(self, text: str, asked: list[tuple[Any, tuple[str, str]]], *, is_independent: bool) -> list[float]:
+        if self._entailment_id() >= len(self._facts.labels):
+            raise IndexError(
+                f"label2id says {self._entailment_id()}, but the model has {len(self._facts.labels)} labels"
+            )
         outputs = [self._entailment(pair) for _, pair in asked]
+        if is_independent and len(self._facts.labels) == 1:
+            outputs = [0.0] * len(asked)  # entailment and contradiction are the same output
         scores = drawing.sigmoid(outputs) if is_independent else drawing.softmax(outputs)
         label, score = (self._script.find((text,)) if self._script.rules else None) or (None, 0.0)
         chosen = next((index for index, (candidate, _) in enumerate(asked) if candidate == label), None)
@@ -122,6 +129,11 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
             return scores
         rest = scores if is_independent else [(1 - score) / max(1, len(asked) - 1)] * len(asked)
         return [score if index == chosen else other for index, other in enumerate(rest)]
+
+    def _entailment_id(self) -> int:
+        """Return which output says entailment; -1, the last, where no label does."""
+        labels = self._facts.label2id or {}
+        return next((index for label, index in labels.items() if label.lower().startswith("entail")), -1)
 
     def _entailment(self, pair: tuple[str, str]) -> float:
         [unit] = drawing.units(1, self._facts.name, *pair)
