@@ -112,6 +112,23 @@ def test_errors_carry_code_and_message(ask, path: str, status: int, code: str | 
         assert json.loads(answer.body)["error"].startswith(message)
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "127.0.0.1:80", "localhost:1", "LOCALHOST", "hub.localhost", "[::1]", "[::1]:80"]
+)
+def test_it_answers_to_names_of_this_machine(ask, host: str) -> None:
+    assert ask("GET", "/api/models/org/name", Host=host).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:80", "10.0.0.1", "127.0.0.1.evil.example", "[fe80::1]"]
+)
+def test_it_answers_to_no_other_name(ask, host: str) -> None:
+    answer = ask("GET", "/api/models/org/name", Host=host)
+    assert answer.status == 403
+    message = f"The embedded Hub of modelenv answers to 127.0.0.1 and localhost, not to {host}"
+    assert json.loads(answer.body) == {"error": message}
+
+
 def test_a_missing_repository_is_404_for_who_shows_a_token(ask) -> None:
     answer = ask("GET", "/api/models/org/nothing", Authorization="Bearer hf_x")
     assert (answer.status, answer.headers["x-error-code"]) == (404, "RepoNotFound")

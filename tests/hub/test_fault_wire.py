@@ -120,7 +120,7 @@ def test_a_delay_before_the_first_byte(hub: EmbeddedHub) -> None:
 def test_a_client_that_leaves_during_a_delay_holds_up_nothing(hub: EmbeddedHub) -> None:
     hub.fail(delay=30)
     with socket.create_connection(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])), timeout=5) as client:
-        client.sendall(f"GET {URL} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        client.sendall(f"GET {URL} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         time.sleep(0.1)
     start = time.monotonic()
     hub.stop()

@@ -62,6 +62,15 @@ def test_no_name_leads_out_of_the_root(repo_id: str, model: Path) -> None:
     assert Repositories(model.parent.parent).find(repo_id) is None
 
 
+def test_linked_folders_are_models_only_inside_the_root(tmp_path: Path) -> None:
+    fill(tmp_path, "outside/config.json", "root/org/one/config.json")
+    (tmp_path / "root" / "outside").symlink_to(tmp_path / "outside")
+    (tmp_path / "root" / "org" / "outside").symlink_to("../../outside")
+    (tmp_path / "root" / "org" / "inside").symlink_to("one")
+    assert ids(tmp_path / "root") == ["org/inside", "org/one"]
+    assert Repositories(tmp_path / "root").find("org/outside") is None
+
+
 def test_only_regular_files_of_the_folder_itself_are_served(model: Path, tmp_path: Path) -> None:
     fill(tmp_path, "secret.txt", "outside/file.txt")
     fill(model, ".git/config", ".cache/huggingface/x.lock", "parts/.hidden/x", ".gitattributes")

@@ -176,7 +176,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(hub: EmbeddedHub, m
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])))
-        client.sendall(b"GET /org/name/resolve/main/big.txt HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.sendall(b"GET /org/name/resolve/main/big.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         deadline = time.monotonic() + 10
         while not any(request.body_bytes for request in hub.requests):
             assert time.monotonic() < deadline

@@ -36,7 +36,8 @@ def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: si
         first = server.stdout.readline()
         found = re.fullmatch(rf"Serving {re.escape(str(root))} at (http://127\.0\.0\.1:\d+)\n", first)
         assert found is not None
-        assert server.stdout.readline() == f"export HF_ENDPOINT={found[1]}\n"
+        assert server.stdout.readline() == f"export HF_ENDPOINT={found[1]} HF_HUB_DISABLE_XET=1\n"
+        assert server.stdout.readline() == "Models: org/name\n"
         assert server.stdout.readline() == "Stop with Ctrl+C.\n"
         with urllib.request.urlopen(f"{found[1]}/org/name/resolve/main/config.json", timeout=10) as answer:
             size = len(answer.read())
@@ -55,3 +56,25 @@ def test_a_wrong_folder_leaves_the_signals_as_they_were(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="there is no folder to serve"):
         serve(tmp_path / "nothing", port=0, echo=print)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (0, "No models there yet: a model is a folder <org>/<name>/ or <name>/ with files in it."),
+        (7, "Models: m0, m1, m2, m3, m4 and 2 more"),
+    ],
+)
+def test_it_tells_what_is_served(tmp_path: Path, count: int, line: str) -> None:
+    for number in range(count):
+        (tmp_path / f"m{number}").mkdir()
+        (tmp_path / f"m{number}" / "config.json").write_text("{}")
+    lines: list[str] = []
+
+    def echo(text: str) -> None:
+        lines.append(text)
+        if text == "Stop with Ctrl+C.":
+            signal.raise_signal(signal.SIGINT)
+
+    serve(tmp_path, port=0, echo=echo)
+    assert lines[2:] == [line, "Stop with Ctrl+C.", "Stopped."]

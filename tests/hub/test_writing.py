@@ -108,3 +108,23 @@ def test_settings(api: HfApi, repo: str) -> None:
     assert not api.model_info(repo).private
     with pytest.raises(HfHubHTTPError, match="Invalid visibility: protected; expected one of public, private"):
         api.create_repo("org/app", repo_type="space", space_sdk="static", visibility="protected")
+
+
+def test_ones_own_repositories_and_those_of_an_organisation(api: HfApi, model: Path) -> None:
+    from huggingface_hub.errors import HfHubHTTPError
+
+    api.create_repo("mine")
+    api.create_repo("data", repo_type="dataset", private=True)
+    own = list(api.list_user_repos())
+    assert [(info.type, info.id, info.visibility) for info in own] == [
+        ("model", "ada/mine", "public"),
+        ("dataset", "ada/data", "private"),
+    ]
+    assert sum(info.storage_percent for info in own) == pytest.approx(100)
+    (served,) = api.list_user_repos(namespace="org")
+    assert (served.id, served.storage_percent) == ("org/name", 100)
+    assert served.storage == sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
+    with pytest.raises(HfHubHTTPError, match="ada is no member of acme"):
+        list(api.list_user_repos(namespace="acme"))
+    with pytest.raises(HfHubHTTPError, match="401"):
+        list(api.list_user_repos(token=False))

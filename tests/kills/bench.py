@@ -211,7 +211,7 @@ def _hub(served: Path, root: Path) -> Iterator[None]:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + SECONDS
-        while not (found := re.search(r"^export HF_ENDPOINT=(\S+)$", log.read_text(), re.MULTILINE)):
+        while not (found := re.search(r"^export HF_ENDPOINT=(\S+) ", log.read_text(), re.MULTILINE)):
             if process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the embedded Hub did not start: {log.read_text()}")
             time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,25 @@ class Asked:
     call: Call
     visitor: Account | None
     body: bytes = b""
+
+
+def check_host(request: Request) -> None:
+    """Raise an error for who asks by a name that is not this machine's own.
+
+    A page in a browser can make its own name lead to loopback, and would then be let read what is served here.
+
+    Raises:
+        RefusedError: the name is of another machine.
+    """
+    host = request.headers.get("host", "localhost")
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    name = name.strip("[]").lower()
+    try:
+        is_own = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        is_own = name == "localhost" or name.endswith(".localhost")
+    if not is_own:
+        raise RefusedError(403, f"The embedded Hub of modelenv answers to 127.0.0.1 and localhost, not to {host}")
 
 
 def visitor_of(request: Request, accounts: Accounts) -> Account | None:

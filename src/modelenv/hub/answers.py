@@ -153,6 +153,18 @@ def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
     return listed
 
 
+def own_entry(repository: Repository, size: int, share: float) -> dict[str, Any]:
+    """Return what the list of one's own repositories says of one that takes `size` bytes, a `share` of all."""
+    return {
+        "id": repository.repo_id,
+        "type": repository.repo_type,
+        "updatedAt": timestamp(repository.snapshot().last_modified),
+        "visibility": "private" if repository.settings.private else "public",
+        "storage": size,
+        "storagePercent": 100 * share,
+    }
+
+
 def _sibling(path: str, file: ServedFile, blobs: bool) -> dict[str, Any]:
     if not blobs:
         return {"rfilename": path}

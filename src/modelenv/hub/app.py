@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from . import reading
-from .access import Asked, MovedError, visitor_of
+from .access import Asked, MovedError, check_host, visitor_of
 from .accounts import Accounts
 from .answers import RefusedError, json_response
 from .blobs import BlobStore
@@ -41,6 +41,7 @@ _READING = {
     "refs": reading.references,
     "commits": reading.commits,
     "list": reading.listing,
+    "own-list": reading.own_listing,
     "auth-check": reading.auth_check,
     "whoami": reading.whoami,
 }
@@ -119,6 +120,7 @@ class HubApp:
             return Response(status_code=307, headers={"Location": moved.path})
 
     async def _answer(self, request: Request, raw_path: str, call: Call) -> Response:
+        check_host(request)
         if call.kind == "other":
             return _other(request, raw_path)
         # Both addresses on the other host and those of uploads are signed, and need nobody known.

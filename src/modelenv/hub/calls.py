@@ -44,6 +44,7 @@ _OTHER_CALLS: dict[tuple[str, str], Kind] = {
     ("DELETE", "repos/delete"): "delete",
     ("POST", "repos/move"): "move",
     ("GET", "whoami-v2"): "whoami",
+    ("GET", "settings/repositories"): "own-list",
     ("POST", "validate-yaml"): "validate-yaml",
 }
 # What stands before the name of a repository that is not a model.
@@ -60,7 +61,7 @@ class Call:
     """What is asked for: its kind, and the repository, revision and file or folder that the path names.
 
     For a branch or tag the revision is what stands in its place; for a discussion the file is its number and what
-    is done with it.
+    is done with it; for a list of an organisation's own repositories it is the organisation.
     """
 
     kind: Kind
@@ -84,6 +85,8 @@ def read_call(method: str, raw_path: str) -> Call:
         kind = _OTHER_CALLS.get((method, "/".join(parts[1:])))
         if kind is not None:
             return Call(kind)
+        if method == "GET" and parts[1:2] == ["organizations"] and parts[3:] == ["settings", "repositories"]:
+            return Call("own-list", file=parts[2])
         if len(parts) > 1 and parts[1] in _TYPES:
             return _api_call(method, parts[2:], _TYPES[parts[1]])
         return OTHER

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs
 
 from . import answers
 from .access import Asked, check_gate, check_write, known_visitor, snapshot_at, visible
+from .accounts import namespace_of
 from .answers import RefusedError, is_true, json_response
 from .commits import MAIN, Snapshot
 from .facts import read_facts
@@ -114,6 +115,19 @@ def listing(repositories: Repositories, asked: Asked) -> Response:
         if (author is None or listed["author"] == author) and wanted <= known:
             found.append(_listed(repository, listed, is_true(query.get("full")), query.getlist("expand")))
     return answers.page_response(asked.request, found, limit=_LIST_PAGE, render=lambda entry: entry)
+
+
+def own_listing(repositories: Repositories, asked: Asked) -> Response:
+    """Return the visitor's own repositories of all types, or those of an organisation, with their sizes."""
+    visitor = known_visitor(asked)
+    namespace = asked.call.file or visitor.name
+    if not visitor.owns(namespace):
+        raise RefusedError(403, f"{visitor.name} is no member of {namespace}")
+    own = [known for known in repositories.of_all_types() if namespace_of(known.repo_id) == namespace]
+    sizes = [sum(file.size for file in known.listing()) for known in own]
+    total = sum(sizes) or 1
+    entries = [answers.own_entry(known, size, size / total) for known, size in zip(own, sizes, strict=True)]
+    return answers.page_response(asked.request, entries, limit=_LIST_PAGE, render=lambda entry: entry)
 
 
 def _listed(repository: Repository, listed: dict[str, object], full: bool, expand: list[str]) -> dict[str, object]:

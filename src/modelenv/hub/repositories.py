@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from ..errors import ConfigurationError
 from .blobs import BlobStore
@@ -45,7 +45,8 @@ class Repositories:
 
     Under the root, `<org>/<name>` and `<name>` are models if they hold at least one file. A first-level folder with
     a `config.json` is a model, and its subfolders are parts of it; without one it is taken for an organisation if
-    any of its subfolders holds a file. The root and what was added is read, never written.
+    any of its subfolders holds a file. Links that lead out of the root are no models. The root and what was added is
+    read, never written.
 
     Args:
         root: that folder, or None.
@@ -184,6 +185,10 @@ class Repositories:
         found = (self.find(repo_id, repo_type) for repo_id in sorted(ids))
         return tuple(repository for repository in found if repository is not None)
 
+    def of_all_types(self) -> tuple[Repository, ...]:
+        """Return all repositories, by type and id."""
+        return tuple(known for repo_type in get_args(RepoType) for known in self.all(repo_type))
+
     def copy(self, blobs: BlobStore) -> Repositories:
         """Return repositories that are as these are now; what happens to either does not reach the other."""
         with self._lock:
@@ -200,9 +205,11 @@ class Repositories:
         return ids
 
     def _folder_under_root(self, repo_id: str) -> Path | None:
-        # Nothing of a request reaches the file system but names that match the pattern.
+        # Nothing of a request reaches the file system but names that match the pattern; and links stay inside.
         parts = repo_id.split("/")
         if self._root is None or not valid_repo_id(repo_id):
+            return None
+        if not (self._root / repo_id).resolve().is_relative_to(self._root.resolve()):
             return None
         first = self._root / parts[0]
         is_model = (first / "config.json").is_file()

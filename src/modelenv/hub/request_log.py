@@ -22,6 +22,7 @@ Kind = Literal[
     "list",
     "auth-check",
     "whoami",
+    "own-list",
     # What is written.
     "create",
     "delete",

@@ -156,6 +156,10 @@ class EmbeddedHub:
             raise ConfigurationError("there is no such repository to remove", model=repo_id)
         self._repositories.remove(repository)
 
+    def repo_ids(self, *, repo_type: RepoType = "model") -> tuple[str, ...]:
+        """Return the names of the repositories of this type that are served now."""
+        return tuple(repository.repo_id for repository in self._repositories.all(repo_type))
+
     def token(
         self,
         name: str = "user",

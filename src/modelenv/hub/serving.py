@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from .request_log import HubRequest
 
+_SHOWN = 5
+
 
 def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Callable[[str], object]) -> None:
     """Serve a folder of models until SIGINT or SIGTERM; must be called on the main thread.
@@ -24,7 +26,7 @@ def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Call
         folder: the models, as `<org>/<name>` or `<name>`.
         port: the port; 0 takes a free one.
         faults: a TOML file with rules for requests that shall fail, see `read_faults`.
-        echo: is given each line to show: the endpoint, how to use it, then one line per request.
+        echo: is given each line to show: the endpoint, how to use it, the models, then one line per request.
 
     Raises:
         ConfigurationError: the folder does not exist, the port cannot be used, a rule is not valid, or the extra is
@@ -37,13 +39,21 @@ def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Call
     # The handlers first: a signal that comes while the server starts must end it, too.
     with _on_signals(lambda: events.put(None)), hub:
         echo(f"Serving {folder} at {hub.endpoint}")
-        echo(f"export HF_ENDPOINT={hub.endpoint}")
+        echo(f"export HF_ENDPOINT={hub.endpoint} HF_HUB_DISABLE_XET=1")
+        echo(_served(hub.repo_ids()))
         for handle in handles:
             echo(f"Fault: {handle.rule}")
         echo("Stop with Ctrl+C.")
         while (request := events.get()) is not None:
             echo(str(request))
         echo("Stopped.")
+
+
+def _served(repo_ids: tuple[str, ...]) -> str:
+    if not repo_ids:
+        return "No models there yet: a model is a folder <org>/<name>/ or <name>/ with files in it."
+    more = f" and {len(repo_ids) - _SHOWN} more" if len(repo_ids) > _SHOWN else ""
+    return f"Models: {', '.join(repo_ids[:_SHOWN])}{more}"
 
 
 @contextmanager
