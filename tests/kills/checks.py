@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import LockfileError, ModelEnvError
+from modelenv.errors import LockfileError, ModelEnvError, ModelIntegrityError
 from modelenv.locked_finding import Checks, obtain_locked
 from modelenv.lockfile import Lockfile, read_lockfile
 from modelenv.references import ModelRef
 from modelenv.store import Store
-from modelenv.volume.reading import find_on_volume, volume_metadata
+from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 from .bench import Bench, Case, Place
 
@@ -97,6 +97,7 @@ def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, dam
     if metadata is None:
         if must or (place.volume / "model-metadata.yaml").exists():
             yield "the volume says nothing of what it holds"
+        yield from _loaded_without_metadata(place.volume, bench.locked("b"))
         return
     said = {(model.locked.alias, model.locked.commit) for model in metadata.models}
     if said not in [{(model.alias, model.commit) for model in bench.locked(which).models} for which in sets]:
@@ -111,6 +112,18 @@ def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, dam
             continue
         truth = bench.truth[f"{model.locked.repo}@{model.locked.commit}"]
         yield from _wrong_files(truth, path, "what loads from the volume")
+
+
+def _loaded_without_metadata(volume: Path, lock: Lockfile) -> Iterator[str]:
+    """Nothing may load from a set that is not complete, whatever is there of it."""
+    for model in lock.models:
+        folder = volume / model.repo
+        try:
+            check_put_there_by_hand(volume, folder if folder.is_dir() else None, model=model.repo)
+        except ModelIntegrityError:
+            continue
+        if folder.exists():
+            yield f"{model.alias} would load from a volume that is not complete"
 
 
 def _wrong_files(truth: dict[str, str] | object, folder: Path, what: str) -> Iterator[str]:
