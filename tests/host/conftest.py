@@ -16,6 +16,8 @@ from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import Recipe
 from modelenv.host.recipes import recipe_of
 
+HELD = "hosted calls"  # the user property of a report with what held of a task's contract
+
 
 @pytest.fixture(scope="session")
 def host_folder() -> Iterator[HostFolder]:
@@ -28,10 +30,8 @@ def host_folder() -> Iterator[HostFolder]:
 def client(host_folder: HostFolder) -> Iterator[HostClient]:
     """A client of the session's host."""
     client = HostClient(host_folder, watch=os.getpid())
-    with (
-        pytest.MonkeyPatch.context() as patch
-    ):  # the host has as many threads as `local`: results are equal to the bit
-        patch.setenv("OMP_NUM_THREADS", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")  # as many threads as `local` has: results are equal to the bit
         client.start()
     yield client
     client.stop()
@@ -51,15 +51,22 @@ def recipe(classifier: Path) -> Recipe:
 
 
 @pytest.fixture
-def local(classifier: Path) -> Iterator[Any]:
-    """The same pipeline in this process, with the threads of the host."""
+def one_thread() -> Iterator[None]:
+    """In this process torch has as many threads as in the host, on which the last bits depend."""
     import torch
-    from transformers import pipeline
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield pipeline("text-classification", model=str(classifier), top_k=None, device="cpu")
+    yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def local(classifier: Path, one_thread: None) -> Any:
+    """The same pipeline in this process."""
+    from transformers import pipeline
+
+    return pipeline("text-classification", model=str(classifier), top_k=None, device="cpu")
 
 
 @pytest.fixture
@@ -72,3 +79,16 @@ def reasons() -> list[str]:
 def hosted(client: HostClient, recipe: Recipe, local: Any, reasons: list[str]) -> HostedPipeline:
     """The pipeline in the host."""
     return HostedPipeline(client, recipe, lambda: local, reasons.append)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many calls of a hosted pipeline gave what the local one gave, for each task and in all."""
+    reports = [report for category in ("passed", "failed") for report in terminalreporter.stats.get(category, ())]
+    rows = [value for report in reports for key, value in report.user_properties if key == HELD]
+    if rows:
+        terminalreporter.section("contract: calls that are answered the same by a hosted and a local pipeline")
+        total = ["all tasks", *(sum(row[column] for row in rows) for column in (1, 2, 3))]
+        for task, held, calls, here in (*sorted(rows), total):
+            terminalreporter.write_line(
+                f"{task:32} {held:5} of {calls:5}, {here:3} of them in the test's own process"
+            )

@@ -82,7 +82,9 @@ class HostClient:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
-            command = [sys.executable, "-m", "modelenv.host", str(self.folder.path), "--lock", str(lock.fileno())]
+            # Without the current folder in its path (-P): a host that is kept serves runs in other folders too.
+            command = [sys.executable, "-P", "-m", "modelenv.host", str(self.folder.path)]
+            command += ["--lock", str(lock.fileno())]
             options = {"watch": self.watch, "idle": self.idle, "memory": self.memory, "remove": self.removes}
             for name, value in options.items():
                 command += [] if value is None else [f"--{name}", str(value)]

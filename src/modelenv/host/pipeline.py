@@ -22,7 +22,7 @@ _TOKENIZER_CALLS = (
     "get_added_vocab", "get_special_tokens_mask", "get_vocab", "num_special_tokens_to_add", "pad", "tokenize",
 )  # fmt: skip
 _PREPROCESSORS = ("feature_extractor", "image_processor", "processor")
-_CONFIGS = (("model", "config"), ("model", "generation_config"), ("generation_config",))
+_CONFIGS = (("model", "config"), ("model", "generation_config"))
 # What the host may be asked to run: methods that change nothing, so that no test can damage another's model.
 _ASKED = frozenset(
     {

@@ -16,15 +16,17 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> Failure:
-        """Return the failure for `error`; one that does not pickle becomes its nearest builtin class."""
+        """Return the failure for `error`; one that crosses in no way becomes its nearest builtin class."""
         trace = "".join(traceback.format_exception(error))
-        try:
-            data = pickle.dumps(error)
-            pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions pickle and do not come back
-        except Exception:  # noqa: BLE001 - whatever goes wrong, the builtin parent crosses
-            builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-            data = pickle.dumps(builtin(str(error)))
-        return cls(data, trace)
+        for form in (_as_it_is, _without_init):
+            try:
+                data = form(error)
+                pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions pickle and do not come back
+            except Exception:  # noqa: BLE001, S112 - whatever goes wrong, there is another form
+                continue
+            return cls(data, trace)
+        builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+        return cls(pickle.dumps(builtin(str(error))), trace)
 
     def raise_here(self) -> None:
         """Raise the exception, with the other process's traceback as its cause."""
@@ -41,3 +43,29 @@ class HostTraceback(Exception):  # noqa: N818 - never raised by itself; it shows
 
     def __str__(self) -> str:
         return f'\n"""\n{self.trace}"""'
+
+
+def _as_it_is(error: BaseException) -> bytes:
+    return pickle.dumps(error)
+
+
+def _without_init(error: BaseException) -> bytes:
+    """For classes that take other arguments than they pass on, such as transformers' PipelineException."""
+    return pickle.dumps(_Rebuilt(type(error), error.args, vars(error)))
+
+
+class _Rebuilt:
+    """Unpickles as an exception of the class, made without calling its `__init__`."""
+
+    def __init__(self, kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> None:
+        self._parts = kind, args, state
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, self._parts
+
+
+def _rebuild(kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> BaseException:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    vars(error).update(state)
+    return error

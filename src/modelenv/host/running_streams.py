@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -12,7 +13,7 @@ from modelenv.host.held import in_one_process
 from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Started, Stream
 from modelenv.host.recipes import cannot_stream
 from modelenv.host.remote_errors import Failure
-from modelenv.host.surroundings import Turn
+from modelenv.host.surroundings import Surroundings, Turn
 from modelenv.host.transport import UnreadableError, receive, send
 
 
@@ -43,21 +44,19 @@ class RunningStream:
         if not isinstance(results, Iterator):
             return Item(results, changes)
         send(self._connection, Started(_length(results), changes))
-        results = iter(results)
+        iterator = None
         while True:
             self._turn.begin()
             try:
-                result = next(results)
+                iterator = iter(results) if iterator is None else iterator  # beginning draws a random number
+                message: Callable[[Surroundings], object] = partial(Item, next(iterator))
             except StopIteration:
-                result = None
-                is_over = True
-            else:
-                is_over = False
+                message = EndOfItems
             finally:
                 changes = self._turn.end()
-            if is_over:
+            if message is EndOfItems:
                 return EndOfItems(changes)
-            send(self._connection, Item(result, changes), CannotCross.result)
+            send(self._connection, message(changes), CannotCross.result)
 
     def _source(self) -> Any:
         """Return what the pipeline takes for the worker's source."""
