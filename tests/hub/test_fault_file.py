@@ -88,8 +88,8 @@ def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> 
     try:
         assert server.stdout is not None
         endpoint = server.stdout.readline().split()[-1]
-        lines = [server.stdout.readline() for _ in range(4)]
-        assert lines[1:3] == ["Fault: times=1, status=503\n", "Fault: file='*.json', delay=0.1\n"]
+        lines = [server.stdout.readline() for _ in range(5)]
+        assert lines[2:4] == ["Fault: times=1, status=503\n", "Fault: file='*.json', delay=0.1\n"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
             urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10)
         with urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10) as answer:

@@ -1,6 +1,14 @@
 from __future__ import annotations
 
+import http.client
+from typing import TYPE_CHECKING
+
+import pytest
+
 from modelenv.hub.request_log import HubRequest, RequestLog
+
+if TYPE_CHECKING:
+    from modelenv.hub import EmbeddedHub
 
 
 def test_a_request_is_seen_from_its_arrival_on() -> None:
@@ -38,3 +46,14 @@ def test_the_listener_hears_of_each_request_once_at_its_end() -> None:
     assert heard == []
     entry.close()
     assert [str(request) for request in heard] == ["GET /1 (bytes=0-1) -> 206, 2 bytes"]
+
+
+def test_it_counts_what_goes_out_and_not_what_a_fault_keeps_back(hub: EmbeddedHub, ask) -> None:
+    with hub.fail(cut_after=10), pytest.raises(http.client.IncompleteRead):
+        ask("GET", "/org/name/resolve/main/vocab.txt")
+    with hub.fail(reset=True), pytest.raises(ConnectionResetError):
+        ask("GET", "/org/name/resolve/main/vocab.txt")
+    assert [str(request) for request in hub.requests] == [
+        "GET /org/name/resolve/main/vocab.txt -> 200, 10 bytes",
+        "GET /org/name/resolve/main/vocab.txt -> no answer, 0 bytes",
+    ]

@@ -132,6 +132,21 @@ def test_a_served_folder_can_be_pushed_to_and_is_not_written(api: HfApi, hub: Em
     assert content(api, "org/folder", "config.json", first) == before[model / "config.json"]
 
 
+def test_a_dataset_goes_up_and_comes_down(api: HfApi, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.csv").write_text("text,label\ngood,1\n")
+    (tmp_path / "data" / "sound.wav").write_bytes(WEIGHTS)
+    api.create_repo("org/data", repo_type="dataset")
+    api.upload_folder(repo_id="org/data", repo_type="dataset", folder_path=tmp_path)
+
+    tree = {entry.path: entry for entry in api.list_repo_tree("org/data", repo_type="dataset", recursive=True)}
+    assert tree["data/sound.wav"].lfs.size == len(WEIGHTS)
+    assert tree["data/train.csv"].lfs is None
+    folder = Path(api.snapshot_download("org/data", repo_type="dataset"))
+    for name in ("train.csv", "sound.wav"):
+        assert (folder / "data" / name).read_bytes() == (tmp_path / "data" / name).read_bytes()
+
+
 def test_xet_is_refused_with_what_to_do(api: HfApi, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.utils import get_session
 

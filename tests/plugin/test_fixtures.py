@@ -195,6 +195,13 @@ def test_a_clean_hub(model_hub, folder, number):
     assert os.environ["HF_HOME"] == "home of the user"
     assert detect_environment() == "mock_models"
 
+def test_a_view_of_one_server(model_hub, model_hub_server, folder):
+    assert model_hub.endpoint != model_hub_server.endpoint
+    model_hub_server.add(folder, "org/same")
+    model_hub_server.assert_no_requests()
+    with model_hub_server.view() as view:
+        assert ask(view, "/api/models/org/same") == 200
+
 def test_its_downloads_are_its_own(model_hub, model_env, model_cache_dir):
     model_env("download_on_demand")
     assert not os.environ["MODEL_CACHE_DIR"].startswith(str(model_cache_dir))
@@ -207,11 +214,14 @@ def test_undone():
 
 
 @pytest.mark.slow
-def test_model_hub(run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+@all_modes
+def test_model_hub(
+    run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", "home of the user")
     project.makepyfile(HUB)
-    run_program().assert_outcomes(passed=4)
+    run_program(*mode).assert_outcomes(passed=5)
 
 
 @pytest.mark.slow
