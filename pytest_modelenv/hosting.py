@@ -45,7 +45,7 @@ class Hosting:
 
         if self.mode == HOST_KEEP:
             return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS)
-        return HostClient(HostFolder(self.folder / "host"), watch=self.controller)
+        return HostClient(HostFolder(self.folder / "host"), watch=self.controller, removes=self.folder)
 
     def host(self, run: Run) -> Run:
         """Return the run with its pipelines in the host."""

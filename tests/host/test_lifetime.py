@@ -164,7 +164,8 @@ def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monke
     with pytest.raises(ModelHostError) as caught:
         HostClient(HostFolder(tmp_path / "host")).build(recipe, Deadline(10))
     assert str(caught.value) == (
-        "the model host did not start\n  found: an empty log\n  what to do: run without it: --model-host=off"
+        "the model host did not start\n  found: it ended with 1: an empty log\n"
+        "  what to do: run without it: --model-host=off"
     )
 
 

@@ -10,6 +10,7 @@ import shutil
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Listener
 from pathlib import Path
@@ -23,6 +24,7 @@ from modelenv.host.server import Host, accept_forever
 
 _POLL_SECONDS = 0.1
 _ENDING_SECONDS = 5.0  # for the questions under way when somebody stops the host
+_LEAVING_SECONDS = 2.0  # for the workers of a run that was killed
 _BACKLOG = 64
 
 
@@ -52,6 +54,7 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     host = Host(HeldModels(libraries, options.memory))
     signal.signal(signal.SIGTERM, lambda *_: host.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the test run, which then ends its host
+    folder.make_socket_folder()
     folder.socket.unlink(missing_ok=True)
     temporary = folder.socket.with_suffix(".new")
     temporary.unlink(missing_ok=True)
@@ -60,12 +63,15 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        if _wait(host, _watcher(options.watch), options.idle):
+        has_ended = _wait(host, _watcher(options.watch), options.idle)
+        folder.remove_socket()
+        if has_ended:
+            _wait_while(lambda: host.is_connected, _LEAVING_SECONDS)  # its workers end too, and may write until then
             for left in filter(None, (folder.path, options.remove)):  # nobody else is left to do it
                 shutil.rmtree(left, ignore_errors=True)
+        elif host.stopping.is_set():
+            _wait_while(lambda: host.is_answering, _ENDING_SECONDS)
     finally:
-        folder.socket.unlink(missing_ok=True)
-        _finish(host)
         sys.stdout.flush()
         os._exit(0)  # threads may be deep in torch; nothing of theirs is worth waiting for
 
@@ -80,11 +86,10 @@ def _import_early(done: threading.Event) -> None:
         done.set()
 
 
-def _finish(host: Host) -> None:
-    """Let the questions under way be answered; who asks from now on finds that this host has gone."""
-    deadline = Deadline(_ENDING_SECONDS)
-    while host.stopping.is_set() and host.is_answering() and deadline.remaining:
-        threading.Event().wait(0.01)
+def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = Deadline(seconds)
+    while condition() and deadline.remaining:
+        time.sleep(0.01)
 
 
 def _watcher(pid: int | None) -> Callable[[float], bool]:

@@ -41,6 +41,7 @@ _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 _BUILD_SECONDS = 300.0  # where the caller has no deadline of its own: a model that is loaded again after a crash
 _AGAIN_SECONDS = 0.01
+_STARTS = 3  # of a host that is killed while it starts; more would only be killed again
 
 
 @dataclass(eq=False)
@@ -75,7 +76,12 @@ class HostClient:
 
         Whoever starts a host takes its lock and hands it down. So there is never more than one, and nobody starts a
         process only to learn that there is one.
+
+        Raises:
+            ModelHostError: the watched process has ended.
         """
+        if self.watch is not None and not _is_running(self.watch):
+            raise ModelHostError("there is no model host any more: the run that it served has ended")
         self._make_folder()
         with self.folder.lock.open("a") as lock:
             try:
@@ -179,20 +185,23 @@ class HostClient:
 
     def _connect(self, deadline: Deadline) -> Connection:
         """Return a connection to the host, which is started if there is none."""
-        process = None
+        process, starts, code = None, 0, None
         while True:
             connection = self._try_to_connect(deadline)
             if connection is not None:
                 return connection
-            if process is not None and process.poll() is not None:
+            code = process.poll() if process is not None else None
+            was_killed = code is not None and code < 0
+            if not deadline.remaining or (code is not None and not (was_killed and starts < _STARTS)):
                 break
-            if not deadline.remaining:
-                break
-            process = process or self.start()
+            if process is None or was_killed:
+                process = self.start()  # or somebody else has, and holds the lock
+                starts += process is not None
             time.sleep(_AGAIN_SECONDS)
+        ended = "" if code is None else f"it ended with {code}: "
         raise ModelHostError(
             "the model host did not start",
-            found=self.folder.last_words(),
+            found=f"{ended}{self.folder.last_words()}",
             hint="run without it: --model-host=off",
         )
 
@@ -202,9 +211,6 @@ class HostClient:
             make_private(shared.parent)
             make_private(shared)
         make_private(self.folder.path)
-        if self.folder.socket.parent != self.folder.path:
-            make_private(self.folder.socket.parent.parent)
-            make_private(self.folder.socket.parent)
 
     def _try_to_connect(self, deadline: Deadline) -> Connection | None:
         try:
@@ -222,6 +228,16 @@ class HostClient:
 
     def _no_answer(self) -> ModelHostError:
         return ModelHostError("the model host does not answer", found=self.folder.last_words())
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is, and of another user
+        return True
+    return True
 
 
 def hold(line: Line, recipe: Recipe, deadline: Deadline) -> Built:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from modelenv.files.disk import make_private
 
 _LONGEST_SOCKET = 90  # bytes: an address has 108 on Linux and 104 on macOS, and a temporary name needs a few
 # What a pipeline's answers depend on beside its recipe: a kept host serves only those who agree in all of it.
@@ -32,6 +35,18 @@ class HostFolder:
             return path
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
         return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets" / name  # noqa: S108 - of mode 0700, and checked
+
+    def make_socket_folder(self) -> None:
+        """Make the folder of the socket, where it is another one. Only for who holds the lock."""
+        if self.socket.parent != self.path:
+            make_private(self.socket.parent.parent)
+            make_private(self.socket.parent)
+
+    def remove_socket(self) -> None:
+        """Remove the socket, and its folder where that is another one. Only for who holds the lock."""
+        self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.path:
+            shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     @property
     def lock(self) -> Path:

@@ -59,6 +59,7 @@ class Host:
     _computing: threading.Lock = field(default_factory=threading.Lock)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _busy: int = 0
+    _connections: int = 0
     _idle_since: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -66,6 +67,8 @@ class Host:
 
     def serve(self, connection: Connection) -> None:
         """Answer one worker until it hangs up."""
+        with self._counting:
+            self._connections += 1
         try:
             check_peer(connection)
             greet(connection)
@@ -75,6 +78,8 @@ class Host:
             return  # the worker ended, or was not ours
         finally:
             connection.close()
+            with self._counting:
+                self._connections -= 1
 
     def _answer(self, connection: Connection) -> None:
         """Wait for one message, and answer it."""
@@ -154,10 +159,17 @@ class Host:
             unloads=models.unloads,
         )
 
+    @property
     def is_answering(self) -> bool:
         """Whether a question is being answered."""
         with self._counting:
             return self._busy > 0
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a worker is connected."""
+        with self._counting:
+            return self._connections > 0
 
 
 def _follow(value: Any, path: tuple[str, ...]) -> Any:
