@@ -144,7 +144,8 @@ def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
         "some/modelenv.lock:10: wrong size\n"
         "  expected: a number of bytes from 0 to 2**63 - 1\n"
         "  found: -1\n"
-        "  what to do: `modelenv lock` writes it anew"
+        "  what to do: take it from version control again, then run `modelenv lock`, which adds what is missing; or "
+        "remove it first, and every model is locked at its newest commit"
     )
 
 

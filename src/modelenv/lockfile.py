@@ -18,7 +18,10 @@ from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from,
 from modelenv.locks.toml_lines import LineReader
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
-_HINT = "`modelenv lock` writes it anew"
+_HINT = (
+    "take it from version control again, then run `modelenv lock`, which adds what is missing; or remove it first, "
+    "and every model is locked at its newest commit"
+)
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,12 @@ def test_patterns_choose_the_files(source: Path, locker: Locker) -> None:
 def test_pickled_weights_are_not_locked(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
     (source / "model.safetensors").unlink()
     hub.add(source, "acme/pickled")
-    with pytest.raises(UnsafeModelError, match="its weights are pickled"):
+    with pytest.raises(UnsafeModelError, match="its weights are pickled") as caught:
         locker.lock({"m": Alias(ModelRef("acme/pickled"))}, Lockfile())
+    assert caught.value.hint is not None
+    assert caught.value.hint.endswith("name its files in `files`, and load it with allow_pickle=True")
+    [named] = locker.lock({"m": Alias(ModelRef("acme/pickled"), files=("*",))}, Lockfile()).models
+    assert "pytorch_model.bin" in [file.path for file in named.files]
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from modelenv.commands.outcome import Outcome, code_of, columns, size_text
+from modelenv.commands.outcome import Outcome, code_of, columns, counted, size_text
 from modelenv.commands.places import cache_of
 from modelenv.errors import LockfileError
 from modelenv.files.snapshots import set_aside_files
@@ -124,7 +124,7 @@ def _project(settings: Settings) -> Iterator[Examined]:
     if settings.project_file is None:
         yield Examined("the project", "note", "no pyproject.toml here or above")
         return
-    yield Examined("the project", "fine", f"{settings.project_file}, {len(settings.models)} models")
+    yield Examined("the project", "fine", f"{settings.project_file}, {counted(len(settings.models), 'model')}")
     try:
         lock = lock_of(settings)
     except LockfileError as error:
@@ -138,7 +138,7 @@ def _project(settings: Settings) -> Iterator[Examined]:
     if found:
         yield Examined("modelenv.lock", "wrong", "; ".join(map(str, found)), "run `modelenv lock`, and commit it")
     else:
-        yield Examined("modelenv.lock", "fine", f"as declared, {len(lock.models)} models")
+        yield Examined("modelenv.lock", "fine", f"as declared, {counted(len(lock.models), 'model')}")
 
 
 def _cache(store: Store) -> Iterator[Examined]:
@@ -208,7 +208,7 @@ def _volume(settings: Settings) -> Iterator[Examined]:
         mend = "give this user the right to read it"
         yield Examined("the volume", "wrong", f"{root}/{closed[0]} is not there, or may not be read", mend)
     else:
-        yield Examined("the volume", "fine", f"{root}, {len(metadata.models)} models")
+        yield Examined("the volume", "fine", f"{root}, {counted(len(metadata.models), 'model')}")
 
 
 def _is_offline() -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.download import remove_leftovers, translated
-from modelenv.errors import ModelDownloadError, ModelIntegrityError
+from modelenv.errors import ModelDownloadError, ModelIntegrityError, UnsafeModelError
 from modelenv.fetching.locked import BlobFetch, WantedFile
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.plan import plan_files
@@ -126,7 +126,14 @@ def _commit(info: Any, ref: ModelRef) -> str:
 
 def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
     if not alias.files:
-        return plan_files(names, model=alias.ref.repo_id)
+        try:
+            return plan_files(names, model=alias.ref.repo_id)
+        except UnsafeModelError as error:
+            hint = "use a revision with safetensors, or, if you trust its author, name its files in `files`"
+            raise UnsafeModelError(
+                error.what, model=error.model, expected=error.expected, found=error.found,
+                hint=hint + ", and load it with allow_pickle=True",
+            ) from None  # fmt: skip
     chosen = tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in alias.files))
     if not chosen:
         raise ModelIntegrityError(
