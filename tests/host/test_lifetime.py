@@ -15,12 +15,15 @@ from pathlib import Path
 
 import pytest
 
+import modelenv.host.client
 from modelenv import ModelHostError, ModelLoadTimeoutError
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import Recipe
+from modelenv.host.recipes import recipe_of
+from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
 
@@ -150,6 +153,11 @@ def test_a_load_that_takes_too_long_frees_the_caller(folder: HostFolder, recipe:
     assert client.build(recipe, Deadline(60)).seconds >= 0
 
 
+def test_a_load_that_waits_too_long_for_a_host_says_so(folder: HostFolder, recipe: Recipe) -> None:
+    with pytest.raises(ModelLoadTimeoutError, match="still waiting for the model host to start"):
+        HostClient(folder, watch=os.getpid()).build(recipe, Deadline(0))
+
+
 def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path, recipe: Recipe) -> None:
     folder = HostFolder(tmp_path / ("long" * 30))
     client = HostClient(folder, watch=os.getpid())
@@ -167,6 +175,70 @@ def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monke
         "the model host did not start\n  found: it ended with 1: an empty log\n"
         "  what to do: run without it: --model-host=off"
     )
+
+
+def test_a_host_that_is_stopped_answers_what_it_was_asked(folder: HostFolder) -> None:
+    model = tiny_model("text-generation")
+    recipe = recipe_of(model, "text-generation", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    client = HostClient(folder, watch=os.getpid())
+    hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
+    call = {"max_new_tokens": 100, "min_new_tokens": 100, "do_sample": False}
+    before = hosted("the market", **call)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(hosted, ["the market"] * 4, **call)
+        time.sleep(0.05)  # it has been asked, and needs longer than this
+        status = client.stop()
+        assert asked.result(60) == [before] * 4
+    assert status is not None
+    wait_until(lambda: not Path(f"/proc/{status.pid}").exists())
+    assert hosted("the market", **call) == before  # by another one
+
+
+def test_a_host_that_does_not_answer_is_told(
+    folder: HostFolder, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 0.5)
+    client = HostClient(folder, watch=os.getpid())
+    client.build(recipe, Deadline(60))
+    status = HostClient(folder).status()
+    assert status is not None
+    os.kill(status.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(ModelHostError, match=r"^the model host does not answer\n  found: "):
+            HostClient(folder).status()
+    finally:
+        os.kill(status.pid, signal.SIGCONT)
+
+
+def test_no_host_is_started_for_a_run_that_has_ended(folder: HostFolder, recipe: Recipe) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait(30)
+    with pytest.raises(ModelHostError) as caught:
+        HostClient(folder, watch=ended.pid).build(recipe, Deadline(10))
+    assert str(caught.value) == "there is no model host any more: the run that it served has ended"
+
+
+def test_a_socket_that_cannot_be_reached_is_told(folder: HostFolder, recipe: Recipe) -> None:
+    folder.socket.symlink_to(folder.socket)
+    with pytest.raises(ModelHostError) as caught:
+        HostClient(folder).build(recipe, Deadline(10))
+    assert str(caught.value) == (
+        f"the model host cannot be reached\n  found: {folder.socket}: [Errno 40] Too many levels of symbolic links\n"
+        "  what to do: run without it: --model-host=off"
+    )
+    folder.socket.unlink()
+
+
+def test_a_host_started_by_hand_serves_and_is_the_only_one(folder: HostFolder, recipe: Recipe) -> None:
+    command = [sys.executable, "-m", "modelenv.host", str(folder.path), "--watch", str(os.getpid())]
+    with subprocess.Popen(command) as process:
+        wait_until(lambda: HostClient(folder).status() is not None, 30)
+        assert subprocess.run(command, timeout=30, check=True).returncode == 0  # it found the other one
+        assert HostClient(folder).start() is None
+        assert HostClient(folder).build(recipe, Deadline(60)).fresh
+        status = HostClient(folder).stop()
+        assert status is not None
+        assert status.pid == process.pid
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")

@@ -130,7 +130,13 @@ class HostClient:
             CannotCrossError: the pipeline's arguments are of classes that the host does not know.
             ModelEnvError: the load failed.
         """
-        return hold(self._line(deadline), recipe, deadline)
+        try:
+            line = self._line(deadline)
+        except ModelHostError as error:
+            if deadline.remaining:
+                raise
+            raise deadline.passed(recipe.model, "waiting for the model host to start") from error
+        return hold(line, recipe, deadline)
 
     def own_line(self, recipe: Recipe) -> Line:
         """Return a new connection to a host that holds the recipe's pipeline, for one user alone."""

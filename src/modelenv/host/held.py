@@ -14,9 +14,8 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.host.protocol import Built, Recipe
 from modelenv.host.transport import unpickled
-from modelenv.loading import load_pipeline
+from modelenv.loading import REST_OF_A_PIPELINE, load_pipeline, pipeline_bytes
 
-_REST = 4 << 20  # bytes of a pipeline beside its weights: tokenizer and configuration, as measured for small models
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 
@@ -127,7 +126,7 @@ class HeldModels:
                 deadline=deadline,
             )
             with self._lock:
-                slot.bytes = _bytes_of(pipeline)
+                slot.bytes = pipeline_bytes(pipeline)
                 slot.pipeline = pipeline
                 self.loads += 1
         finally:
@@ -168,13 +167,4 @@ def in_one_process(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _expected_bytes(folder: Path) -> int:
     files = (path for path in folder.rglob("*") if path.suffix in _WEIGHTS)
-    return _REST + sum(path.stat().st_size for path in files)
-
-
-def _bytes_of(pipeline: Any) -> int:
-    """Return the bytes of the tensors of all models in the pipeline, each counted once, and of the rest."""
-    import torch
-
-    models = [part for part in vars(pipeline).values() if isinstance(part, torch.nn.Module)]
-    tensors = {id(tensor): tensor for model in models for tensor in (*model.parameters(), *model.buffers())}
-    return _REST + sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in tensors.values())
+    return REST_OF_A_PIPELINE + sum(path.stat().st_size for path in files)
