@@ -13,10 +13,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.held import _REST
 from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import HostStatus
 from modelenv.host.recipes import recipe_of
+from modelenv.loading import REST_OF_A_PIPELINE
 from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
@@ -43,7 +43,7 @@ def bytes_of_one() -> int:
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(tiny_model(TASK))
-    return _REST + sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+    return REST_OF_A_PIPELINE + sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def hosted(client: HostClient, seed: int, **kwargs: object) -> HostedPipeline:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-import pickle
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -20,10 +17,9 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
 from modelenv.files.disk import make_private
 from modelenv.host.folder import HostFolder, hosts_folder
+from modelenv.host.lines import Line, exchange, hold
 from modelenv.host.protocol import (
-    Build,
     Built,
-    CannotCross,
     HostStatus,
     PlannedModel,
     Prepare,
@@ -32,9 +28,7 @@ from modelenv.host.protocol import (
     Stop,
     TakeReports,
 )
-from modelenv.host.recipes import CannotCrossError
-from modelenv.host.remote_errors import Failure
-from modelenv.host.transport import UnreadableError, connect, has_hung_up, receive, send
+from modelenv.host.transport import connect, has_hung_up, receive, send
 from modelenv.reports import LoadReport
 
 _START_SECONDS = 30.0
@@ -42,14 +36,6 @@ _ANSWER_SECONDS = 10.0
 _BUILD_SECONDS = 300.0  # where the caller has no deadline of its own: a model that is loaded again after a crash
 _AGAIN_SECONDS = 0.01
 _STARTS = 3  # of a host that is killed while it starts; more would only be killed again
-
-
-@dataclass(eq=False)
-class Line:
-    """A connection to one host, and the recipes that this host is known to hold, or to load when it is asked."""
-
-    connection: Connection
-    held: set[Recipe] = field(default_factory=set)
 
 
 @dataclass(eq=False)
@@ -244,64 +230,3 @@ def _is_running(pid: int) -> bool:
     except PermissionError:  # it is, and of another user
         return True
     return True
-
-
-def hold(line: Line, recipe: Recipe, deadline: Deadline) -> Built:
-    """Have the host at the line's end hold the recipe's pipeline; raises as `HostClient.build`."""
-    if recipe in line.held:
-        return Built(fresh=False, seconds=0.0)
-    built: Built = exchange(line.connection, Build(recipe, deadline.remaining), recipe.model, deadline)
-    line.held.add(recipe)
-    return built
-
-
-def exchange(connection: Connection, message: object, model: str, deadline: Deadline | None = None) -> Any:
-    """Send a message and return its answer. A connection whose answer was not taken is closed, lest it is the next's.
-
-    Raises:
-        ModelHostError: the host ended.
-        ModelLoadTimeoutError: the deadline passed.
-        CannotCrossError: the message cannot be sent, or understood there, or its answer cannot.
-        Exception: what the question raised in the host, with the host's traceback as its cause.
-    """
-    try:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise CannotCrossError(repr(error)) from error
-    with asking(connection, model):
-        connection.send_bytes(data)
-        if deadline is not None and not connection.poll(deadline.remaining + 0.1):
-            raise deadline.passed(model, "waiting for the model host to load it")
-        reply = received(connection)
-    if isinstance(reply, Failure):
-        reply.raise_here()
-    if isinstance(reply, CannotCross):
-        raise CannotCrossError(reply.reason)
-    return reply
-
-
-def received(connection: Connection) -> Any:
-    """Return the host's next message; what cannot be read here is `CannotCross`."""
-    try:
-        return receive(connection)
-    except UnreadableError as error:
-        return CannotCross(f"its result: {error}")
-
-
-@contextmanager
-def asking(connection: Connection, model: str) -> Iterator[None]:
-    """Close the connection where a question and its answer are broken off, and say so if that is the host's end."""
-    try:
-        yield
-    except (EOFError, ConnectionError) as error:
-        connection.close()
-        raise ModelHostError(
-            "the model host ended while it was asked",
-            model=model,
-            found=type(error).__name__,
-            hint="another host is started for the next question; if it ended for want of memory, "
-            "run fewer models at once or use --model-host=off",
-        ) from error
-    except BaseException:
-        connection.close()
-        raise

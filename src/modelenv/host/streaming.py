@@ -8,7 +8,8 @@ from multiprocessing.connection import Connection
 from types import GeneratorType
 from typing import Any
 
-from modelenv.host.client import HostClient, asking, exchange, received
+from modelenv.host.client import HostClient
+from modelenv.host.lines import asking, exchange, received
 from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Recipe, Started, Stream
 from modelenv.host.recipes import CannotCrossError, cannot_stream
 from modelenv.host.remote_errors import Failure

@@ -1,0 +1,46 @@
+"""docs/host.md: its program is run, and its options and figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelenv.host.client import _STARTS
+from modelenv.host.folder import _SECRET_ENDINGS
+from modelenv.loading import REST_OF_A_PIPELINE
+from pytest_modelenv.hosting import _KEEP_SECONDS
+
+TEXT = (Path(__file__).parents[2] / "docs" / "host.md").read_text()
+PROSE = " ".join(TEXT.split())
+
+
+def test_its_figures_are_those_of_the_code() -> None:
+    assert f"after {_KEEP_SECONDS / 60:.0f} minutes without a question" in PROSE
+    assert f"{REST_OF_A_PIPELINE >> 20} MiB for tokenizer and configuration" in PROSE
+    assert f"names end in {', '.join(_SECRET_ENDINGS[:-1])} or {_SECRET_ENDINGS[-1]}" in PROSE
+    assert "three times at most" in PROSE
+    assert _STARTS == 3
+
+
+def test_its_options_are_those_of_the_process() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "modelenv.host", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "--memory BYTES" in done.stdout
+    assert "python -m modelenv.host --memory BYTES" in TEXT
+
+
+@pytest.mark.integration
+def test_its_program_prints_what_it_says(tmp_path: Path, clean_environ: dict[str, str]) -> None:
+    (program,) = re.findall(r"^```python\n# ask.py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    (printed,) = re.findall(r"^```text\n\$ python ask.py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    (tmp_path / "ask.py").write_text(program)
+    command = [sys.executable, "ask.py"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env=clean_environ, capture_output=True, text=True, timeout=100, check=True
+    )
+    assert done.stdout == printed
