@@ -66,7 +66,7 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         if mode is not None and mode not in self._modes():
             raise ValueError(f"generation_mode={mode!r} is not supported by this model; it gives {self._modes()}")
         # Both are set by every call, so that what the pipeline was built with is forgotten, as in the real one.
-        return {"return_type": "full", **parameters, "mode": mode or "text"}
+        return {"return_type": "FULL_TEXT", **parameters, "mode": mode or "text"}
 
     def _modes(self) -> tuple[str, ...]:
         return _OUTPUTS.get(str(self._facts.config.get("model_type")), ("text",))
@@ -75,7 +75,7 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         key = f"generated_{mode}"
         if mode == "text":
             return super()._one(item, **parameters)
-        answers = super()._one(item, **{**parameters, "return_type": "new", "key": key})
+        answers = super()._one(item, **{**parameters, "return_type": "NEW_TEXT", "key": key})
         for answer in answers:
             answer[key] = _made(mode, self._facts.name, str(answer[key]))
         return answers

@@ -29,7 +29,6 @@ _WORDS = 8
 _NOT_OF_TOKENIZERS = frozenset(
     {"clean_up_tokenization_spaces", "generation_mode", "skip_special_tokens", "timeout", "tools", "return_tensors"}
 )
-_RETURN_TYPES = ("tensors", "new", "full")  # the numbers that the real ones have
 
 
 class WhenPrompted(When):
@@ -84,7 +83,7 @@ class FakeContinuation(FakePipeline):
         /,
         *,
         generate_kwargs: Mapping[str, Any] | None = None,
-        return_type: str = "full",
+        return_type: str = "FULL_TEXT",
         continue_final_message: Any = None,
         processing: Mapping[str, Any] | None = None,
         key: str = "generated_text",
@@ -94,7 +93,7 @@ class FakeContinuation(FakePipeline):
         if isinstance(item, Chat):
             last = item.messages[-1]["role"] == "assistant"
             continues = bool(last if continue_final_message is None else continue_final_message)
-            prompt, processing = _chat_prompt(item, self._facts, continues=continues), None
+            prompt = _chat_prompt(item, self._facts, continues=continues)
         else:
             prompt = self._prompt(item)
         rows = self._rows(prompt.written, processing or {})
@@ -105,12 +104,19 @@ class FakeContinuation(FakePipeline):
         for text, row in zip(prompt.texts, rows, strict=True):
             given = text.messages if isinstance(text, Chat) else text
             for new in self._new_texts(prompt.seen, text, generation, width):
-                if return_type == "tensors":
+                if return_type == "TENSORS":
                     answers.append({"input_text": given, "generated_token_ids": self._token_ids(row.ids, new)})
                 else:
-                    whole = _joined(text, new, continues) if return_type == "full" else new
-                    answers.append({"input_text": given, key: whole})
+                    answers.append({"input_text": given, key: self._text(return_type, text, row, new, continues)})
         return answers
+
+    def _text(self, return_type: str, text: Any, row: Row, new: str, continues: bool) -> Any:
+        if return_type == "NEW_TEXT":
+            return new
+        if return_type == "FULL_TEXT":
+            return _joined(text, new, continues)
+        # Of a kind that it does not know, the real pipeline gives all that it has read and written.
+        return self._tokenizer_of_model().decode(row.ids, skip_special=True) + new
 
     def _rows(self, written: Sequence[str], processing: Mapping[str, Any]) -> list[Row]:
         """Return the tokens of what there is to read; several texts are padded to the longest."""
@@ -152,10 +158,10 @@ def read_parameters(
 
     Raises:
         ValueError: `max_new_tokens` is given twice, or `return_full_text` and `return_tensors` together.
-        AttributeError: `generate_kwargs` is no dict.
+        AttributeError, TypeError: `generate_kwargs` is no dict, or `processor_kwargs` none.
     """
     parameters: dict[str, Any] = {}
-    generation = None if generate_kwargs is None else generate_kwargs.copy()
+    generation = None if generate_kwargs is None else {**generate_kwargs.copy()}
     if stop_sequence is not None:
         strings = [stop_sequence] if isinstance(stop_sequence, str) else stop_sequence
         generation = {**(generation or {}), "stop_strings": strings, "tokenizer": "the model's"}
@@ -171,20 +177,21 @@ def read_parameters(
     if continue_final_message is not None:
         parameters["continue_final_message"] = continue_final_message
     processing = rest if processor_kwargs is None else processor_kwargs
-    parameters["processing"] = {name: value for name, value in processing.items() if name not in _NOT_OF_TOKENIZERS}
+    parameters["processing"] = {
+        name: value for name, value in {**processing}.items() if name not in _NOT_OF_TOKENIZERS
+    }
     return parameters
 
 
 def _return_type(return_type: Any, return_full_text: Any, return_tensors: Any) -> str | None:
-    """Return `full`, `new`, `tensors`, or None for the default."""
+    """Return the name of what to return, or None for the default."""
     if return_type is not None:
-        is_known = type(return_type) is int and 0 <= return_type < len(_RETURN_TYPES)
-        return _RETURN_TYPES[return_type] if is_known else "new"
+        return str(getattr(return_type, "name", return_type))
     if return_full_text is not None:
         if return_tensors is not None:
             raise ValueError("return_full_text and return_tensors cannot be given together")
-        return "full" if return_full_text else "new"
-    return None if return_tensors is None else "tensors"  # also for return_tensors=False, as in the real pipeline
+        return "FULL_TEXT" if return_full_text else "NEW_TEXT"
+    return None if return_tensors is None else "TENSORS"  # also for return_tensors=False, as in the real pipeline
 
 
 def _chat_prompt(chat: Chat, facts: ModelFacts, *, continues: bool) -> Prompt:
@@ -200,11 +207,13 @@ def _chat_prompt(chat: Chat, facts: ModelFacts, *, continues: bool) -> Prompt:
         if isinstance(content, str):
             texts.append(content)
             continue
-        for part in content:
+        for part in content or ():
             if part.get("type") == "text":
                 texts.append(part["text"])
             given = next((part[name] for name in ("image", "url", "path", "base64") if name in part), None)
-            if part.get("type") == "image" and given is not None:
+            if part.get("type") == "image":
+                if given is None:
+                    raise ValueError("a part of the type image must hold one, as image, url, path or base64")
                 image = read_image(given)
                 digests.append(image.digest)
                 texts.extend(image.names)
@@ -234,7 +243,7 @@ def _texts_of(chat: Chat) -> list[str]:
     found: list[str] = []
     for message in chat.messages:
         content = message["content"]
-        parts = [{"text": content}] if isinstance(content, str) else content
+        parts = [{"text": content}] if isinstance(content, str) else content or ()
         found.append(str(message["role"]))
         found += [str(value) for part in parts for value in part.values() if not is_pillow_image(value)]
     return found

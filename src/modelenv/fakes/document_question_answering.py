@@ -9,12 +9,15 @@ from modelenv.fakes import drawing
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import When
+from modelenv.fakes.tokenizing import tokenize
+from modelenv.fakes.tokens import FileTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _NOTHING = object()
 _PADDING = ("longest", "max_length", "do_not_pad", True, False)
+_PLACES = 1024  # of LayoutLM and its kin, across and down a page
 _WORDS_OF_THE_UNREAD = 12  # of an image that comes without the words that were read from it
 
 
@@ -80,7 +83,8 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         return self._run(inputs, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        names = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len")
+        names = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len", "max_seq_len")
+        names = (*names, "doc_stride")
         parameters = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
         for name in ("top_k", "max_answer_len"):
             if parameters.get(name, 1) < 1:
@@ -95,7 +99,9 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         top_k: Any = 1,
         max_answer_len: Any = 15,
         handle_impossible_answer: Any = False,
-        padding: Any = False,
+        padding: Any = "do_not_pad",
+        max_seq_len: Any = None,
+        doc_stride: Any = None,
     ) -> Any:
         given = item.get("image", None)
         image = None if given is None else read_image(given)
@@ -106,6 +112,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
             question.split()  # the AttributeError of Python's if it is no text
             if not all(isinstance(word, str) for word in words):
                 raise ValueError("a word of word_boxes must be a text")
+            self._tokens(question, words, padding, max_seq_len, doc_stride)
         if padding not in _PADDING:
             raise ValueError(f"padding must be a bool, longest, max_length or do_not_pad, found {padding!r}")
         digest = b"" if image is None else image.digest
@@ -128,17 +135,44 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         """Answer a batch; the real pipeline cannot make one of documents of different lengths."""
         answers = super()._batch(items, **parameters)
-        if parameters.get("padding") != "max_length" and len({_length(item) for item in items}) > 1:
+        layout = [parameters.get(name) for name in ("padding", "max_seq_len", "doc_stride")]
+        widths = set()
+        for item in items:
+            words = [pair[0] for pair in item.get("word_boxes", ())]
+            widths |= {len(row) for row in self._tokens(item["question"], words, *layout)}
+        if len(widths) > 1:
             raise ValueError(
                 "documents of different lengths make no batch: pass padding='max_length' or batch_size=1"
             )
         return answers
 
+    def _tokens(
+        self, question: str, words: list[str], padding: Any, max_seq_len: Any, doc_stride: Any
+    ) -> Sequence[Sequence[Any]]:
+        """Return the tokens of the parts that a document is read in; without the model's folder, its characters."""
+        tokenizer = self._tokenizer_of_model()
+        if not isinstance(tokenizer, FileTokenizer):
+            return ["1" * (len(question) + sum(map(len, words)))] if padding != "max_length" else []
+        longest = tokenizer.model_max_length if max_seq_len is None else max_seq_len
+        return tokenize(
+            tokenizer,
+            question.split(),
+            words,
+            return_tensors=None,
+            is_split_into_words=True,
+            padding="do_not_pad" if padding is None else padding,
+            truncation="only_second",
+            max_length=longest,
+            stride=min(longest // 2, 256) if doc_stride is None else doc_stride,
+            return_overflowing_tokens=True,
+        ).rows
+
     def _words(self, item: Mapping[str, Any], image: Image | None) -> list[Any]:
         if "word_boxes" in item:
             words = [pair[0] for pair in item["word_boxes"]]
+            positions = self._facts.config.get("max_2d_position_embeddings", _PLACES)
             for box in [pair[1] for pair in item["word_boxes"]]:
-                _check_box(box)
+                _check_box(box, positions)
             return words
         if image is None:
             raise ValueError("pass an image, or word_boxes, or both")
@@ -159,12 +193,11 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         return sorted(found, key=lambda answer: -answer["score"])
 
 
-def _length(item: Mapping[str, Any]) -> int:
-    return len(item["question"]) + sum(len(word) for word, _ in item.get("word_boxes", ()))
-
-
-def _check_box(box: Any) -> None:
+def _check_box(box: Any, positions: int) -> None:
     if len(box) != 4:
         raise ValueError(f"a box has four numbers, found {box!r}")
-    if not all(0 <= value <= 1000 for value in box):
-        raise IndexError(f"the numbers of a box are from 0 to 1000, found {box!r}")
+    if not all(isinstance(value, int) for value in box):
+        raise RuntimeError(f"the numbers of a box are whole ones, found {box!r}")
+    left, top, right, bottom = box
+    if not all(0 <= value < positions for value in (*box, right - left, bottom - top)):
+        raise IndexError(f"the numbers of a box are from 0 to {positions - 1}, found {box!r}")

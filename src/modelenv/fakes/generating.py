@@ -46,6 +46,13 @@ _DEFAULT_NEW_TOKENS = 256  # of the pipelines that write text
 _USUAL_NEW_TOKENS = 24  # a model ends by itself: a fake does so after this many, where a call allows many more
 _EXACT = 64  # up to this many are written to the last, as a test that asks for so few counts them
 _TOP_K = 50  # of `generate`
+_ASSISTANTS = ("assistant_model", "assistant_early_exit", "prompt_lookup_num_tokens")
+_STATEFUL = frozenset(
+    """
+    bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear mamba mamba2 nemotron_h olmo_hybrid qwen3_5
+    qwen3_5_moe qwen3_next recurrent_gemma rwkv xlstm zamba zamba2
+    """.split()  # noqa: SIM905
+)
 _CACHES = frozenset(
     """
     dynamic hybrid hybrid_chunked offloaded offloaded_hybrid offloaded_hybrid_chunked offloaded_static paged quantized
@@ -63,12 +70,14 @@ class Generation:
         max_new_tokens: the most tokens of an answer, where that was given; else None.
         max_length: the most tokens of prompt and answer, where that was given; else None.
         min_new_tokens: the fewest tokens of an answer.
+        is_assisted: whether something guesses tokens ahead; then there are no batches.
     """
 
     sequences: int
     max_new_tokens: int | None
     max_length: int | None
     min_new_tokens: int
+    is_assisted: bool = False
 
     def new_tokens(self, prompt_length: int) -> int:
         """Return how many tokens to write after a prompt.
@@ -100,7 +109,12 @@ def split_generation(pipeline_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any]
 
 
 def read_generation(
-    built: Mapping[str, Any], called: Mapping[str, Any], *, model: Mapping[str, Any], **defaults: Any
+    built: Mapping[str, Any],
+    called: Mapping[str, Any],
+    *,
+    model: Mapping[str, Any],
+    kind: Any = None,
+    **defaults: Any,
 ) -> Generation:
     """Return how much to write.
 
@@ -108,6 +122,7 @@ def read_generation(
         built: what the pipeline was built with; a `generation_config` of the call replaces all of it.
         called: the arguments of the call.
         model: the content of the model's `generation_config.json`.
+        kind: the model's `model_type`.
         defaults: of the pipeline, where none of these says otherwise.
 
     Raises:
@@ -128,7 +143,14 @@ def read_generation(
     _check_mode(values)
     if values.get("do_sample"):
         _check_sampling(values)
+    assisted = bool(values.get("use_mtp")) or any(values.get(name) is not None for name in _ASSISTANTS)
+    if assisted and values.get("num_beams", 1) == 1:
+        if values.get("num_return_sequences", 1) > 1 or kind in _STATEFUL:
+            raise ValueError("assisted generation gives one answer, and not with models that keep a state")
+        if values.get("use_cache") is False:
+            raise RuntimeError("assisted generation needs use_cache=True")
     return Generation(
+        is_assisted=assisted,
         sequences=_sequences(values),
         max_new_tokens=values.get("max_new_tokens"),
         max_length=values.get("max_length"),

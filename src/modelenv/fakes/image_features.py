@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+_PROCESSING = frozenset(  # what every image processor takes (`ImagesKwargs`)
+    """
+    crop_size data_format default_to_square device disable_grouping do_center_crop do_convert_rgb do_normalize do_pad
+    do_rescale do_resize image_mean image_seq_length image_std input_data_format pad_size resample rescale_factor
+    return_tensors size
+    """.split()  # noqa: SIM905
+)
+_POOLED_MAPS = ("regnet", "resnet")  # what they pool is a map of one cell
 _WITHOUT_CLASS_TOKEN = ("siglip_vision_model", "siglip2_vision_model", "swin", "swinv2")
 
 
@@ -87,7 +95,7 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
         _check_processing(self._facts, image, processing)
         shape = _shape(self._facts)
         if pool:
-            shape = (1, shape[1] if len(shape) == 4 else shape[-1])
+            shape = _pooled(shape, self._facts)
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
         values = (
             [4 * unit - 2 for unit in drawing.units(prod(shape), self._facts.name, image.digest, str(bool(pool)))]
@@ -100,7 +108,16 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
 
 
 def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, Any]) -> None:
-    """Raise ValueError where the arguments of the image processor make the image another size than the model's."""
+    """Raise what the image processor or the model raises for these arguments of the processor.
+
+    Raises:
+        TypeError: the processor has no such argument.
+        ValueError: the image gets another size than the model's.
+    """
+    own = facts.read_file("preprocessor_config.json")
+    unknown = [name for name in processing if name not in _PROCESSING and name not in own]
+    if unknown:
+        raise TypeError(f"the image processor does not take {', '.join(unknown)}")
     expected = facts.config.get("image_size")
     if facts.config.get("model_type") != "vit" or not isinstance(expected, int):
         return
@@ -116,8 +133,8 @@ def _shape(facts: ModelFacts) -> tuple[int, ...]:
     """Return the shape of the model's first output for one image."""
     config = facts.config
     side = _side(facts)
-    if "patch_size" not in config and "hidden_sizes" in config:  # a convolutional network: maps of features
-        cells = max(1, side // 32)
+    if "hidden_sizes" in config:  # a convolutional network: maps of features, each stage half as large
+        cells = max(1, side // (2 << len(config["hidden_sizes"])))
         return (1, config["hidden_sizes"][-1], cells, cells)
     patch = config.get("patch_size", 16)
     cells = max(1, side // patch)
@@ -127,6 +144,12 @@ def _shape(facts: ModelFacts) -> tuple[int, ...]:
     special = 0 if config.get("model_type") in _WITHOUT_CLASS_TOKEN else 1
     special += config.get("num_register_tokens", 0) + (config.get("model_type") == "deit")
     return (1, cells**2 + special, config.get("hidden_size", 768))
+
+
+def _pooled(shape: tuple[int, ...], facts: ModelFacts) -> tuple[int, ...]:
+    if len(shape) != 4:
+        return (1, shape[-1])
+    return (1, shape[1], 1, 1) if facts.config.get("model_type") in _POOLED_MAPS else (1, shape[1])
 
 
 def _side(facts: ModelFacts) -> int:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import drawing
 from modelenv.fakes.scripting import Script, When
+from modelenv.fakes.tokens import Layout
 
 if TYPE_CHECKING:
+    from modelenv.fakes.facts import ModelFacts
     from modelenv.fakes.media import Seen
+    from modelenv.fakes.tokens import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,23 @@ def _spread(model: str, scripted: _Scripted, labels: list[Any]) -> list[float]:
     winner = labels.index(scripted.label)
     rest = (1 - scripted.score) / (len(labels) - 1) if len(labels) > 1 else 0.0
     return [scripted.score if index == winner else rest for index in range(len(labels))]
+
+
+def check_labels(facts: ModelFacts, tokenizer: TextTokenizer, ranked: list[dict[str, Any]], template: str) -> None:
+    """Raise what the text half of a model raises for a label with more tokens than it has positions.
+
+    Raises:
+        ValueError: a CLIP and its kin. SigLIP cuts labels, and raises nothing.
+        RuntimeError: a CLAP, whose text half is a RoBERTa.
+    """
+    text = facts.config.get("text_config") or {}
+    limit = text.get("max_position_embeddings")
+    kind = str(facts.config.get("model_type"))
+    if limit is None or "siglip" in kind:
+        return
+    if kind == "clap":
+        limit -= text.get("pad_token_id", 1) + 1
+    texts = [template.format(answer["label"]) for answer in ranked]
+    width = max(map(len, tokenizer.encode(texts, Layout(), add_special=True, is_split=False)))
+    if width > limit:
+        raise (RuntimeError if kind == "clap" else ValueError)(f"a label has {width} tokens, the model takes {limit}")

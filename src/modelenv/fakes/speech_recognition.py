@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.chunked import FakeChunkPipeline
+from modelenv.fakes.generating import read_generation, split_generation
 from modelenv.fakes.media import as_predicate
 from modelenv.fakes.scripting import When
 from modelenv.fakes.sound import Sound, check_length, read_array, read_dict, read_file
@@ -18,6 +19,19 @@ if TYPE_CHECKING:
 _NOTHING = object()
 _RATE = 16_000
 _CTC_RATIO = 320  # samples for one output, of wav2vec2 and what came from it
+_OF_PIPELINE = frozenset(
+    """
+    chunk_length_s decoder decoder_kwargs generate_kwargs ignore_warning return_language return_timestamps
+    stride_length_s
+    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+)
+_OF_WHISPER = frozenset(  # what its `generate` takes beside what others take
+    """
+    compression_ratio_threshold condition_on_prev_tokens force_unique_generate_call is_multilingual language
+    logprob_threshold monitor_progress no_speech_threshold num_segment_frames prompt_condition_type prompt_ids
+    return_segments return_token_timestamps task temperature time_precision time_precision_features
+    """.split()  # noqa: SIM905
+)
 _TRANSDUCERS = ("parakeet_tdt", "parakeet_rnnt", "nemotron_asr_streaming", "nemotron3_5_asr")
 _SEQUENCE_TO_SEQUENCE = (
     "ForConditionalGeneration",
@@ -50,11 +64,12 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
     As in the real pipeline, a dict of samples is emptied of the keys that are used.
     """
 
-    __slots__ = ("_kind",)
+    __slots__ = ("_generate_kwargs", "_kind")
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
         self._kind = _kind(facts)
-        super().__init__(task, facts, pipeline_kwargs)
+        self._generate_kwargs, rest = split_generation(pipeline_kwargs)
+        super().__init__(task, facts, rest)
 
     def when(self, pattern: Any) -> WhenHeard:
         """Begin a rule: `fake.when("call.wav").returns("hello world")`.
@@ -73,8 +88,11 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = ("chunk_length_s", "stride_length_s", "return_timestamps", "return_language")
         parameters = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+        generation = {name: value for name, value in kwargs.items() if name not in _OF_PIPELINE}
         if "generate_kwargs" in kwargs:
-            dict(kwargs["generate_kwargs"])  # a TypeError of Python's if it is no mapping
+            generation |= dict(kwargs["generate_kwargs"])  # a TypeError of Python's if it is no mapping
+        if generation:
+            parameters["generation"] = generation
         if "return_language" in parameters and self._kind != "whisper":
             raise ValueError("only Whisper can return the language")
         if "return_timestamps" in parameters:
@@ -90,7 +108,11 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
         stride_length_s: Any = None,
         return_timestamps: Any = None,
         return_language: Any = None,
+        generation: Mapping[str, Any] | None = None,
     ) -> Any:
+        if self._kind in ("whisper", "seq2seq"):
+            given = {name: value for name, value in (generation or {}).items() if name not in _OF_WHISPER}
+            read_generation(self._generate_kwargs, given, model=self._facts.read_file("generation_config.json"))
         rate = self._facts.read_file("preprocessor_config.json").get("sampling_rate", _RATE)
         sound = _read(item, rate)
         ratio = _ratio(self._facts.config, self._kind)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SENTIMENT_LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
-
+# How the kinds of decoders begin whose config names no padding token by itself.
+_DECODERS = ("ctrl", "deepseek", "falcon", "gpt", "llama", "mistral", "mixtral", "openai-gpt", "persimmon", "phi",
+             "qwen", "stablelm", "starcoder")  # fmt: skip
 # The names of `ClassificationFunction`. "default", which its documentation lists too, raises KeyError there.
 _FUNCTIONS = MappingProxyType({"SIGMOID": drawing.sigmoid, "SOFTMAX": drawing.softmax, "NONE": list})
 
@@ -139,6 +141,14 @@ class FakeTextClassificationPipeline(FakePipeline):
         else:
             scores, best = self._scripted_scores(scripted), scripted.index
         return self._structure(scores, best, top_k, _legacy)
+
+    def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Answer a batch; a decoder reads each text's last token, and finds it by the padding."""
+        config = self._facts.config
+        kind = str(config.get("model_type"))
+        if len(items) > 1 and kind.startswith(_DECODERS) and config.get("pad_token_id") is None:
+            raise ValueError("the model's config names no pad_token_id, so it cannot take batches")
+        return self._singly(items, **parameters)
 
     def _structure(self, scores: Sequence[float], best: int, top_k: int | None, legacy: bool) -> Any:
         labels = self._facts.labels

@@ -125,6 +125,8 @@ class FakeTextGenerationPipeline(FakePipeline):
             return [self._records(prompts[0], [], return_type)]
         if not all(prompt.ids for prompt in prompts):
             raise RuntimeError("an empty prompt cannot be padded: leave it out, or batch_size")
+        if len(prompts) > 1 and prompts[0].generation.is_assisted:
+            raise ValueError("assisted generation takes one prompt at a time: leave out batch_size")
         padding = self._tokenizer_of_model().id_of_special("pad_token") or 0
         return [
             self._records(prompt, [*[padding] * (width - len(prompt.ids)), *prompt.ids], return_type)
@@ -168,6 +170,7 @@ class FakeTextGenerationPipeline(FakePipeline):
             self._generate_kwargs,
             generate_kwargs,
             model=self._facts.read_file("generation_config.json"),
+            kind=self._facts.config.get("model_type"),
             do_sample=True,
             temperature=0.7,
         )

@@ -82,9 +82,9 @@ class FakeTextToAudioPipeline(FakePipeline):
         self, item: Any, /, *, preprocess_params: Any, forward_params: Any = None, generate_kwargs: Any = None
     ) -> Any:
         texts = self._texts(item, preprocess_params)
+        {**(forward_params or {}), **(generate_kwargs or {})}  # noqa: B018 (a TypeError of Python's for no mapping)
         if generate_kwargs and self._facts.config.get("model_type") in _ONE_PASS:
             raise ValueError("this model computes in one pass: use forward_params instead of generate_kwargs")
-        {**(forward_params or {})}  # noqa: B018 (a TypeError of Python's if it is no mapping)
         rate = self._rate()
         seen = Seen(item, tuple(text for text in texts))
         scripted = self._script.find((seen,))  # type: ignore[arg-type]

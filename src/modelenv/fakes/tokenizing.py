@@ -94,8 +94,6 @@ def tokenize(
     """
     if text is None and text_target is None:
         raise ValueError("the input has no text: give a string, or a dict with the key 'text'")
-    if type(add_special_tokens) is not bool:
-        raise TypeError(f"add_special_tokens must be a bool, found {add_special_tokens!r}")
     layout = read_layout(tokenizer, **{**layout_kwargs, **(tokenizer_kwargs or {})})
     if text is None:
         text, text_pair, text_target = text_target, text_pair_target, None
@@ -105,6 +103,8 @@ def tokenize(
     texts, batch = _batch(text, text_pair, is_split=is_split_into_words)
     if not texts:
         raise IndexError("the input holds no text")
+    if type(add_special_tokens) is not bool:
+        raise TypeError(f"add_special_tokens must be a bool, found {add_special_tokens!r}")
     rows = tokenizer.encode(batch, layout, add_special=add_special_tokens, is_split=is_split_into_words)
     if return_overflowing_tokens:
         rows = [part for row in rows for part in (row, *row.overflowing)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.labelling import WhenLabelled, rank
+from modelenv.fakes.labelling import WhenLabelled, check_labels, rank
 from modelenv.fakes.media import as_predicate
 from modelenv.fakes.sound import is_tensor, read_array, read_file
 
@@ -49,4 +49,6 @@ class FakeZeroShotAudioClassificationPipeline(FakePipeline):
             sound = read_array(item, item)
         if not sound.samples:
             raise ZeroDivisionError("the sound is empty")
-        return rank(self._facts.name, self._script, sound.seen(), candidate_labels, hypothesis_template, False)
+        ranked = rank(self._facts.name, self._script, sound.seen(), candidate_labels, hypothesis_template, False)
+        check_labels(self._facts, self._tokenizer_of_model(), ranked, hypothesis_template)
+        return ranked

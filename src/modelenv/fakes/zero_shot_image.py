@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.labelling import WhenLabelled, rank
+from modelenv.fakes.labelling import WhenLabelled, check_labels, rank
 from modelenv.fakes.media import Seen, as_predicate, read_image
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class FakeZeroShotImageClassificationPipeline(FakePipeline):
     ) -> Any:
         image = read_image(item)
         independent = "siglip" in str(self._facts.config.get("model_type", ""))
-        return rank(
+        ranked = rank(
             self._facts.name, self._script, Seen.image(image), candidate_labels, hypothesis_template, independent
         )
+        check_labels(self._facts, self._tokenizer_of_model(), ranked, hypothesis_template)
+        return ranked

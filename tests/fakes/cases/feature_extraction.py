@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..contract import Case, Contract
+from .architectures import architecture
 from .inputs import BATCHES, texts_in_every_form, wrong_inputs
 
 FORMS = texts_in_every_form("the bitcoin crash", "a day in London, with Sarah", "")
@@ -33,6 +34,7 @@ CALLS: list[dict[str, Any]] = [
     {"unknown": 1},
     *BATCHES,
 ]
+OTHERS = {kind: architecture(kind, "AutoModel") for kind in ("albert", "bart", "gpt2", "llama", "t5")}
 BUILDS: list[dict[str, Any]] = [
     {"return_tensors": True},
     {"truncation": True},
@@ -58,8 +60,10 @@ def _cases() -> list[Case]:
         Case("a tuple in batches", lambda: [("a", "b"), ("the", "of")], {"batch_size": 2}),
         Case("marks and letters", lambda: "Ünïcödé 😀 can't, e.g. 3.14!"),
         Case("lone surrogate", lambda: "\ud800"),
-    ]
+        *(Case(f"{name} | {kind}", make, variant=kind)
+          for kind in OTHERS for name, make in {"text": FORMS["text"], "too long": lambda: LONG}.items()),
+    ]  # fmt: skip
     return cases
 
 
-CONTRACT = Contract("feature-extraction", tuple(_cases()))
+CONTRACT = Contract("feature-extraction", tuple(_cases()), variants=OTHERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 
@@ -64,6 +65,7 @@ def wrong_inputs() -> dict[str, Callable[[], Any]]:
         "range": lambda: range(2),
         "list iterator": lambda: iter(["a"]),
         "map": lambda: map(str, "ab"),
+        "chain": lambda: chain(["a"], ["b"]),
         "list of None": lambda: [None],
         "list with None at the end": lambda: ["the [MASK]", None],
         "list of a number": lambda: [1],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import UserDict, UserList
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ..contract import Case, Contract
 from ..structure import describe, ranking, repeated
+from .architectures import architecture
 from .inputs import Text, Unregistered, dataset, iterable_dataset, key_dataset
 
 CHAT = [{"role": "user", "content": "hello"}]
@@ -152,6 +154,12 @@ BUILDS: list[dict[str, Any]] = [
     {"device": "cpu", "use_fast": True, "trust_remote_code": False},
 ]
 FORMS = ("text", "list", "pair", "generator", "dataset")
+LONG = "the price of bitcoin " * 80
+OTHERS = {
+    "decoder": architecture("gpt2", "AutoModelForSequenceClassification", pad_token_id=None),
+    "encoder and decoder": architecture("bart", "AutoModelForSequenceClassification", eos_token_id=3),
+    "albert": architecture("albert", "AutoModelForSequenceClassification"),
+}
 
 
 def _cases() -> list[Case]:
@@ -167,6 +175,16 @@ def _cases() -> list[Case]:
         for variant in ("", *CONFIGS)
         for form in FORMS[:2]
         for call in ({}, {"top_k": None}, {"function_to_apply": "softmax", "top_k": 1})
+    ]
+    cases += [
+        Case(f"{name} | {variant}", make, variant=variant)
+        for variant in ("", *OTHERS)
+        for name, make in {"too long": lambda: LONG, "list with a long text": lambda: ["a", LONG]}.items()
+    ]
+    cases += [
+        Case("batch without a padding token", INPUTS["list"], {"batch_size": 2}, variant="decoder"),
+        Case("special tokens neither wanted nor not", INPUTS["text"], {"add_special_tokens": None}),
+        Case("chain", lambda: chain(["a"], ["b"])),
     ]
     cases += [
         Case(f"{method} {form}", INPUTS[form], method=method) for method in ("predict", "transform") for form in FORMS
@@ -211,5 +229,5 @@ CONTRACT = Contract(
     "text-classification",
     tuple(_cases()),
     describe=_describe,
-    variants={name: _relabel(config) for name, config in CONFIGS.items()},
+    variants={**{name: _relabel(config) for name, config in CONFIGS.items()}, **OTHERS},
 )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..contract import Args, Case, Contract
 from ..structure import describe
+from .architectures import architecture
 from .inputs import BATCHES, dataset, texts_in_every_form, wrong_inputs
 
 FORMS = texts_in_every_form("the price of", "sarah lives in", "a")
@@ -69,6 +71,26 @@ CALLS: list[dict[str, Any]] = [
     *({"continue_final_message": value, **FEW} for value in (True, False)),
     {"tokenizer_encode_kwargs": {"truncation": True, "max_length": 3}, "return_tensors": True, **FEW},
     {"early_stopping": "x", **FEW},
+    *({"stop_strings": value, **FEW} for value in ("q", ["q"])),
+    *({"stop_sequence": value, **FEW} for value in ([], 5)),
+    *({"min_p": value, **FEW} for value in (0.1, -0.1, 2.0)),
+    *({"typical_p": value, **FEW} for value in (0.5, 0.0)),
+    *({"num_beams": value, **FEW} for value in (0, -1, None)),
+    *({"num_return_sequences": value, **FEW} for value in (0, -1, None)),
+    *({"bad_words_ids": value, **FEW} for value in ([[5]], [], [5], [[-1]])),
+    *({"eos_token_id": value, **FEW} for value in (5, "x")),
+    *({"cache_implementation": value, **FEW} for value in ("static", "x")),
+    *({"prompt_lookup_num_tokens": 2, **FEW, **value} for value in ({}, {"batch_size": 2}, {"use_cache": False})),
+    {"prompt_lookup_num_tokens": 2, "num_return_sequences": 2, **FEW},
+    *({"penalty_alpha": 0.6, "do_sample": value, **FEW} for value in (True, False)),
+    {"num_beams": 2, "num_beam_groups": 2, "do_sample": False, **FEW},
+    {"force_words_ids": [[5]], **FEW},
+    {"token_healing": True, **FEW},
+    *({"max_new_tokens": value} for value in (2.0, True)),
+    {"prefix": 5, **FEW},
+    {"prefix": "once ", "max_length": 30, "return_tensors": True, "min_new_tokens": 3, "max_new_tokens": 3},
+    {"handle_long_generation": "hole", "max_new_tokens": 1022, "min_new_tokens": 2},
+    {"handle_long_generation": "hole", "max_new_tokens": 2000},
     {"unknown": 1},
     {"unknown": None, **FEW},
     *({**batch, **FEW} for batch in BATCHES),
@@ -121,6 +143,34 @@ def _messages(messages: list[dict[str, Any]], made: Any) -> str:
     )
 
 
+TEMPLATES = {
+    "a template that marks generations": (
+        "{% for m in messages %}{{ m['role'] }}:{% generation %}{{ m['content'] }}{% endgeneration %}{% endfor %}"
+    ),
+    "a template that trims": "{% for m in messages %}{{ m.role }}: {{ m.content | trim }}{{ eos_token }}{% endfor %}",
+    "a template that refuses": (
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}{{ messages }}"
+    ),
+}
+OTHERS = {
+    kind: architecture(kind, "AutoModelForCausalLM", bos_token_id=0, eos_token_id=2, pad_token_id=0)
+    for kind in ("gpt2", "bart")
+}
+
+
+def chat_of_transformers(messages: list[dict[str, Any]]) -> Any:
+    from transformers.utils.chat_template_utils import Chat
+
+    return Chat(messages)
+
+
+def _with_template(text: str) -> Callable[[Path], None]:
+    def edit(folder: Path) -> None:
+        (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+
+    return edit
+
+
 def _without_template(folder: Path) -> None:
     (folder / "chat_template.jinja").unlink()
 
@@ -147,6 +197,26 @@ def _cases() -> list[Case]:
         Case(f"no template | {form}", CHATS[form], FEW, variant="no template") for form in ("chat", "list of chats")
     ]
     cases += [
+        Case(f"{form} | {call}", CHATS[form], {**call, **FEW}) for form in ("chat", "chat of three", "chat that goes on")
+        for call in (
+            {"max_length": "x"},
+            *({"tools": value} for value in ([], [{"type": "function", "function": {"name": "f"}}], "x")),
+            *({"documents": value} for value in ([{"title": "a", "text": "b"}], ["x"])),
+            *({"tokenizer_encode_kwargs": value} for value in (
+                {"chat_template": "{{ messages[0]['content'] }}"}, {"add_generation_prompt": True}, {"thinks": True})),
+        )
+    ]  # fmt: skip
+    cases += [
+        Case(f"{template} | {form}", CHATS[form], FEW, variant=template)
+        for template in TEMPLATES
+        for form in ("chat", "chat of three", "chat with parts", "list of chats")
+    ]
+    cases += [Case(f"{name} | {kind}", make, FEW, variant=kind) for kind in OTHERS
+              for name, make in {**FORMS, "too long": lambda: "the price of bitcoin " * 40}.items()
+              if name in ("text", "list", "too long")]  # fmt: skip
+    cases += [
+        Case("chat of transformers", lambda: chat_of_transformers([USER]), FEW),
+        Case("list of chats of transformers", lambda: [chat_of_transformers([USER])], FEW),
         Case("no template | text", FORMS["text"], FEW, variant="no template"),
         Case("no padding | text", FORMS["text"], FEW, variant="no padding"),
         Case("no padding | list", FORMS["list"], FEW, variant="no padding"),
@@ -169,5 +239,10 @@ CONTRACT = Contract(
     "text-generation",
     tuple(_cases()),
     describe=_describe,
-    variants={"no template": _without_template, "no padding": _without_padding},
+    variants={
+        "no template": _without_template,
+        "no padding": _without_padding,
+        **{name: _with_template(text) for name, text in TEMPLATES.items()},
+        **OTHERS,
+    },
 )

@@ -18,7 +18,7 @@ JOINED_KEYS = "entity_group score word start end"
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
 EVERY: dict[str, Any] = {"ignore_labels": []}  # then the number of tokens does not depend on random weights
 CALLS: list[dict[str, Any]] = [
-    *({"aggregation_strategy": value} for value in (*STRATEGIES, "SIMPLE", "bogus", "", None)),
+    *({"aggregation_strategy": value} for value in (*STRATEGIES, "SIMPLE", "bogus", "", None, 5)),
     *({"aggregation_strategy": value, **EVERY} for value in STRATEGIES),
     *({"ignore_labels": value} for value in ([], ["O"], list(LABELS), ("O",), "O", ["PER"], {"O"}, 1)),
     {"ignore_labels": ["O", "PER", "LOC"], "aggregation_strategy": "simple"},

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ..contract import Args, Case, Contract
 from ..structure import describe, ranking
+from .architectures import architecture
 from .inputs import BATCHES, texts_in_every_form, wrong_inputs
 
 FORMS = texts_in_every_form("the market of the year", "sarah lives in paris", "a")
@@ -60,6 +64,20 @@ def _describe(answer: Any, case: Case) -> str:
     return describe(answer, override)
 
 
+DECODER = architecture("gpt2", "AutoModelForSequenceClassification", pad_token_id=0, num_labels=3)
+
+
+def _relabelled(label2id: dict[str, int]) -> Callable[[Path], None]:
+    """Return what makes the model's config say this of its labels."""
+
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        config = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**config, "label2id": label2id}), encoding="utf-8")
+
+    return edit
+
+
 def _cases() -> list[Case]:
     labels = {"candidate_labels": LABELS}
     cases = [Case(name, make, labels) for name, make in {**FORMS, **wrong_inputs()}.items()]
@@ -84,8 +102,18 @@ def _cases() -> list[Case]:
         Case("list of a list of one", lambda: [["a"]], labels),
         Case("dict of a number", lambda: {0: "a"}, labels),
         Case("lone surrogate", lambda: "\ud800", labels),
+        *(
+            Case(f"text | {variant}", FORMS["text"], labels, variant=variant)
+            for variant in ("no such output", "decoder")
+        ),
+        Case("too long | decoder", lambda: LONG, labels, variant="decoder"),
     ]
     return cases
 
 
-CONTRACT = Contract("zero-shot-classification", tuple(_cases()), describe=_describe)
+CONTRACT = Contract(
+    "zero-shot-classification",
+    tuple(_cases()),
+    describe=_describe,
+    variants={"no such output": _relabelled({"entailment": 5}), "decoder": DECODER},
+)
