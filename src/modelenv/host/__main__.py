@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import fcntl
 import os
-import select
 import shutil
 import signal
 import sys
@@ -20,6 +19,7 @@ from modelenv.host.cores import share_cores
 from modelenv.host.folder import HostFolder
 from modelenv.host.held import HeldModels
 from modelenv.host.log import redact_output
+from modelenv.host.processes import watcher
 from modelenv.host.server import Host, accept_forever
 
 _POLL_SECONDS = 0.1
@@ -63,7 +63,7 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        has_ended = _wait(host, _watcher(options.watch), options.idle)
+        has_ended = _wait(host, watcher(options.watch), options.idle)
         folder.remove_socket()
         if has_ended:
             _wait_while(lambda: host.is_connected, _LEAVING_SECONDS)  # its workers end too, and may write until then
@@ -90,17 +90,6 @@ def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
     deadline = Deadline(seconds)
     while condition() and deadline.remaining:
         time.sleep(0.01)
-
-
-def _watcher(pid: int | None) -> Callable[[float], bool]:
-    """Return a function that waits so many seconds and says whether the process has ended."""
-    if pid is None:
-        return lambda seconds: bool(threading.Event().wait(seconds))
-    try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return lambda _: True
-    return lambda seconds: bool(select.select([descriptor], [], [], seconds)[0])
 
 
 def _wait(host: Host, ended: Callable[[float], bool], idle: float | None) -> bool:

@@ -18,6 +18,7 @@ from modelenv.errors import ModelHostError
 from modelenv.files.disk import make_private
 from modelenv.host.folder import HostFolder, hosts_folder
 from modelenv.host.lines import Line, exchange, hold
+from modelenv.host.processes import is_running
 from modelenv.host.protocol import (
     Built,
     HostStatus,
@@ -66,7 +67,7 @@ class HostClient:
         Raises:
             ModelHostError: the watched process has ended.
         """
-        if self.watch is not None and not _is_running(self.watch):
+        if self.watch is not None and not is_running(self.watch):
             raise ModelHostError("there is no model host any more: the run that it served has ended")
         self._make_folder()
         with self.folder.lock.open("a") as lock:
@@ -220,13 +221,3 @@ class HostClient:
 
     def _no_answer(self) -> ModelHostError:
         return ModelHostError("the model host does not answer", found=self.folder.last_words())
-
-
-def _is_running(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is, and of another user
-        return True
-    return True
