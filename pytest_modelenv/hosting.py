@@ -29,12 +29,14 @@ class Hosting:
         mode: `run` ends it with the run, `keep` lets it wait for the next run.
         folder: the run's folder, and the host's own in the mode `run`.
         controller: the process whose end is the run's end.
+        memory: how many bytes of models the host may hold.
         on_load: called with what was loaded in this process after all.
     """
 
     mode: str
     folder: Path
     controller: int
+    memory: int
     on_load: Callable[[LoadReport], None]
 
     @cached_property
@@ -44,8 +46,10 @@ class Hosting:
         from modelenv.host.folder import HostFolder, kept_folder
 
         if self.mode == HOST_KEEP:
-            return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS)
-        return HostClient(HostFolder(self.folder / "host"), watch=self.controller, removes=self.folder)
+            return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS, memory=self.memory)
+        return HostClient(
+            HostFolder(self.folder / "host"), watch=self.controller, memory=self.memory, removes=self.folder
+        )
 
     def host(self, run: Run) -> Run:
         """Return the run with its pipelines in the host."""

@@ -9,13 +9,17 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from pytest_modelenv.startup import CACHE_VARIABLE, SOURCE_VARIABLE
+from pytest_modelenv.startup import CACHE_VARIABLE, HOST_OFF, HOST_RUN, SOURCE_VARIABLE
 
 T = TypeVar("T")
 
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
+PLANS = "modelenv_plans"  # the key under which a worker is told whether tests are put in order
+_DEFAULT_MEMORY = "50%"
+# The ways in which pytest-xdist hands out tests that leave their order to us; others were asked for.
+_OWN_ORDER = ("no", "load", "worksteal")
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,25 @@ class ModelOptions:
         forced: what MODEL_SOURCE says, which forces every other test; None if it is not set.
         host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
         guards: whether a test with fakes is kept from real models.
+        memory: how many bytes the real models may take, in all processes together.
+        plans: whether tests are put into an order that suits their models.
     """
 
     real_models: bool
     source: Resolved[str]
     forced: str | None
-    host: str
+    host: Resolved[str]
     guards: bool
+    memory: int
+    plans: bool
 
 
 def resolve_options(config: pytest.Config) -> ModelOptions:
     """Return what the user asked for.
 
     Raises:
-        pytest.UsageError: the source is not one of the real ones; the message lists those.
+        pytest.UsageError: the source is not one of the real ones, or the memory is no amount; the message says
+            what is valid.
     """
     option = config.getoption("--model-source")
     forced = os.environ.get(SOURCE_VARIABLE, "").strip().lower() or None
@@ -61,8 +70,47 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         source = Resolved(_real_source(forced, origin), origin)
     else:
         source = Resolved(DOWNLOAD_ON_DEMAND, "default")
-    host, guards = str(config.getoption("--model-host")), not config.getoption("--no-model-guards")
-    return ModelOptions(real_models, source, forced, host, guards)
+    return ModelOptions(
+        real_models,
+        source,
+        forced,
+        host=_host(config, real_models),
+        guards=not config.getoption("--no-model-guards"),
+        memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
+        plans=real_models and _plans(config),
+    )
+
+
+def _host(config: pytest.Config, real_models: bool) -> Resolved[str]:
+    option = config.getoption("--model-host")
+    if option is not None:
+        return Resolved(option if real_models else HOST_OFF, f"--model-host={option}")
+    return Resolved(HOST_RUN if real_models else HOST_OFF, "default")
+
+
+def _memory(text: str) -> int:
+    from pytest_modelenv.memory import machine_memory, parse_memory
+
+    try:
+        return parse_memory(text, machine_memory())
+    except ValueError as error:
+        raise pytest.UsageError(f"--model-memory: {error}") from None
+
+
+def _plans(config: pytest.Config) -> bool:
+    workerinput: dict[str, bool] | None = getattr(config, "workerinput", None)
+    if workerinput is not None:
+        return workerinput[PLANS]  # a worker does not know how the controller hands out its tests
+    return not config.getoption("--no-model-plan") and config.getoption("dist", "no") in _OWN_ORDER
+
+
+def shared_cores(workers: int) -> dict[str, str]:
+    """Return the variables that let so many processes share the cores; none where the user chose their threads."""
+    from modelenv.host.cores import usable_cores
+
+    if os.environ.get("OMP_NUM_THREADS"):
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers))}
 
 
 def _real_source(text: str, origin: str) -> str:

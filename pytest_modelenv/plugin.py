@@ -66,10 +66,9 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Check the markers, and skip or prepare the tests that have them."""
-    marked = [item for item in items if any(mark.name in startup.MARKERS for mark in item.iter_markers())]
-    if marked:
-        startup.run_of(config).prepare_tests(marked)
+    """Check the markers, skip or prepare the tests that have them, and put the tests in order."""
+    if any(mark.name in startup.MARKERS for item in items for mark in item.iter_markers()):
+        startup.run_of(config).prepare_tests(items)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -43,8 +43,8 @@ class ModelRun:
     def _has_models(self) -> bool:
         return "models" in vars(self)
 
-    def prepare_tests(self, items: Sequence[pytest.Item]) -> None:
-        """Check the markers of collected tests, and skip or prepare them.
+    def prepare_tests(self, items: list[pytest.Item]) -> None:
+        """Check the markers of collected tests, skip or prepare them, and put them into the order of the plan.
 
         Raises:
             pytest.UsageError: a marker, or an option, is wrong.
@@ -58,6 +58,10 @@ class ModelRun:
             if self._is_worker:  # an exception does not reach the controller, this does
                 self._config.workeroutput[_MISTAKE] = str(error)  # type: ignore[attr-defined]
             raise
+        if self.models.options.plans:
+            from pytest_modelenv.planning import planned_order, real_model_of
+
+            items[:] = planned_order(items, real_model_of)
 
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:

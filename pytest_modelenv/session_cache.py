@@ -23,10 +23,12 @@ from pytest_modelenv.options import (
     DOWNLOAD_ON_DEMAND,
     LOCAL_CACHE,
     MOCK_MODELS,
+    PLANS,
     ModelOptions,
     Resolved,
     chosen_cache_dir,
     resolve_options,
+    shared_cores,
 )
 from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, SOURCE_VARIABLE
 
@@ -82,8 +84,8 @@ class ModelSession:
         if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
             cache = self.folders.cache
             parts.append(f"cache {cache.value} ({cache.origin})")
-        if options.host != HOST_OFF:
-            parts.append(f"held by one process (--model-host={options.host})")
+        if options.host.value != HOST_OFF:
+            parts.append(f"held by one process ({options.host.origin})")
         if forced:
             parts.append(f"all other tests: {forced}")
         return ", ".join(parts)
@@ -92,6 +94,11 @@ class ModelSession:
     def is_worker(self) -> bool:
         """Whether a controller of pytest-xdist started this process."""
         return hasattr(self._config, "workerinput")
+
+    @property
+    def _workers(self) -> int:
+        """How many processes of this run have tests."""
+        return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
 
     @cached_property
     def folders(self) -> SharedFolders:
@@ -127,6 +134,7 @@ class ModelSession:
             "run": str(self.folders.run),
             "controller": self.folders.controller,
         }
+        workerinput[PLANS] = self.options.plans
 
     def close(self) -> None:
         """Remove the run's folder, if this process made it."""
@@ -149,11 +157,12 @@ class ModelSession:
     @cached_property
     def hosting(self) -> Hosting | None:
         """The run's model host, or None where each process loads its own models."""
-        if not self.options.real_models or self.options.host == HOST_OFF:
+        if self.options.host.value == HOST_OFF:
             return None
         from pytest_modelenv.hosting import Hosting
 
-        return Hosting(self.options.host, self.folders.run, self.folders.controller, self._reports.append)
+        folders, options = self.folders, self.options
+        return Hosting(options.host.value, folders.run, folders.controller, options.memory, self._reports.append)
 
     def start_host(self) -> None:
         """Start the host at once: it imports its libraries while pytest collects the tests."""
@@ -203,11 +212,18 @@ class ModelSession:
         source = ModelSource.parse(source)
         run = self.run if hosted else self.own_run
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
-        variables = {} if is_apart else self._variables(source)
+        variables = {} if is_apart else self._variables(source, in_process=not hosted or self.hosting is None)
         # In offline mode the libraries would raise errors of their own, which are caught too easily.
         offline = False if source == MOCK_MODELS and self.options.guards else None
         with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
+        self._keep_within_memory()
+
+    def _keep_within_memory(self) -> None:
+        """Unload what was not used for longest, if this process holds more than its share."""
+        loading_here: Run | None = vars(self).get("run" if self.hosting is None else "own_run")
+        if loading_here is not None:
+            loading_here.pipelines.keep_within(self.options.memory // self._workers)
 
     @contextmanager
     def sharing(self) -> Iterator[None]:
@@ -228,10 +244,12 @@ class ModelSession:
         with force_environment(variables=variables, run=Run()):
             yield
 
-    def _variables(self, source: ModelSource) -> dict[str, str]:
+    def _variables(self, source: ModelSource, *, in_process: bool) -> dict[str, str]:
         if source == MOCK_MODELS:
             return {}
         variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves each process a request to the Hub
+        if in_process and self._workers > 1:
+            variables.update(shared_cores(self._workers))
         if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):
             variables[CACHE_VARIABLE] = str(self.folders.cache.value)
         return variables

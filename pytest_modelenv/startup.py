@@ -72,9 +72,20 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--model-host",
         choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
-        default=HOST_OFF,
-        help="one process holds the real models for all workers, which then never import torch: for this run, or "
-        "kept for the next ones; off (default): each worker loads its own",
+        help="one process holds the real models for all workers, which then never import torch: for this run "
+        "(default), or kept for the next ones; off: each worker loads its own",
+    )
+    group.addoption(
+        "--model-memory",
+        metavar="SIZE",
+        help="how much memory real models may take, such as 4G or 50%% (default) of the machine's; what was not used "
+        "for longest is unloaded",
+    )
+    group.addoption(
+        "--no-model-plan",
+        action="store_true",
+        default=False,
+        help="with --real-models, keep the order in which tests were collected, instead of model after model",
     )
     group.addoption(
         "--no-model-guards",

@@ -14,6 +14,8 @@ from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityErr
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
 # `from_pretrained` sets process-wide defaults (the dtype among them), so models are built one after the other too.
 _building = threading.Lock()
+REST_OF_A_PIPELINE = 4 << 20
+"""Bytes of a pipeline beside its weights, for tokenizer and configuration: about what small models take."""
 
 
 def load_pipeline(
@@ -56,6 +58,15 @@ def load_pipeline(
             )
         except Exception as error:
             raise _our_error(error, folder, task, model) from error
+
+
+def pipeline_bytes(pipeline: Any) -> int:
+    """Return the bytes that a pipeline holds: the tensors of its models, each counted once, and the rest."""
+    import torch
+
+    models = [part for part in vars(pipeline).values() if isinstance(part, torch.nn.Module)]
+    tensors = {id(tensor): tensor for model in models for tensor in (*model.parameters(), *model.buffers())}
+    return REST_OF_A_PIPELINE + sum(int(tensor.numel()) * int(tensor.element_size()) for tensor in tensors.values())
 
 
 def import_libraries() -> None:

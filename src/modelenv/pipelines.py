@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError, ModelLoadTimeoutError
+from modelenv.loading import pipeline_bytes
 from modelenv.references import ModelRef
 
 
@@ -53,6 +55,7 @@ class Load:
     forget: Callable[[], None]
     stage: str = "starting"
     future: Future[Any] = field(default_factory=Future)
+    used: float = 0.0
 
     def start(self, work: Callable[[Load], Any]) -> None:
         """Run `work` on a daemon thread, which ends with the process."""
@@ -122,12 +125,33 @@ class PipelineCache:
             if load is None:
                 load = self._loads[key] = Load(key.ref.repo_id, lambda: self.forget(key))
                 load.start(work)
+            load.used = time.monotonic()
             return load
 
     def forget(self, key: PipelineKey) -> None:
         """Drop the load for `key`, if there is one."""
         with self._lock:
             self._loads.pop(key, None)
+
+    def keep_within(self, limit: int) -> None:
+        """Drop what was asked for longest ago until the pipelines take at most `limit` bytes; the last one stays.
+
+        Who still has a pipeline keeps it; whoever asks for it again has it loaded anew.
+        """
+        with self._lock:
+            done = [
+                (load.used, key, load.future.result())
+                for key, load in self._loads.items()
+                if load.future.done() and load.future.exception() is None
+            ]
+        if len(done) < 2:
+            return
+        sizes = {key: pipeline_bytes(pipeline) for _, key, pipeline in done}
+        for _, key, _ in sorted(done, key=lambda each: each[0])[:-1]:
+            if sum(sizes.values()) <= limit:
+                break
+            del sizes[key]
+            self.forget(key)
 
     def loads(self) -> Mapping[PipelineKey, Load]:
         """Return the loads under way and done, as they are now."""

@@ -76,7 +76,7 @@ def test_without_real_models(run_tests: RunTests, project: pytest.Pytester, mode
 
 def test_real_models_with_the_option(run_tests: RunTests, project: pytest.Pytester) -> None:
     project.makepyfile(test_it=FAKES)
-    result = run_tests("--real-models", "-k", "real_models")
+    result = run_tests("--real-models", "--model-host=off", "-k", "real_models")
     result.assert_outcomes(passed=2, deselected=8)
 
 
@@ -284,4 +284,4 @@ def test_beside_asyncio_timeout_and_randomly(
         ini.write("\nasyncio_default_fixture_loop_scope = function\n")
     project.makepyfile(BESIDE)
     others = ("-p", "pytest_asyncio.plugin", "-p", "pytest_timeout", "-p", "randomly")
-    run_program(*mode, *others, "--real-models").assert_outcomes(passed=4)
+    run_program(*mode, *others, "--real-models", "--model-host=off").assert_outcomes(passed=4)

@@ -352,7 +352,7 @@ def test_only_tests_with_fakes_and_without_leave_are_guarded(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     project.makepyfile(test_endpoint=ENDPOINT)
     for options, guarded in (((), {"test_unmarked"}), (("--no-model-guards",), set())):
-        result = run_program(*mode, "--real-models", *options, "--tb=line")
+        result = run_program(*mode, "--real-models", "--model-host=off", *options, "--tb=line")
         result.assert_outcomes(failed=5)
         text = result.stdout.str()
         assert (

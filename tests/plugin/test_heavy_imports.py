@@ -99,7 +99,7 @@ def test_forbidden_in_tests_without_leave(
     text = result.stdout.str()
     assert "test_in_tests.py::test_unmarked imports transformers in a run without --real-models" in text
     assert "found: import transformers, at service.py:2 in load\n" in text
-    for allowed in (("--real-models",), ("--no-model-guards",)):
+    for allowed in (("--real-models", "--model-host=off"), ("--no-model-guards",)):
         run_program(*mode, *FORBID, *allowed, "-k", "unmarked").assert_outcomes(passed=1)
 
 
@@ -140,7 +140,7 @@ def test_nothing_is_told_of_what_is_meant(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     heavy_project.makepyfile(service=SERVICE, test_in_tests=IN_TESTS, test_collected=COLLECTED)
-    for options in (("--real-models",), ("--no-model-guards",)):
+    for options in (("--real-models", "--model-host=off"), ("--no-model-guards",)):
         assert "heavy imports" not in run_program(*mode, *options).stdout.str()
     result = run_program(*mode, "test_in_tests.py", "-k", "not unmarked")
     result.assert_outcomes(passed=3, skipped=1)

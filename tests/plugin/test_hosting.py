@@ -101,9 +101,9 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> None:
 
 @pytest.mark.parametrize("mode", [NO_XDIST, N2], ids=["no-xdist", "n2"])
 def test_one_process_loads_for_all(project: pytest.Pytester, hub: EmbeddedHub, mode: tuple[str, ...]) -> None:
-    result = run(project, "--model-host=run", *mode)
+    result = run(project, *mode)
     result.assert_outcomes(passed=6, xfailed=2)
-    assert header_of(result).endswith("held by one process (--model-host=run)")
+    assert header_of(result).endswith("held by one process (default)")
     result.stdout.fnmatch_lines(
         [
             "acme/missing: failed: the Hub knows no model of this name, or it is private",

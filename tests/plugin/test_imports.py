@@ -64,7 +64,7 @@ def pytest_terminal_summary(terminalreporter):
 def test_a_run_without_models_imports_nothing(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makeconftest(LOOK_CONFTEST)
     project.makepyfile("def test_one(): pass\n")
-    for options in ((), ("--real-models",)):
+    for options in ((), ("--real-models", "--model-host=off")):
         result = run_program(*NO_XDIST, *options)
         result.assert_outcomes(passed=1)
         result.stdout.fnmatch_lines(["imported: []", "sockets: []"])

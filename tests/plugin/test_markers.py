@@ -123,7 +123,7 @@ def test_each_test_gets_its_environment(run_tests: RunTests, project: pytest.Pyt
     integration = SCOPES.replace("MARKER", "integration").replace("SOURCE", "download_on_demand")
     unmarked = SCOPES.replace("@pytest.mark.MARKER", "").replace("SOURCE", "mock_models")
     project.makepyfile(test_all=ENVIRONMENTS, test_scopes_integration=integration, test_scopes_unmarked=unmarked)
-    result = run_tests(*mode, "--real-models", "--doctest-modules")
+    result = run_tests(*mode, "--real-models", "--model-host=off", "--doctest-modules")
     result.assert_outcomes(passed=17)
     result = run_tests(*mode, "--doctest-modules")
     result.assert_outcomes(passed=11, skipped=6)
@@ -263,7 +263,7 @@ def test_everything_is_undone_however_a_test_ends(
 ) -> None:
     project.makeconftest(UNDONE_CONFTEST)
     project.makepyfile(UNDONE)
-    result = run_program(*mode, "--real-models", "--no-model-guards")
+    result = run_program(*mode, "--real-models", "--model-host=off", "--no-model-guards")
     result.assert_outcomes(errors=2, failed=1, passed=3)
     result.stdout.fnmatch_lines_random(
         ["E *RuntimeError: setup", "E *RuntimeError: call", "E *RuntimeError: teardown"]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     RunTests = Callable[..., pytest.RunResult]
 
 ONE_TEST = "def test_nothing():\n    pass\n"
+REAL = ("--real-models", "--model-host=off")  # which starts no process
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_header_without_options(run_tests: RunTests, mode: tuple[str, ...]) -> N
 
 @controllers
 def test_header_with_defaults(run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]) -> None:
-    result = run_tests(*mode, "--real-models")
+    result = run_tests(*mode, *REAL)
     cache = project.path / ".pytest_cache" / "d" / "modelenv"
     assert header_of(result) == (
         f"modelenv: real models from download_on_demand (default), cache {cache} (pytest's cache folder)"
@@ -54,13 +55,13 @@ def test_each_place_for_the_cache_folder_comes_before_the_next(
     with (project.path / "tox.ini").open("a") as ini:
         ini.write("\nmodel_cache_dir = from_ini\n")
     folder = project.mkdir("elsewhere")
-    ending = header_of(run_tests("--real-models"))
+    ending = header_of(run_tests(*REAL))
     assert ending.endswith(f"cache {project.path}/from_ini (ini-option model_cache_dir)")
     monkeypatch.setenv("MODEL_CACHE_DIR", "from_variable")
-    ending = header_of(run_tests("--real-models"))
+    ending = header_of(run_tests(*REAL))
     assert ending.endswith(f"cache {project.path}/from_variable (variable MODEL_CACHE_DIR)")
     monkeypatch.chdir(folder)
-    ending = header_of(run_tests("--real-models", "--model-cache-dir", "from_option", str(project.path)))
+    ending = header_of(run_tests(*REAL, "--model-cache-dir", "from_option", str(project.path)))
     assert ending.endswith(f"cache {folder}/from_option (--model-cache-dir)")
 
 
@@ -72,7 +73,7 @@ def test_without_pytests_cache_the_folder_belongs_to_the_run(run_tests: RunTests
             assert model_cache_dir.parent.parent.name == "temporary"
         """
     )
-    result = run_tests("-p", "no:cacheprovider", "--real-models")
+    result = run_tests("-p", "no:cacheprovider", *REAL)
     result.assert_outcomes(passed=1)
     assert header_of(result).endswith("/cache (a folder of this run, as pytest has no cache folder)")
     assert temporary_files(project) == []
@@ -93,7 +94,7 @@ def test_workers_share_the_controllers_folders(
             pathlib.Path(f"folder-{number}").write_text(str(model_cache_dir))
         """
     )
-    result = run_tests(*N2, *extra, "--real-models")
+    result = run_tests(*N2, *extra, *REAL)
     result.assert_outcomes(passed=8)
     (folder,) = {path.read_text() for path in project.path.glob("folder-*")}
     assert f"cache {folder} (" in header_of(result)
@@ -104,13 +105,13 @@ def test_workers_share_the_controllers_folders(
 def test_the_local_cache_is_the_projects_own(
     run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    header = header_of(run_tests("--real-models", "--model-source", "local_cache"))
+    header = header_of(run_tests(*REAL, "--model-source", "local_cache"))
     assert header.endswith(f"cache {project.path}/model_cache (the local cache, default)")
     (project.path / ".env").write_text("MODEL_CACHE_DIR=from_env_file\n")
-    header = header_of(run_tests("--real-models", "--model-source", "local_cache"))
+    header = header_of(run_tests(*REAL, "--model-source", "local_cache"))
     assert f"cache {project.path}/from_env_file (the local cache, MODEL_CACHE_DIR in" in header
     monkeypatch.setenv("MODEL_TIMEOUT", "soon")
-    result = run_tests("--real-models", "--model-source", "local_cache")
+    result = run_tests(*REAL, "--model-source", "local_cache")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert errors_of(result) == [
         "timeout: a timeout must be a positive number of seconds (from variable MODEL_TIMEOUT)"
@@ -119,7 +120,7 @@ def test_the_local_cache_is_the_projects_own(
 
 @pytest.mark.parametrize("source", ["persistent_volume", "huggingface_hub"])
 def test_other_sources_have_no_cache_folder(run_tests: RunTests, source: str) -> None:
-    header = header_of(run_tests("--real-models", "--model-source", source))
+    header = header_of(run_tests(*REAL, "--model-source", source))
     assert header == f"modelenv: real models from {source} (--model-source)"
 
 
@@ -170,7 +171,7 @@ def test_the_users_variable_forces_every_test(
     result = run_tests()
     result.assert_outcomes(passed=1, skipped=1)
     assert header_of(result) == "modelenv: MODEL_SOURCE forces local_cache; real models with --real-models"
-    result = run_tests("--real-models")
+    result = run_tests(*REAL)
     result.assert_outcomes(passed=2)
     assert header_of(result) == (
         "modelenv: real models from local_cache (variable MODEL_SOURCE), "
@@ -178,7 +179,7 @@ def test_the_users_variable_forces_every_test(
         "all other tests: MODEL_SOURCE forces local_cache"
     )
     monkeypatch.setenv("MODEL_SOURCE", "nowhere")
-    (error,) = errors_of(run_tests("--real-models"))
+    (error,) = errors_of(run_tests(*REAL))
     assert error.startswith("variable MODEL_SOURCE: 'nowhere' is not a source of real models; valid are ")
 
 
@@ -196,7 +197,7 @@ def test_the_option_comes_before_a_variable_that_forces_fakes(
         """
     )
     monkeypatch.setenv("MODEL_SOURCE", "mock_models")
-    result = run_tests(*NO_XDIST, "--real-models", "--model-source", "huggingface_hub")
+    result = run_tests(*NO_XDIST, *REAL, "--model-source", "huggingface_hub")
     result.assert_outcomes(passed=2)
     assert header_of(result) == (
         "modelenv: real models from huggingface_hub (--model-source), "

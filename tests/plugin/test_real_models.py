@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
+REAL = ("--real-models", "--model-host=off")  # what the model host does, `test_hosting` tells
 # Each worker of an inner run imports torch, which takes a while where there are few cores.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -86,7 +87,7 @@ def test_four_workers_fetch_once_and_then_never_again(
     hub.clear()
 
     project.makepyfile(EVERY_WORKER)
-    result = run_program(*N4, "--real-models")
+    result = run_program(*N4, *REAL)
     result.assert_outcomes(passed=8)
     contents = contents_sent(hub)
     assert contents == lone_contents
@@ -102,7 +103,7 @@ def test_four_workers_fetch_once_and_then_never_again(
 
     hub.clear()
     hub.stop()
-    result = run_program(*N2, "--real-models")
+    result = run_program(*N2, *REAL)
     result.assert_outcomes(passed=8)
     assert hub.requests == ()
     for line in summary_of(result):
@@ -122,7 +123,7 @@ def test_missing(model, number):
 
 def test_a_missing_model_is_asked_for_once(run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub) -> None:
     project.makepyfile(MISSING)
-    result = run_program(*N4, "--real-models")
+    result = run_program(*N4, *REAL)
     result.assert_outcomes(errors=8)
     error = "E * acme/missing: the Hub knows no model of this name, or it is private"
     result.stdout.fnmatch_lines([error] * 8)
@@ -176,7 +177,7 @@ def test_a_worker_killed_in_the_download(
     hub.fail(bytes_per_second=60_000, kind="resolve")
     project.makeconftest(KILLED_CONFTEST)
     project.makepyfile(KILLED)
-    result = run_program(*N2, "--real-models", "-p", "no:faulthandler")
+    result = run_program(*N2, *REAL, "-p", "no:faulthandler")
     result.assert_outcomes(failed=1, passed=5)
     killed = (project.path / "killed").read_text()
     result.stdout.fnmatch_lines([f"*worker '{killed}' crashed while running 'test_*.py::test_real*"])
@@ -286,7 +287,7 @@ def test_real_models_and_fakes_in_one_run(
     monkeypatch.setenv("EXPECTED_SOURCE", source)
     monkeypatch.setenv("CLASSIFIER", str(classifier))
     project.makepyfile(MIXED)
-    result = run_program(*mode, "-p", "pytest_asyncio.plugin", "--real-models", "--model-source", source)
+    result = run_program(*mode, "-p", "pytest_asyncio.plugin", *REAL, "--model-source", source)
     result.assert_outcomes(passed=10)
     failed = "not in this store" if source == "persistent_volume" else "the Hub knows no model of this name"
     crypto, missing = summary_of(result)

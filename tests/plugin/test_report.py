@@ -86,7 +86,7 @@ def test_failed_loads_reach_the_summary_on_the_test_reports(
     monkeypatch.setenv("MODEL_VOLUME_DIR", str(project.mkdir("volume")))
     project.makeconftest(LOST_CONFTEST)
     project.makepyfile(VOLUME)
-    result = run_program(*mode, "--real-models", "--model-source", "persistent_volume")
+    result = run_program(*mode, "--real-models", "--model-host=off", "--model-source", "persistent_volume")
     result.assert_outcomes(errors=4)
     lines = [line for line in result.outlines if line.startswith("acme/missing: ")]
     assert lines == ["acme/missing: failed: not in this store"]

