@@ -13,9 +13,11 @@ from modelenv.fakes.tokenizing import tokenize
 from modelenv.fakes.tokens import FileTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping, Sequence, Sized
 
 _NOTHING = object()
+_PARAMETERS = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len", "max_seq_len",
+               "doc_stride")  # fmt: skip
 _PADDING = ("longest", "max_length", "do_not_pad", True, False)
 _PLACES = 1024  # of LayoutLM and its kin, across and down a page
 _WORDS_OF_THE_UNREAD = 12  # of an image that comes without the words that were read from it
@@ -83,9 +85,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         return self._run(inputs, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        names = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len", "max_seq_len")
-        names = (*names, "doc_stride")
-        parameters = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+        parameters = {name: kwargs[name] for name in _PARAMETERS if kwargs.get(name) is not None}
         for name in ("top_k", "max_answer_len"):
             if parameters.get(name, 1) < 1:
                 raise ValueError(f"{name} must be at least 1, found {parameters[name]}")
@@ -148,7 +148,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
 
     def _tokens(
         self, question: str, words: list[str], padding: Any, max_seq_len: Any, doc_stride: Any
-    ) -> Sequence[Sequence[Any]]:
+    ) -> Sequence[Sized]:
         """Return the tokens of the parts that a document is read in; without the model's folder, its characters."""
         tokenizer = self._tokenizer_of_model()
         if not isinstance(tokenizer, FileTokenizer):

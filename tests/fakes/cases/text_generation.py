@@ -109,6 +109,14 @@ BUILDS: list[dict[str, Any]] = [
     {**FEW, "prefix": "once "},
     {**FEW, "unknown": 1},
 ]
+CHAT_CALLS: list[dict[str, Any]] = [
+    {"max_length": "x"},
+    *({"tools": value} for value in ([], [{"type": "function", "function": {"name": "f"}}], "x")),
+    *({"documents": value} for value in ([{"title": "a", "text": "b"}], ["x"])),
+    {"tokenizer_encode_kwargs": {"chat_template": "{{ messages[0]['content'] }}"}},
+    {"tokenizer_encode_kwargs": {"add_generation_prompt": True}},
+    {"tokenizer_encode_kwargs": {"thinks": True}},
+]
 LIMITS = {"max_new_tokens": 4, "max_length": 40}
 
 
@@ -197,15 +205,10 @@ def _cases() -> list[Case]:
         Case(f"no template | {form}", CHATS[form], FEW, variant="no template") for form in ("chat", "list of chats")
     ]
     cases += [
-        Case(f"{form} | {call}", CHATS[form], {**call, **FEW}) for form in ("chat", "chat of three", "chat that goes on")
-        for call in (
-            {"max_length": "x"},
-            *({"tools": value} for value in ([], [{"type": "function", "function": {"name": "f"}}], "x")),
-            *({"documents": value} for value in ([{"title": "a", "text": "b"}], ["x"])),
-            *({"tokenizer_encode_kwargs": value} for value in (
-                {"chat_template": "{{ messages[0]['content'] }}"}, {"add_generation_prompt": True}, {"thinks": True})),
-        )
-    ]  # fmt: skip
+        Case(f"{form} | {call}", CHATS[form], {**call, **FEW})
+        for form in ("chat", "chat of three", "chat that goes on")
+        for call in CHAT_CALLS
+    ]
     cases += [
         Case(f"{template} | {form}", CHATS[form], FEW, variant=template)
         for template in TEMPLATES
