@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -91,12 +92,22 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         texts = (text,) if isinstance(text, str) else tuple(text)  # a TypeError of Python's for a sound alone
         if not all(isinstance(one, str) for one in texts):
             raise ValueError("text must be a string, or a list of strings")
+        _check_sounds(beside.get("audio"))
         processor = self._facts.read_file("processor_config.json")
         for name, key in (("images", "image_token"), ("audio", "audio_token")):
             given = beside.get(name)
             number = None if given is None else len(given) if isinstance(given, (list, tuple)) else 1
             check_placeholders(text, processor.get(key), number, name)
         return Prompt(texts, Seen(item, texts, tuple(_digests(beside))), texts)
+
+
+def _check_sounds(given: Any) -> None:
+    for one in given if isinstance(given, (list, tuple)) else [given]:
+        if isinstance(one, str):
+            if not one.startswith(("http://", "https://")) and not os.path.isfile(one):  # noqa: PTH113
+                raise ValueError(f"not an address, and not the path of an existing file: {one[:80]!r}")
+        elif one is not None and not is_array(one):
+            raise TypeError(f"a sound must be an array, a path or an address, found {type(one).__name__}")
 
 
 def _digests(beside: Mapping[str, Any]) -> list[bytes]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes.tokens import NO_LIMIT, Layout, Row, TextTokenizer
+from modelenv.fakes.tokens import NO_LIMIT, Layout, Row, TextTokenizer, checked
 
 if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
@@ -246,15 +246,7 @@ def _paired(text: Sequence[Any], text_pair: Any) -> list[Any]:
 
 def _row(row: Any) -> tuple[str, ...]:
     if isinstance(row, str):
-        return (_checked(row),)
+        return (checked(row),)
     if isinstance(row, (list, tuple)) and len(row) == 2 and all(isinstance(text, str) for text in row):
-        return _checked(row[0]), _checked(row[1])
+        return checked(row[0]), checked(row[1])
     raise TypeError(f"a text must be a string or a pair of strings, found {row!r}")
-
-
-def _checked(text: str) -> str:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise TypeError(f"the text is not valid Unicode: {error}") from error
-    return text

@@ -229,7 +229,7 @@ class WordTokenizer(TextTokenizer):
         for part in parts:
             texts = list(part) if is_split else [part]
             for number, text in enumerate(texts):
-                for index, match in enumerate(_WORDS.finditer(_checked(text))):
+                for index, match in enumerate(_WORDS.finditer(checked(text))):
                     cells.append((match.group(), match.span(), False, number if is_split else index))
             if add_special:
                 cells.append((self.special.get("sep_token", "[SEP]"), (0, 0), True, None))
@@ -277,7 +277,12 @@ def _cut(cells: list[Any], length: int, *, tail: int) -> list[Any]:
     return cells if len(cells) <= length else cells[: max(0, length - tail)] + cells[len(cells) - tail :]
 
 
-def _checked(text: str) -> str:
+def checked(text: str) -> str:
+    """Return the text.
+
+    Raises:
+        TypeError: it has half a surrogate pair, which is no Unicode.
+    """
     try:
         text.encode()
     except UnicodeEncodeError as error:
