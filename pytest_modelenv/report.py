@@ -63,8 +63,8 @@ def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     slowest = max(load["load_seconds"] for _, load in loads)
-    workers = sorted({worker for worker, _ in loads if worker != HOST})
-    if any(worker == HOST for worker, _ in loads):
+    workers = sorted({worker for worker, _ in loads})
+    if any(load["hosted"] for _, load in loads):
         return f"held by {HOST}, loaded in {slowest:.1f} s"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"

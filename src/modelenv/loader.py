@@ -149,6 +149,7 @@ class Loader:
             requests=0 if fetched is None else fetched.requests,
             fetch_seconds=fetch_seconds,
             load_seconds=load_seconds,
+            hosted=self.run.build is not None,
             error=error,
         )
 

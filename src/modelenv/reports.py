@@ -20,6 +20,7 @@ class LoadReport:
         requests: HTTP requests made to the Hub.
         fetch_seconds: wall time to find, fetch and verify the files.
         load_seconds: wall time to build the pipeline, with the import of transformers if it was the first.
+        hosted: whether the pipeline is in a model host, and not in this process.
         error: the error's first line if the load failed, else None.
         reason: why a model of the model host was loaded in this process as well; None for an ordinary load.
     """
@@ -33,6 +34,7 @@ class LoadReport:
     requests: int = 0
     fetch_seconds: float = 0.0
     load_seconds: float = 0.0
+    hosted: bool = False
     error: str | None = None
     reason: str | None = None
 

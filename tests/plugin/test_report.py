@@ -49,6 +49,22 @@ def test_several_workers() -> None:
     ]
 
 
+def test_a_model_host() -> None:
+    loads = [load("gw0", hosted=True, load_seconds=2), load("gw1", hosted=True, load_seconds=0.1)]
+    assert summary_lines(loads) == [
+        "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 2.0 s"
+    ]
+    loads += [
+        load("the model host", **FETCHED, hosted=True, load_seconds=3),
+        load("gw1", reason="train() was called"),
+    ]
+    assert summary_lines(loads) == [
+        "acme/crypto: fetched by the model host (5 files, 123,456 bytes, 12 requests to the Hub, 0.4 s); "
+        "held by the model host, loaded in 3.0 s",
+        "acme/crypto: also loaded by gw1 in the process of the test: train() was called",
+    ]
+
+
 def test_a_failure_is_said_once() -> None:
     loads = [load(worker, error="the Hub knows no model of this name") for worker in ("gw0", "gw1", "gw2")]
     assert summary_lines(loads) == ["acme/crypto: failed: the Hub knows no model of this name"]
@@ -65,7 +81,7 @@ import pytest
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
     if hasattr(session.config, "workeroutput"):
-        del session.config.workeroutput["modelenv_loads"]
+        session.config.workeroutput.pop("modelenv_loads", None)
 """
 VOLUME = """
 import pytest
