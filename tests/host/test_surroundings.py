@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -218,8 +219,6 @@ class OfThisModule(str):
 
 def test_an_argument_of_a_class_that_the_host_does_not_know(pair: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OfThisModule, "__module__", "a_module_of_nobody")
-    import sys
-
     monkeypatch.setitem(sys.modules, "a_module_of_nobody", sys.modules[__name__])
     hosted, local, reasons = pair("fill-mask")
     assert hosted(OfThisModule("the [MASK]")) == local("the [MASK]")

@@ -16,7 +16,7 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
 from modelenv.files.disk import make_private
-from modelenv.host.folder import HostFolder, hosts_folder
+from modelenv.host.folder import HostFolder, hosts_folder, whereabouts
 from modelenv.host.lines import Line, exchange, hold
 from modelenv.host.processes import is_running
 from modelenv.host.protocol import (
@@ -146,8 +146,11 @@ class HostClient:
         return status
 
     def prepare(self, models: tuple[PlannedModel, ...], failures: str | None = None) -> None:
-        """Have the host fetch and load models before anybody asks for them; returns at once."""
-        exchange(self._line().connection, Prepare(models, failures), "the planned models")
+        """Have the host fetch and load models before anybody asks for them; returns at once.
+
+        A host that was started elsewhere, or with other variables, leaves it to those who ask.
+        """
+        exchange(self._line().connection, Prepare(models, failures, whereabouts()), "the planned models")
 
     def take_reports(self) -> tuple[LoadReport, ...]:
         """Return what was prepared since the last call; nothing where no host runs."""

@@ -75,6 +75,12 @@ def kept_folder() -> Path:
     return hosts_folder() / hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
 
 
+def whereabouts() -> str:
+    """Return a digest of what decides where this process finds models: its variables, and its folder's project."""
+    facts = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(("MODEL_", "HF_"))]
+    return hashlib.sha256("\n".join([str(Path.cwd()), *facts]).encode()).hexdigest()
+
+
 def hosts_folder() -> Path:
     """Return this user's private folder, in which all kept hosts have theirs."""
     return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "hosts"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,19 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
 from modelenv.failures import FailureLog
 from modelenv.forcing import Run
+from modelenv.host.folder import whereabouts
 from modelenv.host.held import HeldModels
-from modelenv.host.protocol import PlannedModel
+from modelenv.host.protocol import PlannedModel, Prepare
 from modelenv.host.recipes import recipe_of
 from modelenv.load_request import LoadRequest, resolve_request
 from modelenv.loader import Loader
 from modelenv.pipelines import Load
 from modelenv.reports import LoadReport
 from modelenv.settings import Settings
-from modelenv.sources import explain_environment
+from modelenv.sources import ModelSource, explain_environment
 
 _AT_ONCE = 2  # the files of one model are fetched while another is built
+_LAST_LOAD_SECONDS = 1.0  # a run's last test may hear of its model a moment before the load is reported
 
 
 @dataclass(eq=False)
@@ -34,15 +37,20 @@ class Preparation:
 
     Args:
         models: those of this host.
+        whereabouts: where the host is.
     """
 
     models: HeldModels
+    whereabouts: str = field(default_factory=whereabouts)
     _begun: set[PlannedModel] = field(default_factory=set)
     _reports: deque[LoadReport] = field(default_factory=deque)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _under_way: int = 0
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def begin(self, models: tuple[PlannedModel, ...], failures: Path | None = None) -> None:
+    def begin(self, asked: Prepare) -> None:
         """Begin to load those of the models that were not begun yet; what must be fetched, or is largest, first.
+
+        Who asks from elsewhere, or with other variables, may mean other files: nothing is begun for them.
 
         Where memory is limited, all are fetched, and those are loaded that find room: none is unloaded for another
         that nobody has asked for yet.
@@ -50,31 +58,46 @@ class Preparation:
         A model that cannot be loaded is left to the test that needs it, which fails with the same words: the
         failure is remembered in the folder `failures`, which the run's workers share.
         """
-        with self._lock:
-            fresh = tuple(model for model in dict.fromkeys(models) if model not in self._begun)
+        if asked.whereabouts != self.whereabouts:
+            return
+        with self._changed:
+            fresh = tuple(model for model in dict.fromkeys(asked.models) if model not in self._begun)
             self._begun.update(fresh)
+            self._under_way += bool(fresh)
         if fresh:
-            threading.Thread(target=self._load_all, args=(fresh, failures), daemon=True).start()
+            threading.Thread(target=self._run, args=(fresh, asked.failures), daemon=True).start()
 
     def take_reports(self) -> tuple[LoadReport, ...]:
-        """Return what was loaded since the last call."""
+        """Return what was loaded since the last call; what is under way has a moment to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._under_way, _LAST_LOAD_SECONDS)
         reports = []
         while self._reports:
             reports.append(self._reports.popleft())
         return tuple(reports)
 
-    def _load_all(self, models: tuple[PlannedModel, ...], failures: Path | None) -> None:
+    def _run(self, models: tuple[PlannedModel, ...], failures: str | None) -> None:
+        try:
+            self._load_all(models, failures)
+        finally:
+            with self._changed:
+                self._under_way -= 1
+                self._changed.notify_all()
+
+    def _load_all(self, models: tuple[PlannedModel, ...], failures: str | None) -> None:
         settings = Settings.load()
         source = explain_environment(settings=settings).source
-        log = None if failures is None else FailureLog(failures)
+        log = None if failures is None else FailureLog(Path(failures))
         loader = Loader.of(source, settings, Run(failures=log, on_load=self._reports.append, build=self._build))
-        requests = [
-            resolve_request(settings, source, model.name, model.task, arguments=self._arguments(model))
-            for model in models
-        ]
+        requests = [request for model in models for request in self._requests(model, settings, source)]
         requests.sort(key=lambda request: -_size(loader, request))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda request: _load(loader, request, settings.timeout_of(source)), requests))
+
+    def _requests(self, model: PlannedModel, settings: Settings, source: ModelSource) -> Iterator[LoadRequest]:
+        """Yield the model's request; none for one that is wrong, which its test will say."""
+        with suppress(ModelEnvError):
+            yield resolve_request(settings, source, model.name, model.task, arguments=self._arguments(model))
 
     def _arguments(self, model: PlannedModel) -> dict[str, Any]:
         if b"torch" in model.arguments or b"transformers" in model.arguments:
@@ -113,7 +136,5 @@ def _size(loader: Loader, request: LoadRequest) -> float:
 
 
 def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
-    try:
+    with suppress(ModelEnvError):  # reported, and remembered for the test that needs the model
         loader.load(request, Load(request.ref.repo_id, lambda: None), Deadline(seconds))
-    except ModelEnvError:
-        return  # reported, and remembered for the test that needs the model

@@ -166,10 +166,14 @@ class PlannedModel:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Fetch and load these models, before anybody asks for them; answers `HostStatus` at once."""
+    """Fetch and load these models, before anybody asks for them; answers `HostStatus` at once.
+
+    A host with other `whereabouts` would look elsewhere, and does nothing.
+    """
 
     models: tuple[PlannedModel, ...]
     failures: str | None
+    whereabouts: str
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from modelenv.deadlines import Deadline
@@ -116,8 +116,8 @@ class Host:
                     return RunningStream(connection, self._computing, message).run(_follow(pipeline, path))
             case Build(recipe, seconds):
                 return self.models.build(recipe, Deadline(seconds))
-            case Prepare(models, failures):
-                self.preparation.begin(models, None if failures is None else Path(failures))
+            case Prepare():
+                self.preparation.begin(message)
                 return self.status()
             case TakeReports():
                 return self.preparation.take_reports()

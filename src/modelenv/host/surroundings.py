@@ -34,7 +34,8 @@ def own_surroundings() -> Surroundings:
         folder = os.getcwd()  # noqa: PTH109 - `Path.cwd` costs more, in each call
     except FileNotFoundError:
         folder = None
-    return Surroundings(folder, _random_state())
+    is_imported = hasattr(_torch(), "get_rng_state")  # not while it is being imported
+    return Surroundings(folder, _random_state() if is_imported else None)
 
 
 def continue_from(surroundings: Surroundings) -> None:
@@ -87,9 +88,6 @@ def _torch() -> Any:
     return sys.modules.get("torch")
 
 
-def _random_state() -> bytes | None:
-    get_state = getattr(_torch(), "get_rng_state", None)  # None too while torch is being imported
-    if get_state is None:
-        return None
-    state: bytes = get_state().numpy().tobytes()
+def _random_state() -> bytes:
+    state: bytes = _torch().get_rng_state().numpy().tobytes()
     return state
