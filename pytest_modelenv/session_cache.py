@@ -175,7 +175,9 @@ class ModelSession:
         if self.hosting is not None:
             from pytest_modelenv.markers import planned
 
-            self.hosting.prepare(planned(items, self.options.source.value), self._failures)
+            source = self.options.source.value
+            with self.forcing(source):  # in which the host was started
+                self.hosting.prepare(planned(items, source), self._failures)
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""

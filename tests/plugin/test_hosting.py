@@ -137,6 +137,29 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
             os.kill(host, signal.SIGKILL)
 
 
+def test_a_kept_host_asks_no_hub_of_an_earlier_run(
+    project: pytest.Pytester, hub: EmbeddedHub, classifier: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try:
+        run(project, "--model-host=keep", "-k", "held").assert_outcomes(passed=4, deselected=4)
+        first, pid = len(hub.requests), hosts(project)
+        hub.stop()
+        with EmbeddedHub() as other:
+            other.add(classifier, "acme/other")
+            monkeypatch.setenv("HF_ENDPOINT", other.endpoint)
+            monkeypatch.setenv("MODEL_CACHE_DIR", str(project.path / "elsewhere"))
+            project.makepyfile(test_it=TESTS.replace("acme/sentiment", "acme/other"))
+            result = run(project, "--model-host=keep", "-k", "held", *N2)
+            result.assert_outcomes(passed=4)
+            result.stdout.fnmatch_lines(["acme/other: fetched by gw*; held by the model host, loaded in * s"])
+        assert hosts(project) == pid
+        assert len(hub.requests) == first
+        assert (project.path / "elsewhere" / "models--acme--other").is_dir()
+    finally:
+        for host in hosts(project):
+            os.kill(host, signal.SIGKILL)
+
+
 def test_a_killed_run_leaves_no_host(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="import os, signal, pytest\n"
