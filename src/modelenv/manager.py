@@ -198,7 +198,7 @@ class SmartModelManager:
             return state.views.setdefault(key, state.run.view(pipeline))
 
     def _fake(self, state: _State, request: LoadRequest) -> Any:
-        from modelenv.fakes import fake_pipeline
+        from modelenv.fakes import make_fake
         from modelenv.locks.facts import config_of
 
         key = replace(_key(state, request), task=request.task_name)
@@ -206,7 +206,7 @@ class SmartModelManager:
             if key not in state.fakes:
                 model = request.ref.repo_id
                 config = None if request.locked is None else config_of(request.locked.facts)
-                state.fakes[key] = fake_pipeline(request.task_name, model=model, config=config, **request.arguments)
+                state.fakes[key] = make_fake(request.task_name, model, config, request.arguments)
             return state.fakes[key]
 
     def _fall_back(self, state: _State, request: LoadRequest, error: ModelEnvError) -> Any:

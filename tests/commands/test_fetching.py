@@ -133,8 +133,12 @@ def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Projec
 FAKE = """
 import json, sys
 from modelenv import SmartModelManager
-manager = SmartModelManager("mock_models")
-print(json.dumps([sorted(row["label"] for row in manager.load_model("first")("text")[0]),
+from modelenv.fakes import fake_pipeline
+fakes = [SmartModelManager("mock_models").load_model("first")]
+fakes += [fake_pipeline("sentiment", model=name) for name in ("first", "acme/first", "acme/unlocked")]
+answers = [fake("text") for fake in fakes]
+assert answers[0] == answers[1] == answers[2]
+print(json.dumps([[sorted(row["label"] for row in answer[0]) for answer in answers],
                   [name for name in ("torch", "transformers", "huggingface_hub") if name in sys.modules]]))
 """
 
@@ -148,7 +152,8 @@ def test_a_fake_of_a_locked_model_has_its_labels(locked: Project) -> None:
         text=True,
         timeout=60,
     )
-    assert json.loads(done.stdout) == [["BAD", "GOOD"], []], done.stderr
+    locked_labels, default_labels = ["BAD", "GOOD"], ["NEGATIVE", "NEUTRAL", "POSITIVE"]
+    assert json.loads(done.stdout) == [[locked_labels] * 3 + [default_labels], []], done.stderr
 
 
 LOAD = """

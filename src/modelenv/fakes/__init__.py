@@ -10,6 +10,7 @@ hash of the model's name and the input).
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
@@ -20,9 +21,8 @@ from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
-__all__ = ["FakePipeline", "fake_pipeline"]
+__all__ = ["FakePipeline", "fake_pipeline", "make_fake"]
 
 
 def fake_pipeline(
@@ -36,24 +36,37 @@ def fake_pipeline(
 
     Args:
         task: a task of transformers or one of its aliases, or `sentiment` (text classification, all scores).
-        model: the model's name, or its folder, of which the configuration and tokenizer files are read, never
-            the weights. The same name and input give the same answer in every process.
-        config: the content of the model's `config.json`; takes precedence over a folder's.
+        model: a repo id, an alias of `[tool.modelenv.models]`, or a folder, of which the configuration and tokenizer
+            files are read, never the weights. The same name and input give the same answer in every process.
+        config: the content of the model's `config.json`; takes precedence over a folder's, and over the facts that
+            the project's lock has of a repo id or an alias.
         pipeline_kwargs: what the real pipeline of the task takes, such as `top_k` or `batch_size`. Arguments
             that only matter for loading (`device`, `revision`, `dtype` and others) are accepted and ignored.
 
     Returns:
         The `FakePipeline` of the task's family (typed as Any, since each has its own call and its own `when`).
 
-    Without a config each family has defaults of its own: those of transformers' default model for the task,
-    and for `sentiment` the labels NEGATIVE, NEUTRAL and POSITIVE. With a config that names no labels they are
-    LABEL_0, LABEL_1 and so on, as transformers gives them.
+    Where nothing is known of the model, each family has defaults of its own: those of transformers' default model
+    for the task, and for `sentiment` the labels NEGATIVE, NEUTRAL and POSITIVE. With a config that names no labels
+    they are LABEL_0, LABEL_1 and so on, as transformers gives them.
 
     Raises:
         ConfigurationError: the task is unknown or has no fake, or the config cannot be read.
+        LockfileError: the project's lock cannot be read, or was made from another declaration of the alias.
         ModelNotFoundError: `model` is a folder without a `config.json`, or a `Path` that does not exist.
         Exception: an argument is wrong; the class is that of the real pipeline.
     """
+    if config is None and isinstance(model, str) and not Path(model).is_dir():
+        from modelenv.locks.in_use import locked_config
+
+        model, config = locked_config(model)
+    return make_fake(task, model, config, pipeline_kwargs)
+
+
+def make_fake(
+    task: str, model: str | Path, config: Mapping[str, Any] | None, pipeline_kwargs: Mapping[str, Any]
+) -> Any:
+    """Return the fake as `fake_pipeline` does, of what is given alone: no project, no lock."""
     resolved = resolve_task(task)
     family = registry.find_family(resolved.name)
     if family is None:

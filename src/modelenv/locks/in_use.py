@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modelenv.errors import LockfileError
+from modelenv.errors import ConfigurationError, LockfileError
 
 if TYPE_CHECKING:
     from modelenv.lockfile import Lockfile
@@ -87,3 +87,26 @@ def locked_model(settings: Settings, name: str, ref: ModelRef) -> LockedModel | 
             hint="run `modelenv lock`, and commit what it writes",
         )
     return locked
+
+
+def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
+    """Return which model a name stands for in this project, and its configuration as far as the lock knows it.
+
+    Args:
+        name: an alias or a repo id; any other text stands for itself, and nothing is known of it.
+
+    Raises:
+        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+    """
+    from modelenv.locks.facts import config_of
+    from modelenv.references import ModelRef
+    from modelenv.settings import Settings
+
+    settings = Settings.load()
+    alias = settings.models.get(name)
+    try:
+        ref = ModelRef.parse(name) if alias is None else alias.ref
+    except ConfigurationError:
+        return name, None
+    locked = locked_model(settings, name, ref)
+    return ref.repo_id, None if locked is None else config_of(locked.facts)
