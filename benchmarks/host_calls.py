@@ -2,8 +2,8 @@
 
 One tiny text classifier, held by a process of its own and by a host, each called in turn, so that a change of the
 machine's load meets both. Each has one thread: so small a model gains nothing from more, and the threads of two
-processes that wait for each other's cores would be what is measured. This process imports no torch, as workers do not;
-then once more with torch imported, since its random numbers cross with each call.
+processes that wait for each other's cores would be what is measured. This process imports no torch, as workers do
+not; then once more with torch imported, since its random numbers cross with each call.
 """
 
 from __future__ import annotations

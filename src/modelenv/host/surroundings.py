@@ -7,6 +7,7 @@ one.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -30,12 +31,8 @@ class Surroundings:
 
 def own_surroundings() -> Surroundings:
     """Return those of this process, for the other one."""
-    try:
-        folder = os.getcwd()  # noqa: PTH109 - `Path.cwd` costs more, in each call
-    except FileNotFoundError:
-        folder = None
     is_imported = hasattr(_torch(), "get_rng_state")  # not while it is being imported
-    return Surroundings(folder, _random_state() if is_imported else None)
+    return Surroundings(_folder(), _random_state() if is_imported else None)
 
 
 def continue_from(surroundings: Surroundings) -> None:
@@ -56,15 +53,16 @@ class Turn:
     def __init__(self, lock: threading.Lock, surroundings: Surroundings) -> None:
         self._lock = lock
         self._surroundings = surroundings
-        self._own_folder = ""
+        self._has_moved = False
 
     def begin(self) -> None:
         """Wait for the turn."""
         self._lock.acquire()
-        self._own_folder = os.getcwd()  # noqa: PTH109
+        folder, (own, _) = self._surroundings.folder, _own_folder()
         try:
-            if self._surroundings.folder is not None and self._surroundings.folder != self._own_folder:
-                os.chdir(self._surroundings.folder)
+            self._has_moved = folder is not None and folder != own
+            if folder is not None and self._has_moved:
+                os.chdir(folder)
             continue_from(self._surroundings)
         except BaseException:
             self._lock.release()
@@ -74,7 +72,8 @@ class Turn:
         """Let others have their turns; return what has changed for the worker since it was last told."""
         before = self._surroundings.random
         now = None if before is None else _random_state()
-        os.chdir(self._own_folder)
+        if self._has_moved:
+            os.chdir(_own_folder()[1])
         self._lock.release()
         self._surroundings = replace(self._surroundings, random=now)
         return Surroundings(None, None if now == before else now)
@@ -82,6 +81,20 @@ class Turn:
     def taken_over(self, surroundings: Surroundings) -> None:
         """Take note of what the worker has changed meanwhile, for the next turn."""
         self._surroundings = surroundings
+
+
+@functools.cache
+def _own_folder() -> tuple[str, int]:
+    """Return where this process is outside of turns: the path, and a descriptor that outlives the folder."""
+    descriptor = os.open(".", os.O_RDONLY)
+    return _folder() or "", descriptor
+
+
+def _folder() -> str | None:
+    try:
+        return os.getcwd()  # noqa: PTH109 - `Path.cwd` costs more, in each call
+    except FileNotFoundError:  # it was deleted
+        return None
 
 
 def _torch() -> Any:
