@@ -13,6 +13,8 @@ from modelenv.host.client import _STARTS
 from modelenv.host.folder import _SECRET_ENDINGS
 from modelenv.loading import REST_OF_A_PIPELINE
 from pytest_modelenv.hosting import _KEEP_SECONDS
+from pytest_modelenv.memory import parse_memory
+from pytest_modelenv.options import _DEFAULT_MEMORY
 
 TEXT = (Path(__file__).parents[2] / "docs" / "host.md").read_text()
 PROSE = " ".join(TEXT.split())
@@ -26,12 +28,12 @@ def test_its_figures_are_those_of_the_code() -> None:
     assert _STARTS == 3
 
 
-def test_its_options_are_those_of_the_process() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "modelenv.host", "--help"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "--memory BYTES" in done.stdout
-    assert "python -m modelenv.host --memory BYTES" in TEXT
+def test_the_amounts_of_memory_that_it_names_are_valid() -> None:
+    named = re.search(r"for the models of a host: `(\w+)`, `(\w+)`, or a share .* such as `(\d+%)`, which is", PROSE)
+    assert named is not None
+    amounts = [parse_memory(amount, machine=16 << 30) for amount in named.groups()]
+    assert amounts == [4 << 30, 500 << 20, 8 << 30]
+    assert named[3] == _DEFAULT_MEMORY
 
 
 @pytest.mark.integration

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 # The net under a stop: tasks that have not noticed that their connection is gone are cancelled after this.
 _GRACE_SECONDS = 1
+# Turns of the event loop from accepting a connection to its `connection_made`: it is accepted, then its transport is
+# made, and then the protocol is told (asyncio.selector_events).
+_TURNS = 3
 
 
 class ServerThread:
@@ -78,7 +81,7 @@ class BackgroundServer:
         """Close the sockets, break off all connections, and return whether that took less than `seconds`."""
         if self._serving is None or self._loop.is_closed():
             return True
-        self._loop.call_soon_threadsafe(self._server.break_off)
+        self._loop.call_soon_threadsafe(self._server.leave)
         return not wait([self._serving], seconds).not_done
 
     def refuse(self, seconds: float) -> None:
@@ -89,7 +92,7 @@ class BackgroundServer:
         try:
             await self._server.serve(sockets=self._listeners)
         finally:
-            self._server.break_off()  # also where the thread ends before its servers
+            await self._server.shutdown()  # again where the thread ends before its servers
             for listener in self._listeners:
                 listener.close()
             self._ready.set()
@@ -125,21 +128,20 @@ class _Server(uvicorn.Server):
 
     def refuse(self, seconds: float) -> None:
         """Reset all connections and refuse new ones for a while; does nothing while it refuses already."""
-        if self.should_exit or self._reopening is not None:
-            return
+        if not self.should_exit and self._reopening is None:
+            self._reopening = asyncio.ensure_future(self._refuse_and_reopen(seconds))
+
+    async def _refuse_and_reopen(self, seconds: float) -> None:
         addresses = [
             (listener.family, listener.getsockname()) for server in self.servers for listener in server.sockets
         ]
-        for server in self.servers:
-            server.close()
-        # Bound again at once, but not listening: so the port stays ours, and connections to it are refused.
-        listeners = [_bound(family, address) for family, address in addresses]
-        for connection in list(self.server_state.connections):
-            reset(connection.transport)
-        self._reopening = asyncio.ensure_future(self._reopen(listeners, seconds))
-
-    async def _reopen(self, listeners: list[socket.socket], seconds: float) -> None:
+        listeners: list[socket.socket] = []
         try:
+            await self._close_listeners()
+            # Bound again at once, but not listening: so the port stays ours, and connections to it are refused.
+            listeners += [_bound(family, address) for family, address in addresses]
+            for connection in list(self.server_state.connections):
+                reset(connection.transport)
             await asyncio.sleep(seconds)
             await super().startup(listeners)
         except asyncio.CancelledError:
@@ -149,26 +151,39 @@ class _Server(uvicorn.Server):
         finally:
             self._reopening = None
 
+    def leave(self) -> None:
+        """Begin to stop; called on the server's own thread."""
+        self.should_exit = True
+        self._stopping.set()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Break off all connections; does nothing the second time."""
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.wait({self._reopening})
+        await self._close_listeners()
+        for connection in list(self.server_state.connections):
+            # A plain close would wait until a slow client has taken what is buffered for it.
+            connection.transport.abort()
         # uvicorn gives connections time to finish; here all are aborted, and only the tasks have to notice it.
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=_GRACE_SECONDS)
         for task in self.server_state.tasks:
             task.cancel()
 
-    def break_off(self) -> None:
-        """Stop at once; called on the server's own thread."""
-        self.should_exit = True
-        self._stopping.set()
+    async def _close_listeners(self) -> None:
+        """Accept nothing more, and close the listening sockets once all that was accepted is known.
+
+        asyncio loses a connection whose server closes between its acceptance and its transport (Python 3.11,
+        `asyncio.base_events.Server._attach`): it would stay open, and its client would wait.
+        """
+        listeners = [listener for server in self.servers for listener in server.sockets]
+        for listener in listeners:
+            asyncio.get_running_loop().remove_reader(listener)
+        for _ in range(_TURNS if listeners else 0):
+            await asyncio.sleep(0)
         for server in self.servers:
             server.close()
-        for connection in list(self.server_state.connections):
-            # A plain close would wait until a slow client has taken what is buffered for it.
-            if connection.transport is not None:
-                connection.transport.abort()
 
 
 def _bound(family: int, address: tuple[str, int]) -> socket.socket:
