@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -81,6 +82,7 @@ def _import_early(done: threading.Event) -> None:
 
     try:
         import_libraries()
+        gc.freeze()  # what was imported stays as long as this process
         share_cores()
     finally:
         done.set()
