@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelenv.reports import LoadReport
 
 _KEEP_SECONDS = 900.0
+_KEEP_BYTES = 64 << 20  # of answers
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Hosting:
         from modelenv.host.folder import HostFolder, kept_folder
 
         if self.mode == HOST_KEEP:
-            return HostClient(HostFolder(kept_folder()), idle=_KEEP_SECONDS, memory=self.memory)
+            folder = HostFolder(kept_folder())
+            return HostClient(folder, idle=_KEEP_SECONDS, memory=self.memory, answers=_KEEP_BYTES)
         return HostClient(
             HostFolder(self.folder / "host"), watch=self.controller, memory=self.memory, removes=self.folder
         )

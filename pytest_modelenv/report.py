@@ -65,7 +65,9 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     slowest = max(load["load_seconds"] for _, load in loads)
     workers = sorted({worker for worker, _ in loads})
     if any(load["hosted"] for _, load in loads):
-        return f"held by {HOST}, loaded in {slowest:.1f} s"
+        repeated = sum(load["repeated"] for _, load in loads)
+        again = f"; {repeated} answers of earlier calls given again" if repeated else ""
+        return f"held by {HOST}, loaded in {slowest:.1f} s{again}"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"
     plural = "worker" if len(workers) == 1 else "workers"

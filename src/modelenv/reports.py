@@ -21,6 +21,7 @@ class LoadReport:
         fetch_seconds: wall time to find, fetch and verify the files.
         load_seconds: wall time to build the pipeline, with the import of transformers if it was the first.
         hosted: whether the pipeline is in a model host, and not in this process.
+        repeated: answers that a kept model host gave again, as to the same calls before.
         error: the error's first line if the load failed, else None.
         reason: why a model of the model host was loaded in this process as well; None for an ordinary load.
     """
@@ -35,6 +36,7 @@ class LoadReport:
     fetch_seconds: float = 0.0
     load_seconds: float = 0.0
     hosted: bool = False
+    repeated: int = 0
     error: str | None = None
     reason: str | None = None
 

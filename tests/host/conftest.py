@@ -28,8 +28,8 @@ def host_folder() -> Iterator[HostFolder]:
 
 @pytest.fixture(scope="session")
 def client(host_folder: HostFolder) -> Iterator[HostClient]:
-    """A client of the session's host."""
-    client = HostClient(host_folder, watch=os.getpid())
+    """A client of the session's host, which gives answers again as a kept one does."""
+    client = HostClient(host_folder, watch=os.getpid(), answers=64 << 20)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")  # as many threads as `local` has: results are equal to the bit
         client.start()

@@ -12,7 +12,7 @@ import pytest
 from modelenv.host.client import _STARTS
 from modelenv.host.folder import _SECRET_ENDINGS
 from modelenv.loading import REST_OF_A_PIPELINE
-from pytest_modelenv.hosting import _KEEP_SECONDS
+from pytest_modelenv.hosting import _KEEP_BYTES, _KEEP_SECONDS
 from pytest_modelenv.memory import parse_memory
 from pytest_modelenv.options import _DEFAULT_MEMORY
 
@@ -22,6 +22,7 @@ PROSE = " ".join(TEXT.split())
 
 def test_its_figures_are_those_of_the_code() -> None:
     assert f"after {_KEEP_SECONDS / 60:.0f} minutes without a question" in PROSE
+    assert f"remembers up to {_KEEP_BYTES >> 20} MiB of answers" in PROSE
     assert f"{REST_OF_A_PIPELINE >> 20} MiB for tokenizer and configuration" in PROSE
     assert f"names end in {', '.join(_SECRET_ENDINGS[:-1])} or {_SECRET_ENDINGS[-1]}" in PROSE
     assert "three times at most" in PROSE

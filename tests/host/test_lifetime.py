@@ -158,13 +158,29 @@ def test_a_load_that_waits_too_long_for_a_host_says_so(folder: HostFolder, recip
         HostClient(folder, watch=os.getpid()).build(recipe, Deadline(0))
 
 
-def test_a_folder_with_a_long_path_has_its_socket_elsewhere(tmp_path: Path, recipe: Recipe) -> None:
-    folder = HostFolder(tmp_path / ("long" * 30))
-    client = HostClient(folder, watch=os.getpid())
-    assert client.build(recipe, Deadline(60)).fresh
-    assert folder.socket.parent.stat().st_mode & 0o777 == 0o700
-    assert client.stop() is not None
-    wait_until(lambda: not folder.socket.exists())
+def test_folders_with_long_paths_have_their_sockets_elsewhere(tmp_path: Path, recipe: Recipe) -> None:
+    folders = [HostFolder(tmp_path / (name * 30)) for name in ("long", "path")]
+    ended, other = (HostClient(folder, watch=os.getpid()) for folder in folders)
+    for client in (ended, other):
+        client.start()
+    for client, folder in zip((ended, other), folders, strict=True):
+        assert client.build(recipe, Deadline(60)).fresh
+        assert folder.socket.parent.stat().st_mode & 0o777 == 0o700
+    assert ended.stop() is not None
+    wait_until(lambda: not folders[0].socket.exists())
+    assert other.status() is not None
+    assert other.stop() is not None
+    wait_until(lambda: not folders[1].socket.exists())
+
+
+def test_a_host_whose_socket_was_removed_makes_room_for_another(folder: HostFolder, recipe: Recipe) -> None:
+    client = HostClient(folder, idle=60)
+    client.build(recipe, Deadline(60))
+    status = client.status()
+    assert status is not None
+    folder.socket.unlink()
+    wait_until(lambda: not is_running(status.pid))
+    assert HostClient(folder, idle=60).build(recipe, Deadline(60)).fresh
 
 
 def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,6 +65,14 @@ def test_a_model_host() -> None:
     ]
 
 
+def test_a_kept_host_that_gave_answers_again() -> None:
+    loads = [load("gw0", hosted=True), load("the model host", hosted=True, repeated=5)]
+    assert summary_lines(loads) == [
+        "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 0.0 s; "
+        "5 answers of earlier calls given again"
+    ]
+
+
 def test_a_failure_is_said_once() -> None:
     loads = [load(worker, error="the Hub knows no model of this name") for worker in ("gw0", "gw1", "gw2")]
     assert summary_lines(loads) == ["acme/crypto: failed: the Hub knows no model of this name"]

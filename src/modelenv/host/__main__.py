@@ -16,6 +16,7 @@ from multiprocessing.connection import Listener
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
+from modelenv.host.answers import Answers
 from modelenv.host.cores import share_cores
 from modelenv.host.folder import HostFolder
 from modelenv.host.held import HeldModels
@@ -38,6 +39,9 @@ def main() -> None:
     parser.add_argument("--remove", type=Path, metavar="FOLDER", help="remove this too when the watched process ends")
     parser.add_argument("--idle", type=float, metavar="SECONDS", help="end after this long without a question")
     parser.add_argument("--memory", type=int, metavar="BYTES", help="unload models to hold no more than this")
+    parser.add_argument(
+        "--answers", type=int, metavar="BYTES", help="remember this much of answers, to give them again"
+    )
     options = parser.parse_args()
     redact_output()
     folder = HostFolder(options.folder)
@@ -52,7 +56,8 @@ def main() -> None:
 
 def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     libraries = threading.Event()
-    host = Host(HeldModels(libraries, options.memory))
+    answers = None if options.answers is None else Answers(options.answers)
+    host = Host(HeldModels(libraries, options.memory), answers)
     signal.signal(signal.SIGTERM, lambda *_: host.stopping.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the test run, which then ends its host
     folder.make_socket_folder()
@@ -64,7 +69,7 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        has_ended = _wait(host, watcher(options.watch), options.idle)
+        has_ended = _wait(host, folder.socket, watcher(options.watch), options.idle)
         folder.remove_socket()
         if has_ended:
             _wait_while(lambda: host.is_connected, _LEAVING_SECONDS)  # its workers end too, and may write until then
@@ -94,12 +99,14 @@ def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.01)
 
 
-def _wait(host: Host, ended: Callable[[float], bool], idle: float | None) -> bool:
+def _wait(host: Host, socket: Path, ended: Callable[[float], bool], idle: float | None) -> bool:
     """Wait until the host is to end; return whether the watched process ended."""
     while not host.stopping.is_set():
         if ended(_POLL_SECONDS):
             return True
         if idle is not None and host.status().idle_seconds > idle:
+            break
+        if not socket.exists():  # nobody finds this host any more, and while it lives there is no other
             break
     return False
 

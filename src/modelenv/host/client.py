@@ -48,6 +48,7 @@ class HostClient:
         watch: the process with which a host that is started here ends; None: it ends by itself.
         idle: seconds without a question after which such a host ends; None: never.
         memory: bytes of models that such a host holds at most; None: there is no limit.
+        answers: bytes of answers that such a host remembers at most, to give them again; None: it computes each call.
         removes: a folder that such a host removes when the watched process has ended, beside its own.
     """
 
@@ -55,6 +56,7 @@ class HostClient:
     watch: int | None = None
     idle: float | None = None
     memory: int | None = None
+    answers: int | None = None
     removes: Path | None = None
     _lines: threading.local = field(default_factory=threading.local)
 
@@ -78,8 +80,8 @@ class HostClient:
             # Without the current folder in its path (-P): a host that is kept serves runs in other folders too.
             command = [sys.executable, "-P", "-m", "modelenv.host", str(self.folder.path)]
             command += ["--lock", str(lock.fileno())]
-            options = {"watch": self.watch, "idle": self.idle, "memory": self.memory, "remove": self.removes}
-            for name, value in options.items():
+            options = {"watch": self.watch, "idle": self.idle, "memory": self.memory, "answers": self.answers}
+            for name, value in {**options, "remove": self.removes}.items():
                 command += [] if value is None else [f"--{name}", str(value)]
             log = os.open(self.folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:

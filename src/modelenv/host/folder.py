@@ -34,13 +34,17 @@ class HostFolder:
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path
         name = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets" / name  # noqa: S108 - of mode 0700, and checked
+        return self._short_folders / name / "socket"
+
+    @property
+    def _short_folders(self) -> Path:
+        return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets"  # noqa: S108 - of mode 0700, and checked
 
     def make_socket_folder(self) -> None:
         """Make the folder of the socket, where it is another one. Only for who holds the lock."""
         if self.socket.parent != self.path:
-            make_private(self.socket.parent.parent)
-            make_private(self.socket.parent)
+            for folder in (self._short_folders.parent, self._short_folders, self.socket.parent):
+                make_private(folder)
 
     def remove_socket(self) -> None:
         """Remove the socket, and its folder where that is another one. Only for who holds the lock."""

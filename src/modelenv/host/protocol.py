@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from modelenv.host.surroundings import Surroundings
+
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_PLAIN_OF_TORCH = frozenset({"device", "dtype", "Size"})
 
 
 @dataclass(frozen=True)
@@ -214,3 +218,15 @@ class HostStatus:
     memory: int | None
     loads: int
     unloads: int
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is made of types whose copies are as good as themselves."""
+    kind = type(value)
+    if kind in _PLAIN or isinstance(value, PurePath):
+        return True
+    if kind.__module__ == "torch" and kind.__name__ in _PLAIN_OF_TORCH:
+        return True
+    if kind in (list, tuple, set, frozenset):
+        return all(is_plain(item) for item in value)
+    return kind is dict and all(is_plain(key) and is_plain(item) for key, item in value.items())

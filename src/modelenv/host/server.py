@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
-from pathlib import PurePath
 from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
+from modelenv.host.answers import Answers, Question
 from modelenv.host.held import HeldModels, in_one_process
 from modelenv.host.preparation import Preparation
 from modelenv.host.protocol import (
@@ -29,15 +29,15 @@ from modelenv.host.protocol import (
     Stop,
     Stream,
     TakeReports,
+    is_plain,
 )
 from modelenv.host.remote_errors import Failure
 from modelenv.host.running_streams import RunningStream
-from modelenv.host.surroundings import Turn
-from modelenv.host.transport import UnreadableError, check_peer, greet, receive, send
+from modelenv.host.surroundings import Turn, random_state
+from modelenv.host.transport import Pickled, UnreadableError, check_peer, greet, pickled, receive, send
+from modelenv.reports import LoadReport
 
 _RELOAD_SECONDS = 300.0  # for a model that was unloaded, and is asked for again by a call, which has no deadline
-_PLAIN = (type(None), bool, int, float, complex, str, bytes)
-_PLAIN_OF_TORCH = frozenset({"device", "dtype", "Size"})
 
 
 @dataclass(eq=False)
@@ -46,6 +46,7 @@ class Host:
 
     Attributes:
         models: the pipelines.
+        answers: those that are given again; None: every call is computed.
         stopping: set when the host is to end.
         preparation: fetches and loads models before anybody asks for them.
 
@@ -54,6 +55,7 @@ class Host:
     """
 
     models: HeldModels
+    answers: Answers | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     preparation: Preparation = field(init=False)
     _computing: threading.Lock = field(default_factory=threading.Lock)
@@ -120,7 +122,7 @@ class Host:
                 self.preparation.begin(message)
                 return self.status()
             case TakeReports():
-                return self.preparation.take_reports()
+                return self.preparation.take_reports() + self._take_repeated()
             case Status():
                 return self.status()
             case Stop():
@@ -131,17 +133,38 @@ class Host:
         raise ModelHostError("the host does not know this message", found=repr(message))
 
     def _call(self, call: Call) -> object:
+        question = None if self.answers is None else Question.of(call)
+        if self.answers is None or question is None:
+            return self._computed(call)[0]
+        known = self.answers.find(question)
+        if known is not None:
+            return Pickled(known)
+        answer, is_repeatable = self._computed(call)
+        if not is_repeatable:
+            return answer
+        data = pickled(answer, CannotCross.result)
+        self.answers.keep(question, data)
+        return Pickled(data)
+
+    def _computed(self, call: Call) -> tuple[object, bool]:
+        """Return the answer to a call, and whether an equal call has the same: on a CPU, without random numbers."""
         turn = Turn(self._computing, call.surroundings)
         with self.models.using(call.recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
             target = _follow(pipeline, call.path)
             turn.begin()
             try:
+                before = random_state()
                 result = target(*call.args, **in_one_process(call.kwargs))
+                is_repeatable = random_state() == before and pipeline.device.type == "cpu"
             finally:
                 changes = turn.end()
         if isinstance(result, Iterator):
-            return CannotCross("its results come one by one")
-        return Item(result, changes)
+            return CannotCross("its results come one by one"), False
+        return Item(result, changes), is_repeatable
+
+    def _take_repeated(self) -> tuple[LoadReport, ...]:
+        repeated = {} if self.answers is None else self.answers.take_repeated()
+        return tuple(LoadReport(model, "", "", hosted=True, repeated=count) for model, count in repeated.items())
 
     def status(self) -> HostStatus:
         """Return what this host holds."""
@@ -179,21 +202,9 @@ def _follow(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _attribute(value: Any) -> Plain | Reachable:
-    if _is_plain(value):
+    if is_plain(value):
         return Plain(value)
     return Reachable(callable(value), type(value).__module__, type(value).__qualname__)
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether a value is made of types whose copies are as good as themselves."""
-    kind = type(value)
-    if kind in _PLAIN or isinstance(value, PurePath):
-        return True
-    if kind.__module__ == "torch" and kind.__name__ in _PLAIN_OF_TORCH:
-        return True
-    if kind in (list, tuple, set, frozenset):
-        return all(_is_plain(item) for item in value)
-    return kind is dict and all(_is_plain(key) and _is_plain(item) for key, item in value.items())
 
 
 def accept_forever(listener: Listener, host: Host) -> None:

@@ -32,7 +32,7 @@ class Surroundings:
 def own_surroundings() -> Surroundings:
     """Return those of this process, for the other one."""
     is_imported = hasattr(_torch(), "get_rng_state")  # not while it is being imported
-    return Surroundings(_folder(), _random_state() if is_imported else None)
+    return Surroundings(_folder(), random_state() if is_imported else None)
 
 
 def continue_from(surroundings: Surroundings) -> None:
@@ -71,7 +71,7 @@ class Turn:
     def end(self) -> Surroundings:
         """Let others have their turns; return what has changed for the worker since it was last told."""
         before = self._surroundings.random
-        now = None if before is None else _random_state()
+        now = None if before is None else random_state()
         if self._has_moved:
             os.chdir(_own_folder()[1])
         self._lock.release()
@@ -97,10 +97,11 @@ def _folder() -> str | None:
         return None
 
 
-def _torch() -> Any:
-    return sys.modules.get("torch")
-
-
-def _random_state() -> bytes:
+def random_state() -> bytes:
+    """Return the state of torch's random numbers on the CPU."""
     state: bytes = _torch().get_rng_state().numpy().tobytes()
     return state
+
+
+def _torch() -> Any:
+    return sys.modules.get("torch")

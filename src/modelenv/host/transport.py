@@ -12,6 +12,7 @@ import pickle
 import socket
 import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -74,15 +75,26 @@ def has_hung_up(connection: Connection) -> bool:
     return connection.poll(0)
 
 
+@dataclass(frozen=True)
+class Pickled:
+    """A message that is pickled already."""
+
+    data: bytes
+
+
 def send(connection: Connection, message: object, otherwise: Callable[[Exception], object] | None = None) -> None:
     """Send one message; where it cannot be pickled, the one that `otherwise` makes of the error."""
+    connection.send_bytes(message.data if isinstance(message, Pickled) else pickled(message, otherwise))
+
+
+def pickled(message: object, otherwise: Callable[[Exception], object] | None = None) -> bytes:
+    """Return the bytes of a message; where it cannot be pickled, of the one that `otherwise` makes of the error."""
     try:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
     except Exception as error:  # objects raise whatever they like
         if otherwise is None:
             raise
-        data = pickle.dumps(otherwise(error))
-    connection.send_bytes(data)
+        return pickle.dumps(otherwise(error))
 
 
 def receive(connection: Connection) -> Any:
