@@ -13,6 +13,7 @@ from modelenv.errors import ConfigurationError
 from modelenv.references import ModelRef
 from modelenv.tasks import resolve_task
 
+PROJECT_FILE = "pyproject.toml"
 _SETTINGS = frozenset({"source", "cache_dir", "volume_dir", "timeout", "device"})
 _ALIAS_KEYS = frozenset({"repo", "task", "revision", "files"})
 
@@ -51,13 +52,24 @@ class ProjectFile:
         """The project's folder, to which its paths are relative."""
         return None if self.path is None else self.path.parent
 
+    @property
+    def lock_path(self) -> Path | None:
+        """Where the lock is, or would be: beside the file; None where there is none."""
+        return lock_beside(self.path)
+
+
+def lock_beside(file: Path | None) -> Path | None:
+    """Return where the lock of a project's file is, or would be; None for no file."""
+    return None if file is None else file.with_name("modelenv.lock")
+
 
 def find_project_file(folder: Path) -> Path | None:
     """Return the nearest `pyproject.toml` in `folder` or above it."""
-    for parent in (folder.absolute(), *folder.absolute().parents):
-        candidate = parent / "pyproject.toml"
-        if os.path.isfile(candidate):  # noqa: PTH113 - says no in a folder that may not be searched
-            return candidate
+    start = folder.absolute()
+    for parent in (start, *start.parents):
+        # os.path says no in a folder that may not be searched, where pathlib raises.
+        if os.path.isfile(os.path.join(parent, PROJECT_FILE)):  # noqa: PTH113, PTH118
+            return parent / PROJECT_FILE
     return None
 
 

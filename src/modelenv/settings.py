@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.projectfile import Alias, find_project_file, read_project_file
+from modelenv.projectfile import Alias, find_project_file, lock_beside, read_project_file
 from modelenv.sources import ModelSource
 
 _LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
@@ -49,8 +49,9 @@ def _path(value: Any) -> Path:
 
 
 def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the variables that have a value; an empty one counts as unset."""
-    return {name: value for name, value in variables.items() if value and value.strip()}
+    """Return those variables of ours that have a value; an empty one counts as unset."""
+    asked = ((name, variables.get(name)) for name in _VARIABLES)
+    return {name: value for name, value in asked if value and value.strip()}
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ _FIELDS = (
     _Field("environment", "ENVIRONMENT", _text, None),
 )
 _PROBED = ("TESTING", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
+_VARIABLES = (*_PROBED, *(field.variable for field in _FIELDS if field.variable is not None))
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,7 @@ class Settings:
     @property
     def lock_path(self) -> Path | None:
         """Where the lock is, or would be: beside the project's file; None without a project."""
-        return None if self.project_file is None else self.project_file.with_name("modelenv.lock")
+        return lock_beside(self.project_file)
 
     def timeout_of(self, source: ModelSource) -> float:
         """Return the seconds that one load from `source` may take."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import select
 import socket
 import struct
 from collections.abc import Callable
@@ -72,7 +73,9 @@ def greet(connection: Connection) -> None:
 
 def has_hung_up(connection: Connection) -> bool:
     """Whether the host of an idle connection has ended: it says nothing unasked, so there is nothing else to read."""
-    return connection.poll(0)
+    poll = select.poll()  # `Connection.poll` costs ten times as much, in each call
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.projectfile import PROJECT_FILE, ProjectFile, find_project_file, read_project_file
 
 if TYPE_CHECKING:
     from modelenv.lockfile import Lockfile
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 Value = TypeVar("Value")
 
 
-def lock_of(settings: Settings) -> Lockfile | None:
+def lock_of(project: Settings | ProjectFile) -> Lockfile | None:
     """Return the lock beside the project's file, or None where there is none.
 
     Raises:
         LockfileError: it cannot be read.
     """
-    return None if settings.lock_path is None else read_once(settings.lock_path, _read_lockfile)
+    return None if project.lock_path is None else read_once(project.lock_path, _read_lockfile)
 
 
 def read_once(path: Path, read: Callable[[Path], Value]) -> Value | None:
@@ -61,28 +62,28 @@ def _read_lockfile(path: Path) -> Lockfile:
     return read_lockfile(path)
 
 
-def locked_model(settings: Settings, name: str, ref: ModelRef) -> LockedModel | None:
+def locked_model(project: Settings | ProjectFile, name: str, ref: ModelRef) -> LockedModel | None:
     """Return what the lock says of a model, or None where it does not name it.
 
     Args:
-        settings: with the project's file.
+        project: with the aliases, and the place of the lock.
         name: the alias, or the repo id, by which the model was asked for.
         ref: what that stands for. A revision that the lock does not know is none of its models.
 
     Raises:
         LockfileError: the lock cannot be read, or was made from another declaration of the alias.
     """
-    lock = lock_of(settings)
-    if lock is None:
+    lock, path = lock_of(project), project.lock_path
+    if lock is None or path is None:
         return None
-    alias = settings.models.get(name)
+    alias = project.models.get(name)
     if alias is None or ref != alias.ref:  # a repo id, or an alias at a revision of the call's own
         return lock.find(ref.repo_id, ref.revision)
     locked = lock.by_alias(name)
     if locked is not None and (locked.repo, locked.revision) != (ref.repo_id, ref.revision):
         raise LockfileError(
-            f"{settings.lock_path}: the lock was made from another declaration of {name!r}",
-            expected=f"{ref}, as in {settings.project_file}",
+            f"{path}: the lock was made from another declaration of {name!r}",
+            expected=f"{ref}, as in {path.with_name(PROJECT_FILE)}",
             found=locked.repo if locked.revision is None else f"{locked.repo}@{locked.revision}",
             hint="run `modelenv lock`, and commit what it writes",
         )
@@ -100,13 +101,13 @@ def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
     """
     from modelenv.locks.facts import config_of
     from modelenv.references import ModelRef
-    from modelenv.settings import Settings
 
-    settings = Settings.load()
-    alias = settings.models.get(name)
+    path = find_project_file(Path.cwd())
+    project = (None if path is None else read_once(path, read_project_file)) or ProjectFile()
+    alias = project.models.get(name)
     try:
         ref = ModelRef.parse(name) if alias is None else alias.ref
     except ConfigurationError:
         return name, None
-    locked = locked_model(settings, name, ref)
+    locked = locked_model(project, name, ref)
     return ref.repo_id, None if locked is None else config_of(locked.facts)
