@@ -136,9 +136,8 @@ def test_the_plugin_imports_the_library_only_inside_functions() -> None:
 
 
 def test_heavy_libraries_are_imported_only_inside_functions() -> None:
-    """Except within the embedded Hub, and for asyncio in `pipelines`, which is imported only to load models."""
+    """Except within the embedded Hub."""
     found = named((path, roots(imports_at_import(path)) & HEAVY) for path in CORE_FILES)
-    assert found.pop("modelenv/pipelines.py") == {"asyncio"}
     assert [name for name in found if not name.startswith("modelenv/hub/")] == []
 
 

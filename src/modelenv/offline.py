@@ -117,6 +117,8 @@ def _holders() -> list[Any]:
 
     A lazy transformers module is asked nothing that would import more.
     """
+    if not any(name in sys.modules for name in _LIBRARIES):
+        return []
     modules = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _LIBRARIES}
     clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
     clients += [vars(client).get("_api") for client in clients if client is not None]  # within the file system

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -80,6 +79,8 @@ class Load:
 
     async def aresult(self, deadline: Deadline) -> Any:
         """Wait as `result` does, without blocking the event loop."""
+        import asyncio  # who awaits this has it; all others pay for it more than for the rest of the module
+
         waiter = asyncio.shield(asyncio.wrap_future(self.future))
         try:
             return await asyncio.wait_for(waiter, timeout=deadline.remaining)
