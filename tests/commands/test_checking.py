@@ -65,6 +65,7 @@ def test_verify_finds_what_is_not_there(locked: Project) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
     blob = (snapshot(filled) / "model.safetensors").resolve()
     state, content = blob.stat(), blob.read_bytes()
@@ -179,6 +180,7 @@ def test_doctor_where_nothing_is_wrong(filled: Project) -> None:
     filled.hub.assert_no_requests()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "what", "said"),
     [

@@ -115,6 +115,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
     assert quiet.stderr == ""
 
 
+@pytest.mark.slow
 def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Project) -> None:
     locked.hub.fail(file="model.safetensors", bytes_per_second=1)
     arguments = [sys.executable, "-m", "modelenv", "pull", "first", "--cache-dir", str(locked.folder / "new")]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # whether a connection stays open is seen by waiting
+
 CONTENT = bytes(range(256)) * 40
 URL = "/org/name/resolve/main/data.txt"
 

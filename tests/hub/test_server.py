@@ -188,6 +188,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(hub: EmbeddedHub, m
     assert 0 < hub.requests[0].body_bytes < 9_000_000
 
 
+@pytest.mark.slow
 def test_a_stop_loses_no_connection_that_it_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[str] = []
     gc.collect()  # what others left behind

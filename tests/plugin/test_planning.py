@@ -64,6 +64,7 @@ def test_the_tests_are_put_in_order(project: pytest.Pytester, run_tests: RunTest
     assert order_of(run_tests(*arguments)) == COLLECTED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "order"),
     [
