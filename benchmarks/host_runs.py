@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from example_project import FAKE, PLAIN, PYTEST, REAL, variables, write_models, write_suite
+from example_project import FAKE, FAKE_TESTS, PLAIN, PYTEST, REAL, variables, write_models, write_suite
 from timing import medians, run_seconds
 
 WORKERS = ("-n", "4")
@@ -30,8 +30,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         write_models(work / "models")
-        for suite, conftest in (("plain", PLAIN), ("fake", FAKE), ("real", REAL)):
-            write_suite(work / suite, conftest)
+        write_suite(work / "plain", PLAIN)
+        write_suite(work / "fake", FAKE, FAKE_TESTS)
+        write_suite(work / "real", REAL)
         ours = [*PYTEST, "--real-models", str(work / "real")]
         plain = [*PYTEST, "-p", "no:modelenv", str(work / "plain")]
         commands = {

@@ -29,6 +29,14 @@ def test_its_figures_are_those_of_the_code() -> None:
     assert _STARTS == 3
 
 
+def test_the_process_says_its_options() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "modelenv.host", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "--memory BYTES" in done.stdout
+    assert "--answers BYTES" in done.stdout
+
+
 def test_the_amounts_of_memory_that_it_names_are_valid() -> None:
     named = re.search(r"for the models of a host: `(\w+)`, `(\w+)`, or a share .* such as `(\d+%)`, which is", PROSE)
     assert named is not None

@@ -153,7 +153,9 @@ def test_a_kept_host_asks_no_hub_of_an_earlier_run(
             project.makepyfile(test_it=TESTS.replace("acme/sentiment", "acme/other"))
             result = run(project, "--model-host=keep", "-k", "held", *N2)
             result.assert_outcomes(passed=4)
-            result.stdout.fnmatch_lines(["acme/other: fetched by gw*; held by the model host, loaded in * s*"])
+            result.stdout.fnmatch_lines(
+                ["acme/other: fetched by gw*; held by the model host, loaded in * s; * answers * given again"]
+            )
         assert hosts(project) == pid
         assert len(hub.requests) == first
         assert (project.path / "elsewhere" / "models--acme--other").is_dir()

@@ -6,12 +6,12 @@ a run that asks what the run before asked need not wait for the computation.
 
 from __future__ import annotations
 
-import pickle
 import threading
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
 from modelenv.host.protocol import Call, is_plain
+from modelenv.host.transport import pickled
 
 # Their pipelines take a text for a text: for others it may be the path or the address of a file, which can change.
 _TEXT_TASKS = frozenset(
@@ -45,7 +45,7 @@ class Question:
         asked = (call.args, dict(call.kwargs))
         if call.path or call.recipe.task not in _TEXT_TASKS or not is_plain(asked):
             return None
-        return cls(call.recipe.model, pickle.dumps((call.recipe, asked), protocol=pickle.HIGHEST_PROTOCOL))
+        return cls(call.recipe.model, pickled((call.recipe, asked)))
 
 
 @dataclass(eq=False)

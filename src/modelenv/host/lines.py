@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from modelenv.errors import ModelHostError
 from modelenv.host.protocol import Build, Built, CannotCross, Recipe
 from modelenv.host.recipes import CannotCrossError
 from modelenv.host.remote_errors import Failure
-from modelenv.host.transport import UnreadableError, receive
+from modelenv.host.transport import UnreadableError, pickled, receive
 
 
 @dataclass(eq=False)
@@ -44,7 +43,7 @@ def exchange(connection: Connection, message: object, model: str, deadline: Dead
         Exception: what the question raised in the host, with the host's traceback as its cause.
     """
     try:
-        data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+        data = pickled(message)
     except Exception as error:
         raise CannotCrossError(repr(error)) from error
     with asking(connection, model):

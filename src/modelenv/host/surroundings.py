@@ -58,8 +58,8 @@ class Turn:
     def begin(self) -> None:
         """Wait for the turn."""
         self._lock.acquire()
-        folder, (own, _) = self._surroundings.folder, _own_folder()
         try:
+            folder, (own, _) = self._surroundings.folder, _own_folder()
             self._has_moved = folder is not None and folder != own
             if folder is not None and self._has_moved:
                 os.chdir(folder)
