@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 pytest_plugins = ["pytester"]
 
-TRAINING_SECONDS = 100
+TRAINING_SECONDS = 200
 # Set from outside, these would change what a program sees that a test starts.
 FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
 FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")

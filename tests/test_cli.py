@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 from modelenv import cli
 from modelenv.settings import Settings
 
+from .terminals import read_terminal
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -169,19 +171,9 @@ def test_a_terminal_shows_the_same(folder: Path) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)
     os.close(slave)
-    said = b""
-    while chunk := _read(master):
-        said += chunk
-    os.close(master)
+    said = read_terminal(master)
     assert process.wait(timeout=30) == 0
-    assert said.decode().replace("\r\n", "\n") == invoke("env")
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # how Linux says that the other side closed the terminal
-        return b""
+    assert said.replace("\r\n", "\n") == invoke("env")
 
 
 def plain(text: str) -> str:

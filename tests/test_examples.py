@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -160,7 +161,7 @@ def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest
     assert quickstart.main() == 1
 
     error = capsys.readouterr().err
-    assert error.startswith("error: pip failed after 0 s. The end of ")
+    assert re.match(r"error: pip failed after \d+ s\. The end of ", error)
     assert "Collecting torch\nno such version\n" in error
     assert not quickstart.COMPLETE.exists()
 
@@ -168,7 +169,7 @@ def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest
 def test_a_pip_that_hangs_is_stopped_with_its_children(
     quickstart: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    quickstart.INSTALL_SECONDS = 0.5
+    quickstart.INSTALL_SECONDS = 3
     quickstart.PROGRESS_EVERY = 0
     write_pip(quickstart, "echo Collecting torch; sleep 90")
 

@@ -59,7 +59,7 @@ def project(hub: EmbeddedHub, tmp_path: Path, make_environ: Callable[..., dict[s
         )  # fmt: skip
         done = subprocess.run(
             [sys.executable, *command], cwd=folder, env={**environ, **variables}, capture_output=True, text=True,
-            timeout=110,
+            timeout=250,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -116,10 +116,10 @@ assert "torch" not in sys.modules and threading.active_count() == 1
 _import_meanwhile(1 << 30)
 [thread] = [thread for thread in threading.enumerate() if thread.name == "modelenv-import"]
 assert not thread.daemon
-thread.join(100)
+thread.join(200)
 print("transformers" in sys.modules)
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], env=clean_environ, capture_output=True, text=True, timeout=110, cwd=tmp_path
+        [sys.executable, "-c", code], env=clean_environ, capture_output=True, text=True, timeout=250, cwd=tmp_path
     )
     assert done.stdout == "True\n", done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +19,17 @@ from modelenv.references import ModelRef
 
 def key(**arguments: Any) -> PipelineKey:
     return PipelineKey.of(ModelRef("acme/model"), "text-classification", "local_cache", "/store", arguments)
+
+
+class Watched(PipelineCache):
+    """Tells who has joined a load, and now waits for its end."""
+
+    joined = threading.Semaphore(0)
+
+    def _join(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
+        load = super()._join(key, work)
+        self.joined.release()
+        return load
 
 
 def test_arguments_make_the_key() -> None:
@@ -52,12 +64,14 @@ def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
 
     def work(_: Load) -> object:
         calls.append(1)
-        time.sleep(0.2)
+        end = time.monotonic() + 10
+        while len(ticks) < 10 and time.monotonic() < end:
+            time.sleep(0.01)
         return object()
 
     async def tick() -> None:
         while True:
-            ticks.append(time.monotonic())
+            ticks.append(1)
             await asyncio.sleep(0.005)
 
     async def main() -> set[object]:
@@ -68,16 +82,17 @@ def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
 
     assert len(asyncio.run(main())) == 1
     assert calls == [1]
-    assert len(ticks) > 10
+    assert len(ticks) >= 10
 
 
 @pytest.mark.parametrize("kind", ["thread", "task"])
 def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -> None:
-    cache, release = PipelineCache(), threading.Event()
+    cache, staged, release = PipelineCache(), threading.Event(), threading.Event()
 
     def work(load: Load) -> str:
         load.stage = "waiting for the test"
-        release.wait(10)
+        staged.set()
+        release.wait(60)
         return "pipeline"
 
     def get() -> Any:
@@ -85,28 +100,31 @@ def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -
             return cache.get(key(), work, Deadline(0.1))
         return asyncio.run(cache.aget(key(), work, Deadline(0.1)))
 
-    started = time.monotonic()
-    with pytest.raises(ModelLoadTimeoutError) as caught:
-        get()
-    assert time.monotonic() - started < 8
+    with ThreadPoolExecutor(1) as pool:
+        patient = pool.submit(cache.get, key(), work, Deadline(100))
+        assert staged.wait(60)
+        with pytest.raises(ModelLoadTimeoutError) as caught:
+            get()
+        assert not patient.done()
+        release.set()
+        assert patient.result(60) == "pipeline"
     assert str(caught.value) == (
         "acme/model: not loaded within 0.1 s\n"
         "  found: still waiting for the test\n"
         "  what to do: give it more time with MODEL_TIMEOUT=<seconds> or load_model(..., timeout=<seconds>)"
     )
-    release.set()
     assert cache.get(key(), work, Deadline(10)) == "pipeline"
 
 
 def test_a_failure_reaches_all_who_wait_and_is_then_forgotten() -> None:
-    cache, outcomes = PipelineCache(), [ModelIntegrityError("broken", model="acme/model"), None]
+    cache, outcomes = Watched(), [ModelIntegrityError("broken", model="acme/model"), None]
 
     def work(_: Load) -> str:
-        time.sleep(0.05)
         outcome = outcomes.pop(0)
-        if outcome is not None:
-            raise outcome
-        return "pipeline"
+        if outcome is None:
+            return "pipeline"
+        assert all(cache.joined.acquire(timeout=60) for _ in range(4))
+        raise outcome
 
     def get(_: int) -> object:
         try:

@@ -94,7 +94,7 @@ def test_two_processes_may_train_it_at_once_and_it_loads_without_a_warning(tmp_p
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    results = [process.communicate(timeout=100) for process in processes]
+    results = [process.communicate(timeout=250) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     outputs, errors = zip(*results, strict=True)
     assert outputs[0] == outputs[1]

@@ -184,7 +184,7 @@ def _written_once(folder: Path, write: Callable[[Path], None]) -> Path:
     """Return `folder` with the model that `write` puts into a folder beside it, which is renamed when complete."""
     if _is_complete(folder):
         return folder
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_complete(folder)):
         raise ConfigurationError(
             "there is something else where the model should be written",
             model=str(folder),

@@ -15,6 +15,7 @@ import pytest
 
 from modelenv.lockfile import read_lockfile
 
+from ..terminals import read_terminal
 from .conftest import Project
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -84,17 +85,14 @@ def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> Non
 def on_a_terminal(project: Project, *arguments: str) -> str:
     """What a verb shows on the error stream if that is a terminal."""
     leader, follower = pty.openpty()
-    try:
-        subprocess.run(
-            [sys.executable, "-m", "modelenv", *arguments], cwd=project.folder,
-            env={**project.environ, "TERM": "xterm"}, stdout=subprocess.DEVNULL, stderr=follower, timeout=60,
-            check=True,
-        )  # fmt: skip
-        os.set_blocking(leader, False)
-        return os.read(leader, 100_000).decode()
-    finally:
-        os.close(leader)
+    with subprocess.Popen(
+        [sys.executable, "-m", "modelenv", *arguments],
+        cwd=project.folder, env={**project.environ, "TERM": "xterm"}, stdout=subprocess.DEVNULL, stderr=follower,
+    ) as process:  # fmt: skip
         os.close(follower)
+        shown = read_terminal(leader)
+    assert process.returncode == 0, shown
+    return shown
 
 
 @pytest.mark.slow

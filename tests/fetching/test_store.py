@@ -184,7 +184,7 @@ def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
         started = time.monotonic()
         with pytest.raises(ModelLoadTimeoutError) as caught, store.lock(ModelRef("acme/model"), Deadline(0.5)):
             pytest.fail("two processes held the lock")
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 30
         assert "still waiting for another process to fetch it (lock" in str(caught.value)
         assert "waiting for another process to fetch acme/model" in caplog.text
         with store.lock(ModelRef("acme/other"), Deadline(1)):

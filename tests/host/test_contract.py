@@ -103,7 +103,7 @@ class Pair:
         key = f"{where} {case.variant} {case.build}"
         if key not in self._built:
             folder = self._models(self.contract, case.variant)
-            arguments: dict[str, Any] = {"model": "tiny", "deadline": Deadline(60), **BUILD}
+            arguments: dict[str, Any] = {"model": "tiny", "deadline": Deadline(200), **BUILD}
             self._built[key] = build(folder, self.contract.task, deepcopy(case.build), **arguments)
         return self._built[key]
 

@@ -52,6 +52,6 @@ def test_its_program_prints_what_it_says(tmp_path: Path, clean_environ: dict[str
     (tmp_path / "ask.py").write_text(program)
     command = [sys.executable, "ask.py"]
     done = subprocess.run(
-        command, cwd=tmp_path, env=clean_environ, capture_output=True, text=True, timeout=100, check=True
+        command, cwd=tmp_path, env=clean_environ, capture_output=True, text=True, timeout=250, check=True
     )
     assert done.stdout == printed

@@ -22,8 +22,6 @@ from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import Recipe
-from modelenv.host.recipes import recipe_of
-from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
 
@@ -37,7 +35,13 @@ def folder() -> Iterator[HostFolder]:
         wait_until(lambda: HostClient(folder).status() is None)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may leave a host that imports torch without a core for a while."""
+    monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 60.0)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = Deadline(seconds)
     while not condition():
         assert deadline.remaining, "it did not happen in time"
@@ -45,10 +49,15 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def is_running(pid: int) -> bool:
+    return state_of(pid) not in ("", "Z")
+
+
+def state_of(pid: int) -> str:
+    """The letter for a process's state as proc(5) has it, such as T where it is stopped; "" where there is none."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> None:
@@ -56,7 +65,7 @@ def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> No
     for client in clients[:3]:
         client.start()
     with ThreadPoolExecutor(6) as pool:
-        built = list(pool.map(lambda client: client.build(recipe, Deadline(60)), clients))
+        built = list(pool.map(lambda client: client.build(recipe, Deadline(200)), clients))
     assert sum(one.fresh for one in built) == 1
     status = clients[0].status()
     assert status is not None
@@ -73,18 +82,27 @@ def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
     assert status is not None
     watched.kill()
     watched.wait(10)
-    wait_until(lambda: not is_running(status.pid), 5)
+    wait_until(lambda: not is_running(status.pid))
     assert not folder.socket.exists()
 
 
 def test_it_ends_when_nobody_asks(folder: HostFolder) -> None:
-    client = HostClient(folder, idle=1.0)
+    client = HostClient(folder, idle=5.0)
     around = folder.path.parent.stat().st_mode
     client.start()
     assert folder.path.parent.stat().st_mode == around  # a folder that is not ours stays as it is
     wait_until(lambda: client.status() is not None)
-    wait_until(lambda: not folder.socket.exists(), 10)
-    assert client.status() is None
+    idle: list[float] = []
+
+    def has_ended() -> bool:
+        status = client.status()  # who looks at it does not keep it
+        idle.extend([] if status is None else [status.idle_seconds])
+        return status is None
+
+    wait_until(has_ended)
+    assert idle == sorted(idle)
+    assert idle[-1] > 1
+    wait_until(lambda: not folder.socket.exists())
     assert client.stop() is None
 
 
@@ -112,9 +130,10 @@ def test_a_killed_host_fails_who_waits_and_is_replaced(folder: HostFolder, recip
 
 
 def test_whoever_asks_while_hosts_are_killed_gets_an_answer_or_a_clear_error(
-    folder: HostFolder, recipe: Recipe
+    folder: HostFolder, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed at once again and again: what a dying host still holds, its socket and lock, deceives nobody."""
+    monkeypatch.setattr(modelenv.host.client, "_STARTS", 10)  # all kills may hit the same one who asks
     client = HostClient(folder, watch=os.getpid())
     hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
     expected = hosted("Bitcoin price surge")
@@ -133,13 +152,13 @@ def test_whoever_asks_while_hosts_are_killed_gets_an_answer_or_a_clear_error(
         asking = [pool.submit(ask) for _ in range(4)]
         try:
             for _ in range(5):
-                wait_until(lambda: client.status() is not None, 30)  # those who ask have started another
+                wait_until(lambda: client.status() is not None)  # those who ask have started another
                 status = client.status()
                 assert status is not None
                 os.kill(status.pid, signal.SIGKILL)
         finally:
             over.set()
-        done = [future.result(60) for future in asking]
+        done = [future.result(200) for future in asking]
     assert {error for errors in done for error in errors} == {"the model host ended while it was asked"}
     assert hosted("Bitcoin price surge") == expected
 
@@ -150,7 +169,7 @@ def test_a_load_that_takes_too_long_frees_the_caller(folder: HostFolder, recipe:
     wait_until(lambda: client.status() is not None)
     with pytest.raises(ModelLoadTimeoutError, match="not loaded within"):
         client.build(recipe, Deadline(0.05))
-    assert client.build(recipe, Deadline(60)).seconds >= 0
+    assert client.build(recipe, Deadline(200)).seconds >= 0
 
 
 def test_a_load_that_waits_too_long_for_a_host_says_so(folder: HostFolder, recipe: Recipe) -> None:
@@ -164,7 +183,7 @@ def test_folders_with_long_paths_have_their_sockets_elsewhere(tmp_path: Path, re
     for client in (ended, other):
         client.start()
     for client, folder in zip((ended, other), folders, strict=True):
-        assert client.build(recipe, Deadline(60)).fresh
+        assert client.build(recipe, Deadline(200)).fresh
         assert folder.socket.parent.stat().st_mode & 0o777 == 0o700
     assert ended.stop() is not None
     wait_until(lambda: not folders[0].socket.exists())
@@ -175,12 +194,12 @@ def test_folders_with_long_paths_have_their_sockets_elsewhere(tmp_path: Path, re
 
 def test_a_host_whose_socket_was_removed_makes_room_for_another(folder: HostFolder, recipe: Recipe) -> None:
     client = HostClient(folder, idle=60)
-    client.build(recipe, Deadline(60))
+    client.build(recipe, Deadline(200))
     status = client.status()
     assert status is not None
     folder.socket.unlink()
     wait_until(lambda: not is_running(status.pid))
-    assert HostClient(folder, idle=60).build(recipe, Deadline(60)).fresh
+    assert HostClient(folder, idle=60).build(recipe, Deadline(200)).fresh
 
 
 def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,37 +212,45 @@ def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monke
     )
 
 
-def test_a_host_that_is_stopped_answers_what_it_was_asked(folder: HostFolder) -> None:
-    model = tiny_model("text-generation")
-    recipe = recipe_of(model, "text-generation", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+def test_a_host_that_is_stopped_answers_what_it_was_asked(folder: HostFolder, recipe: Recipe) -> None:
     client = HostClient(folder, watch=os.getpid())
     hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
-    call = {"max_new_tokens": 100, "min_new_tokens": 100, "do_sample": False}
-    before = hosted("the market", **call)
+    before = hosted("Bitcoin price surge")
+    asked, stopped = threading.Event(), threading.Event()
+
+    def texts() -> Iterator[str]:
+        yield "Bitcoin price surge"
+        asked.set()
+        assert stopped.wait(60)
+        yield "Bitcoin price surge"
+
     with ThreadPoolExecutor(1) as pool:
-        asked = pool.submit(hosted, ["the market"] * 4, **call)
-        time.sleep(0.05)  # it has been asked, and needs longer than this
+        answers = pool.submit(lambda: list(hosted(texts())))
+        assert asked.wait(60)
         status = client.stop()
-        assert asked.result(60) == [before] * 4
+        stopped.set()
+        assert answers.result(60) == before * 2
     assert status is not None
     wait_until(lambda: not Path(f"/proc/{status.pid}").exists())
-    assert hosted("the market", **call) == before  # by another one
+    assert hosted("Bitcoin price surge") == before  # by another one
 
 
 def test_a_host_that_does_not_answer_is_told(
     folder: HostFolder, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 0.5)
     client = HostClient(folder, watch=os.getpid())
-    client.build(recipe, Deadline(60))
+    client.build(recipe, Deadline(200))
     status = HostClient(folder).status()
     assert status is not None
     os.kill(status.pid, signal.SIGSTOP)
     try:
+        wait_until(lambda: state_of(status.pid) == "T")
+        monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 0.5)
         with pytest.raises(ModelHostError, match=r"^the model host does not answer\n  found: "):
             HostClient(folder).status()
     finally:
         os.kill(status.pid, signal.SIGCONT)
+        monkeypatch.undo()
 
 
 def test_no_host_is_started_for_a_run_that_has_ended(folder: HostFolder, recipe: Recipe) -> None:
@@ -248,10 +275,10 @@ def test_a_socket_that_cannot_be_reached_is_told(folder: HostFolder, recipe: Rec
 def test_a_host_started_by_hand_serves_and_is_the_only_one(folder: HostFolder, recipe: Recipe) -> None:
     command = [sys.executable, "-m", "modelenv.host", str(folder.path), "--watch", str(os.getpid())]
     with subprocess.Popen(command) as process:
-        wait_until(lambda: HostClient(folder).status() is not None, 30)
-        assert subprocess.run(command, timeout=30, check=True).returncode == 0  # it found the other one
+        wait_until(lambda: HostClient(folder).status() is not None)
+        assert subprocess.run(command, timeout=100, check=True).returncode == 0  # it found the other one
         assert HostClient(folder).start() is None
-        assert HostClient(folder).build(recipe, Deadline(60)).fresh
+        assert HostClient(folder).build(recipe, Deadline(200)).fresh
         status = HostClient(folder).stop()
         assert status is not None
         assert status.pid == process.pid
@@ -268,10 +295,10 @@ def test_another_user_is_hung_up_on(folder: HostFolder, nobody_runs_python: None
         "import os, sys; from multiprocessing.connection import Client\n"
         "os.setuid(65534)\n"
         "connection = Client(sys.argv[1], family='AF_UNIX')\n"
-        "connection.send_bytes(b'anything')\n"
-        "try:\n    connection.recv_bytes()\nexcept (EOFError, ConnectionError):\n    print('hung up')\n"
+        "try:\n    connection.send_bytes(b'anything')\n    connection.recv_bytes()\n"
+        "except (EOFError, ConnectionError):\n    print('hung up')\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script, str(folder.socket)], capture_output=True, text=True, timeout=30, check=True
+        [sys.executable, "-c", script, str(folder.socket)], capture_output=True, text=True, timeout=100, check=True
     )
     assert done.stdout == "hung up\n"

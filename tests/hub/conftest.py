@@ -107,6 +107,8 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "HF_HUB_CACHE": str(home / "hub"),
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": False,
+        "HF_HUB_ETAG_TIMEOUT": 60,  # the client would ask a busy Hub again
+        "HF_HUB_DOWNLOAD_TIMEOUT": 60,
         "HF_HUB_DISABLE_TELEMETRY": False,
         "HF_HUB_DISABLE_XET": True,
         "AGENT_HARNESSES_PATH": str(home / "agents.json"),

@@ -102,18 +102,19 @@ def test_a_download_that_trickles_keeps_its_rate_until_the_fault_ends(
     trickle = hub.fail(bytes_per_second=50_000)
     start = time.monotonic()
     hf_hub_download("org/name", "vocab.txt", endpoint=hub.endpoint, cache_dir=client_cache, token=False)
-    assert 0.15 < time.monotonic() - start < 5
+    assert time.monotonic() - start > 0.15
 
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
     faster = threading.Timer(0.2, trickle.cancel)
-    faster.start()
     start = time.monotonic()
+    faster.start()
     hf_hub_download("org/name", "vocab.txt", endpoint=hub.endpoint, cache_dir=client_cache, token=False)
-    assert 0.2 <= time.monotonic() - start < 5
+    assert 0.2 <= time.monotonic() - start < 18  # at its rate it would take 20 s
     faster.join(timeout=10)
 
 
-def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub, tmp_path: Path, ask) -> None:
+def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub, model: Path, ask) -> None:
+    (model / "vocab.txt").write_bytes(bytes(1_000_000))
     hub.fail(bytes_per_second=1000)
     url = f"{hub.endpoint}/org/name/resolve/main/vocab.txt"
     code = f"import urllib.request as u; r = u.urlopen({url!r}); r.read(100); print('begun', flush=True); r.read()"
@@ -122,11 +123,13 @@ def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub
     with client, client.stdout:
         assert client.stdout.readline() == b"begun\n"
         client.kill()
-        client.wait(timeout=10)
-    time.sleep(0.1)
-    sent = hub.requests[0].body_bytes
-    time.sleep(0.15)
-    assert hub.requests[0].body_bytes == sent < 2000
+        client.wait(timeout=60)
+    end, sent = time.monotonic() + 60, -1
+    while hub.requests[0].body_bytes != sent:  # until nothing is sent any more
+        assert time.monotonic() < end
+        sent = hub.requests[0].body_bytes
+        time.sleep(0.3)
+    assert sent < 1_000_000
     hub.clear_faults()
     assert ask("GET", "/org/name/resolve/main/vocab.txt").status == 200
 
@@ -140,7 +143,7 @@ def test_a_download_that_the_hub_breaks_off_resumes_after_its_return(
     # The client takes what it got in steps of 10 MiB.
     content = bytes(range(256)) * (64 * 1024)
     (model / "vocab.txt").write_bytes(content)
-    hub.fail(bytes_per_second=40_000_000)
+    hub.fail(bytes_per_second=4_000_000)
 
     def break_off() -> None:
         while not any(request.body_bytes > 13_000_000 for request in hub.requests):

@@ -91,12 +91,12 @@ def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> 
         lines = [server.stdout.readline() for _ in range(5)]
         assert lines[2:4] == ["Fault: times=1, status=503\n", "Fault: file='*.json', delay=0.1\n"]
         with pytest.raises(urllib.error.HTTPError, match="503"):
-            urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10)
-        with urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=10) as answer:
+            urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=60)
+        with urllib.request.urlopen(f"{endpoint}/org/name/resolve/main/config.json", timeout=60) as answer:
             assert answer.status == 200
         assert "-> 503, " in server.stdout.readline()
         server.send_signal(signal.SIGTERM)
-        assert server.communicate(timeout=10)[0].endswith("Stopped.\n")
+        assert server.communicate(timeout=60)[0].endswith("Stopped.\n")
     finally:
         server.kill()
         server.communicate()

@@ -6,7 +6,7 @@ import logging
 import socket
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,13 +26,19 @@ URL = "/org/name/resolve/main/data.txt"
 
 @dataclass(frozen=True)
 class Wire:
-    """What came over the wire, how the connection ended, and when the first and the last bytes came."""
+    """What came over the wire, how the connection ended, and after how long the first and the last bytes came."""
 
     head: bytes
     body: bytes
     end: str
     first: float
     seconds: float
+
+    def is_whole(self, method: str) -> bool:
+        """Whether the answer has come to the end that its header names; its head always comes in one piece."""
+        if not self.head:
+            return False
+        return method == "HEAD" or self.status == 304 or len(self.body) >= int(self.header("content-length"))
 
     @property
     def status(self) -> int:
@@ -44,27 +50,28 @@ class Wire:
 
 
 def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.15, **headers: str) -> Wire:
-    """Send one request, and read until the connection ends, or nothing comes for `wait` seconds."""
+    """Send one request, and read until the connection ends; or nothing comes for `wait` seconds after the answer."""
     host, port = endpoint.removeprefix("http://").split(":")
     sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    wire = Wire(b"", b"", "open", 0.0, 0.0)
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         start = time.monotonic()
         connection.sendall(f"{method} {url} HTTP/1.1\r\nHost: {host}\r\n{sent}\r\n".encode())
-        received, end, first = bytearray(), "open", 0.0
-        while end == "open":
+        received = b""
+        while True:
+            connection.settimeout(wait if wire.is_whole(method) else 60)
             try:
                 piece = connection.recv(65536)
             except ConnectionResetError:
-                end = "reset"
+                return replace(wire, end="reset")
             except TimeoutError:
-                break
-            else:
-                connection.settimeout(wait)
-                first = first or time.monotonic() - start
-                received += piece
-                end = "open" if piece else "closed"
-    head, _, body = bytes(received).partition(b"\r\n\r\n")
-    return Wire(head, body, end, first, time.monotonic() - start)
+                return wire
+            if not piece:
+                return replace(wire, end="closed")
+            received += piece
+            head, _, body = received.partition(b"\r\n\r\n")
+            seconds = time.monotonic() - start
+            wire = Wire(head, body, "open", wire.first or seconds, seconds)
 
 
 @pytest.fixture
@@ -126,15 +133,15 @@ def test_a_client_that_leaves_during_a_delay_holds_up_nothing(hub: EmbeddedHub) 
         time.sleep(0.1)
     start = time.monotonic()
     hub.stop()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
 
 
 def test_a_trickle(hub: EmbeddedHub) -> None:
-    hub.fail(bytes_per_second=20_000)
+    hub.fail(bytes_per_second=5_000)
     wire = exchange(hub.endpoint)
     assert (wire.status, wire.body) == (200, CONTENT)
-    assert len(CONTENT) / 20_000 - 0.1 <= wire.seconds - 0.15 < 2  # the last piece is followed by no wait
-    assert wire.first < 0.3
+    assert wire.seconds >= len(CONTENT) / 5_000 - 0.1  # the last piece is followed by no wait
+    assert wire.first < wire.seconds / 2
 
 
 def test_a_trickle_slows_other_answers_too(hub: EmbeddedHub) -> None:
@@ -142,7 +149,7 @@ def test_a_trickle_slows_other_answers_too(hub: EmbeddedHub) -> None:
     wire = exchange(hub.endpoint, "/api/models/org/name")
     assert wire.body.startswith(b"{")
     assert wire.body.endswith(b"}")
-    assert wire.seconds - 0.15 >= (len(wire.body) - 100) / 2000
+    assert wire.seconds >= (len(wire.body) - 100) / 2000
 
 
 def test_a_cut_body_under_its_full_length(hub: EmbeddedHub) -> None:
@@ -211,7 +218,7 @@ def test_a_wrong_etag_has_the_form_of_the_right_one(hub: EmbeddedHub, method: st
 def test_a_wrong_length(hub: EmbeddedHub, off_by: int) -> None:
     hub.fail(length_off_by=off_by)
     length = str(max(0, len(CONTENT) + off_by))
-    wire = exchange(hub.endpoint)
+    wire = exchange(hub.endpoint, wait=60)
     assert (wire.header("content-length"), wire.body, wire.end) == (length, CONTENT, "closed")
     wire = exchange(hub.endpoint, method="HEAD")
     assert (wire.header("content-length"), wire.body, wire.end) == (length, b"", "open")
@@ -232,15 +239,15 @@ def test_an_expired_token(hub: EmbeddedHub) -> None:
 
 def test_a_refusal_resets_everybody_and_ends(hub: EmbeddedHub) -> None:
     port = int(hub.endpoint.rsplit(":", 1)[1])
-    hub.fail(refuse=0.5, times=1)
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as idle:
+    hub.fail(refuse=2, times=1)
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as idle:
         wire = exchange(hub.endpoint)
         assert (wire.head, wire.end) == (b"", "reset")
         with pytest.raises(ConnectionResetError):
             idle.recv(1)
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=5)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             wire = exchange(hub.endpoint)
@@ -255,7 +262,7 @@ def test_a_hub_that_refuses_can_be_stopped_and_started(hub: EmbeddedHub) -> None
     assert exchange(hub.endpoint).end == "reset"
     start = time.monotonic()
     hub.stop()
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
     hub.start()
     assert exchange(hub.endpoint).body == CONTENT
 
@@ -282,6 +289,6 @@ def test_a_fault_concerns_its_requests_alone_while_others_run(hub: EmbeddedHub) 
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=10)
+        thread.join(timeout=60)
     assert sorted(ends) == ["open"] * 8 + ["reset"] * 8
     assert fault.fired == 8

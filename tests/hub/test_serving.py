@@ -39,12 +39,12 @@ def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: si
         assert server.stdout.readline() == f"export HF_ENDPOINT={found[1]} HF_HUB_DISABLE_XET=1\n"
         assert server.stdout.readline() == "Models: org/name\n"
         assert server.stdout.readline() == "Stop with Ctrl+C.\n"
-        with urllib.request.urlopen(f"{found[1]}/org/name/resolve/main/config.json", timeout=10) as answer:
+        with urllib.request.urlopen(f"{found[1]}/org/name/resolve/main/config.json", timeout=60) as answer:
             size = len(answer.read())
         shown = f"GET /org/name/resolve/main/config.json -> 200, {size} bytes\n"
         assert server.stdout.readline() == shown
         server.send_signal(number)
-        assert server.communicate(timeout=10) == ("Stopped.\nafter\n", "")
+        assert server.communicate(timeout=60) == ("Stopped.\nafter\n", "")
         assert server.returncode == 0
     finally:
         server.kill()

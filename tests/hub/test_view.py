@@ -117,12 +117,12 @@ def test_who_still_downloads_at_the_end_gets_an_error(hub: EmbeddedHub) -> None:
         connection.close()
 
     with hub.view() as view:
-        view.fail(bytes_per_second=40)
+        view.fail(bytes_per_second=1)
         thread = threading.Thread(target=late, args=(view.endpoint,))
         thread.start()
-        assert begun.wait(10)
+        assert begun.wait(60)
     with hub.view() as after:
-        thread.join(10)
+        thread.join(60)
         assert errors == [http.client.IncompleteRead, urllib.error.URLError]
         after.assert_no_requests()
 

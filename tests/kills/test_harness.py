@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = 240
+SECONDS = 500
 HOME = Path(__file__).resolve().parents[2]
 SHORT = 10
 DAMAGES = """

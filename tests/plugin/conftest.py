@@ -48,7 +48,7 @@ def run_tests(project: pytest.Pytester) -> Callable[..., pytest.RunResult]:
 def run_program(project: pytest.Pytester) -> Callable[..., pytest.RunResult]:
     """Runs the project in a process of its own."""
 
-    def run(*args: str, timeout: float = 100) -> pytest.RunResult:
+    def run(*args: str, timeout: float = 250) -> pytest.RunResult:
         return project.runpytest_subprocess(*args, timeout=timeout)
 
     return run

@@ -249,7 +249,7 @@ import asyncio
 import pytest
 from modelenv import SmartModelManager, detect_environment, model_manager
 
-pytestmark = pytest.mark.timeout(20)
+pytestmark = pytest.mark.timeout(100)
 
 @pytest.mark.asyncio
 async def test_unmarked():

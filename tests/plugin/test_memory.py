@@ -94,6 +94,7 @@ def test_a_process_with_its_own_models_keeps_within_it(
     for name in ("one", "two"):
         shutil.copytree(classifier, project.path / "models" / "acme" / name)
     monkeypatch.setenv("KEPT", kept)
+    monkeypatch.setenv("MODEL_TIMEOUT", "200")
     project.makepyfile(test_it=LOADS)
     source = ("--model-source=local_cache", f"--model-cache-dir={project.path / 'models'}")
     result = run_program("--real-models", "--model-host=off", f"--model-memory={memory}", *source)

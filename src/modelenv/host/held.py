@@ -39,7 +39,8 @@ class HeldModels:
             the same time can deadlock.
         memory: the limit in bytes for what is held; None: there is none. A pipeline counts with the bytes of its
             parameters and buffers, whether they are mapped from its files or not, and 4 MiB for the rest. What is in
-            use is never unloaded, so that a model larger than the limit is held alone.
+            use is never unloaded, nor what was used last: models in use at the same time may exceed the limit until
+            the first of them is not, and one larger than the limit is held alone.
         loads: how many pipelines were loaded.
         unloads: how many were unloaded to keep the limit.
     """
@@ -102,6 +103,7 @@ class HeldModels:
                 slot.used = time.monotonic()
                 if slot.pipeline is None and not slot.users:
                     del self._slots[recipe]  # its load failed
+            self._make_room(keep=slot)  # it may be larger than its files, or more were in use than there is room for
 
     def _load(self, slot: _Slot, recipe: Recipe, deadline: Deadline) -> bool:
         """Load the slot's pipeline if it is not loaded; whoever else asks for it waits. Return whether this did."""
@@ -131,17 +133,16 @@ class HeldModels:
                 self.loads += 1
         finally:
             slot.lock.release()
-        self._make_room(0)  # it may be larger than its files
         return True
 
-    def _make_room(self, needed: int) -> None:
+    def _make_room(self, needed: int = 0, *, keep: _Slot | None = None) -> None:
         """Unload what was not used for longest until so many bytes more are within the limit, as far as possible."""
         if self.memory is None:
             return
         unloaded = 0
         with self._lock:
             while self._bytes() + needed > self.memory:
-                idle = [recipe for recipe, slot in self._slots.items() if not slot.users]
+                idle = [recipe for recipe, slot in self._slots.items() if not slot.users and slot is not keep]
                 if not idle:
                     break
                 del self._slots[min(idle, key=lambda recipe: self._slots[recipe].used)]

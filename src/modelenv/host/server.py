@@ -89,6 +89,9 @@ class Host:
             message = receive(connection)
         except UnreadableError as error:
             message = error
+        if isinstance(message, Status):
+            send(connection, self.status())  # who looks at a host does not use it
+            return
         with self._counting:
             self._busy += 1
         try:
@@ -123,8 +126,6 @@ class Host:
                 return self.status()
             case TakeReports():
                 return self.preparation.take_reports() + self._take_repeated()
-            case Status():
-                return self.status()
             case Stop():
                 self.stopping.set()
                 return self.status()

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from .background import BackgroundServer, ServerThread
 
-_START_SECONDS = 10.0
-_STOP_SECONDS = 10.0
+_START_SECONDS = 30.0
+_STOP_SECONDS = 30.0
 _LISTED = 20
 # A late thread of an earlier test must not find the next test's Hub at the address that it knows.
 _USED_PORTS = 1000
