@@ -234,6 +234,16 @@ def test_every_probe_is_reported_also_behind_the_first_answer(tmp_path: Path) ->
     ]
 
 
+def test_what_lies_behind_the_answer_is_asked_on_demand(tmp_path: Path) -> None:
+    explanation = explain_environment("mock_models", settings=settings(tmp_path))
+    add_volume(tmp_path / "volume")
+    assert explanation.findings[1].answer is ModelSource.PERSISTENT_VOLUME
+    assert explanation.findings is explanation.findings
+    fallback = explain_environment(settings=settings(tmp_path / "nothing"))
+    add_volume(tmp_path / "nothing" / "volume")
+    assert (fallback.source, fallback.findings[1].answer) == (ModelSource.HUGGINGFACE_HUB, None)
+
+
 def test_an_argument_forces_before_the_variable(tmp_path: Path) -> None:
     given = settings(tmp_path, MODEL_SOURCE="local_cache")
     explanation = explain_environment("mock_models", settings=given)

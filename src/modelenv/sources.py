@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,11 +82,24 @@ class Finding:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The environment: the source that applies, why, and every probe's finding in the order asked."""
+    """The environment.
+
+    Attributes:
+        source: the source that applies.
+        reason: why.
+        asked: the findings of the probes up to the one that answered.
+        unasked: those behind it.
+    """
 
     source: ModelSource
     reason: str
-    findings: tuple[Finding, ...]
+    asked: tuple[Finding, ...]
+    unasked: tuple[Callable[[], Finding], ...] = field(repr=False, compare=False)
+
+    @cached_property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every probe's finding, in their order; those behind the answer are asked when this is first read."""
+        return (*self.asked, *(probe() for probe in self.unasked))
 
 
 def probe_forced(source: ModelSource | None, origin: str) -> Finding:
@@ -133,6 +147,11 @@ def probe_local_cache(cache_dir: Path) -> Finding:
     return Finding("a local cache", ModelSource.LOCAL_CACHE, f"{model} holds a model")
 
 
+def probe_nothing() -> Finding:
+    """Answer where no other probe has."""
+    return Finding("the fallback", ModelSource.HUGGINGFACE_HUB, "applies where nothing else does")
+
+
 def is_true(value: str | None) -> bool:
     """Return whether a variable's text means yes: 1, on, true or yes in any case."""
     return value is not None and value.strip().lower() in _TRUE
@@ -146,7 +165,7 @@ def explain_environment(source: ModelSource | str | None = None, *, settings: Se
         settings: the settings to ask; by default those of this process.
 
     Returns:
-        The source, the reason, and the finding of every probe, also of those behind the first answer.
+        The source, the reason, and the finding of every probe, on demand also of those behind the first answer.
 
     Raises:
         ConfigurationError: a setting is not valid, such as an unknown MODEL_SOURCE.
@@ -158,17 +177,23 @@ def explain_environment(source: ModelSource | str | None = None, *, settings: Se
     if settings is None:
         settings = Settings.load() if source is None else Settings.load(source=source)
     forced, origin = (settings.source, settings.origins["source"]) if source is None else (source, "argument")
-    findings = (
-        probe_forced(forced, origin),
-        probe_volume(settings.volume_dir),
-        probe_test_run(settings.variables),
-        probe_github_actions(settings.variables),
-        probe_local_cache(settings.cache_dir),
-        Finding("the fallback", ModelSource.HUGGINGFACE_HUB, "applies where nothing else does"),
+    probes = (
+        partial(probe_forced, forced, origin),
+        partial(probe_volume, settings.volume_dir),
+        partial(probe_test_run, settings.variables),
+        partial(probe_github_actions, settings.variables),
+        partial(probe_local_cache, settings.cache_dir),
+        probe_nothing,
     )
-    first = next(finding for finding in findings if finding.answer is not None)
-    assert first.answer is not None  # noqa: S101 - the fallback always answers
-    return Explanation(first.answer, f"{first.probe}: {first.detail}", findings)
+    asked: list[Finding] = []
+    for probe in probes:
+        found = probe()
+        asked.append(found)
+        if found.answer is not None:
+            break
+    assert found.answer is not None  # noqa: S101 - the last always answers
+    reason = f"{found.probe}: {found.detail}"
+    return Explanation(found.answer, reason, tuple(asked), probes[len(asked) :])
 
 
 def detect_environment(source: ModelSource | str | None = None, *, settings: Settings | None = None) -> ModelSource:
