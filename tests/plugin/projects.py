@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 WITHOUT_XDIST = ()
@@ -27,3 +29,15 @@ def header_of(result: pytest.RunResult) -> str:
 def errors_of(result: pytest.RunResult) -> list[str]:
     """Return what pytest says about wrong usage."""
     return [line.removeprefix("ERROR: ") for line in result.errlines if line.startswith("ERROR: ")]
+
+
+def failures_of(result: pytest.RunResult) -> dict[str, str]:
+    """The place at which each failed test reached for a model, by the test's name."""
+    text = result.stdout.str()
+    found = re.findall(r"^E  .*?(?:::|/)(\w+) (?:asks|loads) .*?\nE +found: .*?, at (.+)$", text, re.MULTILINE)
+    return dict(found)
+
+
+def line_of(text: str, mark: str) -> int:
+    (number,) = [number for number, line in enumerate(text.splitlines(), 1) if mark in line]
+    return number

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST
-from .test_guards import failures_of, line_of
+from .projects import N2, WITHOUT_XDIST, failures_of, line_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from modelenv.host.client import HostClient
-from modelenv.host.protocol import Call, Get, Item, Plain, Reachable, Recipe
+from modelenv.host.protocol import Call, Get, Item, Plain, Reachable, Recipe, follow
 from modelenv.host.recipes import CannotCrossError
 from modelenv.host.streaming import kind_of_source, run_stream
 from modelenv.host.surroundings import continue_from, own_surroundings
@@ -134,13 +134,13 @@ class HostedObject:
         self._owner(f"its attribute {self._name(name)!r} was deleted", delattr, name)
 
     def __copy__(self) -> Any:
-        return copy.copy(_follow(self._remote.local(f"{self._name()} was copied"), self._path))
+        return copy.copy(follow(self._remote.local(f"{self._name()} was copied"), self._path))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copy.deepcopy(_follow(self._remote.local(f"{self._name()} was copied"), self._path), memo)
+        return copy.deepcopy(follow(self._remote.local(f"{self._name()} was copied"), self._path), memo)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _itself, (_follow(self._remote.local(f"{self._name()} was pickled"), self._path),)
+        return _itself, (follow(self._remote.local(f"{self._name()} was pickled"), self._path),)
 
     def __repr__(self) -> str:
         return f"<HostedObject {self._remote.recipe.model}: {self._name()}>"
@@ -149,7 +149,7 @@ class HostedObject:
         return ".".join((*self._path, *more))
 
     def _owner(self, reason: str, change: Callable[..., None], *args: object) -> None:
-        change(_follow(self._remote.local(reason), self._path), *args)
+        change(follow(self._remote.local(reason), self._path), *args)
 
 
 class _Remote:
@@ -178,8 +178,8 @@ class _Remote:
             try:
                 return self._ask_to_call(path, args, kwargs)
             except CannotCrossError as error:
-                return _follow(self.local(f"an argument cannot cross: {error}"), path)(*args, **kwargs)
-        return _follow(self.local(f"{'.'.join(path)}() was called"), path)(*args, **kwargs)
+                return follow(self.local(f"an argument cannot cross: {error}"), path)(*args, **kwargs)
+        return follow(self.local(f"{'.'.join(path)}() was called"), path)(*args, **kwargs)
 
     def _ask_to_call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if path in _RUNS and args and kind_of_source(args[0]) is not None:
@@ -190,23 +190,23 @@ class _Remote:
 
     def get(self, path: _Path) -> Any:
         if self._local is not None:
-            return _follow(self._local, path)
+            return follow(self._local, path)
         if path == ("call_count",):
             return self._calls  # of this object: the host's counts the calls of all
         if not _is_part(path[:-1]):
-            return _follow(self.local(f"{'.'.join(path)} was used"), path)
+            return follow(self.local(f"{'.'.join(path)} was used"), path)
         answer = self._client.ask(self.recipe, Get(self.recipe, path))
         if isinstance(answer, Plain):
             return answer.value
         if _is_part(path) or _is_asked(path):
             self._classes[path] = answer.module, answer.kind
             return HostedObject(self, path)
-        return _follow(self.local(f"{'.'.join(path)} was used"), path)
+        return follow(self.local(f"{'.'.join(path)} was used"), path)
 
     def class_of(self, path: _Path) -> type | None:
         """Return the class of what the path leads to; None where this process has not imported it, so cannot ask."""
         if self._local is not None:
-            return type(_follow(self._local, path))
+            return type(follow(self._local, path))
         if "transformers" not in sys.modules:
             return None
         if path not in self._classes:
@@ -237,12 +237,6 @@ def _is_part(path: _Path) -> bool:
 def _is_asked(path: _Path) -> bool:
     """Whether the path leads to what the host may be asked to run."""
     return path in _ASKED or bool(path and path[-1] in _ASKED_OF_CONFIGS and _is_part(path[:-1]))
-
-
-def _follow(value: Any, path: _Path) -> Any:
-    for name in path:
-        value = getattr(value, name)
-    return value
 
 
 def _itself(value: Any) -> Any:

@@ -220,6 +220,13 @@ class HostStatus:
     unloads: int
 
 
+def follow(value: Any, path: tuple[str, ...]) -> Any:
+    """Return the attribute that a message's path leads to."""
+    for name in path:
+        value = getattr(value, name)
+    return value
+
+
 def is_plain(value: Any) -> bool:
     """Whether a value is made of types whose copies are as good as themselves."""
     kind = type(value)

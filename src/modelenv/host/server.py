@@ -29,6 +29,7 @@ from modelenv.host.protocol import (
     Stop,
     Stream,
     TakeReports,
+    follow,
     is_plain,
 )
 from modelenv.host.remote_errors import Failure
@@ -115,10 +116,10 @@ class Host:
                 return self._call(message)
             case Get(recipe, path):
                 with self.models.using(recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
-                    return _attribute(_follow(pipeline, path))
+                    return _attribute(follow(pipeline, path))
             case Stream(recipe, path):
                 with self.models.using(recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
-                    return RunningStream(connection, self._computing, message).run(_follow(pipeline, path))
+                    return RunningStream(connection, self._computing, message).run(follow(pipeline, path))
             case Build(recipe, seconds):
                 return self.models.build(recipe, Deadline(seconds))
             case Prepare():
@@ -151,7 +152,7 @@ class Host:
         """Return the answer to a call, and whether an equal call has the same: on a CPU, without random numbers."""
         turn = Turn(self._computing, call.surroundings)
         with self.models.using(call.recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
-            target = _follow(pipeline, call.path)
+            target = follow(pipeline, call.path)
             turn.begin()
             try:
                 before = None if self.answers is None else random_state()
@@ -194,12 +195,6 @@ class Host:
         """Whether a worker is connected."""
         with self._counting:
             return self._connections > 0
-
-
-def _follow(value: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        value = getattr(value, name)
-    return value
 
 
 def _attribute(value: Any) -> Plain | Reachable:
