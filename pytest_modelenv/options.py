@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import pytest
 
-from pytest_modelenv.startup import CACHE_VARIABLE, HOST_OFF, HOST_RUN, SOURCE_VARIABLE
+from pytest_modelenv.startup import CACHE_VARIABLE, HOST_OFF, HOST_RUN, SOURCE_VARIABLE, a_file_may_force
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ class ModelOptions:
     Attributes:
         real_models: whether integration tests get real models.
         source: the value of the `ModelSource` they come from.
-        forced: what MODEL_SOURCE says, which forces every other test; None if it is not set.
+        forced: what MODEL_SOURCE or a setting of the project says, which forces every other test; None for neither.
         host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
         guards: whether a test with fakes is kept from real models.
         memory: how many bytes the real models may take, in all processes together.
@@ -46,7 +46,7 @@ class ModelOptions:
 
     real_models: bool
     source: Resolved[str]
-    forced: str | None
+    forced: Resolved[str] | None
     host: Resolved[str]
     guards: bool
     memory: int
@@ -61,13 +61,12 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
             what is valid.
     """
     option = config.getoption("--model-source")
-    forced = os.environ.get(SOURCE_VARIABLE, "").strip().lower() or None
+    forced = _forced_source()
     real_models = bool(config.getoption("--real-models"))
     if option is not None:
         source = Resolved(_real_source(option, "--model-source"), "--model-source")
-    elif real_models and forced is not None and forced != MOCK_MODELS:
-        origin = f"variable {SOURCE_VARIABLE}"
-        source = Resolved(_real_source(forced, origin), origin)
+    elif real_models and forced is not None and forced.value != MOCK_MODELS:
+        source = Resolved(_real_source(forced.value, forced.origin), forced.origin)
     else:
         source = Resolved(DOWNLOAD_ON_DEMAND, "default")
     return ModelOptions(
@@ -79,6 +78,22 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
         plans=real_models and _plans(config),
     )
+
+
+def _forced_source() -> Resolved[str] | None:
+    variable = os.environ.get(SOURCE_VARIABLE, "").strip().lower()
+    if variable:
+        return Resolved(variable, f"variable {SOURCE_VARIABLE}")
+    if not a_file_may_force():
+        return None
+    from modelenv.errors import ConfigurationError
+    from modelenv.settings import Settings
+
+    try:
+        settings = Settings.load()
+    except ConfigurationError as error:
+        raise pytest.UsageError(str(error)) from None
+    return None if settings.source is None else Resolved(settings.source.value, settings.origins["source"])
 
 
 def _host(config: pytest.Config, real_models: bool) -> Resolved[str]:

@@ -30,7 +30,7 @@ from pytest_modelenv.options import (
     resolve_options,
     shared_cores,
 )
-from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, SOURCE_VARIABLE
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF
 
 if TYPE_CHECKING:
     from modelenv.forcing import Run
@@ -77,7 +77,9 @@ class ModelSession:
     def header(self) -> str:
         """Return the line for the header: the source, the cache folder, and where each came from."""
         options = self.options
-        forced = f"{SOURCE_VARIABLE} forces {options.forced}" if options.forced else None
+        forced = None
+        if options.forced is not None:
+            forced = f"{options.forced.origin.removeprefix('variable ')} forces {options.forced.value}"
         if not options.real_models:
             return FAKES if forced is None else f"modelenv: {forced}; real models with --real-models"
         parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]

@@ -108,7 +108,29 @@ def asks_for_nothing(config: pytest.Config) -> bool:
     option = config.option
     asked = option.real_models or option.model_source is not None or option.model_cache_dir is not None
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
-    return not (asked or variables or config.getini("model_cache_dir"))
+    return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force())
+
+
+def a_file_may_force() -> bool:
+    """Whether the project's `pyproject.toml` or `.env` may name a source; read as texts, which takes no time.
+
+    They are found as `modelenv.Settings` finds them: the nearest project's file, and `.env` beside it.
+    """
+    start = os.path.realpath(".")
+    folders = [start]
+    while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import
+        folders.append(parent)
+    project = next((each for each in folders if os.path.isfile(f"{each}/pyproject.toml")), None)  # noqa: PTH113
+    table = "" if project is None else _text(f"{project}/pyproject.toml")
+    return ("tool.modelenv" in table and "source" in table) or SOURCE_VARIABLE in _text(f"{project or start}/.env")
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read()
+    except OSError:
+        return ""
 
 
 def hub_endpoint() -> str | None:

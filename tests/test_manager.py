@@ -106,6 +106,10 @@ def test_wrong_arguments_of_the_manager(project: Path) -> None:
         SmartModelManager(fallback="fake")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="positive number of seconds"):
         SmartModelManager("local_cache").load_model("acme/model", "sentiment", timeout=0)
+    with pytest.raises(ConfigurationError, match="positive number of seconds"):
+        SmartModelManager().load_model("acme/model", "sentiment", timeout=-1)
+    with pytest.raises(ConfigurationError, match="a task is named by text"):
+        SmartModelManager().load_model("acme/model", 5)  # type: ignore[arg-type]
 
 
 def test_a_volume_never_runs_remote_code_and_never_falls_back(project: Path) -> None:
@@ -181,6 +185,21 @@ def test_managers_follow_a_forced_environment_and_come_back(project: Path) -> No
     assert manager.environment is ModelSource.MOCK_MODELS
     assert modelenv.model_manager.environment is ModelSource.MOCK_MODELS
     assert manager.load_model("acme/model", "sentiment") is fake
+
+
+def test_settings_of_the_process_follow_a_forced_environment_and_arguments_stay(
+    project: Path, tmp_path: Path
+) -> None:
+    made_at_import = SmartModelManager(settings=Settings.load(timeout=7))
+    of_arguments = SmartModelManager(settings=Settings.load(source="mock_models"))
+    of_another_process = SmartModelManager(settings=Settings.load(environ={"MODEL_SOURCE": "huggingface_hub"}))
+    with force_environment("local_cache", variables={"MODEL_CACHE_DIR": str(tmp_path / "forced")}):
+        assert made_at_import.environment is ModelSource.LOCAL_CACHE
+        assert made_at_import.settings.cache_dir == tmp_path / "forced"
+        assert made_at_import.settings.timeout == 7
+        assert of_arguments.environment is ModelSource.MOCK_MODELS
+        assert of_another_process.environment is ModelSource.HUGGINGFACE_HUB
+    assert made_at_import.environment is ModelSource.MOCK_MODELS
 
 
 def test_forcing_an_unknown_source_changes_nothing(project: Path) -> None:

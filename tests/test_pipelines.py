@@ -175,6 +175,24 @@ def test_cancelling_a_task_does_not_cancel_the_load_of_the_others() -> None:
     assert calls == [1]
 
 
+def test_a_load_that_was_let_go_and_fails_does_not_take_the_next_one_along() -> None:
+    cache, begun, release = PipelineCache(), threading.Event(), threading.Event()
+
+    def fails(_: Load) -> str:
+        begun.set()
+        release.wait(60)
+        raise ModelIntegrityError("broken", model="acme/model")
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(cache.get, key(), fails, Deadline(60))
+        assert begun.wait(60)
+        cache.forget(key())
+        assert cache.get(key(), lambda _: "next", Deadline(10)) == "next"
+        release.set()
+        assert isinstance(first.exception(60), ModelIntegrityError)
+    assert cache.get(key(), lambda _: "another", Deadline(10)) == "next"
+
+
 def test_forgetting() -> None:
     cache = PipelineCache()
     assert cache.get(key(), lambda _: "one", Deadline(10)) == "one"

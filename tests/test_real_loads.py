@@ -276,13 +276,6 @@ def test_files_that_transformers_cannot_load(hub: EmbeddedHub, classifier: Path,
         load_from_volume()
 
 
-def test_an_unknown_device(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
-    put(tmp_path, classifier)
-    with pytest.raises(ModelIntegrityError, match="and the arguments given"):
-        load_from_volume(device="abacus")
-    assert str(load_from_volume(device="cpu").device) == "cpu"
-
-
 def test_an_unknown_task(hub: EmbeddedHub) -> None:
     with pytest.raises(ConfigurationError, match="unknown task 'sentimental'"):
         manager_of("local_cache").load_model(NAME, "sentimental")

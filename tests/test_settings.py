@@ -250,6 +250,15 @@ def test_without_arguments_the_process_and_its_folder_are_asked(
     assert (settings.device, settings.cache_dir) == ("cpu", working / "here")
 
 
+def test_a_working_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.load()
+    assert str(caught.value) == "the working folder does not exist any more\n  what to do: go to another"
+
+
 def test_the_timeout_of_a_source(project: Path) -> None:
     assert load(project).timeout_of(ModelSource.LOCAL_CACHE) == 60.0
     assert load(project, timeout=7).timeout_of(ModelSource.LOCAL_CACHE) == 7.0

@@ -65,6 +65,11 @@ class Forcing:
     is_offline: bool = False
     offline_before: str | None = None
 
+    @property
+    def is_forced(self) -> bool:
+        """Whether this is not the natural environment."""
+        return self is not _NATURAL
+
 
 _OFFLINE = "HF_HUB_OFFLINE"
 _NATURAL = Forcing()

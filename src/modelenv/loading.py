@@ -11,6 +11,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
+from modelenv.files.integrity import check_tokenizer_files
 
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
 # `from_pretrained` sets process-wide defaults (the dtype among them), so models are built one after the other too.
@@ -41,7 +42,8 @@ def load_pipeline(
         deadline: the load's deadline; here it bounds the wait for another model that is being built.
 
     Raises:
-        ConfigurationError: transformers or torch is missing, or the installed transformers lacks the task.
+        ConfigurationError: transformers or torch is missing, the installed transformers lacks the task, this machine
+            the device, or an argument is unknown.
         ModelIntegrityError: transformers cannot load the files.
         UnsafeModelError: the model needs code of its own, which was not allowed.
         ModelLoadTimeoutError: another model was being built until the deadline.
@@ -49,16 +51,18 @@ def load_pipeline(
     with _turn_to_build(deadline, model):
         transformers = _import_transformers()
         _check_task(transformers, task)
+        place = _torch_device(device, model)
+        # transformers writes into the dictionaries that it is given.
+        own = {name: dict(value) if isinstance(value, dict) else value for name, value in pipeline_kwargs.items()}
         try:
-            return transformers.pipeline(
-                task,
-                model=str(folder),
-                device=_torch_device(device),
-                trust_remote_code=trust_remote_code,
-                **pipeline_kwargs,
+            pipeline = transformers.pipeline(
+                task, model=str(folder), device=place, trust_remote_code=trust_remote_code, **own
             )
         except Exception as error:
             raise _our_error(error, folder, task, model) from error
+        if pipeline.tokenizer is not None and "tokenizer" not in own:
+            check_tokenizer_files(folder, model)
+        return pipeline
 
 
 def pipeline_bytes(pipeline: Any) -> int:
@@ -122,15 +126,29 @@ def _check_task(transformers: Any, task: str) -> None:
         )
 
 
-def _torch_device(device: str) -> str:
-    """Return the torch device for `device`; `auto` is CUDA, then MPS, then CPU."""
+def _torch_device(device: str, model: str) -> str:
+    """Return the torch device for `device`; `auto` is CUDA, then MPS, then CPU.
+
+    A number is the one of an accelerator, and -1 the CPU, as for `transformers.pipeline`.
+    """
     import torch
 
-    if device != "auto":
-        return device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    name = "cpu" if device == "-1" else device
+    if device.isdecimal():
+        name = f"mps:{device}" if has_mps else f"cuda:{device}"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigurationError(
+            f"this machine has no device {device!r}",
+            model=model,
+            expected="auto, cpu, cuda, cuda:1, mps and the like, or the number of an accelerator",
+            found=f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}",
+        ) from error
+    return name
 
 
 def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
@@ -142,6 +160,8 @@ def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEn
             found=said,
             hint="read the code first; then load_model(..., trust_remote_code=True), which a volume never allows",
         )
+    if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
+        return ConfigurationError(f"an argument is unknown to the task {task!r}", model=model, found=said)
     return ModelIntegrityError(
         f"transformers cannot load it for the task {task!r}",
         model=model,

@@ -49,8 +49,8 @@ class SmartModelManager:
 
     Args:
         source: forces the source: a `ModelSource`, or its value as text. By default it is detected.
-        settings: the settings; by default those of this process, read again whenever a test forces another
-            environment.
+        settings: the settings; by default those of this process. Whenever a test forces another environment they
+            are read again, in the same way: what was an argument stays.
         fallback: `raise` raises when a real model cannot be loaded. `mock` gives a fake instead, with a
             `ModelFallbackWarning`; never from a persistent volume, never in a test that asked for real models, and
             never for a mistake in the call or a model that is unsafe to load.
@@ -79,12 +79,17 @@ class SmartModelManager:
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
-            settings = self._settings or Settings.load()
+            settings = self._settings_in(forcing)
             explanation = explain_environment(self._source, settings=settings)
             fresh = _State(settings, explanation, forcing.real_models, forcing.run or Run())
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
+
+    def _settings_in(self, forcing: Forcing) -> Settings:
+        if self._settings is None:
+            return Settings.load()
+        return self._settings.read_again() if forcing.is_forced else self._settings
 
     @property
     def environment(self) -> ModelSource:
@@ -140,9 +145,9 @@ class SmartModelManager:
             state, name, model_type, revision=revision, allow_pickle=allow_pickle,
             trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
         )  # fmt: skip
+        deadline = self._deadline(state, timeout)
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
-        deadline = self._deadline(state, timeout)
         key, work = self._work(state, request, deadline)
         try:
             return self._view(state, key, state.run.pipelines.get(key, work, deadline))
@@ -166,9 +171,9 @@ class SmartModelManager:
             state, name, model_type, revision=revision, allow_pickle=allow_pickle,
             trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
         )  # fmt: skip
+        deadline = self._deadline(state, timeout)
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
-        deadline = self._deadline(state, timeout)
         key, work = self._work(state, request, deadline)
         try:
             return self._view(state, key, await state.run.pipelines.aget(key, work, deadline))

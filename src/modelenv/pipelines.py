@@ -51,7 +51,7 @@ class Load:
     """
 
     model: str
-    forget: Callable[[], None]
+    forget: Callable[[Load], None]
     stage: str = "starting"
     future: Future[Any] = field(default_factory=Future)
     used: float = 0.0
@@ -65,7 +65,7 @@ class Load:
         try:
             self.future.set_result(work(self))
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-            self.forget()  # before anybody hears of it, so that they may try again at once
+            self.forget(self)  # before anybody hears of it, so that they may try again at once
             self.future.set_exception(error)
 
     def result(self, deadline: Deadline) -> Any:
@@ -124,10 +124,16 @@ class PipelineCache:
         with self._lock:
             load = self._loads.get(key)
             if load is None:
-                load = self._loads[key] = Load(key.ref.repo_id, lambda: self.forget(key))
+                load = self._loads[key] = Load(key.ref.repo_id, lambda failed: self._forget_failed(key, failed))
                 load.start(work)
             load.used = time.monotonic()
             return load
+
+    def _forget_failed(self, key: PipelineKey, load: Load) -> None:
+        """Drop a load that failed; not another one, begun after this had been let go."""
+        with self._lock:
+            if self._loads.get(key) is load:
+                del self._loads[key]
 
     def forget(self, key: PipelineKey) -> None:
         """Drop the load for `key`, if there is one."""

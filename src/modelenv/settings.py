@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -102,6 +103,7 @@ class Settings:
     project_file: Path | None
     variables: Mapping[str, str]
     origins: Mapping[str, str]
+    _reading: Callable[[], Settings] | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def load(
@@ -127,26 +129,28 @@ class Settings:
                 message says where the value came from.
         """
         _check_names(arguments)
-        working_dir = Path.cwd()
+        working_dir = _working_folder()
         start = working_dir / (project_dir or "")
         project = read_project_file(find_project_file(start))
+        is_own = environ is None
         environ = _given(os.environ if environ is None else environ)
         env_path, file_values = _read_env_file(env_file, project.folder or start)
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
-        for field in _FIELDS:
-            value, origin, base = field.default, "default", working_dir
-            if arguments.get(field.name) is not None:
-                value, origin = arguments[field.name], "argument"
-            elif field.variable and environ.get(field.variable):
-                value, origin = environ[field.variable], f"variable {field.variable}"
-            elif field.variable and file_values.get(field.variable):
-                value, origin = file_values[field.variable], f"{field.variable} in {env_path}"
-            elif field.name in project.settings:
-                value, origin = project.settings[field.name], f"[tool.modelenv] in {project.path}"
+        for each in _FIELDS:
+            value, origin, base = each.default, "default", working_dir
+            if arguments.get(each.name) is not None:
+                value, origin = arguments[each.name], "argument"
+            elif each.variable and environ.get(each.variable):
+                value, origin = environ[each.variable], f"variable {each.variable}"
+            elif each.variable and file_values.get(each.variable):
+                value, origin = file_values[each.variable], f"{each.variable} in {env_path}"
+            elif each.name in project.settings:
+                value, origin = project.settings[each.name], f"[tool.modelenv] in {project.path}"
                 base = project.folder or working_dir
-            values[field.name] = _parse(field, value, origin, base)
-            origins[field.name] = origin
+            values[each.name] = _parse(each, value, origin, base)
+            origins[each.name] = origin
+        reading = partial(cls.load, env_file=env_file, project_dir=project_dir, **arguments)
         known = {**file_values, **environ}
         variables = {name: known[name] for name in _PROBED if known.get(name)}
         return cls(
@@ -155,7 +159,12 @@ class Settings:
             project_file=project.path,
             variables=MappingProxyType(variables),
             origins=MappingProxyType(origins),
+            _reading=reading if is_own else None,
         )
+
+    def read_again(self) -> Settings:
+        """Return these settings as they are now, read in the same way; themselves where that was no process's own."""
+        return self if self._reading is None else self._reading()
 
     @property
     def lock_path(self) -> Path | None:
@@ -179,6 +188,13 @@ class Settings:
         if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
             return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
         return self.cache_dir
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError("the working folder does not exist any more", hint="go to another") from None
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
@@ -28,6 +28,10 @@ from modelenv.references import ModelRef
 logger = logging.getLogger("modelenv")
 _DEFAULT_REVISION = "main"
 _FIRST_NOTICE = 5.0  # seconds of waiting for a lock before we say so
+# Whose model each plain folder holds, for this process: who asked for it first. By device and inode, so that another
+# folder in its place may be another's.
+_plain_owners: dict[tuple[int, int], str] = {}
+_claiming = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -58,8 +62,6 @@ class Store:
 
     root: Path
     private: bool = False
-    _plain_owners: dict[Path, str] = field(default_factory=dict, repr=False, compare=False)
-    _plain_lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def places(self, ref: ModelRef) -> tuple[str, ...]:
         """Return every folder in which `ref` is looked for, in order."""
@@ -83,13 +85,16 @@ class Store:
             if path.is_dir() and not (ref.organisation is None and _is_organisation(path)):
                 if layout is Layout.PLAIN and ref.organisation is not None:
                     self._claim_plain(path, ref)
+                if ref.revision is not None:
+                    logger.warning("%s: %s does not tell its revision; it is taken as it is", ref, path)
                 return FoundModel(path, layout)
         return None
 
     def _claim_plain(self, path: Path, ref: ModelRef) -> None:
         """A plain folder does not say whose model it holds, so it serves one organisation only."""
-        with self._plain_lock:
-            owner = _stated_owner(path, ref) or self._plain_owners.setdefault(path, ref.repo_id)
+        state = path.stat()
+        with _claiming:
+            owner = _stated_owner(path, ref) or _plain_owners.setdefault((state.st_dev, state.st_ino), ref.repo_id)
         if owner != ref.repo_id:
             raise ModelIntegrityError(
                 "the folder of that name holds another organisation's model",

@@ -86,6 +86,8 @@ def resolve_task(text: str) -> Task:
     Raises:
         ConfigurationError: the name is unknown, or transformers 5 has removed the task.
     """
+    if not isinstance(text, str):
+        raise ConfigurationError("a task is named by text", expected="such as 'sentiment'", found=repr(text))
     if text in _OURS:
         return _OURS[text]
     name = TASK_ALIASES.get(text, text)

@@ -183,6 +183,30 @@ def test_the_users_variable_forces_every_test(
     assert error.startswith("variable MODEL_SOURCE: 'nowhere' is not a source of real models; valid are ")
 
 
+@pytest.mark.parametrize(
+    ("file", "text", "origin"),
+    [
+        (".env", "MODEL_SOURCE=local_cache\n", "MODEL_SOURCE in {}/.env"),
+        ("pyproject.toml", '[tool.modelenv]\nsource = "local_cache"\n', "[tool.modelenv] in {}/pyproject.toml"),
+    ],
+)
+def test_a_file_of_the_project_forces_every_test(
+    run_tests: RunTests, project: pytest.Pytester, file: str, text: str, origin: str
+) -> None:
+    project.makepyfile("import modelenv\ndef test(): assert modelenv.detect_environment() == 'local_cache'\n")
+    (project.path / file).write_text(text)
+    result = run_tests()
+    result.assert_outcomes(passed=1)
+    told = origin.format(project.path)
+    assert header_of(result) == f"modelenv: {told} forces local_cache; real models with --real-models"
+    assert header_of(run_tests(*REAL)).startswith(f"modelenv: real models from local_cache ({told}), cache ")
+    (project.path / file).write_text(text.replace("local_cache", "nowhere"))
+    (error, *_) = errors_of(run_tests())
+    assert error.startswith("source: unknown model source (from ")
+    (project.path / file).write_text("")
+    assert header_of(run_tests("-p", "no:cacheprovider", "--co")) == "modelenv: fakes; real models with --real-models"
+
+
 def test_the_option_comes_before_a_variable_that_forces_fakes(
     run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,6 +25,7 @@ PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
+_TOKENIZER_FILE = re.compile(r"token|vocab|merges|spiece|sentencepiece|bpe", re.IGNORECASE)
 _HEX = re.compile(r"[0-9a-f]+")
 _LARGEST_HEADER = 100_000_000  # safetensors' own limit (safetensors/src/tensor.rs)
 _CHUNK = 1 << 20
@@ -62,6 +63,23 @@ def check_model_folder(folder: Path, *, root: Path, model: str, allow_pickle: bo
             )
     for name in sorted(tensors):
         check_safetensors(folder / name, model)
+
+
+def check_tokenizer_files(folder: Path, model: str) -> None:
+    """Check that the folder of a model that has a tokenizer holds a file for it.
+
+    transformers makes a tokenizer without words where there is none (5.24, `BertTokenizer`), which knows no text.
+
+    Raises:
+        ModelIntegrityError: there is none.
+    """
+    if not any(_TOKENIZER_FILE.search(path.name) for path in folder.iterdir()):
+        raise ModelIntegrityError(
+            "the files of its tokenizer are missing",
+            model=model,
+            expected="tokenizer.json, tokenizer_config.json or a vocabulary",
+            found=f"none in {folder}",
+        )
 
 
 def pickled_weights(names: Iterable[str]) -> list[str]:

@@ -137,4 +137,4 @@ def _size(loader: Loader, request: LoadRequest) -> float:
 
 def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
     with suppress(ModelEnvError):  # reported, and remembered for the test that needs the model
-        loader.load(request, Load(request.ref.repo_id, lambda: None), Deadline(seconds))
+        loader.load(request, Load(request.ref.repo_id, lambda _: None), Deadline(seconds))
