@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -75,22 +74,33 @@ class Hosting:
             name, task, arguments = call
             if arguments is not None:
                 planned.append(PlannedModel(name, task, arguments))
-        if planned:
+        if planned or self.mode == HOST_KEEP:  # a host that is kept is told the limit of this run
             # Without a host there is no head start; the tests that need it say what is wrong.
             with suppress(ModelHostError):
                 self.client.prepare(tuple(planned), str(failures))
 
     def end(self) -> list[dict[str, Any]]:
         """Return what the host prepared, as plain types, and end the host unless it is kept."""
-        reports = [asdict(report) for report in self.client.take_reports()]
-        if self.mode == HOST_RUN:
-            self.client.stop()
-        return reports
+        from modelenv.errors import ModelHostError
+        from modelenv.reports import LoadReport
+
+        reports: list[LoadReport] = []
+        try:
+            reports += self.client.take_reports()
+            if self.mode == HOST_RUN:
+                self.client.stop()
+        except ModelHostError as error:
+            reports.append(LoadReport("the model host", "", "", error=error.what))
+            if self.mode == HOST_RUN:
+                self.client.kill()
+        return [asdict(report) for report in reports]
 
 
 def _pickled(call: ModelCall) -> bytes | None:
     """Return the marker's arguments as they cross to the host; None where they cannot."""
+    from modelenv.host.crossing import CannotCrossError, crossing
+
     try:
-        return pickle.dumps(dict(call.pipeline_kwargs))
-    except Exception:  # noqa: BLE001 - objects raise whatever they like; such a model is loaded by its test
-        return None
+        return crossing(dict(call.pipeline_kwargs))
+    except CannotCrossError:
+        return None  # such a model is loaded by its test

@@ -103,8 +103,19 @@ def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
             is_hosted(item)
             and item.stash.get(FORCED_SOURCE, None) == source
             and item.get_closest_marker("model") is not None
+            and not _is_skipped(item)
         ):
             yield model_call(item)
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    """Whether pytest will skip a test for its markers; a condition that fails is for the test to tell."""
+    from _pytest.skipping import evaluate_skip_marks
+
+    try:
+        return evaluate_skip_marks(item) is not None
+    except Exception:  # noqa: BLE001 - pytest.fail.Exception and whatever a condition raises
+        return True
 
 
 def _read(mark: pytest.Mark, signature: Callable[..., T], item: pytest.Item) -> T:

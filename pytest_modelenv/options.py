@@ -20,6 +20,8 @@ PLANS = "modelenv_plans"  # the key under which a worker is told whether tests a
 _DEFAULT_MEMORY = "50%"
 # The ways in which pytest-xdist hands out tests that leave their order to us; others were asked for.
 _OWN_ORDER = ("no", "load", "worksteal")
+# Options with which pytest itself puts the tests into an order, or goes on in that of the run before.
+_ORDERS = ("stepwise", "stepwise_skip", "failedfirst", "newfirst")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,9 @@ def _plans(config: pytest.Config) -> bool:
     workerinput: dict[str, bool] | None = getattr(config, "workerinput", None)
     if workerinput is not None:
         return workerinput[PLANS]  # a worker does not know how the controller hands out its tests
-    return not config.getoption("--no-model-plan") and config.getoption("dist", "no") in _OWN_ORDER
+    has_an_order = any(config.getoption(name, False) for name in _ORDERS)
+    is_ours = config.getoption("dist", "no") in _OWN_ORDER
+    return is_ours and not has_an_order and not config.getoption("--no-model-plan")
 
 
 def shared_cores(workers: int) -> dict[str, str]:

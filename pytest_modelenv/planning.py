@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby
 from typing import TypeVar
 
 import pytest
@@ -37,6 +38,26 @@ def planned_order(tests: Sequence[T], model_of: Callable[[T], Hashable]) -> list
     known = sorted((model for model in count if model is not None and model is not UNKNOWN), key=lambda m: -count[m])
     place = {model: number for number, model in enumerate((None, *known, UNKNOWN))}
     return [test for _, test in sorted(zip(models, tests, strict=True), key=lambda pair: place[pair[0]])]
+
+
+def planned_by_module(items: Sequence[pytest.Item], model_of: Callable[[pytest.Item], Hashable]) -> list[pytest.Item]:
+    """Return a process's tests in a planned order that tears apart no module and no class, nor its fixtures."""
+    modules = [list(group) for _, group in groupby(items, lambda item: item.getparent(pytest.Module))]
+    planned = []
+    for module in planned_order(modules, lambda tests: _model_of_all(tests, model_of)):
+        classes = [list(group) for _, group in groupby(module, _class_or_itself)]
+        for tests in planned_order(classes, lambda tests: _model_of_all(tests, model_of)):
+            planned += tests
+    return planned
+
+
+def _class_or_itself(item: pytest.Item) -> pytest.Item | pytest.Collector:
+    return item.getparent(pytest.Class) or item
+
+
+def _model_of_all(tests: Sequence[pytest.Item], model_of: Callable[[pytest.Item], Hashable]) -> Hashable:
+    """Return the first model that one of the tests needs; None where none of them needs one."""
+    return next((model for model in map(model_of, tests) if model is not None), None)
 
 
 def real_model_of(item: pytest.Item) -> Hashable:

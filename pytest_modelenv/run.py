@@ -59,9 +59,10 @@ class ModelRun:
                 self._config.workeroutput[_MISTAKE] = str(error)  # type: ignore[attr-defined]
             raise
         if self.models.options.plans:
-            from pytest_modelenv.planning import planned_order, real_model_of
+            from pytest_modelenv.planning import planned_by_module, planned_order, real_model_of
 
-            items[:] = planned_order(items, real_model_of)
+            order = planned_order if self._is_worker else planned_by_module
+            items[:] = order(items, real_model_of)
 
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:

@@ -30,7 +30,7 @@ from pytest_modelenv.options import (
     resolve_options,
     shared_cores,
 )
-from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
     from modelenv.forcing import Run
@@ -174,7 +174,7 @@ class ModelSession:
 
     def prepare(self, items: Iterable[pytest.Item]) -> None:
         """Have the host load what the collected tests will ask for."""
-        if self.hosting is not None:
+        if self.hosting is not None and runs_tests(self._config):
             from pytest_modelenv.markers import planned
 
             source = self.options.source.value
@@ -183,7 +183,7 @@ class ModelSession:
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
-        if self.hosting is None or self.is_worker:
+        if self.hosting is None or self.is_worker or not runs_tests(self._config):
             return []
         return self.hosting.end()
 

@@ -25,6 +25,10 @@ FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run
 
 ENDPOINT_OF_RUN = "modelenv_endpoint"  # the key under which a worker of pytest-xdist is told it
 
+_ONLY_SHOWN = (
+    "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "collectonly", "setupplan", "cacheshow",
+)  # fmt: skip
+
 # This process's part of the run, once something of it uses models.
 RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
 # The guards of this process, once there is something to guard.
@@ -131,6 +135,11 @@ def _text(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether tests may run: pytest was not asked to show something only."""
+    return not any(config.getoption(name, False) for name in _ONLY_SHOWN)
 
 
 def hub_endpoint() -> str | None:

@@ -52,8 +52,9 @@ def test_equal_calls_are_equal_questions() -> None:
         question("a text", path=("tokenizer", "__call__")),
         question(object()),
         question("a text", stopping_criteria=[object()]),
+        question([{"role": "user", "content": "the date?"}], task="text-generation"),
     ],
-    ids=["a path", "an address", "another method", "an object", "an object in a list"],
+    ids=["a path", "an address", "another method", "an object", "an object in a list", "a chat"],
 )
 def test_calls_whose_answers_may_depend_on_more_are_no_questions(other: Question | None) -> None:
     assert other is None

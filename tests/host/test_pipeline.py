@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -60,7 +61,6 @@ def test_the_same_answer_without_loading_here(
         lambda pipe: pipe(iter(())),
         lambda pipe: pipe(),
         lambda pipe: list(pipe(text for text in ("a", 3))),
-        lambda pipe: list(pipe(1 / 0 for _ in range(2))),
         lambda pipe: pipe.no_such_attribute,
         lambda pipe: pipe.model.config.no_such_attribute,
     ],
@@ -72,6 +72,37 @@ def test_the_same_exception(hosted: HostedPipeline, local: Any, call: Any) -> No
         call(hosted)
     assert str(found.value) == str(expected.value)
     assert isinstance(found.value.__cause__, HostTraceback) or "attribute" in str(found.value)
+
+
+class OwnError(Exception):
+    """Of this module, which the host cannot import."""
+
+
+@pytest.mark.parametrize("error", [OwnError("mine"), ZeroDivisionError("mine"), KeyError("mine")])
+def test_what_a_source_raises_comes_back_as_it_is(hosted: HostedPipeline, error: Exception) -> None:
+    def texts() -> Iterator[str]:
+        yield "a text"
+        raise error
+
+    with pytest.raises(type(error)) as caught:
+        list(hosted(texts()))
+    assert caught.value is error
+    assert len(list(hosted(text for text in "ab"))) == 2
+
+
+def test_a_part_is_one_object(hosted: HostedPipeline, local: Any, reasons: list[str]) -> None:
+    assert hosted.tokenizer is hosted.tokenizer
+    assert hosted.model.config == hosted.model.config
+    assert {hosted.tokenizer: 1}[hosted.tokenizer] == 1
+    for path in ("model.config", "tokenizer", "tokenizer.decode"):
+        found, expected = (attrgetter(path)(pipe) for pipe in (hosted, local))
+        assert callable(found) == callable(expected)
+    assert reasons == []
+    config = hosted.model.config
+    assert list(config) == list(local.model.config)
+    assert reasons == ["model.config was iterated over"]
+    with pytest.raises(TypeError, match=r"model\.config has no length"):
+        len(config)
 
 
 def test_an_exception_shows_the_hosts_traceback(hosted: HostedPipeline) -> None:

@@ -64,6 +64,47 @@ def test_the_tests_are_put_in_order(project: pytest.Pytester, run_tests: RunTest
     assert order_of(run_tests(*arguments)) == COLLECTED
 
 
+MODULE = """
+import pytest
+
+@pytest.fixture(scope="module")
+def costly():
+    print("SETUP")
+
+@pytest.mark.integration
+@pytest.mark.model("acme/{first}", "text-classification")
+def test_{first}(costly): pass
+
+class TestClass:
+    @pytest.mark.integration
+    @pytest.mark.model("acme/{second}", "text-classification")
+    def test_{second}(self, costly): pass
+
+    def test_none(self, costly): pass
+
+def test_none(costly): pass
+"""
+
+
+def test_without_workers_no_module_or_class_is_torn_apart(project: pytest.Pytester, run_tests: RunTests) -> None:
+    for name, first, second in (("one", "a", "b"), ("three", "a", "b"), ("two", "b", "a")):
+        project.makepyfile(**{f"test_{name}": MODULE.format(first=first, second=second)})
+    result = run_tests("--real-models", "--model-host=off", "-s", "-v")
+    assert result.stdout.str().count("SETUP") == 3
+    listed = run_tests("--real-models", "--model-host=off", "--collect-only", "-q")
+    assert [line for line in listed.outlines if "::" in line] == [
+        f"test_{name}.py::{test}"
+        for name, first, second in (("one", "a", "b"), ("three", "a", "b"), ("two", "b", "a"))
+        for test in ("test_none", f"test_{first}", f"TestClass::test_{second}", "TestClass::test_none")
+    ]
+
+
+@pytest.mark.parametrize("option", ["--stepwise", "--failed-first", "--new-first"])
+def test_an_order_of_pytests_own_is_kept(project: pytest.Pytester, run_tests: RunTests, option: str) -> None:
+    project.makepyfile(test_it=TESTS)
+    assert order_of(run_tests("--collect-only", "-q", "--real-models", "--model-host=off", option)) == COLLECTED
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "order"),

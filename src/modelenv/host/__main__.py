@@ -69,7 +69,7 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        has_ended = _wait(host, folder.socket, watcher(options.watch), options.idle)
+        has_ended = _wait(host, folder, watcher(options.watch), options.idle)
         folder.remove_socket()
         if has_ended:
             _wait_while(lambda: host.is_connected, _LEAVING_SECONDS)  # its workers end too, and may write until then
@@ -99,14 +99,17 @@ def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.01)
 
 
-def _wait(host: Host, socket: Path, ended: Callable[[float], bool], idle: float | None) -> bool:
+def _wait(host: Host, folder: HostFolder, ended: Callable[[float], bool], idle: float | None) -> bool:
     """Wait until the host is to end; return whether the watched process ended."""
+    socket = folder.socket
     while not host.stopping.is_set():
         if ended(_POLL_SECONDS):
             return True
         if idle is not None and host.status().idle_seconds > idle:
             break
-        if not socket.exists():  # nobody finds this host any more, and while it lives there is no other
+        if (
+            not socket.exists() or not folder.path.exists()
+        ):  # nobody finds this host any more, and while it lives there is no other
             break
     return False
 

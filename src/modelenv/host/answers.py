@@ -43,6 +43,8 @@ class Question:
     def of(cls, call: Call) -> Question | None:
         """Return the call's question; None where the answer may depend on more."""
         asked = (call.args, dict(call.kwargs))
+        if call.recipe.task == "text-generation" and not isinstance(next(iter(call.args), None), str):
+            return None  # a chat's template may tell the date
         if call.path or call.recipe.task not in _TEXT_TASKS or not is_plain(asked):
             return None
         return cls(call.recipe.model, pickled((call.recipe, asked)))

@@ -9,8 +9,9 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
+from modelenv.host.crossing import CannotCrossError
 from modelenv.host.pipeline import HostedPipeline
-from modelenv.host.recipes import CannotCrossError, recipe_of
+from modelenv.host.recipes import recipe_of
 from modelenv.loading import load_pipeline
 
 _LOCAL_SECONDS = 300.0  # for a pipeline that is needed in this process after all, when no deadline is known any more

@@ -59,6 +59,7 @@ class HostClient:
     answers: int | None = None
     removes: Path | None = None
     _lines: threading.local = field(default_factory=threading.local)
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> subprocess.Popen[bytes] | None:
         """Start a host without waiting for it; None where one is there already, or starts, or is about to end.
@@ -95,6 +96,7 @@ class HostClient:
                 )
             finally:
                 os.close(log)
+        self._started.append(process)
         # It may outlive this client, and must not stay a zombie of this process.
         threading.Thread(target=process.wait, name="modelenv-host", daemon=True).start()
         return process
@@ -147,12 +149,19 @@ class HostClient:
         status: HostStatus | None = self._ask_running(Stop())
         return status
 
+    def kill(self) -> None:
+        """Kill the hosts that were started here and still run: one may not answer any more."""
+        for process in self._started:
+            process.kill()  # does nothing to one that has ended
+        self.folder.remove_socket()
+
     def prepare(self, models: tuple[PlannedModel, ...], failures: str | None = None) -> None:
         """Have the host fetch and load models before anybody asks for them; returns at once.
 
         A host that was started elsewhere, or with other variables, leaves it to those who ask.
         """
-        exchange(self._line().connection, Prepare(models, failures, whereabouts()), "the planned models")
+        message = Prepare(models, failures, whereabouts(), self.memory)
+        exchange(self._line().connection, message, "the planned models")
 
     def take_reports(self) -> tuple[LoadReport, ...]:
         """Return what was prepared since the last call; nothing where no host runs."""

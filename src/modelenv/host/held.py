@@ -86,6 +86,11 @@ class HeldModels:
             self._load(slot, recipe, deadline)
             yield slot.pipeline
 
+    def limit(self, memory: int | None) -> None:
+        """Keep to another limit from now on."""
+        self.memory = memory
+        self._make_room()
+
     def has_room(self, folder: Path) -> bool:
         """Whether the folder's model can be held without unloading another, as far as its files tell."""
         return self.memory is None or self.bytes + _expected_bytes(folder) <= self.memory

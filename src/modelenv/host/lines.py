@@ -10,10 +10,10 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
+from modelenv.host.crossing import CannotCrossError, crossing
 from modelenv.host.protocol import Build, Built, CannotCross, Recipe
-from modelenv.host.recipes import CannotCrossError
 from modelenv.host.remote_errors import Failure
-from modelenv.host.transport import UnreadableError, pickled, receive
+from modelenv.host.transport import UnreadableError, receive
 
 
 @dataclass(eq=False)
@@ -42,10 +42,7 @@ def exchange(connection: Connection, message: object, model: str, deadline: Dead
         CannotCrossError: the message cannot be sent, or understood there, or its answer cannot.
         Exception: what the question raised in the host, with the host's traceback as its cause.
     """
-    try:
-        data = pickled(message)
-    except Exception as error:
-        raise CannotCrossError(repr(error)) from error
+    data = crossing(message)
     with asking(connection, model):
         connection.send_bytes(data)
         if deadline is not None and not connection.poll(deadline.remaining + 0.1):

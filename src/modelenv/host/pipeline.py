@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 from modelenv.host.client import HostClient
+from modelenv.host.crossing import CannotCrossError
 from modelenv.host.protocol import Call, Get, Item, Plain, Reachable, Recipe, follow
-from modelenv.host.recipes import CannotCrossError
 from modelenv.host.streaming import kind_of_source, run_stream
 from modelenv.host.surroundings import continue_from, own_surroundings
 
@@ -102,17 +102,11 @@ def own_view(pipeline: Any) -> Any:
 
 
 class HostedObject:
-    """A part of a hosted pipeline, such as its tokenizer, its model's configuration, or a method of theirs."""
+    """A part of a hosted pipeline, such as its tokenizer or its model's configuration: one object for each."""
 
     def __init__(self, remote: _Remote, path: _Path) -> None:
         object.__setattr__(self, "_remote", remote)
         object.__setattr__(self, "_path", path)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it, in the host if that changes nothing there."""
-        remote: _Remote = self._remote
-        path: _Path = self._path
-        return remote.call(path if _is_asked(path) else (*path, "__call__"), args, kwargs)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -122,7 +116,13 @@ class HostedObject:
         return True  # as all models, configurations and processors; and no tokenizer is empty
 
     def __len__(self) -> int:
-        return int(self._remote.call((*self._path, "__len__"), (), {}))
+        try:
+            return int(self._remote.call((*self._path, "__len__"), (), {}))
+        except AttributeError:
+            raise TypeError(f"{self._name()} has no length") from None
+
+    def __iter__(self) -> Any:
+        return iter(follow(self._remote.local(f"{self._name()} was iterated over"), self._path))
 
     def __getattr__(self, name: str) -> Any:
         return self._remote.get((*self._path, name))
@@ -152,6 +152,16 @@ class HostedObject:
         change(follow(self._remote.local(reason), self._path), *args)
 
 
+class HostedFunction(HostedObject):
+    """A part of a hosted pipeline that can be called, such as its tokenizer, or a method."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call it, in the host if that changes nothing there."""
+        remote: _Remote = self._remote
+        path: _Path = self._path
+        return remote.call(path if _is_asked(path) else (*path, "__call__"), args, kwargs)
+
+
 class _Remote:
     """One pipeline in the host, and its local copy once something needed that."""
 
@@ -170,6 +180,7 @@ class _Remote:
         self._local: Any = None
         self._lock = threading.Lock()
         self._classes: dict[_Path, tuple[str, str]] = {}
+        self._objects: dict[_Path, HostedObject] = {}
         self._calls = 0
 
     def call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -182,6 +193,8 @@ class _Remote:
         return follow(self.local(f"{'.'.join(path)}() was called"), path)(*args, **kwargs)
 
     def _ask_to_call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if kwargs.get("streamer") is not None:
+            raise CannotCrossError("a streamer shows or keeps what comes where it is")
         if path in _RUNS and args and kind_of_source(args[0]) is not None:
             return run_stream(self._client, self.recipe, path, args, kwargs)
         answer: Item = self._client.ask(self.recipe, Call(self.recipe, path, args, kwargs, own_surroundings()))
@@ -200,7 +213,8 @@ class _Remote:
             return answer.value
         if _is_part(path) or _is_asked(path):
             self._classes[path] = answer.module, answer.kind
-            return HostedObject(self, path)
+            kind = HostedFunction if answer.is_callable else HostedObject
+            return self._objects.setdefault(path, kind(self, path))
         return follow(self.local(f"{'.'.join(path)} was used"), path)
 
     def class_of(self, path: _Path) -> type | None:

@@ -96,7 +96,7 @@ class Preparation:
 
     def _requests(self, model: PlannedModel, settings: Settings, source: ModelSource) -> Iterator[LoadRequest]:
         """Yield the model's request; none for one that is wrong, which its test will say."""
-        with suppress(ModelEnvError):
+        with suppress(Exception):  # also of a class that cannot be imported here
             yield resolve_request(settings, source, model.name, model.task, arguments=self._arguments(model))
 
     def _arguments(self, model: PlannedModel) -> dict[str, Any]:

@@ -148,6 +148,11 @@ class EndOfItems:
 
 
 @dataclass(frozen=True)
+class SourceFailed:
+    """The stream ended with the very exception that its source had raised; the worker has it."""
+
+
+@dataclass(frozen=True)
 class CannotCross:
     """What was sent cannot be read here, or what should be answered cannot be sent: the call is for the worker."""
 
@@ -172,12 +177,14 @@ class PlannedModel:
 class Prepare:
     """Fetch and load these models, before anybody asks for them; answers `HostStatus` at once.
 
-    A host with other `whereabouts` would look elsewhere, and does nothing.
+    A host with other `whereabouts` would look elsewhere, and does nothing but keep to the limit of memory from then
+    on.
     """
 
     models: tuple[PlannedModel, ...]
     failures: str | None
     whereabouts: str
+    memory: int | None
 
 
 @dataclass(frozen=True)

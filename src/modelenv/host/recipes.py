@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from modelenv.errors import ModelHostError
+from modelenv.host.crossing import crossing
 from modelenv.host.protocol import Recipe
-
-
-class CannotCrossError(Exception):
-    """An argument cannot be sent to the host; the call must be made in this process."""
 
 
 def cannot_stream(error: Exception) -> ModelHostError:
@@ -39,10 +35,7 @@ def recipe_of(
     Raises:
         CannotCrossError: an argument cannot be sent to another process.
     """
-    try:
-        data = pickle.dumps(dict(sorted(arguments.items())), protocol=pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        raise CannotCrossError(repr(error)) from error
+    data = crossing(dict(sorted(arguments.items())))
     return Recipe(str(folder.absolute()), _fingerprint(folder), task, data, device, trust_remote_code, model)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -15,10 +16,13 @@ class Failure:
     trace: str
 
     @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Return the failure for `error`; one that crosses in no way becomes its nearest builtin class."""
+    def of(cls, error: BaseException, *, is_known: Callable[[BaseException], bool] = lambda _: True) -> Failure:
+        """Return the failure for `error`; one that crosses in no way becomes its nearest builtin class.
+
+        So does one whose class is not known on the other side.
+        """
         trace = "".join(traceback.format_exception(error))
-        for form in (_as_it_is, _without_init):
+        for form in (_as_it_is, _without_init) if is_known(error) else ():
             try:
                 data = form(error)
                 pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions pickle and do not come back

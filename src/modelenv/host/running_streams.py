@@ -10,7 +10,7 @@ from typing import Any
 
 from modelenv.errors import ModelHostError
 from modelenv.host.held import in_one_process
-from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Started, Stream
+from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, SourceFailed, Started, Stream
 from modelenv.host.recipes import cannot_stream
 from modelenv.host.remote_errors import Failure
 from modelenv.host.surroundings import Surroundings, Turn
@@ -30,11 +30,20 @@ class RunningStream:
         self._connection = connection
         self._stream = stream
         self._turn = Turn(computing, stream.surroundings)
+        self._of_source: BaseException | None = None
 
     def run(self, call: Callable[..., Any]) -> object:
         """Call the pipeline, and answer all results but the last message, which is returned: the end of the results,
-        or what is no stream of results.
+        or what is no stream of results; or that the source failed.
         """
+        try:
+            return self._run(call)
+        except BaseException as error:
+            if error is self._of_source:
+                return SourceFailed()
+            raise
+
+    def _run(self, call: Callable[..., Any]) -> object:
         self._turn.begin()
         try:
             # This takes the first item already.
@@ -67,27 +76,37 @@ class RunningStream:
 
         stream = self
 
+        class Sized:
+            def __len__(self) -> int:
+                return stream._stream.length or 0
+
         class Items(IterableDataset):  # type: ignore[misc]
             def __iter__(self) -> Iterator[Any]:
                 return stream._items()
 
-        class Indexed:
+        class SizedItems(Sized, Items):
+            pass
+
+        class Indexed(Dataset):  # type: ignore[misc]
+            def __getitem__(self, index: int) -> Any:
+                return stream._ask(index).value
+
+        class SizedIndexed(Sized, Indexed):
+            pass
+
+        class Keyed(Sized, KeyDataset):  # type: ignore[misc]
             def __init__(self) -> None:
                 pass  # there is nothing here to take items from
 
-            def __len__(self) -> int:
-                return stream._stream.length or 0
-
             def __getitem__(self, index: int) -> Any:
-                return stream._item(index)
+                return stream._ask(index).value
 
-        class IndexedItems(Indexed, Dataset):  # type: ignore[misc]
-            pass
-
-        class KeyedItems(Indexed, KeyDataset):  # type: ignore[misc]
-            pass
-
-        kinds = {"iterable dataset": Items, "dataset": IndexedItems, "key dataset": KeyedItems}
+        has_length = self._stream.length is not None  # which decides how transformers goes through them
+        kinds = {
+            "iterable dataset": SizedItems if has_length else Items,
+            "dataset": SizedIndexed if has_length else Indexed,
+            "key dataset": Keyed,
+        }
         return kinds[self._stream.source]()
 
     def _items(self) -> Iterator[Any]:
@@ -96,9 +115,6 @@ class RunningStream:
             if isinstance(message, EndOfItems):
                 return
             yield message.value
-
-    def _item(self, index: int) -> Any:
-        return self._ask(index).value
 
     def _ask(self, index: int | None) -> Any:
         """Have the worker give an item. The worker may need this host to make it, so the turn ends meanwhile."""
@@ -113,7 +129,11 @@ class RunningStream:
         finally:
             self._turn.begin()
         if isinstance(message, Failure):
-            message.raise_here()
+            try:
+                message.raise_here()
+            except BaseException as error:
+                self._of_source = error
+                raise
         return message
 
     def _receive(self) -> Any:

@@ -123,6 +123,7 @@ class Host:
             case Build(recipe, seconds):
                 return self.models.build(recipe, Deadline(seconds))
             case Prepare():
+                self.models.limit(message.memory)
                 self.preparation.begin(message)
                 return self.status()
             case TakeReports():

@@ -6,15 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from types import GeneratorType
-from typing import Any
+from typing import Any, NoReturn
 
 from modelenv.host.client import HostClient
+from modelenv.host.crossing import CannotCrossError, crossing
 from modelenv.host.lines import asking, exchange, received
-from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Recipe, Started, Stream
-from modelenv.host.recipes import CannotCrossError, cannot_stream
+from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Recipe, SourceFailed, Started, Stream
+from modelenv.host.recipes import cannot_stream
 from modelenv.host.remote_errors import Failure
 from modelenv.host.surroundings import continue_from, own_surroundings
-from modelenv.host.transport import send
+from modelenv.host.transport import pickled
 
 
 def kind_of_source(value: object) -> str | None:
@@ -94,20 +95,34 @@ class _Source:
         self._value = value
         self._is_indexed = kind in ("dataset", "key dataset")
         self._iterator: Iterator[Any] | None = None
-        self.length = len(value) if self._is_indexed and hasattr(value, "__len__") else None
+        self._raised: Exception | None = None
+        self.length = len(value) if kind != "generator" and hasattr(value, "__len__") else None
 
-    def answer(self, question: NextItem) -> object:
+    def answer(self, question: NextItem) -> bytes:
         """Return the message with the item, or the end, or the error that came instead."""
         try:
-            if self._is_indexed:
-                return Item(self._value[question.index], own_surroundings())
-            if self._iterator is None:
-                self._iterator = iter(self._value)
-            return Item(next(self._iterator), own_surroundings())
+            return crossing(self._next(question))
+        except CannotCrossError as error:
+            self._raised = cannot_stream(error)
+        except Exception as error:  # noqa: BLE001 - it comes back through the host, as it would through a local pipeline
+            self._raised = error
+        return pickled(Failure.of(self._raised, is_known=_crosses))
+
+    def _next(self, question: NextItem) -> Item | EndOfItems:
+        if self._is_indexed:
+            return Item(self._value[question.index], own_surroundings())
+        if self._iterator is None:
+            self._iterator = iter(self._value)
+        try:
+            item = next(self._iterator)
         except StopIteration:
             return EndOfItems(own_surroundings())
-        except Exception as error:  # noqa: BLE001 - it comes back through the host, as it would through a local pipeline
-            return Failure.of(error)
+        return Item(item, own_surroundings())
+
+    def raise_own(self) -> NoReturn:
+        """Raise what the source itself has raised, which came back."""
+        assert self._raised is not None  # noqa: S101 - the host has it from here
+        raise self._raised
 
 
 def _results(connection: Connection, source: _Source, model: str) -> Iterator[Any]:
@@ -123,9 +138,19 @@ def _results(connection: Connection, source: _Source, model: str) -> Iterator[An
         connection.close()
 
 
+def _crosses(error: BaseException) -> bool:
+    try:
+        crossing(type(error))
+    except CannotCrossError:
+        return False
+    return True
+
+
 def _next_answer(connection: Connection, source: _Source, model: str, message: Any) -> Any:
     """Return the host's next message that is not a question for another item."""
     while True:
+        if isinstance(message, SourceFailed):
+            source.raise_own()
         if isinstance(message, Failure):
             message.raise_here()
         if isinstance(message, CannotCross):
@@ -135,5 +160,5 @@ def _next_answer(connection: Connection, source: _Source, model: str, message: A
             return message
         answer = source.answer(message)
         with asking(connection, model):
-            send(connection, answer, lambda error: Failure.of(cannot_stream(error)))
+            connection.send_bytes(answer)
             message = received(connection)

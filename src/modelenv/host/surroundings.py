@@ -54,9 +54,10 @@ class Turn:
         self._lock = lock
         self._surroundings = surroundings
         self._has_moved = False
+        self._is_held = False
 
     def begin(self) -> None:
-        """Wait for the turn."""
+        """Wait for the turn; without it where it cannot begin."""
         self._lock.acquire()
         try:
             folder, (own, _) = self._surroundings.folder, _own_folder()
@@ -67,13 +68,20 @@ class Turn:
         except BaseException:
             self._lock.release()
             raise
+        self._is_held = True
 
     def end(self) -> Surroundings:
-        """Let others have their turns; return what has changed for the worker since it was last told."""
+        """Let others have their turns; return what has changed for the worker since it was last told.
+
+        Does nothing where the turn did not begin.
+        """
+        if not self._is_held:
+            return Surroundings()
         before = self._surroundings.random
         now = None if before is None else random_state()
         if self._has_moved:
             os.chdir(_own_folder()[1])
+        self._is_held = False
         self._lock.release()
         self._surroundings = replace(self._surroundings, random=now)
         return Surroundings(None, None if now == before else now)
