@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from .access import (
     Asked,
+    check_author,
+    check_not_merged,
     check_write,
     check_writing_token,
     no_revision,
@@ -25,7 +27,7 @@ from .commits import MAIN, CommitText, made_snapshot
 from .content import LFS_SIZE
 from .discussions import new_discussion
 from .facts import card_problems
-from .history import History
+from .history import History, UnknownRevisionError
 from .patterns import ignored, stored_with_lfs
 from .writing import now, read_object, repository_url
 
@@ -138,10 +140,7 @@ class Uploading:
         branch = asked.call.revision or MAIN
 
         def committed(history: History) -> History:
-            parent = _branch_head(history, branch, base_of_request=create_pr)
-            if header.parent is not None and not parent.commit.startswith(header.parent):
-                message = "The branch was updated since you opened this page. Please refresh and try again."
-                raise RefusedError(412, message)
+            parent = _parent(history, branch, header.parent, create_pr=create_pr)
             files = apply_changes(parent.files, changes, self.blobs, history)
             text = CommitText(header.title, header.message, visitor.name, now())
             snapshot = made_snapshot(files, (parent,), text)
@@ -160,8 +159,11 @@ class Uploading:
 
     def _target(self, asked: Asked, *, create_pr: bool = False) -> Repository:
         repository = visible(self.repositories, asked)
+        request = repository.history().pull_request(asked.call.revision or "")
         if create_pr or is_true(asked.request.query_params.get("create_pr")):
             check_writing_token(asked)  # whoever may read may propose
+        elif request is not None:
+            check_author(asked, repository.repo_id, request)
         else:
             check_write(asked, repository.repo_id)
         return repository
@@ -184,10 +186,26 @@ def _proposed(history: History, snapshot: Snapshot, base: str, visitor: Account)
     return opened.committed(discussion.ref, snapshot)
 
 
+def _parent(history: History, branch: str, parent: str | None, *, create_pr: bool) -> Snapshot:
+    """Return the commit that is changed: the branch's head, or for a new pull request the one that is named."""
+    head = _branch_head(history, branch, base_of_request=create_pr)
+    if parent is None or head.commit.startswith(parent):
+        return head
+    if not create_pr:
+        message = "The branch was updated since you opened this page. Please refresh and try again."
+        raise RefusedError(412, message)
+    try:
+        return history.find(parent)
+    except UnknownRevisionError as error:
+        raise no_revision(parent) from error
+
+
 def _branch_head(history: History, branch: str, *, base_of_request: bool = False) -> Snapshot:
     request = history.pull_request(branch) if not base_of_request else None
     if branch not in history.branches and request is None:
         raise no_revision(branch)
+    if request is not None:
+        check_not_merged(request)
     return history.find(branch)
 
 

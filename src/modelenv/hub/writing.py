@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from .access import Asked, check_write, check_writing_token, no_repository, no_revision, visible
+from .access import Asked, check_not_merged, check_write, check_writing_token, no_repository, no_revision, visible
 from .accounts import namespace_of
 from .answers import RefusedError, is_true, json_response
 from .commits import MAIN, CommitText, made_snapshot
@@ -126,8 +126,11 @@ class Writing:
         title = str(read_object(asked.body).get("message") or "Super-squash")
 
         def squashed(history: History) -> History:
-            if branch not in history.branches and history.pull_request(branch) is None:
+            request = history.pull_request(branch)
+            if branch not in history.branches and request is None:
                 raise UnknownRevisionError(branch)
+            if request is not None:
+                check_not_merged(request)
             files = history.find(branch).files
             return history.committed(branch, made_snapshot(files, (), CommitText(title, "", visitor.name, now())))
 
