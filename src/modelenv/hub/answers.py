@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# The date that the Hub gives to whatever is older than its records.
+# The date that the Hub gives to whatever is older than its records; here, to all that was not created in it.
 _CREATED = "2022-03-02T23:29:04.000Z"
 # What `expand` may name; the rest of the Hub's own list concerns what a folder cannot tell.
 EXPANDABLE = frozenset(
@@ -146,7 +146,7 @@ def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
         "downloads": 0,
         "likes": 0,
         "tags": list(facts.tags),
-        "createdAt": _CREATED,
+        "createdAt": timestamp(repository.created) if repository.created is not None else _CREATED,
     }
     if repository.repo_type == "model":
         listed |= {"modelId": repo_id, "pipeline_tag": facts.pipeline_tag, "library_name": facts.library_name}

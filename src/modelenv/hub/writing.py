@@ -47,7 +47,8 @@ class Writing:
             namespace = namespace_of(repo_id)
             message = f'You don\'t have the rights to create a {repo_type} under the namespace "{namespace}"'
             raise RefusedError(403, message)
-        repository = Repository(repo_id, None, repo_type=repo_type, settings=_settings(value, RepositorySettings()))
+        settings = _settings(value, RepositorySettings())
+        repository = Repository(repo_id, None, repo_type=repo_type, settings=settings, created=now())
         contents = {".gitattributes": gitattributes(repo_type)}
         if repo_type == "space":
             contents["README.md"] = f"---\ntitle: {value.get('name')}\nsdk: {value.get('sdk')}\n---\n"
