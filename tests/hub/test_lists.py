@@ -62,3 +62,69 @@ def test_what_is_created_has_its_time(api: HfApi, add) -> None:
     assert api.dataset_info("ada/c").created_at >= made
     api.move_repo("ada/b", "org/b")
     assert api.model_info("org/b").created_at == made
+
+
+def test_what_a_card_says_of_a_dataset_is_found(api: HfApi, add) -> None:
+    card = "---\nlanguage: [en, de]\nlicense: mit\ntask_categories: [question-answering]\nsize_categories: [n<1K]\n"
+    add(
+        "ada/one",
+        card + "task_ids: open-qa\nmultilinguality: translation\ntags: [finance]\n---\n",
+        repo_type="dataset",
+    )
+    add("ada/two", "---\nlanguage: fr\n---\n", repo_type="dataset")
+    expected = (
+        "task_categories:question-answering task_ids:open-qa language:en language:de multilinguality:translation "
+        "license:mit size_categories:n<1K finance"
+    )
+    assert api.dataset_info("ada/one").tags == expected.split()
+    for query in (
+        {"language": "en"},
+        {"language": ["en", "de"]},
+        {"task_categories": "question-answering"},
+        {"task_ids": "open-qa"},
+        {"size_categories": "n<1K"},
+        {"multilinguality": "translation"},
+        {"filter": ["license:mit", "finance"]},
+        {"dataset_name": "one", "search": "ada"},
+    ):
+        assert [info.id for info in api.list_datasets(**query)] == ["ada/one"], query
+    assert list(api.list_datasets(language=["en", "fr"])) == []
+
+
+def test_a_model_is_found_by_what_it_was_made_of(api: HfApi, add) -> None:
+    add("ada/fine", "---\nbase_model: ada/base\ndatasets: [squad]\n---\n")
+    add("ada/other")
+    assert api.model_info("ada/fine").tags == ["dataset:squad", "base_model:ada/base"]
+    for query in ({"filter": "base_model:ada/base"}, {"trained_dataset": "squad"}):
+        assert [info.id for info in api.list_models(**query)] == ["ada/fine"]
+
+
+def test_each_type_has_what_the_client_may_ask_of_it(api: HfApi, add) -> None:
+    from typing import get_args
+
+    from huggingface_hub import hf_api
+    from huggingface_hub.errors import BadRequestError
+
+    from modelenv.hub.expandable import EXPANDABLE
+
+    add("ada/a")
+    add("ada/a", repo_type="dataset")
+    api.create_repo("ada/a", repo_type="space", space_sdk="static")
+    asked = {
+        "model": (api.model_info, hf_api.ExpandModelProperty_T),
+        "dataset": (api.dataset_info, hf_api.ExpandDatasetProperty_T),
+        "space": (api.space_info, hf_api.ExpandSpaceProperty_T),
+    }
+    for repo_type, (info, names) in asked.items():
+        assert set(get_args(names)) <= EXPANDABLE[repo_type]
+        assert info("ada/a", expand=list(get_args(names))).author == "ada"
+    for repo_type, name in (("dataset", "safetensors"), ("space", "gated"), ("model", "sdk")):
+        with pytest.raises(BadRequestError, match=f"Invalid value of expand: {name}; expected one of author"):
+            asked[repo_type][0]("ada/a", expand=[name])
+    assert [info.sdk for info in api.list_spaces(expand=["sdk"])] == ["static"]
+
+
+def test_the_results_in_a_card_are_told(api: HfApi, add) -> None:
+    add("ada/a", "---\nmodel-index:\n- name: mine\n  results: []\n---\n")
+    assert api.model_info("ada/a").model_index == [{"name": "mine", "results": []}]
+    assert api.model_info("ada/a", expand=["model-index"]).model_index == [{"name": "mine", "results": []}]

@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from .content import lfs_pointer
+from .expandable import EXPANDABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,42 +31,6 @@ Item = TypeVar("Item")
 
 # The date that the Hub gives to whatever is older than its records; here, to all that was not created in it.
 _CREATED = "2022-03-02T23:29:04.000Z"
-# What `expand` may name; the rest of the Hub's own list concerns what a folder cannot tell.
-EXPANDABLE = frozenset(
-    [
-        "author",
-        "baseModels",
-        "cardData",
-        "childrenModelCount",
-        "config",
-        "createdAt",
-        "disabled",
-        "downloads",
-        "downloadsAllTime",
-        "evalResults",
-        "gated",
-        "gguf",
-        "inference",
-        "inferenceProviderMapping",
-        "lastModified",
-        "library_name",
-        "likes",
-        "mask_token",
-        "model-index",
-        "pipeline_tag",
-        "private",
-        "resourceGroup",
-        "safetensors",
-        "sha",
-        "siblings",
-        "spaces",
-        "tags",
-        "transformersInfo",
-        "trendingScore",
-        "usedStorage",
-        "widgetData",
-    ]
-)
 
 
 class RefusedError(Exception):
@@ -120,15 +85,15 @@ def repository_info(
     }
     match repository.repo_type:
         case "model":
-            info |= {"config": facts.config, "safetensors": facts.safetensors, "spaces": []}
+            results = (facts.card or {}).get("model-index")
+            info |= {"config": facts.config, "safetensors": facts.safetensors, "spaces": [], "model-index": results}
         case "space":
             info |= {"sdk": (facts.card or {}).get("sdk"), "runtime": {"stage": "NO_APP_FILE", "hardware": {}}}
-    unknown = sorted(set(expand) - EXPANDABLE)
+    expandable = EXPANDABLE[repository.repo_type]
+    unknown = ", ".join(sorted(set(expand) - expandable))
     if unknown:
-        raise RefusedError(
-            400,
-            f"Invalid value of expand: {', '.join(unknown)}; expected one of {', '.join(sorted(EXPANDABLE))}",
-        )
+        expected = ", ".join(sorted(expandable))
+        raise RefusedError(400, f"Invalid value of expand: {unknown}; expected one of {expected}")
     if expand:
         info = {key: info[key] for key in ("_id", "id", *expand) if key in info}
     return {key: value for key, value in info.items() if value is not None}

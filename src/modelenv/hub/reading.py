@@ -44,7 +44,7 @@ def info(repositories: Repositories, asked: Asked) -> Response:
 
 
 def _info(repository: Repository, snapshot: Snapshot, *, blobs: bool, expand: list[str]) -> dict[str, object]:
-    facts = read_facts([file.found for file in snapshot.files.values()])
+    facts = read_facts([file.found for file in snapshot.files.values()], repository.repo_type)
     return answers.repository_info(repository, snapshot, facts, blobs=blobs, expand=expand)
 
 
@@ -107,14 +107,14 @@ def listing(repositories: Repositories, asked: Asked) -> Response:
     unknown = sorted(set(query) - _LIST_QUERY)
     if unknown:
         raise RefusedError(501, f"The embedded Hub cannot list {asked.call.repo_type}s by {', '.join(unknown)}")
-    search, author = query.get("search", "").lower(), query.get("author")
+    searched, author = [text.lower() for text in query.getlist("search")], query.get("author")
     wanted = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
     found: list[tuple[Repository, dict[str, Any]]] = []
     for repository in repositories.all(asked.call.repo_type):
         hidden = repository.settings.private and (asked.visitor is None or not asked.visitor.reads(repository))
-        if hidden or search not in repository.repo_id.lower():
+        if hidden or not all(text in repository.repo_id.lower() for text in searched):
             continue
-        listed = answers.listed_info(repository, read_facts(repository.listing()))
+        listed = answers.listed_info(repository, read_facts(repository.listing(), repository.repo_type))
         known = {*listed["tags"], listed.get("pipeline_tag"), listed.get("library_name")}
         if (author is None or listed["author"] == author) and wanted <= known:
             found.append((repository, listed))
