@@ -39,6 +39,7 @@ class RepositoryState:
     settings: RepositorySettings
     followed: bool
     created: datetime | None = None
+    former_ids: frozenset[str] = frozenset()
 
 
 class Repository:
@@ -77,6 +78,11 @@ class Repository:
     def repo_id(self) -> str:
         """The name, which a move changes."""
         return self._state.repo_id
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The name, and those that it had before."""
+        return self._state.former_ids | {self.repo_id}
 
     @property
     def folder(self) -> Path | None:
@@ -147,7 +153,7 @@ class Repository:
     def rename(self, repo_id: str) -> None:
         """Change the name."""
         with self._lock:
-            self._set(repo_id=repo_id)
+            self._set(repo_id=repo_id, former_ids=self.ids)
 
     def copy(self, blobs: BlobStore) -> Repository:
         """Return a repository that is as this one is now, and keeps what is new in `blobs`."""
