@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -162,3 +163,10 @@ def test_a_merged_pull_request_stays_as_it_is(api: HfApi, repo: str) -> None:
             call()
         assert caught.value.response.status_code == 409
     assert api.comment_discussion(repo, 1, "thanks").content == "thanks"
+
+
+@pytest.mark.parametrize("number", ["%C2%B2", "9" * 5000, "0", "-1"])
+def test_what_is_no_number_names_no_discussion(ask, hub: EmbeddedHub, number: str) -> None:
+    assert ask("GET", f"/api/models/org/name/discussions/{number}").status == 404
+    answer = ask("GET", f"/api/models/org/name/discussions?p={number}")
+    assert (answer.status, json.loads(answer.body)) == (200, {"count": 0, "start": 0, "discussions": []})

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from .repositories import Repositories, Repository
 
 _PAGE = 50
+# More digits than any number here has, and fewer than Python refuses to read.
+_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Discussions:
         number, _, action = (asked.call.file or "").partition("/")
         if not number:
             return self._open(asked, repository) if asked.request.method == "POST" else _list(asked, repository)
-        discussion = repository.history().discussion(int(number)) if number.isdigit() else None
+        discussion = repository.history().discussion(_number(number))
         if discussion is None:
             raise RefusedError(404, f"Discussion not found: {number}")
         if asked.request.method == "GET" and not action:
@@ -117,9 +119,14 @@ def _list(asked: Asked, repository: Repository) -> Response:
         and query.get("author") in (None, known.author)
         and query.get("status", "all") in ("all", "open" if known.status in ("open", "draft") else "closed")
     ]
-    start = _PAGE * int(query["p"]) if query.get("p", "").isdigit() else 0
+    start = _PAGE * _number(query.get("p", ""))
     shown = [_summary(repository, known) for known in found[start : start + _PAGE]]
     return json_response({"count": len(found), "start": start, "discussions": shown})
+
+
+def _number(text: str) -> int:
+    # There is no discussion 0, and the first page is that of no number.
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def _summary(repository: Repository, discussion: Discussion) -> dict[str, Any]:

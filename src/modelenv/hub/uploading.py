@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from .discussions import new_discussion
 from .facts import card_problems
 from .history import History, UnknownRevisionError
 from .patterns import ignored, stored_with_lfs
-from .writing import now, read_object, repository_url
+from .writing import now, read_json, read_object, repository_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
@@ -73,7 +72,7 @@ class Uploading:
             gitignore = _text(snapshot, ".gitignore")
         attributes = _text(snapshot, ".gitattributes")
         files = value.get("files")
-        if not isinstance(files, list) or not all(isinstance(file, dict) and "path" in file for file in files):
+        if not isinstance(files, list) or not all(_is_file(file) for file in files):
             raise RefusedError(400, "Invalid body: expected files, each with path, sample and size")
         return json_response({"files": [_mode(file, snapshot, attributes, str(gitignore)) for file in files]})
 
@@ -83,9 +82,12 @@ class Uploading:
         value = read_object(asked.body)
         if value.get("operation") != "upload":
             raise RefusedError(501, f"LFS {value.get('operation')} is not served by the embedded Hub of modelenv")
+        items = value.get("objects", [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise RefusedError(400, "Invalid body: expected objects, each with oid and size")
         verify = f"{repository_url(asked, repository.repo_id, repository.repo_type)}.git/info/lfs/objects/verify"
         known = repository.history().lfs_files()
-        objects = [self._instructions(asked, known, item, verify) for item in value.get("objects", [])]
+        objects = [self._instructions(asked, known, item, verify) for item in items]
         return json_response(
             {"transfer": "basic", "objects": objects}, headers={"Content-Type": "application/vnd.git-lfs+json"}
         )
@@ -168,7 +170,7 @@ class Uploading:
             check_write(asked, repository.repo_id)
         return repository
 
-    def _instructions(self, asked: Asked, known: Container[str], item: Any, verify: str) -> dict[str, Any]:
+    def _instructions(self, asked: Asked, known: Container[str], item: dict[str, Any], verify: str) -> dict[str, Any]:
         oid, size = str(item.get("oid")), item.get("size")
         answer: dict[str, Any] = {"oid": oid, "size": size}
         if not (len(oid) == 64 and oid.isalnum()) or not isinstance(size, int) or size < 0:
@@ -209,6 +211,10 @@ def _branch_head(history: History, branch: str, *, base_of_request: bool = False
     return history.find(branch)
 
 
+def _is_file(file: object) -> bool:
+    return isinstance(file, dict) and "path" in file and isinstance(file.get("size", 0), int)
+
+
 def _mode(file: dict[str, Any], snapshot: Snapshot, attributes: str, gitignore: str) -> dict[str, Any]:
     path, size = str(file["path"]), file.get("size", 0)
     try:
@@ -232,10 +238,7 @@ def _text(snapshot: Snapshot, path: str) -> str:
 
 
 def _item(line: bytes) -> dict[str, Any]:
-    try:
-        item = json.loads(line)
-    except ValueError:
-        item = None
+    item = read_json(line)
     if not isinstance(item, dict) or not isinstance(item.get("value"), dict):
         raise RefusedError(400, "Invalid body: expected lines of JSON objects with key and value")
     return item
