@@ -129,6 +129,11 @@ def test_it_answers_to_no_other_name(ask, host: str) -> None:
     assert json.loads(answer.body) == {"error": message}
 
 
+def test_a_path_with_control_characters_is_answered(ask) -> None:
+    answer = ask("GET", "/org/name/resolve/main/a%00%0Bb")
+    assert (answer.status, answer.headers["x-error-message"]) == (404, "a  b does not exist on 'main'")
+
+
 def test_a_missing_repository_is_404_for_who_shows_a_token(ask) -> None:
     answer = ask("GET", "/api/models/org/nothing", Authorization="Bearer hf_x")
     assert (answer.status, answer.headers["x-error-code"]) == (404, "RepoNotFound")

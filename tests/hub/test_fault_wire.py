@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
@@ -100,6 +101,28 @@ def test_a_status_with_headers(hub: EmbeddedHub) -> None:
         f"GET {URL} -> 429, 21 bytes",
         f"GET {URL} -> 200, {len(CONTENT)} bytes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [("a\r\nb", "a  b"), ("日本", "\\u65e5\\u672c"), ("\0 \x7f \v", ""), ("\ud800", "\\ud800")]
+)
+def test_any_message_is_said_on_one_line(hub: EmbeddedHub, message: str, said: str) -> None:
+    hub.fail(status=500, message=message)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.header("x-error-message"), json.loads(wire.body)) == (500, said, {"error": message})
+
+
+@pytest.mark.parametrize("name", ["content-length", "Content-Length"])
+@pytest.mark.parametrize(
+    ("length", "method", "end"),
+    [(3, "GET", "closed"), (300, "GET", "closed"), (0, "GET", "closed"), (16, "GET", "open"), (3, "HEAD", "open")],
+)
+def test_a_rule_may_announce_a_length(hub: EmbeddedHub, name: str, length: int, method: str, end: str) -> None:
+    hub.fail(status=500, message="abc", headers={name: str(length), "CONTENT-TYPE": "text/html", "X-A": "é"})
+    wire = exchange(hub.endpoint, method=method)
+    assert wire.head.lower().count(b"content-length") == wire.head.lower().count(b"content-type") == 1
+    assert (wire.header("content-length"), wire.header("content-type"), wire.end) == (str(length), "text/html", end)
+    assert wire.body == (b'{"error": "abc"}' if method == "GET" else b"")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 503, 599])

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 # The date that the Hub gives to whatever is older than its records; here, to all that was not created in it.
 _CREATED = "2022-03-02T23:29:04.000Z"
 
@@ -42,7 +44,7 @@ class RefusedError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
-        self.headers = {"X-Error-Message": _header_text(message), **(headers or {})}
+        self.headers = {"X-Error-Message": header_text(message), **(headers or {})}
         if code is not None:
             self.headers["X-Error-Code"] = code
 
@@ -51,8 +53,9 @@ class RefusedError(Exception):
         return json_response({"error": self.message}, status=self.status, headers=self.headers)
 
 
-def _header_text(message: str) -> str:
-    return message.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ").strip()
+def header_text(message: str) -> str:
+    """Return a message as a header can say it: on one line, in ASCII."""
+    return _CONTROLS.sub(" ", message.encode("ascii", "backslashreplace").decode()).strip()
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
