@@ -71,6 +71,8 @@ def test_xet_is_not_advertised(ask) -> None:
         ("GET", "/"),
         ("GET", "/api/kernels/org/name"),
         ("GET", "/api/models/org/name/lfs-files"),
+        ("POST", "/api/models/org/name/lfs-files/duplicate"),
+        ("GET", "/api/models/org/name/safetensors-metadata/model.safetensors"),
         ("PUT", "/org/name/resolve/main/config.json"),
         ("POST", "/api/settings/webhooks"),
         ("POST", "/api/whoami-v2"),
