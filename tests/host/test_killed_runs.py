@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -14,6 +13,7 @@ import pytest
 
 from modelenv.host.folder import HostFolder
 
+from ..waiting import is_running, wait_until
 from .kills import TESTS, lay_out, processes_of, run_and_kill
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -92,17 +92,3 @@ def seconds_to_leave(project: Path, tests: Path, temporary: Path) -> float:
     assert not socket.exists()
     assert not socket.parent.exists()
     return time.monotonic() - killed
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)

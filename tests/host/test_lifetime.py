@@ -8,8 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,6 +21,8 @@ from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.pipeline import HostedPipeline
 from modelenv.host.protocol import Recipe
+
+from ..waiting import is_running, state_of, wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -39,25 +40,6 @@ def folder() -> Iterator[HostFolder]:
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may leave a host that imports torch without a core for a while."""
     monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 60.0)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = Deadline(seconds)
-    while not condition():
-        assert deadline.remaining, "it did not happen in time"
-        time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    return state_of(pid) not in ("", "Z")
-
-
-def state_of(pid: int) -> str:
-    """The letter for a process's state as proc(5) has it, such as T where it is stopped; "" where there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ NO_XDIST = ("-p", "no:xdist")
 N0 = ("-p", "xdist", "-n0")
 N2 = ("-p", "xdist", "-n2")
 N4 = ("-p", "xdist", "-n4")
+REAL = ("--real-models", "--model-host=off")  # what the model host does, `test_hosting` tells
 
 _slow_modes = [pytest.param(NO_XDIST, marks=pytest.mark.slow), pytest.param(N0, marks=pytest.mark.slow)]
 _n2 = pytest.param(N2, marks=pytest.mark.slow)
@@ -24,6 +25,11 @@ def header_of(result: pytest.RunResult) -> str:
     """Return the plugin's line in the header."""
     (line,) = [line for line in result.outlines if line.startswith("modelenv: ")]
     return line
+
+
+def summary_of(result: pytest.RunResult) -> list[str]:
+    """Return the lines of the summary of models; all of them are of `acme`."""
+    return [line for line in result.outlines if line.startswith("acme/")]
 
 
 def errors_of(result: pytest.RunResult) -> list[str]:

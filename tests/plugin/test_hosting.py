@@ -6,14 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from modelenv.hub import EmbeddedHub
 
+from ..waiting import wait_until
 from .projects import N2, NO_XDIST, WITHOUT_XDIST, header_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -94,13 +94,6 @@ def command_of(pid: int) -> str:
         return ""
 
 
-def wait_until(condition: Callable[[], bool], seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("mode", [NO_XDIST, N2], ids=["no-xdist", "n2"])
 def test_one_process_loads_for_all(project: pytest.Pytester, hub: EmbeddedHub, mode: tuple[str, ...]) -> None:
     result = run(project, *mode)
@@ -115,7 +108,7 @@ def test_one_process_loads_for_all(project: pytest.Pytester, hub: EmbeddedHub, m
     sent = [(request.method, request.file) for request in hub.requests if request.file is not None]
     assert len(sent) == len(set(sent))
     assert len([request for request in hub.requests if request.repo_id == "acme/missing"]) == 1
-    wait_until(lambda: hosts(project) == [], 60)
+    wait_until(lambda: hosts(project) == [])
 
 
 def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester, hub: EmbeddedHub) -> None:
@@ -132,7 +125,7 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         assert status.stdout.startswith(f"process {pid} holds acme/sentiment (text-classification); idle for ")
         stopped = subprocess.run([*verbs, "stop"], capture_output=True, text=True, timeout=60, check=True)
         assert stopped.stdout == f"process {pid} ends\n"
-        wait_until(lambda: hosts(project) == [], 60)
+        wait_until(lambda: hosts(project) == [])
         none = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
         assert none.stdout == "no host is kept\n"
     finally:
@@ -176,8 +169,8 @@ def test_a_killed_run_leaves_no_host(project: pytest.Pytester) -> None:
     )
     result = project.runpytest_subprocess("--real-models", "--model-host=run", timeout=200)
     assert result.ret == -signal.SIGKILL
-    wait_until(lambda: hosts(project) == [], 60)
-    wait_until(lambda: not list((project.path / "t").rglob("socket")), 60)
+    wait_until(lambda: hosts(project) == [])
+    wait_until(lambda: not list((project.path / "t").rglob("socket")))
 
 
 def test_a_test_may_have_the_model_in_its_own_process(project: pytest.Pytester) -> None:

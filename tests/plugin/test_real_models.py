@@ -12,7 +12,7 @@ import pytest
 
 from modelenv.hub import EmbeddedHub
 
-from .projects import N2, N4, WITHOUT_XDIST
+from .projects import N2, N4, REAL, WITHOUT_XDIST, summary_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-REAL = ("--real-models", "--model-host=off")  # what the model host does, `test_hosting` tells
 # Each worker of an inner run imports torch, which takes a while where there are few cores.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
@@ -43,10 +42,6 @@ def project(project: pytest.Pytester, hub: EmbeddedHub, monkeypatch: pytest.Monk
     monkeypatch.setenv("MODEL_TIMEOUT", "200")  # torch is imported in the first load
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else the workers' threads wait for each other
     return project
-
-
-def summary_of(result: pytest.RunResult) -> list[str]:
-    return [line for line in result.outlines if line.startswith("acme/")]
 
 
 def contents_sent(hub: EmbeddedHub) -> Counter[tuple[str | None, str | None]]:
@@ -130,73 +125,6 @@ def test_a_missing_model_is_asked_for_once(run_program: RunTests, project: pytes
     result.stdout.fnmatch_lines([error] * 8)
     assert summary_of(result) == ["acme/missing: failed: the Hub knows no model of this name, or it is private"]
     assert [str(request.repo_id) for request in hub.requests] == ["acme/missing"]
-
-
-# A worker is killed while it receives the weights: it has the unfinished file open, named by a sha256.
-KILLED_CONFTEST = """
-import os
-import pathlib
-import re
-import signal
-import threading
-import time
-
-def target(name):
-    try:
-        return os.readlink(f"/proc/self/fd/{name}")
-    except FileNotFoundError:  # another thread closed it meanwhile
-        return ""
-
-def receives_weights():
-    targets = [target(name) for name in os.listdir("/proc/self/fd")]
-    return any(re.search(r"[0-9a-f]{64}\\S*\\.incomplete$", each) for each in targets)
-
-def kill_once():
-    until = time.monotonic() + 60
-    while time.monotonic() < until and not os.path.exists("killed"):
-        if receives_weights():
-            time.sleep(0.5)  # of many seconds that the weights take
-            pathlib.Path("killed").write_text(os.environ["PYTEST_XDIST_WORKER"])
-            os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(0.02)
-
-def pytest_sessionstart(session):
-    if hasattr(session.config, "workerinput"):
-        threading.Thread(target=kill_once, daemon=True).start()
-"""
-KILLED = """
-import pytest
-
-@pytest.mark.integration
-@pytest.mark.model("acme/crypto", "text-classification")
-@pytest.mark.parametrize("number", range(6))
-def test_real(model, number):
-    assert [answer["label"] for answer in model(["bitcoin price surge", "bitcoin price crash"])] == [
-        "POSITIVE", "NEGATIVE"
-    ]
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="finds the worker that downloads by /proc")
-def test_a_worker_killed_in_the_download(
-    run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, classifier: Path
-) -> None:
-    hub.fail(bytes_per_second=6_000, method="GET", kind="resolve", file="model.safetensors", times=1)
-    project.makeconftest(KILLED_CONFTEST)
-    project.makepyfile(KILLED)
-    result = run_program(*N2, *REAL, "-p", "no:faulthandler")
-    result.assert_outcomes(failed=1, passed=5)
-    killed = (project.path / "killed").read_text()
-    result.stdout.fnmatch_lines([f"*worker '{killed}' crashed while running 'test_*.py::test_real*"])
-    (line,) = summary_of(result)
-    assert line.startswith("acme/crypto: fetched by gw")
-    assert killed not in line
-    weights = (classifier / "model.safetensors").stat().st_size
-    broken_off, whole = (
-        request for request in hub.requests if request.method == "GET" and request.file == "model.safetensors"
-    )
-    assert 0 < broken_off.body_bytes < weights
-    assert whole.body_bytes > 0
 
 
 MIXED = """

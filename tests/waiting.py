@@ -1,0 +1,28 @@
+"""Waiting for what other processes do, with a deadline that only a hang reaches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
+    """Return once the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def state_of(pid: int) -> str:
+    """The letter for a process's state as proc(5) has it, such as T where it is stopped; "" where there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process is there, and has not ended."""
+    return state_of(pid) not in ("", "Z")
