@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
 from modelenv.errors import ModelHostError
+from modelenv.host.computing import Computing
 from modelenv.host.held import in_one_process
 from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, SourceFailed, Started, Stream
 from modelenv.host.recipes import cannot_stream
@@ -26,7 +26,7 @@ class RunningStream:
         stream: what the worker asked for.
     """
 
-    def __init__(self, connection: Connection, computing: threading.Lock, stream: Stream) -> None:
+    def __init__(self, connection: Connection, computing: Computing, stream: Stream) -> None:
         self._connection = connection
         self._stream = stream
         self._turn = Turn(computing, stream.surroundings)

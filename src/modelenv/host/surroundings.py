@@ -10,9 +10,11 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import threading
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modelenv.host.computing import Computing
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,12 @@ class Turn:
     """One worker's turn to compute, in its own surroundings; which belong to the process, so that turns are taken.
 
     Args:
-        lock: held by whose turn it is.
+        computing: the lock, held by whose turn it is.
         surroundings: the worker's.
     """
 
-    def __init__(self, lock: threading.Lock, surroundings: Surroundings) -> None:
-        self._lock = lock
+    def __init__(self, computing: Computing, surroundings: Surroundings) -> None:
+        self._lock = computing
         self._surroundings = surroundings
         self._has_moved = False
         self._is_held = False
