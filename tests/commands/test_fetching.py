@@ -67,6 +67,9 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     commit = read_lockfile(locked.folder / "modelenv.lock").models[1].commit
     assert said["folders"] == {"first": "acme/first", "second": f"acme/second@{commit[:12]}"}
     assert (said["copied"], said["removed"]) == (["second"], [])
+    assert locked.lines("pull", "--to", str(volume))[-1] == f"{volume}: 2 models, metadata as before"
+    locked.push("second", newest=True)
+    locked.run("lock", "--upgrade")
     assert "removed acme/second, which nothing names any more" in locked.lines("pull", "--to", str(volume))
     locked.run("pull", "first", "--to", str(volume), code=2)
 
