@@ -11,6 +11,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.files.integrity import check_model_folder
 from modelenv.files.records import is_unchanged
 from modelenv.finding import Obtained, find_model, find_or_fetch_model
 from modelenv.forcing import Run
@@ -131,15 +132,17 @@ class Loader:
 
     def _from_store(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         if request.locked is not None:
-            return obtain_locked(
+            obtained = obtain_locked(
                 self.store,
                 request.locked,
                 deadline,
                 fetches=self.source.downloads,
                 checks=checks,
-                allow_pickle=request.allow_pickle,
                 failures=self.run.failures,
             )
+            model, pickle = request.locked.repo, request.allow_pickle
+            check_model_folder(obtained.path, root=self.store.root, model=model, allow_pickle=pickle)
+            return obtained
         if not self.source.downloads:
             return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
         return find_or_fetch_model(

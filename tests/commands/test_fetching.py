@@ -74,6 +74,24 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     locked.run("pull", "first", "--to", str(volume), code=2)
 
 
+def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, tmp_path: Path) -> None:
+    (project.repos / "first/onnx").mkdir()
+    (project.repos / "first/onnx/model.onnx").write_bytes(b"weights for another program")
+    project.push("first")
+    declared = '{ repo = "acme/first", files = ["*.json", "onnx/*"], task = "sentiment" }'
+    (project.folder / "pyproject.toml").write_text(
+        f"[tool.modelenv.models]\nonnx = {declared}\nsecond = 'acme/second'\n"
+    )
+    project.run("lock")
+    project.run("pull")
+    assert "all fine" in project.run("verify")
+    project.run("pull", "--to", str(tmp_path / "volume"))
+    assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
+    said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
+    assert said.startswith("acme/first: there are no weights\n")
+    assert load(project, "local_cache", "onnx").startswith("acme/first: there are no weights\n")
+
+
 def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:
     (project.folder / "pyproject.toml").write_text("")
     assert project.lines("pull") == [

@@ -94,8 +94,7 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
 
 
 def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) -> Obtained:
-    # Pickled weights are locked only where patterns name them; whether they are loaded is for each load to say.
-    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks, allow_pickle=True)
+    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks)
 
 
 def _what(model: LockedModel) -> str:
