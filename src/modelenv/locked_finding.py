@@ -63,7 +63,7 @@ def snapshot_of(store: Store, locked: LockedModel) -> Path:
     """Return the folder of the locked commit in the store; it need not be there."""
     caches = hub_cache_folders(store.root, ModelRef(locked.repo))
     folders = [cache / "snapshots" / locked.commit for cache in caches]
-    return next((folder for folder in folders if folder.is_dir()), folders[0])
+    return next((folder for folder in folders if os.path.isdir(folder)), folders[0])  # noqa: PTH112 - never raises
 
 
 def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Checks) -> Verified:

@@ -49,7 +49,25 @@ def test_pull_into_an_empty_cache_asks_for_files_alone(locked: Project, tmp_path
 def test_pull_names_what_is_not_locked(project: Project) -> None:
     assert project.lines("pull", "second")[0].startswith("second: fetched, ")
     assert {kind for _, kind, _ in project.asked()} >= {"info", "tree"}
+    assert project.lines("pull", "acme/second")[0] == "second: in the cache"
     assert "no model of this name here" in project.run("pull", "third", code=1)
+
+
+def test_patterns_of_files_need_a_lock(project: Project) -> None:
+    path = project.folder / "pyproject.toml"
+    path.write_text(path.read_text() + 'third = { repo = "acme/first", files = ["*.json", "onnx/*"] }\n')
+    assert project.lines("pull", code=1) == [
+        "error: third: it is not locked, and only a lock says which files its patterns name",
+        "  found: *.json, onnx/*",
+        "  what to do: run `modelenv lock` first",
+    ]
+    assert project.asked() == []
+
+
+def test_what_needs_no_request_is_not_called_fetched(filled: Project) -> None:
+    [link] = (filled.cache / "models--acme--first/snapshots").glob("*/config.json")
+    link.unlink()
+    assert filled.lines("pull")[::2] == ["first: in the cache", "PROJECT/cache: 2 models, 0 fetched, 0 B"]
 
 
 @pytest.mark.slow

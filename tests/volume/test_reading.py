@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,16 @@ def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root:
     assert str(caught.value).startswith(
         f"acme/other: not on this volume\n  found: {root} holds acme/model ({first.commit[:12]})\n"
     )
+
+
+def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
+    fill: Fill, first: LockedModel, root: Path
+) -> None:
+    fill(replace(first, alias="b", revision="v1"), replace(first, alias="a", revision="v2"))
+    with pytest.raises(ModelNotFoundError) as caught:
+        read(root)
+    assert caught.value.hint == "it holds the model at another revision: load it as 'a' or 'b', or name a commit"
+    assert read(root, ModelRef("a")) == read(root, ModelRef("acme/model", "v1")) == root / "acme/model"
 
 
 def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp_path: Path) -> None:

@@ -157,11 +157,18 @@ def _is_below(name: str) -> bool:
 
 
 def _not_on_volume(root: Path, metadata: VolumeMetadata, ref: ModelRef) -> ModelEnvError:
+    pinned = sorted(model.locked.alias for model in metadata.models if model.locked.repo == ref.repo_id)
+    if pinned:
+        hint = (
+            f"it holds the model at another revision: load it as {' or '.join(map(repr, pinned))}, or name a commit"
+        )
+    else:
+        hint = "declare it in [tool.modelenv.models], run `modelenv lock`, and then `modelenv pull --to` the volume"
     held = ", ".join(f"{model.locked.repo} ({model.locked.commit[:12]})" for model in metadata.models[:10])
     return ModelNotFoundError(
         "not on this volume",
         model=str(ref),
         found=f"{root} holds {held or 'no model'}" + (", …" if len(metadata.models) > 10 else ""),
         tried=(str(root / VOLUME_METADATA),),
-        hint="declare it in [tool.modelenv.models], run `modelenv lock`, and then `modelenv pull --to` the volume",
+        hint=hint,
     )
