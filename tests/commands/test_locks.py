@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -125,13 +127,19 @@ def test_ctrl_c_ends_at_once_while_the_hub_does_not_answer(locked: Project, verb
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(60)
         environ = {**locked.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}"}
-        with subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "modelenv", verb],
             cwd=locked.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        ) as process:  # fmt: skip
-            with asked_for_the_model(server):
-                process.send_signal(signal.SIGINT)
+        )  # fmt: skip
+        with process, asked_for_the_model(server):
+            stat = Path(f"/proc/{process.pid}/stat")
+            while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+                time.sleep(0.01)  # it has asked; now it waits for the answer
+            process.send_signal(signal.SIGINT)
+            try:
                 _, said = process.communicate(timeout=60)  # its deadline is later
+            finally:
+                process.kill()
     assert process.returncode == 130, said
 
 
