@@ -10,6 +10,7 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError, ModelNotFoundError
+from modelenv.files.snapshots import remove_snapshot, snapshots
 from modelenv.finding import find_or_fetch_model
 from modelenv.hub import EmbeddedHub
 from modelenv.locked_finding import Checks, find_locked, obtain_locked, snapshot_of
@@ -110,6 +111,15 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
         f"  found: in {snapshot_of(store, small)}: extra model.safetensors: found a file that is not locked\n"
         "  what to do: run `modelenv pull` as a user who may write this store: it sets the locked files apart"
     )
+
+
+def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
+    obtain(store, full)
+    links = obtain(store, small)
+    [snapshot] = snapshots(store)
+    assert links != snapshot.found.path
+    remove_snapshot(store, snapshot)
+    assert not links.exists()
 
 
 def damage(path: Path) -> bytes:
