@@ -136,6 +136,37 @@ def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     assert done.returncode != 0
 
 
+def test_output_that_cannot_be_written_is_told_without_a_traceback() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+        done = subprocess.run(
+            [sys.executable, "-m", "modelenv", "env"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the output cannot be written\n"
+        "  found: No space left on device\n"
+        "  what to do: make room where it goes to\n",
+    )
+
+
+def test_an_error_is_an_object_for_machines(folder: Path) -> None:
+    done = run("verify", "--volume", "nothing", "--json", MODEL_SOURCE="local_cache")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {
+        "error": {
+            "type": "LockfileError",
+            "what": f"{folder}/nothing/model-metadata.yaml: there is no metadata of modelenv, so this volume is not "
+            "complete",
+            "model": None,
+            "expected": None,
+            "found": None,
+            "tried": [],
+            "hint": f"fill it with `modelenv pull --to {folder}/nothing`",
+        }
+    }
+    assert done.stderr.startswith("error: ")
+
+
 @pytest.mark.slow
 def test_a_wrong_source_ends_with_one_clear_text() -> None:
     done = run("env", MODEL_SOURCE="cloud")

@@ -251,8 +251,12 @@ def test_a_model_is_found_by_alias_and_by_repo_and_revision() -> None:
     assert lockfile.find("ProsusAI/finbert", OTHER_COMMIT) == other
     assert lockfile.find("ProsusAI/finbert", "main") is None
     assert lockfile.find("ProsusAI/finbert", "a" * 40) is None
-    assert lockfile.find(MINILM.repo) == MINILM
+    assert lockfile.find(MINILM.repo) is None  # it was declared at a revision
+    assert lockfile.find(MINILM.repo, MINILM.commit) == MINILM
     assert lockfile.find("ProsusAI/other") is None
+    fewer = replace(FINBERT, alias="fewer", patterns=("*.json",))
+    assert Lockfile((fewer, replace(FINBERT, alias="whole"))).find(FINBERT.repo).alias == "whole"  # type: ignore[union-attr]
+    assert Lockfile((fewer,)).find(FINBERT.repo) == fewer
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -87,6 +87,14 @@ def test_there_may_be_no_project() -> None:
             "an alias of [tool.modelenv.models]",
         ),
         (
+            "[tool.modelenv.models]\n'my model' = 'a'",
+            "this is not the name of a model (in {file}: [tool.modelenv.models] my model)\n  found: 'my model'\n",
+        ),
+        (
+            "[tool.modelenv.models]\n'mödel' = 'a'",
+            "this is not the name of a model (in {file}: [tool.modelenv.models] mödel)\n  found: 'mödel'\n",
+        ),
+        (
             "[tool.modelenv.models]\nx = { repo = 'a', task = 'nerr' }",
             "unknown task 'nerr' (in {file}: [tool.modelenv.models] x)\n  expected: one of ",
         ),

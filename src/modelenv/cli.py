@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from modelenv.commands.outcome import Outcome, columns
+from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
 from modelenv.commands.progress import Teller
 from modelenv.errors import ModelEnvError
 from modelenv.settings import Settings
@@ -164,7 +165,7 @@ def lock(
 
 @app.command()
 def outdated(context: typer.Context, as_json: AsJson = False) -> None:
-    """Ask the Hub which locked models have a newer commit; 1 if any has."""
+    """Ask the Hub which locked models have a newer commit; 1 if any has, 3 if it cannot be asked."""
     from modelenv.commands import locks
 
     settings, teller = _start(context, as_json)
@@ -225,9 +226,19 @@ def serve(
 
 
 def main() -> None:
-    """Run the command line; our own errors end it with their text and exit code 1."""
+    """Run the command line; our own errors, and what the system refuses, end it with a text and an exit code."""
     try:
         app()
     except ModelEnvError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
+        _fail(error)
+    except OSError as error:
+        if error.filename is None:  # the output: what is left of it would be tried once more at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(error_of_system(error))
+
+
+def _fail(error: ModelEnvError) -> NoReturn:
+    if "--json" in sys.argv[1:]:
+        typer.echo(error_text(error))
+    typer.echo(f"error: {error}", err=True)
+    sys.exit(error_code(error))

@@ -11,8 +11,10 @@ from modelenv.deadlines import Deadline
 from modelenv.download import Fetched, fetch, is_complete, remove_leftovers
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError, ModelNotFoundError
 from modelenv.failures import FailureLog
+from modelenv.files.disk import reading
 from modelenv.files.integrity import check_model_folder
 from modelenv.files.layouts import Layout
+from modelenv.offline import is_offline
 from modelenv.references import ModelRef
 from modelenv.store import FoundModel, Store
 
@@ -33,16 +35,17 @@ def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Ob
         ModelIntegrityError: its files are incomplete or damaged.
         UnsafeModelError: its weights are pickled, or a link leaves the store.
     """
-    found = _find(store, ref)
-    if found is None:
-        raise ModelNotFoundError(
-            "not in this store",
-            model=ref.repo_id,
-            tried=store.places(ref),
-            hint="put the model there; nothing is downloaded in this environment",
-        )
-    _check_hashes(store, ref, found)
-    check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
+    with reading(ref.repo_id):
+        found = store.find(ref)
+        if found is None:
+            raise ModelNotFoundError(
+                "not in this store",
+                model=ref.repo_id,
+                tried=store.places(ref),
+                hint="put the model there; nothing is downloaded in this environment",
+            )
+        _check_hashes(store, ref, found)
+        check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     return Obtained(found.path)
 
 
@@ -62,18 +65,18 @@ def find_or_fetch_model(
         ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
         ModelIntegrityError, UnsafeModelError: as `find_model`.
     """
-    found = _find(store, ref)
-    fetched = None
-    if found is not None and store.is_read_only():
-        _check_hashes(store, ref, found)
-    elif not _is_ready(found):
-        with holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle):
-            found = _find(store, ref)  # another process may have fetched it meanwhile
-            if not _is_ready(found):
-                remove_leftovers(store, ref)
-                found, fetched = _adopt_or_fetch(store, ref, found, deadline, allow_pickle, failures)
-    assert found is not None  # noqa: S101 - ready, adopted or fetched
-    check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
+    with reading(ref.repo_id):
+        found, fetched = store.find(ref), None
+        if found is not None and store.is_read_only():
+            _check_hashes(store, ref, found)
+        elif not _is_ready(found):
+            with holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle):
+                found = store.find(ref)  # another process may have fetched it meanwhile
+                if not _is_ready(found):
+                    remove_leftovers(store, ref)
+                    found, fetched = _adopt_or_fetch(store, ref, found, deadline, allow_pickle, failures)
+        assert found is not None  # noqa: S101 - ready, adopted or fetched
+        check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     return Obtained(found.path, fetched)
 
 
@@ -98,18 +101,6 @@ def holding_lock(
         raise
 
 
-def _find(store: Store, ref: ModelRef) -> FoundModel | None:
-    try:
-        return store.find(ref)
-    except PermissionError as error:
-        raise ModelIntegrityError(
-            "its folder may not be read",
-            model=ref.repo_id,
-            found=f"{error.filename}: {error.strerror}",
-            hint="give this user the right to read it",
-        ) from None
-
-
 def _is_ready(found: FoundModel | None) -> bool:
     """Plain folders are the user's own, and never touched; a snapshot is ready once it was checked."""
     return found is not None and (found.checked or found.layout is not Layout.HUB_CACHE)
@@ -123,6 +114,8 @@ def _adopt_or_fetch(
     allow_pickle: bool,
     failures: FailureLog | None,
 ) -> tuple[FoundModel, Fetched | None]:
+    if found is not None and is_offline():
+        _check_hashes(store, ref, found)  # nothing is set aside that cannot be fetched anew
     if found is not None and _is_adoptable(store, ref, found, allow_pickle):
         return store.record(ref, found), None
     if failures is not None:
@@ -180,10 +173,11 @@ def _is_adoptable(store: Store, ref: ModelRef, found: FoundModel, allow_pickle: 
 def _check_hashes(store: Store, ref: ModelRef, found: FoundModel) -> None:
     damaged = store.damaged_blobs(found)
     if damaged:
+        names = [path.name for path in found.path.rglob("*") if path.resolve() == damaged[0].resolve()]
         raise ModelIntegrityError(
             f"{len(damaged)} of its files are damaged",
             model=ref.repo_id,
-            expected=f"the hash {damaged[0].name}",
+            expected=f"{' and '.join(names)} with the hash {damaged[0].name}",
             found=f"other bytes in {damaged[0]}",
             hint="try again where fetching is allowed: a damaged file is then fetched anew",
         )

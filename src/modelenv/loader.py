@@ -11,11 +11,14 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.files.integrity import check_model_folder
+from modelenv.files.records import is_unchanged
 from modelenv.finding import Obtained, find_model, find_or_fetch_model
 from modelenv.forcing import Run
 from modelenv.load_request import LoadRequest
 from modelenv.loading import import_libraries, load_pipeline
 from modelenv.locked_finding import Checks, obtain_locked
+from modelenv.metadata import VolumeMetadata
 from modelenv.pipelines import Load
 from modelenv.reports import LoadReport
 from modelenv.settings import Settings
@@ -59,20 +62,24 @@ class Loader:
         obtained: Obtained | None = None
         pipeline, message, built = None, None, started
         try:
-            load.stage = "finding or fetching its files"
-            obtained = self._obtain(request, deadline)
-            built = time.monotonic()
-            load.stage = "building the pipeline"
-            build = self.run.build or load_pipeline
-            pipeline = build(
-                obtained.path,
-                request.task,
-                request.arguments,
-                model=request.ref.repo_id,
-                device=request.device,
-                trust_remote_code=request.trust_remote_code,
-                deadline=deadline,
-            )
+            while True:
+                load.stage = "finding or fetching its files"
+                volume = self._metadata()
+                try:
+                    obtained = self._obtain(request, volume, deadline)
+                    verified = self.run.hashes.of(obtained.path)
+                    built = time.monotonic()
+                    load.stage = "building the pipeline"
+                    pipeline = self._build(request, obtained, deadline)
+                    if volume is None or is_unchanged(obtained.path, verified):
+                        break
+                except ModelEnvError:
+                    if volume == self._metadata():
+                        raise
+                pipeline = None  # updates of the volume took away what was being read: once more, from the new set
+                if not deadline.remaining:
+                    doing = "loading it, while updates of the volume took its files away"
+                    raise deadline.passed(str(request.ref), doing)
             load.stage = "done"
         except ModelEnvError as error:
             message = error.what
@@ -83,20 +90,34 @@ class Loader:
             self.run.on_load(report)
         return pipeline
 
-    def _obtain(self, request: LoadRequest, deadline: Deadline) -> Obtained:
+    def _metadata(self) -> VolumeMetadata | None:
+        """Return what the volume says it holds; None elsewhere, and where it says nothing."""
+        return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
+
+    def _obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
         meanwhile = _import_meanwhile if self.run.build is None else None
         checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=meanwhile)
         if self.source is not ModelSource.PERSISTENT_VOLUME:
             return self._from_store(request, checks, deadline)
-        root = self.store.root
-        metadata = volume_metadata(root)
         if metadata is None:
             return self._put_there_by_hand(request, checks, deadline)
         folder = find_on_volume(
-            root, metadata, request.ref,
+            self.store.root, metadata, request.ref,
             locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
         )  # fmt: skip
         return Obtained(folder)
+
+    def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
+        build = self.run.build or load_pipeline
+        return build(
+            obtained.path,
+            request.task,
+            request.arguments,
+            model=request.ref.repo_id,
+            device=request.device,
+            trust_remote_code=request.trust_remote_code,
+            deadline=deadline,
+        )
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
@@ -111,15 +132,17 @@ class Loader:
 
     def _from_store(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         if request.locked is not None:
-            return obtain_locked(
+            obtained = obtain_locked(
                 self.store,
                 request.locked,
                 deadline,
                 fetches=self.source.downloads,
                 checks=checks,
-                allow_pickle=request.allow_pickle,
                 failures=self.run.failures,
             )
+            model, pickle = request.locked.repo, request.allow_pickle
+            check_model_folder(obtained.path, root=self.store.root, model=model, allow_pickle=pickle)
+            return obtained
         if not self.source.downloads:
             return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
         return find_or_fetch_model(

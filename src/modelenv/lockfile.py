@@ -46,11 +46,13 @@ class Lockfile:
         """Return the model of that repo and revision, or None.
 
         A commit finds the model at that commit, any other revision the model that was declared with it. None finds
-        the model of the default branch, else the first by alias.
+        one that was declared without a revision: without patterns of files if there is such a one, else the first by
+        alias.
         """
         models = self._repos.get(repo_id, ())
         if revision is None:
-            return min(models, key=lambda model: model.revision is not None, default=None)
+            unpinned = (model for model in models if model.revision is None)
+            return min(unpinned, key=lambda model: bool(model.patterns), default=None)
         is_commit = SHA1.fullmatch(revision) is not None
         return next((model for model in models if revision == (model.commit if is_commit else model.revision)), None)
 

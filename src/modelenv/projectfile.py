@@ -109,6 +109,7 @@ def _alias(name: str, value: Any, path: Path) -> Alias:
     if "repo" not in table:
         raise ConfigurationError("a model needs a repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
     try:
+        ModelRef.parse(name)  # a lock holds it, and a call names it as it names a repo
         ref = ModelRef.parse(table["repo"], table.get("revision"))
         return Alias(ref, _task(table.get("task")), _patterns(table.get("files", [])))
     except ConfigurationError as error:

@@ -7,6 +7,7 @@ that was checked: the record is written last, so a snapshot with a record is com
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -178,6 +179,11 @@ class Store:
     def staging(self, ref: ModelRef) -> Path:
         """Return the folder in which a snapshot of the model is put together, under the model's lock."""
         return self.root / ".locks" / "modelenv" / "staging" / _cache_name(ref)
+
+    def view(self, ref: ModelRef, commit: str, files: str) -> Path:
+        """Return the folder for links to some of a snapshot's files alone; it need not be there."""
+        name = f"{commit}-{hashlib.sha256(files.encode()).hexdigest()[:12]}"
+        return self.root / ".locks" / "modelenv" / _cache_name(ref) / name
 
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
         """Write which commit the revision is now, as the Hugging Face cache does."""

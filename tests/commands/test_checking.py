@@ -105,6 +105,34 @@ def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> Non
     assert re.match("  changed blobs/[0-9a-f]{40}: expected hash ", project.lines("verify", code=1)[1])
 
 
+def test_verify_without_a_lock_knows_the_names_of_the_cache(project: Project) -> None:
+    project.run("pull", "second")
+    assert project.lines("verify", "acme/second")[-1] == "PROJECT/cache: 1 model, all fine"
+    assert project.lines("verify", "nosuch", code=1) == [
+        "error: no model of this name here",
+        "  expected: one of acme/second",
+        "  found: nosuch",
+    ]
+
+
+def test_a_link_out_of_the_cache_is_told_alike(filled: Project, tmp_path: Path) -> None:
+    link = snapshot(filled) / "config.json"
+    (tmp_path / "outside.json").write_bytes(link.read_bytes())
+    link.unlink()
+    link.symlink_to(tmp_path / "outside.json")
+    mend = "copy the files into the store, or name the folder that really holds them"
+    assert filled.lines("verify", code=1)[:2] == [
+        f"first ({link.parent.name[:12]}): a link leads out of the store in {link.parent}".replace(
+            str(filled.folder), "PROJECT"
+        ),
+        f"  to mend: {mend}",
+    ]
+    assert not any("modelenv pull" in line for line in filled.lines("verify", code=1))
+    assert "error: acme/first: a link leads out of the store" in filled.lines("pull", code=1)
+    assert examined(filled, code=1)["first"][1].startswith("a link leads out of the store: ")
+    assert f"to mend first: {mend}" in filled.lines("doctor", code=1)
+
+
 @pytest.mark.slow
 def test_list(filled: Project, tmp_path: Path) -> None:
     size = sum(path.stat().st_size for path in snapshot(filled).iterdir())

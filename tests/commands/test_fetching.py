@@ -49,7 +49,25 @@ def test_pull_into_an_empty_cache_asks_for_files_alone(locked: Project, tmp_path
 def test_pull_names_what_is_not_locked(project: Project) -> None:
     assert project.lines("pull", "second")[0].startswith("second: fetched, ")
     assert {kind for _, kind, _ in project.asked()} >= {"info", "tree"}
+    assert project.lines("pull", "acme/second")[0] == "second: in the cache"
     assert "no model of this name here" in project.run("pull", "third", code=1)
+
+
+def test_patterns_of_files_need_a_lock(project: Project) -> None:
+    path = project.folder / "pyproject.toml"
+    path.write_text(path.read_text() + 'third = { repo = "acme/first", files = ["*.json", "onnx/*"] }\n')
+    assert project.lines("pull", code=1) == [
+        "error: third: it is not locked, and only a lock says which files its patterns name",
+        "  found: *.json, onnx/*",
+        "  what to do: run `modelenv lock` first",
+    ]
+    assert project.asked() == []
+
+
+def test_what_needs_no_request_is_not_called_fetched(filled: Project) -> None:
+    [link] = (filled.cache / "models--acme--first/snapshots").glob("*/config.json")
+    link.unlink()
+    assert filled.lines("pull")[::2] == ["first: in the cache", "PROJECT/cache: 2 models, 0 fetched, 0 B"]
 
 
 @pytest.mark.slow
@@ -67,8 +85,29 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     commit = read_lockfile(locked.folder / "modelenv.lock").models[1].commit
     assert said["folders"] == {"first": "acme/first", "second": f"acme/second@{commit[:12]}"}
     assert (said["copied"], said["removed"]) == (["second"], [])
+    assert locked.lines("pull", "--to", str(volume))[-1] == f"{volume}: 2 models, metadata as before"
+    locked.push("second", newest=True)
+    locked.run("lock", "--upgrade")
     assert "removed acme/second, which nothing names any more" in locked.lines("pull", "--to", str(volume))
     locked.run("pull", "first", "--to", str(volume), code=2)
+
+
+def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, tmp_path: Path) -> None:
+    (project.repos / "first/onnx").mkdir()
+    (project.repos / "first/onnx/model.onnx").write_bytes(b"weights for another program")
+    project.push("first")
+    declared = '{ repo = "acme/first", files = ["*.json", "onnx/*"], task = "sentiment" }'
+    (project.folder / "pyproject.toml").write_text(
+        f"[tool.modelenv.models]\nonnx = {declared}\nsecond = 'acme/second'\n"
+    )
+    project.run("lock")
+    project.run("pull")
+    assert "all fine" in project.run("verify")
+    project.run("pull", "--to", str(tmp_path / "volume"))
+    assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
+    said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
+    assert said.startswith("acme/first: there are no weights\n")
+    assert load(project, "local_cache", "onnx").startswith("acme/first: there are no weights\n")
 
 
 def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:

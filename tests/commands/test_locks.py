@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -101,8 +107,61 @@ def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
     before = (locked.folder / "modelenv.lock").read_bytes()
     locked.push("first", newer=True)
     locked.hub.fail(status=403, file="config.json")
-    assert "the Hub refuses access" in locked.run("lock", "--upgrade", code=1)
+    assert "the Hub refuses access" in locked.run("lock", "--upgrade", code=3)
     assert (locked.folder / "modelenv.lock").read_bytes() == before
+
+
+def asked_for_the_model(server: socket.socket) -> socket.socket:
+    """The connection on which a model is asked for, unanswered; what the client asks for itself is not there."""
+    while True:
+        connection, _ = server.accept()
+        if b"/api/models/" in connection.recv(4096):
+            return connection
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        connection.close()
+
+
+@pytest.mark.parametrize("verb", ["lock", "outdated"])
+def test_ctrl_c_ends_at_once_while_the_hub_does_not_answer(locked: Project, verb: str) -> None:
+    (locked.folder / "pyproject.toml").write_text(DECLARATION.replace('"acme/second"', '"acme/first"'))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
+        environ = {**locked.environ, "HF_ENDPOINT": f"http://127.0.0.1:{server.getsockname()[1]}"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "modelenv", verb],
+            cwd=locked.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        with process, asked_for_the_model(server):
+            stat = Path(f"/proc/{process.pid}/stat")
+            while stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "S":
+                time.sleep(0.01)  # it has asked; now it waits for the answer
+            process.send_signal(signal.SIGINT)
+            try:
+                _, said = process.communicate(timeout=60)  # its deadline is later
+            finally:
+                process.kill()
+    assert process.returncode == 130, said
+
+
+@pytest.mark.parametrize("verb", ["lock", "outdated"])
+def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
+    (locked.folder / "pyproject.toml").write_text(DECLARATION.replace('"acme/second"', '"acme/first"'))
+    assert "  what to do: unset HF_HUB_OFFLINE" in locked.lines(verb, code=3, HF_HUB_OFFLINE="1")
+    said = locked.json(verb, code=3, HF_HUB_OFFLINE="1")["error"]
+    assert (said["type"], said["model"], said["found"]) == (
+        "ModelDownloadError",
+        "acme/first",
+        "HF_HUB_OFFLINE is set",
+    )
+    assert said["what"] == "the Hub must be asked what this model is now, and offline mode forbids it"
+    assert said["hint"] == "unset HF_HUB_OFFLINE"
+
+
+def test_outdated_tells_a_hub_that_is_down_from_a_model_that_moved(locked: Project) -> None:
+    locked.push("second", newer=True)
+    locked.run("outdated", code=1)
+    locked.hub.stop()
+    locked.run("outdated", code=3)
 
 
 @pytest.mark.slow

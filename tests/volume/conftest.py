@@ -41,12 +41,20 @@ def first(hub: EmbeddedHub, make_model: MakeModel, lock: Lock) -> LockedModel:
 @pytest.fixture
 def second(hub: EmbeddedHub, first: LockedModel, lock: Lock, tmp_path: Path) -> LockedModel:
     """The same model at a newer commit."""
-    source = tmp_path / "repos" / "model"
-    (source / "config.json").write_text('{"model_type": "bert", "newer": true}')
+    return push(hub, lock, tmp_path / "repos/model", '{"model_type": "bert", "newer": true}')
+
+
+@pytest.fixture
+def third(hub: EmbeddedHub, second: LockedModel, lock: Lock, tmp_path: Path) -> LockedModel:
+    """The same model at a commit after that."""
+    return push(hub, lock, tmp_path / "repos/model", '{"model_type": "bert", "newest": true}')
+
+
+def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel:
+    """Give the model another configuration, and lock it at that commit."""
+    (source / "config.json").write_text(config)
     hub.add(source, "acme/model")
-    newer = lock()
-    assert newer.commit != first.commit
-    return newer
+    return lock()
 
 
 @pytest.fixture

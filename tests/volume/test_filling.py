@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +18,11 @@ from modelenv.errors import (
     LockfileError,
     ModelIntegrityError,
     ModelLoadTimeoutError,
+    UnsafeModelError,
 )
 from modelenv.hub import EmbeddedHub
 from modelenv.locked_finding import Checks
-from modelenv.lockfile import Lockfile
+from modelenv.lockfile import Lockfile, write_lockfile
 from modelenv.locks.locked import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store import Store
@@ -26,6 +30,17 @@ from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 
 from .conftest import REF, Fill, Lock, MakeModel, read
+
+DROP = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
+FILL = """
+import sys
+from pathlib import Path
+from modelenv.deadlines import Deadline
+from modelenv.lockfile import read_lockfile
+from modelenv.volume.filling import Volume
+root, lock, source = map(Path, sys.argv[1:])
+Volume(root).fill(read_lockfile(lock), lambda model: source, Deadline(20))
+"""
 
 
 def test_a_fresh_volume_has_plain_files_for_anybody(fill: Fill, first: LockedModel, root: Path) -> None:
@@ -60,9 +75,28 @@ def test_an_update_shows_the_old_set_or_the_new(
     assert filled.removed == ()
     old = find_on_volume(root, held, REF, locked=None, checks=Checks())
     assert (old, read(root)) == (root / "acme/model", root / f"acme/model@{second.commit[:12]}")
-    assert fill(second).removed == ("acme/model",)  # nobody can have read the old metadata since the pull before
-    assert not old.exists()
-    assert read(root).name == f"model@{second.commit[:12]}"
+    assert fill(second).removed == ()  # no update: who reads the old set goes on
+    assert find_on_volume(root, held, REF, locked=None, checks=Checks()) == old
+    assert (fill(second).copied, read(root).name) == ((), f"model@{second.commit[:12]}")
+
+
+def test_no_folder_is_ever_used_for_another_content(
+    fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
+) -> None:
+    folders = []
+    for model in (first, second, third, third, first):
+        fill(model)
+        folders.append(read(root, locked=model).name)
+    assert folders == ["model", *[f"model@{each.commit[:12]}" for each in (second, third, third)], "model"]
+    again = fill(replace(first, files=first.files[:2]))  # other files of that commit
+    assert again.metadata.models[0].folder == f"acme/model@{first.commit[:12]}"
+
+
+def test_an_update_keeps_the_set_before_and_removes_the_one_before_that(
+    fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
+) -> None:
+    assert [fill(model).removed for model in (first, second, second, third)] == [(), (), (), ("acme/model",)]
+    assert (root / f"acme/model@{second.commit[:12]}").is_dir()
 
 
 def test_prune_removes_what_the_metadata_has_ceased_to_name(
@@ -113,7 +147,8 @@ def test_a_damaged_folder_is_never_changed_but_replaced(fill: Fill, first: Locke
         read(root)
     assert fill(first).copied == ("m",)
     assert read(root) == root / f"acme/model@{first.commit[:12]}"
-    assert fill(first).removed == ("acme/model",)
+    assert fill(first).removed == ()
+    assert Volume(root).prune(Deadline(5)) == ("acme/model",)
 
 
 def test_a_damaged_metadata_is_written_anew(fill: Fill, first: LockedModel, root: Path) -> None:
@@ -150,6 +185,58 @@ def test_a_model_without_organisation_is_not_laid_around_anothers(
     fill(first, alone)
     assert read(root) == root / "acme/model"
     assert read(root, ModelRef("acme")) == root / f"acme@{alone.commit[:12]}"
+
+
+@pytest.mark.parametrize("link", ["acme", ".modelenv", ".modelenv/staging"])
+def test_nothing_is_written_through_a_link_out_of_the_volume(
+    fill: Fill, first: LockedModel, root: Path, tmp_path: Path, link: str
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    with pytest.raises(UnsafeModelError) as caught:
+        fill(first)
+    assert str(caught.value) == (
+        "the volume: a link is on the way to the model's folder, and on a volume there are none\n"
+        f"  found: {root / link} -> {outside}\n"
+        f"  what to do: remove the link, and run `modelenv pull --to {root}` where the volume may be written"
+    )
+    assert list(outside.iterdir()) == []
+    assert [path for path in root.rglob("*") if not path.is_symlink() and path.is_file()] == []
+
+
+def test_nothing_is_removed_through_a_link_out_of_the_volume(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path, tmp_path: Path
+) -> None:
+    fill(first)
+    fill(second)
+    (root / "acme").rename(tmp_path / "outside")
+    (root / "acme").symlink_to(tmp_path / "outside")
+    for dry_run in (True, False):
+        with pytest.raises(UnsafeModelError, match="a link is on the way"):
+            Volume(root).prune(Deadline(5), dry_run=dry_run)
+    assert (tmp_path / "outside/model/config.json").exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give folders away")
+def test_the_folder_of_somebody_else_is_used_as_it_is(
+    first: LockedModel, root: Path, tmp_path: Path, let_everybody_in: Callable[[Path], None], nobody_runs_python: None
+) -> None:
+    (root / "acme").mkdir(parents=True)
+    for folder, owner in ((root, 65534), (root / "acme", 0)):
+        folder.chmod(0o775)
+        os.chown(folder, owner, 65534)
+    let_everybody_in(tmp_path / "repos/model")
+    let_everybody_in(root)
+    write_lockfile(tmp_path / "lock", Lockfile((first,)))
+    (tmp_path / "lock").chmod(0o644)
+    done = subprocess.run(
+        [*DROP, sys.executable, "-c", FILL, str(root), str(tmp_path / "lock"), str(tmp_path / "repos/model")],
+        capture_output=True, text=True, timeout=60, cwd=tmp_path,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert read(root) == root / "acme/model"
 
 
 def test_two_pulls_at_once_wait_for_each_other(first: LockedModel, root: Path) -> None:

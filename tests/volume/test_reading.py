@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,16 @@ def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root:
     )
 
 
+def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
+    fill: Fill, first: LockedModel, root: Path
+) -> None:
+    fill(replace(first, alias="b", revision="v1"), replace(first, alias="a", revision="v2"))
+    with pytest.raises(ModelNotFoundError) as caught:
+        read(root)
+    assert caught.value.hint == "it holds the model at another revision: load it as 'a' or 'b', or name a commit"
+    assert read(root, ModelRef("a")) == read(root, ModelRef("acme/model", "v1")) == root / "acme/model"
+
+
 def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp_path: Path) -> None:
     root.mkdir()
     assert volume_metadata(root) is None
@@ -156,7 +167,7 @@ def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, 
     check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
 
 
-@pytest.mark.parametrize("content", [b"{}", b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize("content", [b"[]", b"\xff", b"[" * 100_000])
 def test_where_nobody_knows_what_is_ours_nothing_is_taken_for_put_there_by_hand(root: Path, content: bytes) -> None:
     (root / ".modelenv").mkdir(parents=True)
     (root / ".modelenv/folders.json").write_bytes(content)

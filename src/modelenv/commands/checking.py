@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from modelenv.commands.outcome import Outcome, code_of, counted, size_text
-from modelenv.commands.places import cache_of, chosen, metadata_of, volume_of
+from modelenv.commands.places import cache_of, check_names, chosen, metadata_of, volume_of
 from modelenv.commands.progress import Teller
 from modelenv.errors import ModelEnvError
+from modelenv.files.disk import reading
 from modelenv.files.hashing import Progress
 from modelenv.files.integrity import check_links
 from modelenv.files.snapshots import snapshots
@@ -35,6 +36,7 @@ class Checked:
         folder: where.
         differences: what is not as it should be.
         problem: what else is wrong with it, or None.
+        mend: how to mend that, where `pull` does not.
         hashed: how many bytes were hashed; 0 where nothing had changed since.
     """
 
@@ -43,6 +45,7 @@ class Checked:
     folder: str
     differences: tuple[Difference, ...] = ()
     problem: str | None = None
+    mend: str | None = None
     hashed: int = 0
 
     @property
@@ -58,6 +61,8 @@ class Checked:
             return
         yield f"{name}: {self.problem or counted(len(self.differences), 'difference')} in {self.folder}"
         yield from (f"  {difference}" for difference in self.differences)
+        if self.mend is not None:
+            yield f"  to mend: {self.mend}"
 
 
 def verify(
@@ -92,13 +97,13 @@ def verify(
     else:
         store = cache_of(settings, cache_dir)
         root = store.root
-        found = _in_cache(store, lock, names, teller, full=full) if lock else _unlocked(store, teller)
+        found = _in_cache(store, lock, names, teller, full=full) if lock else _unlocked(store, names, teller)
     wrong = [checked for checked in found if not checked.is_fine]
     lines = [line for checked in found for line in checked.lines()]
     lines.append(
         f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} not as locked" if wrong else "all fine")
     )
-    if wrong and lock is not None:
+    if lock is not None and any(checked.mend is None for checked in wrong):
         options = f" --to {root}" if is_volume else f" --cache-dir {root}" if cache_dir is not None else ""
         lines.append(f"to mend: modelenv pull{options}")
     if not found:
@@ -115,9 +120,11 @@ def _in_cache(store: Store, lock: Lockfile, names: Sequence[str], teller: Teller
 
 def _cached(store: Store, model: LockedModel, checks: Checks) -> Checked:
     try:
-        folder, verified = find_locked(store, model, checks)
+        with reading(model.repo):
+            folder, verified = find_locked(store, model, checks)
     except ModelEnvError as error:
-        return Checked(model.alias, model.commit, str(snapshot_of(store, model)), problem=error.what)
+        folder = snapshot_of(store, model)
+        return Checked(model.alias, model.commit, str(folder), problem=error.what, mend=error.hint)
     where = (model.alias, model.commit, str(folder))
     if not folder.is_dir():
         return Checked(*where, problem="not there")
@@ -143,15 +150,17 @@ def _placed(root: Path, model: VolumeModel, lock: Lockfile | None, checks: Check
     try:
         verified = verify_on_volume(root, model, checks)
     except ModelEnvError as error:
-        return Checked(*where, problem=error.what)
+        return Checked(*where, problem=error.what, mend=error.hint)
     stale = None
     if locked is not None and locked.commit != model.locked.commit:
         stale = f"stale, for the lock names commit {locked.commit[:12]};"
-    return Checked(*where, verified.differences, stale, verified.hashed)
+    return Checked(*where, verified.differences, stale, hashed=verified.hashed)
 
 
-def _unlocked(store: Store, teller: Teller) -> list[Checked]:
+def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checked]:
     found = list(snapshots(store))
+    check_names(names, {each.ref.repo_id for each in found})
+    found = [each for each in found if not names or each.ref.repo_id in names]
     with teller.bar(f"verifying {store.root}", sum(each.size for each in found)) as advance:
         return [_named_by_hash(store, each.ref, each.found, each.size, advance) for each in found]
 

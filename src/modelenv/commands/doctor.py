@@ -12,12 +12,16 @@ from pathlib import Path
 
 from modelenv.commands.outcome import Outcome, code_of, columns, counted, size_text
 from modelenv.commands.places import cache_of
-from modelenv.errors import LockfileError
+from modelenv.errors import LockfileError, ModelEnvError
+from modelenv.files.disk import reading
+from modelenv.files.integrity import check_links
 from modelenv.files.snapshots import set_aside_files
+from modelenv.files.verification import scan
 from modelenv.locked_finding import snapshot_of, total_size
 from modelenv.lockfile import Lockfile
 from modelenv.locks.declarations import disagreements
 from modelenv.locks.in_use import lock_of
+from modelenv.locks.locked import LockedModel
 from modelenv.settings import Settings
 from modelenv.sources import ModelSource, explain_environment
 from modelenv.store import Store
@@ -58,6 +62,7 @@ def doctor(settings: Settings, *, cache_dir: Path | None = None) -> Outcome:
         *_variables(settings),
         *_project(settings),
         *_cache(store),
+        *_models(settings, store),
         *_space(settings, store),
         *_held_locks(store),
         *_volume(settings),
@@ -115,9 +120,12 @@ def lock_is_warm(settings: Settings) -> bool:
     except LockfileError:
         return False
     store = cache_of(settings, None)
-    return bool(lock and lock.models) and all(
-        snapshot_of(store, model).is_dir() for model in (lock or Lockfile()).models
-    )
+    return bool(lock and lock.models) and all(_is_there(store, model) for model in (lock or Lockfile()).models)
+
+
+def _is_there(store: Store, model: LockedModel) -> bool:
+    """Whether the locked commit is in the cache, as far as this user may look."""
+    return os.path.isdir(snapshot_of(store, model))  # noqa: PTH112 - says no where pathlib raises
 
 
 def _project(settings: Settings) -> Iterator[Examined]:
@@ -143,12 +151,12 @@ def _project(settings: Settings) -> Iterator[Examined]:
 
 def _cache(store: Store) -> Iterator[Examined]:
     root = store.root
-    place = next((path for path in (root, *root.parents) if path.exists()), root)
+    place = _nearest(root)
     owner = place.stat().st_uid
     whose = "" if owner == os.getuid() else f", of user {owner} (this is user {os.getuid()})"
     if not place.is_dir():
         yield Examined("the cache", "wrong", f"{place} is no folder", "move it away, or set MODEL_CACHE_DIR")
-    elif not root.exists() and os.access(place, os.W_OK):
+    elif place != root and os.access(place, os.W_OK | os.X_OK):
         yield Examined("the cache", "fine", f"{root}, not there yet")
     elif not os.access(place, os.W_OK | os.X_OK):
         mend = "give this user the right to write it, or set MODEL_CACHE_DIR to a folder of its own"
@@ -161,14 +169,37 @@ def _cache(store: Store) -> Iterator[Examined]:
         yield Examined("damaged files", "note", f"{found}: `modelenv prune` removes them")
 
 
+def _nearest(root: Path) -> Path:
+    """Return the folder, or the nearest above it, that is there as far as this user may look."""
+    return next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110 - never raises
+
+
+def _models(settings: Settings, store: Store) -> Iterator[Examined]:
+    """Locked models in the cache that this user may not read, or that are not in it in truth."""
+    try:
+        lock = lock_of(settings) or Lockfile()
+    except LockfileError:
+        return  # told with the project
+    for model in lock.models if os.access(store.root, os.R_OK | os.X_OK) else ():
+        folder = snapshot_of(store, model)
+        try:
+            with reading(model.repo):
+                closed = scan(folder, allow_links=True)[1] if folder.is_dir() else {}
+                check_links(folder, root=store.root, model=model.repo)
+        except ModelEnvError as error:
+            yield Examined(model.alias, "wrong", f"{error.what}: {error.found}", error.hint)
+            continue
+        for path, reason in sorted(closed.items()):
+            yield Examined(model.alias, "wrong", f"{folder / path}: {reason}", "give this user the right to read it")
+
+
 def _space(settings: Settings, store: Store) -> Iterator[Examined]:
-    place = next((path for path in (store.root, *store.root.parents) if path.exists()), store.root)
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(_nearest(store.root)).free
     try:
         lock = lock_of(settings) or Lockfile()
     except LockfileError:
         lock = Lockfile()
-    needed = total_size(model for model in lock.models if not snapshot_of(store, model).is_dir())
+    needed = total_size(model for model in lock.models if not _is_there(store, model))
     found = f"{size_text(free)} free, {size_text(needed)} still to fetch"
     if needed > free:
         yield Examined("space", "wrong", found, "free space, or set MODEL_CACHE_DIR to a larger disk")

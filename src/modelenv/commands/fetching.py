@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from modelenv.commands.places import cache_of, check_names, needed_lock, needed_
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline
 from modelenv.download import Fetched
+from modelenv.errors import ConfigurationError
 from modelenv.files.verification import HashMemory
 from modelenv.finding import Obtained, find_or_fetch_model
 from modelenv.locked_finding import Checks, obtain_locked, total_size
@@ -28,19 +29,19 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
     Args:
         settings: with declaration and lock.
         teller: told about each model.
-        names: aliases; none means all.
+        names: aliases or repo ids; none means all.
         cache_dir: the cache, where another one is meant.
 
     Raises:
-        ConfigurationError: there is no project.
+        ConfigurationError: there is no project, a name is unknown, or a model needs the lock and is not in it.
         ModelEnvError: a model could not be fetched; those before it are in the cache.
     """
     path, store, lock = needed_lock_path(settings), cache_of(settings, cache_dir), lock_of(settings)
     locked = {} if lock is None else {model.alias: model for model in lock.models}
-    check_names(names, {*settings.models, *locked})
+    wanted = _wanted(settings, locked, names)
     memory = HashMemory()
     rows: list[dict[str, Any]] = []
-    for name in sorted(names or {*settings.models, *locked}):
+    for name in wanted:
         model = locked.get(name)
         if model is not None:
             with teller.bar(_what(model), total_size([model])) as advance:
@@ -93,9 +94,25 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
     return Outcome(lines, data)
 
 
+def _wanted(settings: Settings, locked: Mapping[str, LockedModel], names: Sequence[str]) -> list[str]:
+    """Return the aliases that are meant."""
+    repos = {alias: declared.ref.repo_id for alias, declared in settings.models.items()}
+    repos.update((alias, model.repo) for alias, model in locked.items())
+    check_names(names, {*repos, *repos.values()})
+    wanted = sorted(alias for alias, repo in repos.items() if not names or alias in names or repo in names)
+    for alias in wanted:
+        if alias not in locked and settings.models[alias].files:
+            raise ConfigurationError(
+                "it is not locked, and only a lock says which files its patterns name",
+                model=alias,
+                found=", ".join(settings.models[alias].files),
+                hint="run `modelenv lock` first",
+            )
+    return wanted
+
+
 def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) -> Obtained:
-    # Pickled weights are locked only where patterns name them; whether they are loaded is for each load to say.
-    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks, allow_pickle=True)
+    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks)
 
 
 def _what(model: LockedModel) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-FINE, FINDING = 0, 1
+from modelenv.errors import ConfigurationError, ModelDownloadError, ModelEnvError, ModelLoadTimeoutError
+
+FINE, FINDING, LATER = 0, 1, 3
 
 
 @dataclass(frozen=True)
@@ -17,7 +19,8 @@ class Outcome:
     Attributes:
         lines: for people.
         data: for machines, as plain types.
-        code: 0 if all is well, 1 if something was found. (2 is for a call that cannot be understood.)
+        code: 0 if all is well, 1 if something was found. (2 is for a call that cannot be understood, and 3 for what
+            may go well later.)
     """
 
     lines: Sequence[str]
@@ -27,6 +30,29 @@ class Outcome:
     def text(self, *, as_json: bool) -> str:
         """Return what to print."""
         return json.dumps(self.data, indent=2) if as_json else "\n".join(self.lines)
+
+
+def error_text(error: ModelEnvError) -> str:
+    """Return an error for machines."""
+    fields = {name: getattr(error, name) for name in ("what", "model", "expected", "found", "tried", "hint")}
+    return json.dumps({"error": {"type": type(error).__name__, **fields}}, indent=2)
+
+
+def error_code(error: ModelEnvError) -> int:
+    """Return the exit code for an error: another one where the Hub did not give what was asked, or not in time."""
+    return LATER if isinstance(error, ModelDownloadError | ModelLoadTimeoutError) else FINDING
+
+
+def error_of_system(error: OSError) -> ModelEnvError:
+    """Return our error for what the system refused to a verb."""
+    if error.filename is None:
+        what, hint = "the output cannot be written", "make room where it goes to"
+    else:
+        what, hint = "this cannot be used", "give this user the right, or name another folder"
+    found = error.strerror or str(error)
+    return ConfigurationError(
+        what, found=found if error.filename is None else f"{error.filename}: {found}", hint=hint
+    )
 
 
 def columns(*rows: Sequence[str]) -> list[str]:

@@ -100,6 +100,10 @@ class BlobFetch:
             found.update(_all_at_once(missing, lambda file: self._fetch_one(file, monitor), monitor))
         return FetchedBlobs(found, monitor.bytes_received, monitor.requests)
 
+    def lacks(self, files: Iterable[WantedFile]) -> bool:
+        """Return whether a blob of theirs would have to be fetched; changes nothing."""
+        return any(_checked(self.blobs / file.blob_id, file, file.blob_id) is None for file in files)
+
     def _right_blob(self, file: WantedFile) -> Fingerprint | None:
         """Return what is known of the blob if it is there; one that is not what it should be is set aside."""
         blob = self.blobs / file.blob_id

@@ -165,8 +165,8 @@ def _tracer(request: httpx2.Request, monitor: Monitor) -> Callable[[str, Any], N
     asks_for_the_rest = "range" in request.headers
 
     def trace(event: str, info: Any) -> None:
-        if not event.endswith(_FAILED):
-            return
+        if not event.endswith(_FAILED) or not isinstance(info["exception"], Exception):
+            return  # Ctrl-C ends a request too, and is no trouble that passes
         trouble = _told(info["exception"])
         monitor.raise_if_late(trouble, spare=_RESUME_PAUSE if asks_for_the_rest else 0.0)
         if not asks_for_the_rest:

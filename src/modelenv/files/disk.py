@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from modelenv.errors import ConfigurationError, ModelEnvError, NoSpaceError
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, NoSpaceError
 
 
 @contextmanager
@@ -27,6 +27,24 @@ def writing(root: Path, model: str, *, hint: str | None = None) -> Iterator[None
         if isinstance(error, ModelEnvError):
             raise
         raise disk_error(root, model, error, hint=hint) from error
+
+
+@contextmanager
+def reading(model: str) -> Iterator[None]:
+    """Turn the refusal to look at a model's files into our error.
+
+    Raises:
+        ModelIntegrityError: this user may not read, or not search, a folder.
+    """
+    try:
+        yield
+    except PermissionError as error:
+        raise ModelIntegrityError(
+            "its folder may not be read",
+            model=model,
+            found=f"{error.filename}: {error.strerror}",
+            hint="give this user the right to read it",
+        ) from None
 
 
 def disk_error(root: Path, model: str, error: OSError, *, hint: str | None = None) -> ModelEnvError:

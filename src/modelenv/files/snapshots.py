@@ -72,6 +72,8 @@ def remove_snapshot(store: Store, snapshot: Snapshot) -> None:
         shutil.rmtree(snapshot.found.path)
         record = store.root / ".locks" / "modelenv" / cache.name / f"{snapshot.ref.revision}.json"
         record.unlink(missing_ok=True)
+        for view in record.parent.glob(f"{snapshot.ref.revision}-*"):
+            shutil.rmtree(view)
 
 
 def remove_files(store: Store, model: str, files: Iterable[Path]) -> None:

@@ -10,7 +10,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -61,11 +61,14 @@ class Verified:
         differences: what is not as locked, by path; empty when all is well.
         fingerprints: of every file that is there, with the hashes that are known now.
         hashed: how many bytes had to be hashed.
+        shared: files that are not locked, and that others have for the same commit in a cache that is shared: no
+            damage, but nothing to load.
     """
 
     differences: tuple[Difference, ...]
     fingerprints: Mapping[str, Fingerprint]
     hashed: int = 0
+    shared: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,17 @@ def compare(
             yield Difference(Kind.CHANGED, path, f"{file.size} bytes", f"{found[path].size} bytes")
         elif found[path].sha256 != file.sha256:
             yield Difference(Kind.CHANGED, path, f"sha256 {file.sha256}", f"sha256 {found[path].sha256}")
+
+
+def with_shared(snapshot: Path, verified: Verified) -> Verified:
+    """Set apart what is not locked and leads to the cache's own blobs: others have it for the same commit."""
+    extra = [each for each in verified.differences if each.kind is Kind.EXTRA and (snapshot / each.path).is_symlink()]
+    if not extra:
+        return verified
+    blobs = (snapshot.parent.parent / "blobs").resolve()
+    shared = tuple(each for each in extra if (snapshot / each.path).resolve().parent == blobs)
+    differences = tuple(each for each in verified.differences if each not in shared)
+    return replace(verified, differences=differences, shared=shared)
 
 
 def integrity_error(

@@ -25,6 +25,7 @@ from modelenv.lockfile import Lockfile
 from modelenv.locks.declarations import is_as_declared
 from modelenv.locks.facts import facts_of
 from modelenv.locks.locked import LockedFile, LockedModel
+from modelenv.offline import is_offline
 from modelenv.projectfile import Alias
 from modelenv.references import ModelRef
 from modelenv.store import Store
@@ -109,6 +110,13 @@ class Locker:
     def _info(self, ref: ModelRef, monitor: Monitor, *, files: bool) -> Any:
         from huggingface_hub import HfApi
 
+        if is_offline():
+            raise ModelDownloadError(
+                "the Hub must be asked what this model is now, and offline mode forbids it",
+                model=str(ref),
+                found="HF_HUB_OFFLINE is set",
+                hint="unset HF_HUB_OFFLINE",
+            )
         api = HfApi(headers=monitor.headers)
 
         def ask() -> Any:

@@ -1,19 +1,22 @@
 """Filling a volume: plain files for anybody to read, every byte checked, the metadata last of all and at once.
 
 What readers see is what the metadata names. A folder that it names is never changed: another commit goes into a
-folder of its own, and the one before stays until the pull or prune after the metadata has ceased to name it. Our own
-things lie in `.modelenv/` on the volume: the lock, what is being copied, and which folders we made.
+folder of its own, whose name no other content ever had, and the one before stays until the next update or `prune`: a
+reader that began with the metadata before is then done, or finds out and begins anew. Our own things lie in
+`.modelenv/` on the volume: the lock, what is being copied, and which folders we made.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import itertools
 import json
 import os
 import shutil
+import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,9 +32,17 @@ from modelenv.locks.locked import LockedFile, LockedModel
 from modelenv.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.sources import VOLUME_METADATA
 from modelenv.volume.copying import copy_checked
-from modelenv.volume.reading import OWN_FOLDERS, SIDE, own_folders, verify_on_volume, volume_metadata
+from modelenv.volume.reading import (
+    OWN_FOLDERS,
+    SIDE,
+    check_no_link,
+    own_folders,
+    verify_on_volume,
+    volume_metadata,
+)
 
 _FOLDER_MODE = 0o755
+_FOR_ANYBODY = 0o555
 _NO_MODEL = "the volume"
 _HINT = "free space or change the rights there; what the volume held before still loads"
 
@@ -81,21 +92,26 @@ class Volume:
             ModelLoadTimeoutError: another process is filling the volume.
             NoSpaceError, ConfigurationError: it cannot be written; it then holds what it held.
             ModelIntegrityError: a file changed while it was copied.
+            UnsafeModelError: a link is on the way to where a model would be written.
         """
+        self._check_links(model.repo for model in lock.models)
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
             before = self._metadata()
-            named = set() if before is None else {model.folder for model in before.models}
-            folders = self._held(lock.models)
-            removed = self._remove_unnamed({*named, *folders.values()})
+            named = {} if before is None else {_key(model.locked): model.folder for model in before.models}
+            folders = self._held(lock.models, named)
+            if before is not None and _metadata(lock, folders) == before:
+                return Filled(before, (), (), changed=False)
+            removed = self._remove_but({*named.values(), *folders.values()})
             copied = []
             for model in lock.models:
                 if _key(model) not in folders:
-                    names = _names(model, lock.models)
-                    name = next(name for name in names if self._is_free(name, {*named, *folders.values()}))
+                    owned = self._owned()
+                    name = next(name for name in _names(model, lock.models) if self._is_free(name, model, owned))
                     self._copy(model, obtain(model), name)
                     folders[_key(model)] = name
                     copied.append(model.alias)
-            metadata = VolumeMetadata(tuple(VolumeModel(model, folders[_key(model)]) for model in lock.models))
+            metadata = _metadata(lock, folders)
+            assert metadata is not None  # noqa: S101 - every model has its folder now
             changed = write_metadata(self.root / VOLUME_METADATA, metadata)
             _sync(self.root)
         return Filled(metadata, tuple(copied), removed, changed)
@@ -107,13 +123,21 @@ class Volume:
             ModelLoadTimeoutError: another process is filling the volume.
             LockfileError: the metadata cannot be read, so that nothing is known to be superfluous.
             ConfigurationError: the volume cannot be written.
+            UnsafeModelError: a link is on the way to a folder of ours.
         """
+        self._check_links(())
         metadata = volume_metadata(self.root)
         named = {model.folder for model in metadata.models} if metadata is not None else set()
         if dry_run:
-            return tuple(folder for folder in self._owned() if folder not in named and (self.root / folder).exists())
+            return self._all_but(named)
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
-            return self._remove_unnamed(named)
+            return self._remove_but(named)
+
+    def _check_links(self, names: Iterable[str]) -> None:
+        """Check that what is written and removed lies on the volume, before anything is."""
+        for name in (f"{SIDE}/staging", *names, *self._owned()):
+            place = self.root / name
+            check_no_link(self.root, place if name.startswith(SIDE) else place.parent, model=_NO_MODEL)
 
     def _metadata(self) -> VolumeMetadata | None:
         """Return what the volume says; a damaged metadata says nothing, and is written anew."""
@@ -122,15 +146,18 @@ class Volume:
         except LockfileError:
             return None
 
-    def _held(self, models: Sequence[LockedModel]) -> dict[_Key, str]:
-        """Return for each model that is there already, every byte of it, in which folder."""
+    def _held(self, models: Sequence[LockedModel], named: Mapping[_Key, str]) -> dict[_Key, str]:
+        """Return for each model that is there already, every byte of it, in which folder: best where it is named."""
         folders: dict[_Key, str] = {}
+        owned = self._owned()
         for model in models:
             if _key(model) not in folders:
-                names = itertools.takewhile(lambda name: os.path.lexists(self.root / name), _names(model, models))
-                there = next((name for name in names if self._holds(name, model)), None)
-                if there is not None:
-                    folders[_key(model)] = there
+                ours = [name for name, content in owned.items() if content == _content(model)]
+                names = dict.fromkeys([named.get(_key(model)), next(_names(model, models)), *ours])
+                there = (name for name in names if name is not None and os.path.lexists(self.root / name))
+                right = next((name for name in there if self._holds(name, model)), None)
+                if right is not None:
+                    folders[_key(model)] = right
         return folders
 
     def _holds(self, name: str, model: LockedModel) -> bool:
@@ -140,26 +167,21 @@ class Volume:
         except UnsafeModelError:
             return False
 
-    def _is_free(self, name: str, used: set[str]) -> bool:
-        """Whether the folder may be made; one of ours that no metadata names makes room, anybody else's does not."""
-        if name in used:
-            return False
-        if os.path.lexists(self.root / name):
-            if name not in self._owned():
-                return False
-            self._discard(name)
-        return True
+    def _is_free(self, name: str, model: LockedModel, owned: Mapping[str, str]) -> bool:
+        """Whether the folder may be made: nothing is there, and no other content ever was."""
+        return not os.path.lexists(self.root / name) and owned.get(name, _content(model)) == _content(model)
 
     def _copy(self, model: LockedModel, source: Path, name: str) -> None:
         """Copy the model beside the others, and give it its name once every byte is right."""
         staged = self.root / SIDE / "staging" / uuid.uuid4().hex
         try:
             self._stage(model, source, staged)
-            self._own(name)
+            self._own(name, _content(model))
             target = self.root / name
             for parent in reversed([place for place in target.parents if self.root in place.parents]):
                 parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-                parent.chmod(_FOLDER_MODE)
+                if stat.S_IMODE(parent.stat().st_mode) & _FOR_ANYBODY != _FOR_ANYBODY:  # it may be somebody else's
+                    parent.chmod(_FOLDER_MODE)
             staged.rename(target)
             _sync(target.parent)
         finally:
@@ -178,23 +200,23 @@ class Volume:
                 differences, model=model.repo, folder=staged, hint=hint, what="what was copied is not what was locked"
             )
 
-    def _owned(self) -> tuple[str, ...]:
-        """Return the folders that we made; what cannot be told to be ours is left alone."""
-        return own_folders(self.root) or ()
+    def _owned(self) -> Mapping[str, str]:
+        """Return the folders that we ever made, with their content; what cannot be told to be ours is left alone."""
+        return own_folders(self.root) or {}
 
-    def _own(self, name: str) -> None:
-        names = sorted({*self._owned(), name})
-        write_atomically(self.root / OWN_FOLDERS, json.dumps(names, indent=1) + "\n")
+    def _own(self, name: str, content: str) -> None:
+        owned = {**self._owned(), name: content}
+        write_atomically(self.root / OWN_FOLDERS, json.dumps(owned, indent=1, sort_keys=True) + "\n")
 
-    def _remove_unnamed(self, named: set[str]) -> tuple[str, ...]:
-        owned = self._owned()
-        removed = [name for name in owned if name not in named and (self.root / name).is_dir()]
+    def _all_but(self, kept: set[str]) -> tuple[str, ...]:
+        there = [name for name in sorted(self._owned()) if (self.root / name).is_dir()]
+        return tuple(name for name in there if name not in kept and not (self.root / name).is_symlink())
+
+    def _remove_but(self, kept: set[str]) -> tuple[str, ...]:
+        removed = self._all_but(kept)
         for name in removed:
             self._discard(name)
-        if removed:
-            kept = [name for name in owned if name in named]
-            write_atomically(self.root / OWN_FOLDERS, json.dumps(kept, indent=1) + "\n")
-        return tuple(removed)
+        return removed
 
     def _discard(self, name: str) -> None:
         """Take the folder away at once, and then its files: no reader ever sees half of it."""
@@ -230,13 +252,25 @@ def _key(model: LockedModel) -> _Key:
     return model.repo, model.commit, model.files
 
 
+def _content(model: LockedModel) -> str:
+    """Return what tells one content of a folder from another, in every process."""
+    return hashlib.sha256(repr(_key(model)).encode()).hexdigest()[:16]
+
+
+def _metadata(lock: Lockfile, folders: Mapping[_Key, str]) -> VolumeMetadata | None:
+    """Return what the volume holds once every model has its folder; None before."""
+    if not all(_key(model) in folders for model in lock.models):
+        return None
+    return VolumeMetadata(tuple(VolumeModel(model, folders[_key(model)]) for model in lock.models))
+
+
 def _names(model: LockedModel, models: Sequence[LockedModel]) -> Iterator[str]:
     """Yield the folders in which the model may lie, best first: its repo id, then with the commit, then numbered."""
     if not any(other.repo.startswith(model.repo + "/") for other in models):  # else it would lie within this folder
         yield model.repo
     with_commit = f"{model.repo}@{model.commit[:12]}"
     yield with_commit
-    yield from (f"{with_commit}-{number}" for number in range(2, 1000))
+    yield from (f"{with_commit}-{number}" for number in itertools.count(2))
 
 
 def _sync(folder: Path) -> None:

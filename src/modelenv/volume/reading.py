@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
@@ -31,17 +32,20 @@ def volume_metadata(root: Path) -> VolumeMetadata | None:
     return read_once(root / VOLUME_METADATA, read_metadata)
 
 
-def own_folders(root: Path) -> tuple[str, ...] | None:
-    """Return the folders that `pull --to` made, relative to the root; None if its list of them cannot be read."""
+def own_folders(root: Path) -> Mapping[str, str] | None:
+    """Return the folders that `pull --to` ever made, each with what tells its content from others.
+
+    Relative to the root; some may be gone. None if the list of them cannot be read.
+    """
     try:
         own = json.loads((root / OWN_FOLDERS).read_bytes())
     except FileNotFoundError:
-        return ()
+        return {}
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(own, list):
+    if not isinstance(own, dict):
         return None
-    return tuple(name for name in own if isinstance(name, str) and _is_below(name))
+    return {name: str(content) for name, content in own.items() if _is_below(name)}
 
 
 def check_put_there_by_hand(root: Path, folder: Path | None, *, model: str) -> None:
@@ -119,24 +123,33 @@ def verify_on_volume(root: Path, model: VolumeModel, checks: Checks) -> Verified
         UnsafeModelError: the folder, or one on the way to it, is a link.
     """
     folder = root / model.folder
-    for place in (folder, *folder.parents):
-        if place == root:
-            break
-        if place.is_symlink():
-            raise UnsafeModelError(
-                "a link is on the way to the model's folder, and on a volume there are none",
-                model=model.locked.repo,
-                found=f"{place} -> {place.readlink()}",
-                hint=f"run `modelenv pull --to {root}` where the volume may be written",
-            )
+    check_no_link(root, folder, model=model.locked.repo)
     known = {} if checks.full else checks.memory.of(folder)
     verified = verify_folder(
         folder, model.locked, known=known, strict=True, allow_links=False,
         before_hashing=checks.before_hashing, progress=checks.progress,
     )  # fmt: skip
-    if verified.hashed:
+    if verified.fingerprints != known:
         checks.memory.remember(folder, verified.fingerprints)
     return verified
+
+
+def check_no_link(root: Path, folder: Path, *, model: str) -> None:
+    """Check that neither the folder nor one between it and the volume's root is a link.
+
+    Raises:
+        UnsafeModelError: one is.
+    """
+    for place in (folder, *folder.parents):
+        if place == root:
+            break
+        if os.path.islink(place):  # noqa: PTH114 - says no to what it may not look at, where pathlib raises
+            raise UnsafeModelError(
+                "a link is on the way to the model's folder, and on a volume there are none",
+                model=model,
+                found=f"{place} -> {place.readlink()}",
+                hint=f"remove the link, and run `modelenv pull --to {root}` where the volume may be written",
+            )
 
 
 def _is_below(name: str) -> bool:
@@ -144,11 +157,18 @@ def _is_below(name: str) -> bool:
 
 
 def _not_on_volume(root: Path, metadata: VolumeMetadata, ref: ModelRef) -> ModelEnvError:
+    pinned = sorted(model.locked.alias for model in metadata.models if model.locked.repo == ref.repo_id)
+    if pinned:
+        hint = (
+            f"it holds the model at another revision: load it as {' or '.join(map(repr, pinned))}, or name a commit"
+        )
+    else:
+        hint = "declare it in [tool.modelenv.models], run `modelenv lock`, and then `modelenv pull --to` the volume"
     held = ", ".join(f"{model.locked.repo} ({model.locked.commit[:12]})" for model in metadata.models[:10])
     return ModelNotFoundError(
         "not on this volume",
         model=str(ref),
         found=f"{root} holds {held or 'no model'}" + (", …" if len(metadata.models) > 10 else ""),
         tried=(str(root / VOLUME_METADATA),),
-        hint="declare it in [tool.modelenv.models], run `modelenv lock`, and then `modelenv pull --to` the volume",
+        hint=hint,
     )

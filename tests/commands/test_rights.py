@@ -1,0 +1,77 @@
+"""A cache, or a model in it, that this user may not look at: clear errors, and a finding of `doctor`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import Project
+
+DROP = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", "--inh-caps=-all")
+LOAD = """
+import sys
+from modelenv import SmartModelManager
+from modelenv.errors import ModelIntegrityError
+for name in sys.argv[1:]:
+    try:
+        SmartModelManager("local_cache").load_model(name, "sentiment")
+    except ModelIntegrityError as error:
+        print(error)
+"""
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take rights away from another user")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_runs_python: None) -> Run:
+    """Run Python in the project as a user without rights."""
+    let_everybody_in(filled.folder)
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*DROP, sys.executable, *arguments],
+            cwd=filled.folder, env={**filled.environ, "HF_HOME": "/nowhere"}, capture_output=True, text=True,
+            timeout=60,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.mark.parametrize("closed", ["", "models--acme--first", "models--acme--first/snapshots"])
+@pytest.mark.parametrize("verb", ["verify", "list", "pull", "prune", "doctor"])
+def test_what_may_not_be_searched_is_told_without_a_traceback(
+    filled: Project, as_nobody: Run, closed: str, verb: str
+) -> None:
+    (filled.cache / closed).chmod(0o700)
+    done = as_nobody("-m", "modelenv", verb)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"{filled.cache}" in done.stdout + done.stderr
+
+
+def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
+    folder = filled.cache / "models--acme--first"
+    folder.chmod(0o700)
+    done = as_nobody("-m", "modelenv", "list")
+    assert done.stderr == (
+        "error: this cannot be used\n"
+        f"  found: {folder}/snapshots: Permission denied\n"
+        "  what to do: give this user the right, or name another folder\n"
+    )
+    done = as_nobody("-m", "modelenv", "doctor")
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert "to mend first: give this user the right to read it" in lines
+    found = f"  found: {folder}/snapshots/"
+    said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
+    assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [
+        "its folder may not be read"
+    ] * 2
+    assert said[1].startswith(found)
+    assert "  what to do: give this user the right to read it" in said

@@ -1,0 +1,164 @@
+"""A cache is shared: by several sets of files of one commit, and by other programs. What offline mode changes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelIntegrityError, ModelNotFoundError
+from modelenv.files.snapshots import remove_snapshot, snapshots
+from modelenv.finding import find_or_fetch_model
+from modelenv.hub import EmbeddedHub
+from modelenv.locked_finding import Checks, find_locked, obtain_locked, snapshot_of
+from modelenv.locks.locked import LockedModel
+from modelenv.offline import environment
+from modelenv.references import ModelRef
+from modelenv.store import Store
+
+from .conftest import Lock, MakeModel
+
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
+
+
+@pytest.fixture
+def repo(hub: EmbeddedHub, make_model: MakeModel) -> Path:
+    """A repo with a copy of its weights for another program, and without code."""
+    folder = make_model()
+    (folder / "onnx").mkdir()
+    (folder / "onnx/model.onnx").write_bytes(b"weights for another program")
+    hub.add(folder, "acme/model")
+    return folder
+
+
+@pytest.fixture
+def full(repo: Path, lock: Lock) -> LockedModel:
+    """What transformers loads of it."""
+    return lock(alias="full")
+
+
+@pytest.fixture
+def small(repo: Path, lock: Lock) -> LockedModel:
+    """Other files of the same commit."""
+    return lock(alias="small", files=("*.json", "onnx/*"))
+
+
+def obtain(store: Store, locked: LockedModel, *, fetches: bool = True, checks: Checks | None = None) -> Path:
+    return obtain_locked(store, locked, Deadline(20), fetches=fetches, checks=checks or Checks()).path
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def names(locked: LockedModel) -> list[str]:
+    return [file.path for file in locked.files]
+
+
+def test_two_sets_of_one_commit_share_a_cache(
+    hub: EmbeddedHub, store: Store, full: LockedModel, small: LockedModel
+) -> None:
+    for _ in range(2):
+        obtain(store, full)
+        assert files_in(obtain(store, small)) == names(small)  # these and no others are what a load gets
+    assert [find_locked(store, each, Checks(full=True))[1].differences for each in (full, small)] == [(), ()]
+    assert not (store.root / ".locks/modelenv/damaged").exists()
+    hub.clear()
+    obtain(store, full)
+    obtain(store, small)
+    hub.assert_no_requests()
+
+
+def test_what_another_program_fetched_of_the_commit_stays(store: Store, repo: Path, small: LockedModel) -> None:
+    from huggingface_hub import snapshot_download
+
+    theirs = Path(snapshot_download("acme/model", cache_dir=store.root))
+    before = files_in(theirs)
+    ours = obtain(store, small)
+    assert (files_in(ours), files_in(theirs)) == (names(small), before)
+    (ours / "added.json").write_text("{}")
+    assert files_in(obtain(store, small)) == names(small)
+
+
+def test_a_file_added_to_a_shared_snapshot_is_still_found(
+    store: Store, full: LockedModel, small: LockedModel
+) -> None:
+    obtain(store, full)
+    obtain(store, small)
+    snapshot = snapshot_of(store, small)
+    (snapshot / "generation_config.json").write_text("{}")
+    [difference] = find_locked(store, small, Checks())[1].differences
+    assert str(difference) == "extra generation_config.json: found a file that is not locked"
+    with pytest.raises(ModelIntegrityError, match="not as locked: 1 extra"):
+        obtain(store, small, fetches=False)
+    assert files_in(obtain(store, small)) == names(small)
+    assert not (snapshot / "generation_config.json").exists()
+
+
+def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
+    store: Store, full: LockedModel, small: LockedModel
+) -> None:
+    obtain(store, small)
+    obtain(store, full)
+    shutil.rmtree(store.root / ".locks")
+    with pytest.raises(ModelIntegrityError) as caught:
+        obtain(store, small, fetches=False, checks=Checks(remembers=False))
+    assert str(caught.value) == (
+        "acme/model: not as locked: 1 extra\n"
+        f"  found: in {snapshot_of(store, small)}: extra model.safetensors: found a file that is not locked\n"
+        "  what to do: run `modelenv pull` as a user who may write this store: it sets the locked files apart"
+    )
+
+
+def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
+    obtain(store, full)
+    links = obtain(store, small)
+    [snapshot] = snapshots(store)
+    assert links != snapshot.found.path
+    remove_snapshot(store, snapshot)
+    assert not links.exists()
+
+
+def damage(path: Path) -> bytes:
+    blob = path.resolve()
+    blob.write_bytes(b"x" + blob.read_bytes()[1:])
+    return blob.read_bytes()
+
+
+def test_offline_damage_is_named_and_nothing_set_aside(store: Store, full: LockedModel) -> None:
+    path = obtain(store, full) / "config.json"
+    damaged = damage(path)
+    locked = next(file for file in full.files if file.path == "config.json")
+    with environment(OFFLINE), pytest.raises(ModelIntegrityError) as caught:
+        obtain(store, full)
+    assert caught.value.what == "not as locked: 1 changed"
+    assert caught.value.expected == f"config.json with sha256 {locked.sha256}"
+    assert path.read_bytes() == damaged
+    obtain(store, full)
+    with environment(OFFLINE):
+        path.unlink()  # all that is needed is there: no request
+        assert obtain(store, full) == path.parent
+
+
+def test_offline_a_missing_model_is_told_as_such(store: Store, full: LockedModel) -> None:
+    with environment(OFFLINE), pytest.raises(ModelNotFoundError) as caught:
+        obtain(store, full)
+    assert caught.value.what == (
+        f"the locked commit {full.commit[:12]} is not in this store, and offline mode forbids to fetch it"
+    )
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or fill the store with `modelenv pull`")
+
+
+def test_offline_damage_without_a_lock_is_named_and_nothing_set_aside(store: Store, repo: Path) -> None:
+    ref = ModelRef("acme/model")
+    path = find_or_fetch_model(store, ref, Deadline(20)).path / "config.json"
+    damaged, blob = damage(path), Path(os.path.realpath(path))
+    with environment(OFFLINE), pytest.raises(ModelIntegrityError) as caught:
+        find_or_fetch_model(store, ref, Deadline(20))
+    assert caught.value.expected == f"config.json with the hash {blob.name}"
+    assert caught.value.found == f"other bytes in {blob}"
+    assert path.read_bytes() == damaged

@@ -1,0 +1,90 @@
+"""Who loads from a volume while it is updated gets the old set or the new, whenever the update comes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
+from modelenv.forcing import Run
+from modelenv.load_request import LoadRequest
+from modelenv.loader import Loader
+from modelenv.locks.locked import LockedModel
+from modelenv.pipelines import Load
+from modelenv.sources import ModelSource
+from modelenv.store import Store
+
+from .conftest import REF, Fill
+
+
+class Building:
+    """Builds what it is told from two files of the folder, with one event before each of them, once."""
+
+    def __init__(self, *events: Callable[[], Any]) -> None:
+        self.events = list(events)
+        self.folders: list[str] = []
+
+    def __call__(self, folder: Path, *_: object, **__: object) -> tuple[Any, bool]:
+        self.folders.append(folder.name)
+        parts = []
+        for name in ("config.json", "tokenizer.json"):
+            if self.events:
+                self.events.pop(0)()
+            parts.append(json.loads(path.read_text()) if (path := folder / name).exists() else None)
+        if parts[0] is None:
+            raise ModelIntegrityError("there is no configuration", model=REF.repo_id, found=str(folder))
+        return parts[0], parts[1] is not None
+
+
+def load(root: Path, building: Building, seconds: float = 20) -> tuple[dict[str, Any], bool]:
+    request = LoadRequest(REF, "text-classification", "sentiment", {}, "cpu")
+    loader = Loader(ModelSource.PERSISTENT_VOLUME, Store(root), Run(build=building))
+    loaded: tuple[dict[str, Any], bool] = loader.load(request, Load("m", lambda _: None), Deadline(seconds))
+    return loaded
+
+
+def nothing() -> None:
+    """No event."""
+
+
+OLD, NEW = ({"model_type": "bert"}, True), ({"model_type": "bert", "newest": True}, True)
+
+
+def test_an_update_and_further_pulls_take_nothing_from_who_reads(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path
+) -> None:
+    fill(first)
+    building = Building(lambda: fill(second), lambda: [fill(second), fill(second)])
+    assert load(root, building) == OLD
+    assert building.folders == ["model"]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_two_updates_while_a_model_is_built_give_the_new_set(
+    fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path, number: int
+) -> None:
+    fill(first)
+    building = Building(*[nothing] * number, lambda: [fill(second), fill(third)])
+    assert load(root, building) == NEW
+    assert building.folders == ["model", f"model@{third.commit[:12]}"]
+
+
+def test_updates_without_end_meet_the_deadline(
+    fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
+) -> None:
+    fill(first)
+    building = Building(lambda: [fill(second), fill(third)])
+    with pytest.raises(ModelLoadTimeoutError) as caught:
+        load(root, building, 0)
+    assert caught.value.found == "still loading it, while updates of the volume took its files away"
+
+
+def test_damage_while_a_model_is_built_is_found(fill: Fill, first: LockedModel, root: Path) -> None:
+    fill(first)
+    with pytest.raises(ModelIntegrityError, match="not as locked: 1 missing"):
+        load(root, Building(nothing, (root / "acme/model/tokenizer.json").unlink))
