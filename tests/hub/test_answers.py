@@ -71,6 +71,8 @@ def test_xet_is_not_advertised(ask) -> None:
         ("GET", "/"),
         ("GET", "/api/kernels/org/name"),
         ("GET", "/api/models/org/name/lfs-files"),
+        ("POST", "/api/models/org/name/lfs-files/duplicate"),
+        ("GET", "/api/models/org/name/safetensors-metadata/model.safetensors"),
         ("PUT", "/org/name/resolve/main/config.json"),
         ("POST", "/api/settings/webhooks"),
         ("POST", "/api/whoami-v2"),
@@ -127,6 +129,11 @@ def test_it_answers_to_no_other_name(ask, host: str) -> None:
     assert answer.status == 403
     message = f"The embedded Hub of modelenv answers to 127.0.0.1 and localhost, not to {host}"
     assert json.loads(answer.body) == {"error": message}
+
+
+def test_a_path_with_control_characters_is_answered(ask) -> None:
+    answer = ask("GET", "/org/name/resolve/main/a%00%0Bb")
+    assert (answer.status, answer.headers["x-error-message"]) == (404, "a  b does not exist on 'main'")
 
 
 def test_a_missing_repository_is_404_for_who_shows_a_token(ask) -> None:

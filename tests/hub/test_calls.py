@@ -51,8 +51,9 @@ from modelenv.hub.calls import OTHER, Call, read_call
         ("GET", "/api/organizations/o/settings/repositories", Call("own-list", file="o")),
         ("GET", "/api/organizations/o/members", OTHER),
         ("POST", "/api/validate-yaml", Call("validate-yaml")),
-        ("GET", f"/cdn-lfs/models/o/n/{'a' * 40}/x/y", Call("cdn", "o/n", "a" * 40, "x/y")),
-        ("HEAD", f"/cdn-lfs/datasets/n/{'a' * 40}/x", Call("cdn", "n", "a" * 40, "x", "dataset")),
+        ("GET", f"/cdn-lfs/models/o/n/-/{'a' * 40}/x/-/y", Call("cdn", "o/n", "a" * 40, "x/-/y")),
+        ("GET", f"/cdn-lfs/models/o/{'n' * 40}/-/{'a' * 40}/x", Call("cdn", f"o/{'n' * 40}", "a" * 40, "x")),
+        ("HEAD", f"/cdn-lfs/datasets/n/-/{'a' * 40}/x", Call("cdn", "n", "a" * 40, "x", "dataset")),
     ],
 )
 def test_served(method: str, path: str, call: Call) -> None:
@@ -67,6 +68,8 @@ def test_served(method: str, path: str, call: Call) -> None:
         ("GET", "/kernels/org/name/resolve/main/x"),
         ("GET", "/buckets/org/name/resolve/x"),
         ("GET", "/cdn-lfs/models/x"),
+        ("GET", "/cdn-lfs/models/x/-/main"),
+        ("GET", "/cdn-lfs/models/o/n/x/-/main/x"),
         ("GET", "/api/models/org/name/xet-write-token/main"),
         ("POST", "/api/models/org/name/refs/more"),
         ("POST", "/api/models/org/name/branch"),

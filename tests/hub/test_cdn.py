@@ -49,6 +49,30 @@ def test_the_client_asks_no_more_often_than_without(hub: EmbeddedHub, model: Pat
     assert (entry.repo_id, entry.file, entry.revision) == ("org/name", "model.safetensors", folder.name)
 
 
+def test_a_name_as_long_as_a_commit_is_no_commit(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    for name in ("r" * 40, f"{'o' * 40}/{'r' * 40}"):
+        hub.add(model, name)
+        path = hf_hub_download(name, "model.safetensors", endpoint=hub.endpoint, cache_dir=client_cache)
+        assert Path(path).read_bytes() == (model / "model.safetensors").read_bytes()
+        assert (hub.requests[-1].kind, hub.requests[-1].repo_id) == ("cdn", name)
+
+
+def test_a_fault_of_the_body_names_the_other_host(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    content = (model / "model.safetensors").read_bytes()
+    flipped = hub.fail(flip_byte=10, file="*.safetensors", kind="cdn", times=1)
+    first, second = (
+        Path(hf_hub_download("org/name", "model.safetensors", endpoint=hub.endpoint, cache_dir=client_cache / name))
+        for name in ("first", "second")
+    )
+    damaged = first.read_bytes()
+    assert [place for place in range(len(content)) if damaged[place] != content[place]] == [10]
+    assert (second.read_bytes(), flipped.fired) == (content, 1)
+
+
 def test_the_answer_says_what_is_there_and_where(hub: EmbeddedHub, ask, model: Path) -> None:
     head = ask("HEAD", "/org/name/resolve/main/model.safetensors")
     assert (head.status, head.headers["x-linked-size"]) == (302, str((model / "model.safetensors").stat().st_size))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import socket
 import threading
 import time
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from modelenv.hub import EmbeddedHub
 from modelenv.hub.content import git_id
+
+from .wire import URL, exchange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,57 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow  # whether a connection stays open is seen by waiting
 
 CONTENT = bytes(range(256)) * 40
-URL = "/org/name/resolve/main/data.txt"
-
-
-@dataclass(frozen=True)
-class Wire:
-    """What came over the wire, how the connection ended, and after how long the first and the last bytes came."""
-
-    head: bytes
-    body: bytes
-    end: str
-    first: float
-    seconds: float
-
-    def is_whole(self, method: str) -> bool:
-        """Whether the answer has come to the end that its header names; its head always comes in one piece."""
-        if not self.head:
-            return False
-        return method == "HEAD" or self.status == 304 or len(self.body) >= int(self.header("content-length"))
-
-    @property
-    def status(self) -> int:
-        return int(self.head.split()[1])
-
-    def header(self, name: str) -> str:
-        lines = self.head.decode("latin-1").split("\r\n")[1:]
-        return next(value.strip() for key, _, value in (line.partition(":") for line in lines) if key.lower() == name)
-
-
-def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.15, **headers: str) -> Wire:
-    """Send one request, and read until the connection ends; or nothing comes for `wait` seconds after the answer."""
-    host, port = endpoint.removeprefix("http://").split(":")
-    sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    wire = Wire(b"", b"", "open", 0.0, 0.0)
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
-        start = time.monotonic()
-        connection.sendall(f"{method} {url} HTTP/1.1\r\nHost: {host}\r\n{sent}\r\n".encode())
-        received = b""
-        while True:
-            connection.settimeout(wait if wire.is_whole(method) else 60)
-            try:
-                piece = connection.recv(65536)
-            except ConnectionResetError:
-                return replace(wire, end="reset")
-            except TimeoutError:
-                return wire
-            if not piece:
-                return replace(wire, end="closed")
-            received += piece
-            head, _, body = received.partition(b"\r\n\r\n")
-            seconds = time.monotonic() - start
-            wire = Wire(head, body, "open", wire.first or seconds, seconds)
 
 
 @pytest.fixture
@@ -100,6 +51,28 @@ def test_a_status_with_headers(hub: EmbeddedHub) -> None:
         f"GET {URL} -> 429, 21 bytes",
         f"GET {URL} -> 200, {len(CONTENT)} bytes",
     ]
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [("a\r\nb", "a  b"), ("日本", "\\u65e5\\u672c"), ("\0 \x7f \v", ""), ("\ud800", "\\ud800")]
+)
+def test_any_message_is_said_on_one_line(hub: EmbeddedHub, message: str, said: str) -> None:
+    hub.fail(status=500, message=message)
+    wire = exchange(hub.endpoint)
+    assert (wire.status, wire.header("x-error-message"), json.loads(wire.body)) == (500, said, {"error": message})
+
+
+@pytest.mark.parametrize("name", ["content-length", "Content-Length"])
+@pytest.mark.parametrize(
+    ("length", "method", "end"),
+    [(3, "GET", "closed"), (300, "GET", "closed"), (0, "GET", "closed"), (16, "GET", "open"), (3, "HEAD", "open")],
+)
+def test_a_rule_may_announce_a_length(hub: EmbeddedHub, name: str, length: int, method: str, end: str) -> None:
+    hub.fail(status=500, message="abc", headers={name: str(length), "CONTENT-TYPE": "text/html", "X-A": "é"})
+    wire = exchange(hub.endpoint, method=method)
+    assert wire.head.lower().count(b"content-length") == wire.head.lower().count(b"content-type") == 1
+    assert (wire.header("content-length"), wire.header("content-type"), wire.end) == (str(length), "text/html", end)
+    assert wire.body == (b'{"error": "abc"}' if method == "GET" else b"")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 500, 503, 599])

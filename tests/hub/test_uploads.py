@@ -95,6 +95,14 @@ def test_a_commit_changes_deletes_and_copies(api: HfApi, repo: str) -> None:
         api.delete_file("nothing", repo)
 
 
+def test_any_whole_character_goes_up(api: HfApi, repo: str) -> None:
+    # The client writes those beyond the first 65536 as two halves.
+    name = "\U0001f600 \\u.txt"
+    api.upload_file(repo_id=repo, path_in_repo=name, path_or_fileobj=b"1", commit_message="\U0001f600")
+    assert name in api.list_repo_files(repo)
+    assert api.list_repo_commits(repo)[0].title == "\U0001f600"
+
+
 def test_a_stale_parent_is_refused(api: HfApi, repo: str) -> None:
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.errors import HfHubHTTPError

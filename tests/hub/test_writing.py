@@ -83,11 +83,26 @@ def test_a_moved_repository_is_found_by_its_old_name(api: HfApi, repo: str) -> N
     assert content(api, repo, "a.txt") == b"1"
     assert content(api, "org/moved", "a.txt") == b"1"
     api.upload_file(repo_id=repo, path_in_repo="b.txt", path_or_fileobj=b"2")
-    api.delete_repo("org/moved")
+    api.move_repo("org/moved", "ada/again")
+    for former in (repo, "org/moved"):
+        assert api.model_info(former).id == "ada/again"
+        assert content(api, former, "a.txt") == b"1"
+    api.delete_repo("ada/again")
     with pytest.raises(RepositoryNotFoundError):
         api.model_info(repo)
     with pytest.raises(RepositoryNotFoundError):
-        api.delete_repo("org/moved")
+        api.delete_repo("ada/again")
+
+
+def test_access_follows_a_repository_to_its_new_name(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
+    from huggingface_hub.errors import GatedRepoError
+
+    friend, stranger = hub.token("bob", access=[repo]), hub.token("eve")
+    api.update_repo_settings(repo, gated="auto")
+    api.move_repo(repo, "ada/moved")
+    api.auth_check("ada/moved", token=friend)
+    with pytest.raises(GatedRepoError):
+        api.auth_check("ada/moved", token=stranger)
 
 
 def test_squashed_history_has_one_commit(api: HfApi, repo: str) -> None:

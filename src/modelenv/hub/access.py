@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .accounts import Account, Accounts
     from .calls import Call
     from .commits import Snapshot
+    from .history import Discussion
     from .repositories import Repositories, Repository
 
 
@@ -163,6 +164,29 @@ def check_writing_token(asked: Asked) -> Account:
     if visitor.role != "write":
         raise RefusedError(403, "Forbidden: you must use a write token to upload to a repository.")
     return visitor
+
+
+def check_author(asked: Asked, repo_id: str, discussion: Discussion) -> Account:
+    """Return who asks, who opened this discussion or pull request, or may change the repository.
+
+    Raises:
+        RefusedError: it is neither, or the token is for reading.
+    """
+    visitor = check_writing_token(asked)
+    if visitor.name != discussion.author and not visitor.writes(repo_id):
+        message = f"Authorization error: discussion {discussion.num} of {repo_id} was not opened by {visitor.name}"
+        raise RefusedError(403, message)
+    return visitor
+
+
+def check_not_merged(discussion: Discussion) -> None:
+    """Raise an error for what changes a pull request that is merged.
+
+    Raises:
+        RefusedError: it is merged.
+    """
+    if discussion.status == "merged":
+        raise RefusedError(409, f"Pull request {discussion.num} is merged, and stays as it is")
 
 
 def snapshot_at(repository: Repository, revision: str) -> Snapshot:

@@ -27,7 +27,7 @@ class Account:
         name, fullname: the user's.
         role: what the token is for.
         orgs: the organisations whose repositories the user may read and write.
-        access: the gated and private repositories of others that the user may read.
+        access: the gated and private repositories of others that the user may read, also under another name.
         expired: the token was good once.
         everything: the user may read and write all repositories.
     """
@@ -46,7 +46,7 @@ class Account:
 
     def reads(self, repository: Repository) -> bool:
         """Return whether the user may read a private or gated repository."""
-        return self.owns(namespace_of(repository.repo_id)) or repository.repo_id in self.access
+        return self.owns(namespace_of(repository.repo_id)) or not self.access.isdisjoint(repository.ids)
 
     def writes(self, repo_id: str) -> bool:
         """Return whether the user may change this repository."""

@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode
@@ -13,6 +14,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from .content import lfs_pointer
+from .expandable import EXPANDABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,44 +30,9 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# The date that the Hub gives to whatever is older than its records.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
+# The date that the Hub gives to whatever is older than its records; here, to all that was not created in it.
 _CREATED = "2022-03-02T23:29:04.000Z"
-# What `expand` may name; the rest of the Hub's own list concerns what a folder cannot tell.
-EXPANDABLE = frozenset(
-    [
-        "author",
-        "baseModels",
-        "cardData",
-        "childrenModelCount",
-        "config",
-        "createdAt",
-        "disabled",
-        "downloads",
-        "downloadsAllTime",
-        "evalResults",
-        "gated",
-        "gguf",
-        "inference",
-        "inferenceProviderMapping",
-        "lastModified",
-        "library_name",
-        "likes",
-        "mask_token",
-        "model-index",
-        "pipeline_tag",
-        "private",
-        "resourceGroup",
-        "safetensors",
-        "sha",
-        "siblings",
-        "spaces",
-        "tags",
-        "transformersInfo",
-        "trendingScore",
-        "usedStorage",
-        "widgetData",
-    ]
-)
 
 
 class RefusedError(Exception):
@@ -77,7 +44,7 @@ class RefusedError(Exception):
         super().__init__(message)
         self.status = status
         self.message = message
-        self.headers = {"X-Error-Message": _header_text(message), **(headers or {})}
+        self.headers = {"X-Error-Message": header_text(message), **(headers or {})}
         if code is not None:
             self.headers["X-Error-Code"] = code
 
@@ -86,8 +53,9 @@ class RefusedError(Exception):
         return json_response({"error": self.message}, status=self.status, headers=self.headers)
 
 
-def _header_text(message: str) -> str:
-    return message.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ").strip()
+def header_text(message: str) -> str:
+    """Return a message as a header can say it: on one line, in ASCII."""
+    return _CONTROLS.sub(" ", message.encode("ascii", "backslashreplace").decode()).strip()
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -120,15 +88,15 @@ def repository_info(
     }
     match repository.repo_type:
         case "model":
-            info |= {"config": facts.config, "safetensors": facts.safetensors, "spaces": []}
+            results = (facts.card or {}).get("model-index")
+            info |= {"config": facts.config, "safetensors": facts.safetensors, "spaces": [], "model-index": results}
         case "space":
             info |= {"sdk": (facts.card or {}).get("sdk"), "runtime": {"stage": "NO_APP_FILE", "hardware": {}}}
-    unknown = sorted(set(expand) - EXPANDABLE)
+    expandable = EXPANDABLE[repository.repo_type]
+    unknown = ", ".join(sorted(set(expand) - expandable))
     if unknown:
-        raise RefusedError(
-            400,
-            f"Invalid value of expand: {', '.join(unknown)}; expected one of {', '.join(sorted(EXPANDABLE))}",
-        )
+        expected = ", ".join(sorted(expandable))
+        raise RefusedError(400, f"Invalid value of expand: {unknown}; expected one of {expected}")
     if expand:
         info = {key: info[key] for key in ("_id", "id", *expand) if key in info}
     return {key: value for key, value in info.items() if value is not None}
@@ -146,7 +114,7 @@ def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
         "downloads": 0,
         "likes": 0,
         "tags": list(facts.tags),
-        "createdAt": _CREATED,
+        "createdAt": timestamp(repository.created) if repository.created is not None else _CREATED,
     }
     if repository.repo_type == "model":
         listed |= {"modelId": repo_id, "pipeline_tag": facts.pipeline_tag, "library_name": facts.library_name}

@@ -51,7 +51,8 @@ _OTHER_CALLS: dict[tuple[str, str], Kind] = {
 _NO_MODELS = frozenset({"api", "datasets", "spaces", "kernels", "buckets"})
 # What stands before all paths on the host for large files.
 CDN_PATH = "cdn-lfs"
-_COMMIT_DIGITS = 40
+# What ends a repository's name there: no part of a name can begin so.
+CDN_END = "-"
 _BATCH = ["info", "lfs", "objects", "batch"]
 _VERIFY = ["info", "lfs", "objects", "verify"]
 
@@ -134,7 +135,9 @@ def _file_call(method: str, parts: list[str], repo_type: RepoType) -> Call:
 
 
 def _cdn_call(method: str, parts: list[str]) -> Call:
-    if method not in ("GET", "HEAD") or len(parts) < 4 or parts[0] not in _TYPES:
+    if method not in ("GET", "HEAD") or parts[0] not in _TYPES or CDN_END not in parts[2:4]:
         return OTHER
-    length = 2 if len(parts[2]) == _COMMIT_DIGITS else 3
-    return Call("cdn", "/".join(parts[1:length]), parts[length], "/".join(parts[length + 1 :]), _TYPES[parts[0]])
+    end = parts.index(CDN_END, 2)
+    if len(parts) < end + 3:
+        return OTHER
+    return Call("cdn", "/".join(parts[1:end]), parts[end + 1], "/".join(parts[end + 2 :]), _TYPES[parts[0]])

@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitHeader:
-    """What a commit says of itself; `parent` is what the branch must be at, if that was given."""
+    """What a commit says of itself; `parent` is what it changes, and the branch must be at, if that was given."""
 
     title: str
     message: str

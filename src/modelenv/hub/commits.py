@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .content import ServedFile, git_id, parent_folders, tree_ids
+from .content import FoundFile, ServedFile, git_id, parent_folders, tree_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 MAIN = "main"
 FOLDER_TITLE = "Served from a folder"
@@ -59,15 +59,19 @@ def folder_snapshot(files: Mapping[str, ServedFile], previous: Snapshot | None) 
     commit in every process and on every machine.
     """
     trees = tree_ids({path: file.blob_id for path, file in files.items()})
-    newest = max((file.found.mtime_ns for file in files.values()), default=0)
     snapshot = Snapshot(
         commit=commit_id(trees[""], (), CommitText(FOLDER_TITLE, "", FOLDER_AUTHOR, _EPOCH)),
         files=files,
         trees=trees,
-        last_modified=datetime.fromtimestamp(newest / 1e9, UTC),
+        last_modified=newest(file.found for file in files.values()),
         parents=(previous.commit,) if previous is not None else (),
     )
     return _with_touched(snapshot, previous)
+
+
+def newest(files: Iterable[FoundFile]) -> datetime:
+    """Return when the newest of these files was changed."""
+    return datetime.fromtimestamp(max((file.mtime_ns for file in files), default=0) / 1e9, UTC)
 
 
 def made_snapshot(files: Mapping[str, ServedFile], parents: tuple[Snapshot, ...], text: CommitText) -> Snapshot:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from .access import Asked, check_gate, snapshot_at, visible
 from .answers import RefusedError
-from .calls import CDN_PATH, Call
+from .calls import CDN_END, CDN_PATH, Call
 from .commits import MAIN
 from .files import Sending, file_response
 from .reading import no_entry
@@ -60,7 +60,8 @@ class Delivery:
         file = _file(snapshot, asked.call)
         if self.cdn is None or file.sha256 is None:
             return file_response(asked.request, snapshot, file, self.sending)
-        path = quote(f"/{CDN_PATH}/{repository.repo_type}s/{repository.repo_id}/{snapshot.commit}/{file.found.path}")
+        name = f"{repository.repo_type}s/{repository.repo_id}"
+        path = quote(f"/{CDN_PATH}/{name}/{CDN_END}/{snapshot.commit}/{file.found.path}")
         expires = int(time.time()) + _GOOD_SECONDS
         signature = self.signer.sign(f"{path} {expires}")
         headers = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .access import Asked, check_write, known_visitor, visible
+from .access import Asked, check_author, check_not_merged, check_write, check_writing_token, visible
 from .answers import RefusedError, json_response, timestamp
 from .commits import CommitText, made_snapshot
 from .history import Discussion, Event, History
@@ -14,10 +14,13 @@ from .writing import now, read_object
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from .accounts import Account
     from .content import ServedFile
     from .repositories import Repositories, Repository
 
 _PAGE = 50
+# More digits than any number here has, and fewer than Python refuses to read.
+_DIGITS = 18
 
 
 @dataclass(frozen=True)
@@ -32,20 +35,20 @@ class Discussions:
         number, _, action = (asked.call.file or "").partition("/")
         if not number:
             return self._open(asked, repository) if asked.request.method == "POST" else _list(asked, repository)
-        discussion = repository.history().discussion(int(number)) if number.isdigit() else None
+        discussion = repository.history().discussion(_number(number))
         if discussion is None:
             raise RefusedError(404, f"Discussion not found: {number}")
         if asked.request.method == "GET" and not action:
             return json_response(_details(repository, discussion))
         match action:
             case "comment" | "status" | "title" | "merge":
-                return self._change(asked, repository, discussion.num, action)
+                return self._change(asked, repository, discussion, action)
             case _:
                 path = asked.request.url.path
                 raise RefusedError(501, f"POST {path} is not served by the embedded Hub of modelenv")
 
     def _open(self, asked: Asked, repository: Repository) -> Response:
-        visitor, value = known_visitor(asked), read_object(asked.body)
+        visitor, value = check_writing_token(asked), read_object(asked.body)
         title, description = str(value.get("title") or "").strip(), str(value.get("description") or "")
         if len(title) < 3:
             raise RefusedError(400, "Invalid title: expected at least 3 characters")
@@ -61,13 +64,11 @@ class Discussions:
         newest = repository.change(opened).discussions[-1]
         return json_response({"num": newest.num, "url": asked.request.url.path, "pullRequest": is_request})
 
-    def _change(self, asked: Asked, repository: Repository, num: int, action: str) -> Response:
-        visitor, value = known_visitor(asked), read_object(asked.body)
-        if action == "merge":
-            check_write(asked, repository.repo_id)
+    def _change(self, asked: Asked, repository: Repository, known: Discussion, action: str) -> Response:
+        visitor, value = _who_may(asked, repository, known, action), read_object(asked.body)
 
         def changed(history: History) -> History:
-            discussion = history.discussion(num)
+            discussion = history.discussion(known.num)
             assert discussion is not None  # noqa: S101 - it was found before, and none is ever removed
             match action:
                 case "comment":
@@ -79,16 +80,27 @@ class Discussions:
                     status, said = value.get("status"), str(value.get("comment") or "")
                     if status not in ("open", "closed"):
                         raise RefusedError(400, f"Invalid status: {status}; expected open or closed")
+                    check_not_merged(discussion)
                     return history.discussed(_with_status(discussion, visitor.name, status, said))
                 case _:
                     return _merged(history, discussion, visitor.name, str(value.get("comment") or ""))
 
-        after = next(known for known in repository.change(changed).discussions if known.num == num)
+        after = repository.change(changed).discussion(known.num) or known
         # The event that answers is the comment, the status or the title that was asked for.
         kind = {"comment": "comment", "title": "title-change"}.get(action, "status-change")
         key = {"comment": "newMessage", "title": "newTitle"}.get(action, "newStatus")
         event = next(event for event in reversed(after.events) if event.kind == kind)
         return json_response({key: _event(event)})
+
+
+def _who_may(asked: Asked, repository: Repository, discussion: Discussion, action: str) -> Account:
+    match action:
+        case "comment":
+            return check_writing_token(asked)
+        case "merge":
+            return check_write(asked, repository.repo_id)
+        case _:
+            return check_author(asked, repository.repo_id, discussion)
 
 
 def new_discussion(history: History, title: str, author: str, description: str) -> Discussion:
@@ -107,9 +119,14 @@ def _list(asked: Asked, repository: Repository) -> Response:
         and query.get("author") in (None, known.author)
         and query.get("status", "all") in ("all", "open" if known.status in ("open", "draft") else "closed")
     ]
-    start = _PAGE * int(query["p"]) if query.get("p", "").isdigit() else 0
+    start = _PAGE * _number(query.get("p", ""))
     shown = [_summary(repository, known) for known in found[start : start + _PAGE]]
     return json_response({"count": len(found), "start": start, "discussions": shown})
+
+
+def _number(text: str) -> int:
+    # There is no discussion 0, and the first page is that of no number.
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def _summary(repository: Repository, discussion: Discussion) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 
+from .answers import header_text
 from .calls import Call, read_call
 from .fault_effects import BrokenOffError, Connection, altered
 from .faults import Asked, Rule
@@ -82,10 +83,22 @@ class Entrance:
         elif rule.status is None and not rule.redirect_loop and not rule.expired_token:
             await connection.reset()
         else:
-            status, headers, body = _answer_of(rule, asked)
-            raw = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
-            await send({"type": "http.response.start", "status": status, "headers": raw})
-            await send({"type": "http.response.body", "body": body})
+            await _say(*_answer_of(rule, asked), connection, send, has_body=asked.method != "HEAD")
+
+
+async def _say(
+    status: int, headers: dict[str, str], body: bytes, connection: Connection, send: Send, *, has_body: bool
+) -> None:
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    length = int(headers.get("content-length", 0))
+    if length == len(body) or not has_body or status == http.HTTPStatus.NOT_MODIFIED:
+        await send({"type": "http.response.body", "body": body})
+        return
+    # The rule announces another length; the server would not send more, or end with less.
+    await send({"type": "http.response.body", "body": body[:length], "more_body": True})
+    connection.write(body[length:])
+    await connection.close()
 
 
 def _logged(entry: OpenRequest, method: str, send: Send) -> Send:
@@ -121,12 +134,13 @@ def _entered(scope: Scope, path: str, call: Call) -> HubRequest:
 
 def _answer_of(rule: Rule, asked: Asked) -> tuple[int, dict[str, str], bytes]:
     if rule.redirect_loop:
-        return 302, {"Location": asked.path, "Content-Length": "0"}, b""
+        return 302, {"location": asked.path, "content-length": "0"}, b""
     status, message = (401, _WRONG_TOKEN) if rule.expired_token else (rule.status or 0, rule.message)
     if message is None:
         message = http.HTTPStatus(status).phrase if status in http.HTTPStatus.__members__.values() else "A fault"
-    headers = {"Content-Type": "application/json", "X-Error-Message": message, **(rule.headers or {})}
     body = b"" if status < http.HTTPStatus.BAD_REQUEST else json.dumps({"error": message}).encode()
+    headers = {"content-type": "application/json", "x-error-message": header_text(message)}
     if status != http.HTTPStatus.NOT_MODIFIED:
-        headers["Content-Length"] = str(len(body))
-    return status, headers, body
+        headers["content-length"] = str(len(body))
+    given = {name.lower(): value for name, value in (rule.headers or {}).items()}
+    return status, headers | given, body

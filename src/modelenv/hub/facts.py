@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .content import FoundFile
+    from .repository import RepoType
 
 # The task that the Hub derives from the last part of an architecture's name when the card does not tell.
 _TASKS = {
@@ -30,6 +31,11 @@ _TASKS = {
     "Model": "feature-extraction",
 }
 _WEIGHTS = {".safetensors": "safetensors", ".onnx": "onnx", ".bin": "pytorch", ".h5": "tf", ".msgpack": "jax"}
+# What a dataset's card says that the Hub makes into tags, such as `language:en`, by which the client filters.
+_DATASET_TAGS = (
+    "task_categories", "task_ids", "annotations_creators", "language_creators", "language", "multilinguality",
+    "source_datasets", "license", "size_categories",
+)  # fmt: skip
 # The safetensors format allows no larger header.
 _HEADER_LIMIT = 100_000_000
 _TEXT_LIMIT = 10 * 1024 * 1024
@@ -51,20 +57,21 @@ class ModelFacts:
     safetensors: Mapping[str, Any] | None
 
 
-def read_facts(files: Sequence[FoundFile]) -> ModelFacts:
-    """Read what there is to tell about a model, from its config, its card and the headers of its weights."""
+def read_facts(files: Sequence[FoundFile], repo_type: RepoType = "model") -> ModelFacts:
+    """Read what there is to tell about a repository, from its config, its card and the headers of its weights."""
     by_path = {file.path: file.location for file in files}
     card = _read_card(by_path.get("README.md"))
     config = _read_object(by_path.get("config.json"))
     library_name = _text(card, "library_name") or _library(by_path, config)
     pipeline_tag = _text(card, "pipeline_tag") or _task(library_name, config)
+    is_dataset = repo_type == "dataset"
     shown: dict[str, Any] = {key: config[key] for key in ("architectures", "model_type") if key in config}
     return ModelFacts(
         card=card or None,
         config=shown or None,
         library_name=library_name,
         pipeline_tag=pipeline_tag,
-        tags=_tags(by_path, card, config, library_name, pipeline_tag),
+        tags=_dataset_tags(card) if is_dataset else _tags(by_path, card, config, library_name, pipeline_tag),
         safetensors=_parameters(location for path, location in by_path.items() if path.endswith(".safetensors")),
     )
 
@@ -174,7 +181,13 @@ def _tags(
     tags += [config.get("model_type"), pipeline_tag, *_texts(card, "tags"), *_texts(card, "language")]
     tags += [f"license:{name}" for name in _texts(card, "license")]
     tags += [f"dataset:{name}" for name in _texts(card, "datasets")]
+    tags += [f"base_model:{name}" for name in _texts(card, "base_model")]
     return tuple(dict.fromkeys(str(tag) for tag in tags if tag))
+
+
+def _dataset_tags(card: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = [f"{key}:{text}" for key in _DATASET_TAGS for text in _texts(card, key)]
+    return tuple(dict.fromkeys([*tags, *_texts(card, "tags")]))
 
 
 def _parameters(locations: Iterable[Path]) -> dict[str, Any] | None:

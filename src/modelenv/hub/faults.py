@@ -6,6 +6,7 @@ The same names serve `EmbeddedHub.fail(...)` and the tables of a rule file.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
@@ -73,7 +74,8 @@ class Rule:
         seconds: only so long, from the first request that is hit.
 
     What happens:
-        status, headers, message: this answer in place of the real one; the message is said as the Hub says errors.
+        status, headers, message: this answer in place of the real one; the message is said as the Hub says errors. If
+            the headers have a Content-Length that is not the body's, the connection is closed after the body.
         delay: seconds before the first byte.
         bytes_per_second: how fast the body is sent.
         cut_after: the connection is closed after so many bytes of the body.
@@ -172,6 +174,10 @@ _SWITCHES = {"reset", "wrong_etag", "redirect_loop", "expired_token"}
 _COUNTS = {"nth": 1, "times": 1, "seed": 0, "cut_after": 0, "flip_byte": 0, "length_off_by": None, "status": 300}
 _MEASURES = {"share": 1.0, "seconds": math.inf, "delay": math.inf, "bytes_per_second": math.inf, "refuse": math.inf}
 _LAST_STATUS = 599
+# What can be sent (RFC 9110, section 5): any other header breaks the connection off.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"([!-~\x80-\xff]+([ \t]+[!-~\x80-\xff]+)*)?")
+_LENGTH = re.compile(r"[0-9]{1,18}")
 
 
 def _is_given(rule: Rule, field: Any) -> bool:
@@ -193,8 +199,7 @@ def _expected(name: str, value: object) -> str | None:
     if name == "kind":
         return None if value in get_args(Kind) else f"one of {', '.join(get_args(Kind))}"
     if name == "headers":
-        texts = hasattr(value, "items") and all(isinstance(text, str) for pair in value.items() for text in pair)
-        return None if texts else "names and values, both text"
+        return _expected_headers(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "a number"
     if name in _COUNTS:
@@ -202,6 +207,19 @@ def _expected(name: str, value: object) -> str | None:
     most = _MEASURES[name]
     end = "" if most == math.inf else f" and at most {most:g}"
     return None if 0 < value <= most and value != math.inf else f"a number above 0{end}"
+
+
+def _expected_headers(value: object) -> str | None:
+    if not hasattr(value, "items") or not all(isinstance(text, str) for pair in value.items() for text in pair):
+        return "names and values, both text"
+    for name, text in value.items():
+        if not _HEADER_NAME.fullmatch(name) or name.lower() == "transfer-encoding":
+            return "names of letters, digits and '-', without Transfer-Encoding, which the server sets"
+        if name.lower() == "content-length" and not _LENGTH.fullmatch(text):
+            return "a Content-Length of at most 18 digits"
+        if not _HEADER_VALUE.fullmatch(text):
+            return "values on one line, in Latin-1, without spaces around"
+    return None
 
 
 def _expected_count(name: str, value: float) -> str | None:

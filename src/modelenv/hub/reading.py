@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from . import answers
@@ -28,6 +29,9 @@ _LIST_PAGE = 1000
 # What a list understands. Any other filter is refused: ignored, it would make the list wrong.
 _LIST_QUERY = frozenset({"search", "author", "filter", "pipeline_tag", "limit", "cursor", "full", "sort", "expand"})
 
+# Before all that has a time of creation.
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 
 def info(repositories: Repositories, asked: Asked) -> Response:
     """Return what there is to know about a repository at a revision."""
@@ -40,7 +44,7 @@ def info(repositories: Repositories, asked: Asked) -> Response:
 
 
 def _info(repository: Repository, snapshot: Snapshot, *, blobs: bool, expand: list[str]) -> dict[str, object]:
-    facts = read_facts([file.found for file in snapshot.files.values()])
+    facts = read_facts([file.found for file in snapshot.files.values()], repository.repo_type)
     return answers.repository_info(repository, snapshot, facts, blobs=blobs, expand=expand)
 
 
@@ -103,18 +107,38 @@ def listing(repositories: Repositories, asked: Asked) -> Response:
     unknown = sorted(set(query) - _LIST_QUERY)
     if unknown:
         raise RefusedError(501, f"The embedded Hub cannot list {asked.call.repo_type}s by {', '.join(unknown)}")
-    search, author = query.get("search", "").lower(), query.get("author")
+    searched, author = [text.lower() for text in query.getlist("search")], query.get("author")
     wanted = {*query.getlist("filter"), *query.getlist("pipeline_tag")}
-    found = []
+    found: list[tuple[Repository, dict[str, Any]]] = []
     for repository in repositories.all(asked.call.repo_type):
         hidden = repository.settings.private and (asked.visitor is None or not asked.visitor.reads(repository))
-        if hidden or search not in repository.repo_id.lower():
+        if hidden or not all(text in repository.repo_id.lower() for text in searched):
             continue
-        listed = answers.listed_info(repository, read_facts(repository.listing()))
+        listed = answers.listed_info(repository, read_facts(repository.listing(), repository.repo_type))
         known = {*listed["tags"], listed.get("pipeline_tag"), listed.get("library_name")}
         if (author is None or listed["author"] == author) and wanted <= known:
-            found.append(_listed(repository, listed, is_true(query.get("full")), query.getlist("expand")))
-    return answers.page_response(asked.request, found, limit=_LIST_PAGE, render=lambda entry: entry)
+            found.append((repository, listed))
+    full, expand = is_true(query.get("full")), query.getlist("expand")
+    return answers.page_response(
+        asked.request,
+        _ordered(found, query.get("sort")),
+        limit=_LIST_PAGE,
+        render=lambda entry: _listed(*entry, full, expand),
+    )
+
+
+def _ordered(
+    found: list[tuple[Repository, dict[str, Any]]], sort: str | None
+) -> list[tuple[Repository, dict[str, Any]]]:
+    match sort:
+        case "lastModified" | "last_modified":
+            return sorted(found, key=lambda entry: entry[0].last_modified(), reverse=True)
+        case "createdAt" | "created_at":
+            return sorted(found, key=lambda entry: entry[0].created or _LONG_AGO, reverse=True)
+        case None | "downloads" | "likes" | "trendingScore" | "trending_score":
+            return found  # nothing has any of these here, so that the order by name stays
+        case _:
+            raise RefusedError(501, f"The embedded Hub cannot sort by {sort}")
 
 
 def own_listing(repositories: Repositories, asked: Asked) -> Response:

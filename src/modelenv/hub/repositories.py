@@ -151,7 +151,7 @@ class Repositories:
             return self._moved.get(_key(repo_id, repo_type))
 
     def move(self, repository: Repository, repo_id: str) -> None:
-        """Give a repository another id; the old one leads to it from now on.
+        """Give a repository another id; the old one leads to it from now on, as do those that it had before.
 
         Raises:
             TakenIdError: there is one of this id.
@@ -161,7 +161,8 @@ class Repositories:
             if present is not None and present is not repository:
                 raise TakenIdError(repo_id)
             old, new = (_key(name, repository.repo_type) for name in (repository.repo_id, repo_id))
-            self.remove(repository)
+            self._added.pop(old, None)
+            self._removed |= {old}
             repository.rename(repo_id)
             self._added[new] = repository
             self._moved.pop(new, None)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .commits import MAIN, Snapshot
+from .commits import MAIN, Snapshot, newest
 from .folders import ServedFolder
 from .history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from .blobs import BlobStore
     from .content import FoundFile
@@ -37,6 +38,8 @@ class RepositoryState:
     history: History
     settings: RepositorySettings
     followed: bool
+    created: datetime | None = None
+    former_ids: frozenset[str] = frozenset()
 
 
 class Repository:
@@ -49,6 +52,7 @@ class Repository:
         blobs: keeps the bytes of earlier commits; None keeps none.
         repo_type: model, dataset or space.
         settings: who may read it.
+        created: when it was made, if that is known.
         state: all of this, and its history, as it was in another one; in place of `settings`.
     """
 
@@ -60,19 +64,25 @@ class Repository:
         *,
         repo_type: RepoType = "model",
         settings: RepositorySettings | None = None,
+        created: datetime | None = None,
         state: RepositoryState | None = None,
     ) -> None:
         self.repo_type = repo_type
         self._lock = threading.RLock()
         self._folder = ServedFolder(folder, blobs) if isinstance(folder, Path) else folder
         self._state = state or RepositoryState(
-            repo_id, History(), settings or RepositorySettings(), followed=folder is not None
+            repo_id, History(), settings or RepositorySettings(), followed=folder is not None, created=created
         )
 
     @property
     def repo_id(self) -> str:
         """The name, which a move changes."""
         return self._state.repo_id
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The name, and those that it had before."""
+        return self._state.former_ids | {self.repo_id}
 
     @property
     def folder(self) -> Path | None:
@@ -84,12 +94,23 @@ class Repository:
         """Who may read it."""
         return self._state.settings
 
+    @property
+    def created(self) -> datetime | None:
+        """When it was made; None for a folder."""
+        return self._state.created
+
     def listing(self) -> tuple[FoundFile, ...]:
         """Return the files of `main`; of a folder that is followed without hashing them."""
         if self._folder is not None and self._state.followed:
             return self._folder.listing()
         history = self.history()
         return tuple(file.found for file in history.find(MAIN).files.values())
+
+    def last_modified(self) -> datetime:
+        """Return when `main` was changed; of a folder that is followed without hashing it."""
+        if self._folder is not None and self._state.followed:
+            return newest(self._folder.listing())
+        return self.history().find(MAIN).last_modified
 
     def history(self) -> History:
         """Return the history as it is now; of a changed folder only what changed is hashed."""
@@ -132,7 +153,7 @@ class Repository:
     def rename(self, repo_id: str) -> None:
         """Change the name."""
         with self._lock:
-            self._set(repo_id=repo_id)
+            self._set(repo_id=repo_id, former_ids=self.ids)
 
     def copy(self, blobs: BlobStore) -> Repository:
         """Return a repository that is as this one is now, and keeps what is new in `blobs`."""

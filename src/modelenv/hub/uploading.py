@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,8 @@ from starlette.requests import ClientDisconnect
 
 from .access import (
     Asked,
+    check_author,
+    check_not_merged,
     check_write,
     check_writing_token,
     no_revision,
@@ -25,9 +26,9 @@ from .commits import MAIN, CommitText, made_snapshot
 from .content import LFS_SIZE
 from .discussions import new_discussion
 from .facts import card_problems
-from .history import History
+from .history import History, UnknownRevisionError
 from .patterns import ignored, stored_with_lfs
-from .writing import now, read_object, repository_url
+from .writing import now, read_json, read_object, repository_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
@@ -71,7 +72,7 @@ class Uploading:
             gitignore = _text(snapshot, ".gitignore")
         attributes = _text(snapshot, ".gitattributes")
         files = value.get("files")
-        if not isinstance(files, list) or not all(isinstance(file, dict) and "path" in file for file in files):
+        if not isinstance(files, list) or not all(_is_file(file) for file in files):
             raise RefusedError(400, "Invalid body: expected files, each with path, sample and size")
         return json_response({"files": [_mode(file, snapshot, attributes, str(gitignore)) for file in files]})
 
@@ -81,9 +82,12 @@ class Uploading:
         value = read_object(asked.body)
         if value.get("operation") != "upload":
             raise RefusedError(501, f"LFS {value.get('operation')} is not served by the embedded Hub of modelenv")
+        items = value.get("objects", [])
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise RefusedError(400, "Invalid body: expected objects, each with oid and size")
         verify = f"{repository_url(asked, repository.repo_id, repository.repo_type)}.git/info/lfs/objects/verify"
         known = repository.history().lfs_files()
-        objects = [self._instructions(asked, known, item, verify) for item in value.get("objects", [])]
+        objects = [self._instructions(asked, known, item, verify) for item in items]
         return json_response(
             {"transfer": "basic", "objects": objects}, headers={"Content-Type": "application/vnd.git-lfs+json"}
         )
@@ -138,10 +142,7 @@ class Uploading:
         branch = asked.call.revision or MAIN
 
         def committed(history: History) -> History:
-            parent = _branch_head(history, branch, base_of_request=create_pr)
-            if header.parent is not None and not parent.commit.startswith(header.parent):
-                message = "The branch was updated since you opened this page. Please refresh and try again."
-                raise RefusedError(412, message)
+            parent = _parent(history, branch, header.parent, create_pr=create_pr)
             files = apply_changes(parent.files, changes, self.blobs, history)
             text = CommitText(header.title, header.message, visitor.name, now())
             snapshot = made_snapshot(files, (parent,), text)
@@ -160,13 +161,16 @@ class Uploading:
 
     def _target(self, asked: Asked, *, create_pr: bool = False) -> Repository:
         repository = visible(self.repositories, asked)
+        request = repository.history().pull_request(asked.call.revision or "")
         if create_pr or is_true(asked.request.query_params.get("create_pr")):
             check_writing_token(asked)  # whoever may read may propose
+        elif request is not None:
+            check_author(asked, repository.repo_id, request)
         else:
             check_write(asked, repository.repo_id)
         return repository
 
-    def _instructions(self, asked: Asked, known: Container[str], item: Any, verify: str) -> dict[str, Any]:
+    def _instructions(self, asked: Asked, known: Container[str], item: dict[str, Any], verify: str) -> dict[str, Any]:
         oid, size = str(item.get("oid")), item.get("size")
         answer: dict[str, Any] = {"oid": oid, "size": size}
         if not (len(oid) == 64 and oid.isalnum()) or not isinstance(size, int) or size < 0:
@@ -184,11 +188,31 @@ def _proposed(history: History, snapshot: Snapshot, base: str, visitor: Account)
     return opened.committed(discussion.ref, snapshot)
 
 
+def _parent(history: History, branch: str, parent: str | None, *, create_pr: bool) -> Snapshot:
+    """Return the commit that is changed: the branch's head, or for a new pull request the one that is named."""
+    head = _branch_head(history, branch, base_of_request=create_pr)
+    if parent is None or head.commit.startswith(parent):
+        return head
+    if not create_pr:
+        message = "The branch was updated since you opened this page. Please refresh and try again."
+        raise RefusedError(412, message)
+    try:
+        return history.find(parent)
+    except UnknownRevisionError as error:
+        raise no_revision(parent) from error
+
+
 def _branch_head(history: History, branch: str, *, base_of_request: bool = False) -> Snapshot:
     request = history.pull_request(branch) if not base_of_request else None
     if branch not in history.branches and request is None:
         raise no_revision(branch)
+    if request is not None:
+        check_not_merged(request)
     return history.find(branch)
+
+
+def _is_file(file: object) -> bool:
+    return isinstance(file, dict) and "path" in file and isinstance(file.get("size", 0), int)
 
 
 def _mode(file: dict[str, Any], snapshot: Snapshot, attributes: str, gitignore: str) -> dict[str, Any]:
@@ -214,10 +238,7 @@ def _text(snapshot: Snapshot, path: str) -> str:
 
 
 def _item(line: bytes) -> dict[str, Any]:
-    try:
-        item = json.loads(line)
-    except ValueError:
-        item = None
+    item = read_json(line)
     if not isinstance(item, dict) or not isinstance(item.get("value"), dict):
         raise RefusedError(400, "Invalid body: expected lines of JSON objects with key and value")
     return item

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from .access import Asked, check_write, check_writing_token, no_repository, no_revision, visible
+from .access import Asked, check_not_merged, check_write, check_writing_token, no_repository, no_revision, visible
 from .accounts import namespace_of
 from .answers import RefusedError, is_true, json_response
 from .commits import MAIN, CommitText, made_snapshot
@@ -47,7 +47,8 @@ class Writing:
             namespace = namespace_of(repo_id)
             message = f'You don\'t have the rights to create a {repo_type} under the namespace "{namespace}"'
             raise RefusedError(403, message)
-        repository = Repository(repo_id, None, repo_type=repo_type, settings=_settings(value, RepositorySettings()))
+        settings = _settings(value, RepositorySettings())
+        repository = Repository(repo_id, None, repo_type=repo_type, settings=settings, created=now())
         contents = {".gitattributes": gitattributes(repo_type)}
         if repo_type == "space":
             contents["README.md"] = f"---\ntitle: {value.get('name')}\nsdk: {value.get('sdk')}\n---\n"
@@ -126,8 +127,11 @@ class Writing:
         title = str(read_object(asked.body).get("message") or "Super-squash")
 
         def squashed(history: History) -> History:
-            if branch not in history.branches and history.pull_request(branch) is None:
+            request = history.pull_request(branch)
+            if branch not in history.branches and request is None:
                 raise UnknownRevisionError(branch)
+            if request is not None:
+                check_not_merged(request)
             files = history.find(branch).files
             return history.committed(branch, made_snapshot(files, (), CommitText(title, "", visitor.name, now())))
 
@@ -162,16 +166,30 @@ def repository_url(asked: Asked, repo_id: str, repo_type: RepoType) -> str:
     return f"{asked.request.base_url}{_PREFIXES[repo_type]}{repo_id}"
 
 
+def read_json(text: bytes) -> object:
+    """Return the value of this JSON, None if it is none.
+
+    Raises:
+        RefusedError: it holds half a character, which neither git nor an answer of the Hub could hold.
+    """
+    try:
+        value: object = json.loads(text.decode())
+        if b"\\u" in text:  # else there is none, and what is large, base64, need not be looked through
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise RefusedError(400, "Invalid body: it holds half a character, a lone surrogate") from error
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """Return the JSON object of a request's body; no body is an empty one.
 
     Raises:
         RefusedError: it is no JSON object.
     """
-    try:
-        value = json.loads(body or b"{}")
-    except ValueError:
-        value = None
+    value = read_json(body or b"{}")
     if not isinstance(value, dict):
         raise RefusedError(400, "Invalid body: expected a JSON object")
     return value
@@ -183,16 +201,16 @@ def now() -> datetime:
 
 
 def _repo_type(value: dict[str, Any]) -> RepoType:
-    repo_type = value.get("type") or "model"
+    repo_type = str(value.get("type") or "model")
     if repo_type not in _PREFIXES:
         raise RefusedError(501, f"Repositories of type {repo_type} are not served by the embedded Hub of modelenv")
-    return cast("RepoType", repo_type)
+    return repo_type
 
 
 def _settings(value: dict[str, Any], present: RepositorySettings) -> RepositorySettings:
     private, gated = value.get("private"), value.get("gated", present.gated)
     if (visibility := value.get("visibility")) is not None:
-        if visibility not in _VISIBILITIES:
+        if str(visibility) not in _VISIBILITIES:
             raise RefusedError(400, f"Invalid visibility: {visibility}; expected one of public, private")
         private = _VISIBILITIES[visibility]
     if gated not in ("auto", "manual", False):
