@@ -98,8 +98,8 @@ class TextTokenizer(ABC):
         """Return the ids that an answer may be made of: neither special nor unused tokens."""
 
     @abstractmethod
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
 
 
 def read_tokenizer(facts: ModelFacts) -> TextTokenizer:
@@ -174,9 +174,9 @@ class FileTokenizer(TextTokenizer):
         """Return the ids that an answer may be made of."""
         return sorted(set(self._backend.get_vocab().values()) - self._special_ids)
 
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
-        number: int = self._backend.get_vocab_size()
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
+        number: int = self._backend.get_vocab_size(with_added_tokens=added)
         return number
 
 
@@ -268,8 +268,8 @@ class WordTokenizer(TextTokenizer):
         """Return the ids that an answer may be made of."""
         return self._choices
 
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary; none were added."""
         return self._size
 
 

@@ -123,9 +123,9 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
             return tokenize(self._tokenizer_of_model(), [pair], **layout).width
 
     def _scores(self, text: str, asked: list[tuple[Any, tuple[str, str]]], *, is_independent: bool) -> list[float]:
-        if self._entailment_id() >= len(self._facts.labels):
+        if self.entailment_id >= len(self._facts.labels):
             raise IndexError(
-                f"label2id says {self._entailment_id()}, but the model has {len(self._facts.labels)} labels"
+                f"label2id says {self.entailment_id}, but the model has {len(self._facts.labels)} labels"
             )
         outputs = [self._entailment(pair) for _, pair in asked]
         if is_independent and len(self._facts.labels) == 1:
@@ -138,8 +138,9 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         rest = scores if is_independent else [(1 - score) / max(1, len(asked) - 1)] * len(asked)
         return [score if index == chosen else other for index, other in enumerate(rest)]
 
-    def _entailment_id(self) -> int:
-        """Return which output says entailment; -1, the last, where no label does."""
+    @property
+    def entailment_id(self) -> int:
+        """Which output says entailment; -1, the last, where no label does."""
         labels = self._facts.label2id or {}
         return next((index for label, index in labels.items() if label.lower().startswith("entail")), -1)
 
