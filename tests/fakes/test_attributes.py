@@ -11,7 +11,7 @@ import pytest
 
 from modelenv.fakes import fake_pipeline
 
-from .cases import TEXT_GENERATION, ZERO_SHOT_CLASSIFICATION
+from .cases import FILL_MASK, TEXT_GENERATION, ZERO_SHOT_CLASSIFICATION
 from .contract import Contract
 from .media import sounds
 from .test_contracts import CONTRACTS
@@ -77,6 +77,10 @@ def test_the_tokenizer_says_what_the_real_one_says(real: Build, fake: Build) -> 
     assert (found.vocab_size, len(found)) == (expected.vocab_size, len(expected))
     ids = expected.encode("the price of")
     assert found.decode(ids[0]) == expected.decode(ids[0])
+    for cleans in (True, False, None):
+        assert found.decode(ids, clean_up_tokenization_spaces=cleans) == expected.decode(
+            ids, clean_up_tokenization_spaces=cleans
+        )
     import torch
 
     assert found.decode(torch.tensor(ids)) == expected.decode(torch.tensor(ids))
@@ -89,6 +93,16 @@ def test_the_tokenizer_says_what_the_real_one_says(real: Build, fake: Build) -> 
         assert found.apply_chat_template(
             prefilled, tokenize=False, continue_final_message=continues
         ) == expected.apply_chat_template(prefilled, tokenize=False, continue_final_message=continues)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("cleans", [True, False, None])
+def test_a_decoded_text_is_cleaned_up_as_the_real_one_is(cleans: bool | None, real: Build, fake: Build) -> None:
+    expected, found = real(FILL_MASK)("").tokenizer, fake(FILL_MASK)("").tokenizer
+    ids = expected.encode("it is paris , is n't it ? i 'm in the market ' s city . they 've , we 're !")
+    assert found.decode(ids, clean_up_tokenization_spaces=cleans) == expected.decode(
+        ids, clean_up_tokenization_spaces=cleans
+    )
 
 
 @pytest.mark.integration

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from modelenv.fakes.facts import ModelFacts
 
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")  # "cleaned up" in this order
+
 
 class FakeTokenizer:
     """Special tokens (`mask_token`, `mask_token_id`, …), lengths, and the ways between text and token ids.
@@ -62,10 +64,22 @@ class FakeTokenizer:
         [row] = self._tokenizer.encode([text], Layout(), add_special=False, is_split=False)
         return row.tokens
 
-    def decode(self, token_ids: Any, *, skip_special_tokens: bool = False) -> str:
+    def decode(
+        self,
+        token_ids: Any,
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
         """Return the text of one token id, or of several, which may be in an array or a tensor."""
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        return self._tokenizer.decode([ids] if isinstance(ids, int) else ids, skip_special=skip_special_tokens)
+        text = self._tokenizer.decode([ids] if isinstance(ids, int) else ids, skip_special=skip_special_tokens)
+        cleans = clean_up_tokenization_spaces
+        if cleans is None:
+            cleans = self._facts.read_file("tokenizer_config.json").get("clean_up_tokenization_spaces")
+        for spaced in _SPACED if cleans and not self._tokenizer.is_bpe else ():
+            text = text.replace(spaced, spaced.strip())
+        return text
 
     def apply_chat_template(
         self,

@@ -64,6 +64,7 @@ class TextTokenizer(ABC):
     """What a fake needs of its model's tokenizer."""
 
     is_wordpiece = False
+    is_bpe = False
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.special = {kind: text for kind in KINDS if (text := _content(config.get(kind))) is not None}
@@ -125,6 +126,7 @@ class FileTokenizer(TextTokenizer):
         self._backend.no_truncation()
         described = json.loads(content)
         self.is_wordpiece = bool(described["model"].get("continuing_subword_prefix"))
+        self.is_bpe = described["model"].get("type") == "BPE"
         self._special_ids = {token["id"] for token in described["added_tokens"] if token["special"]}
 
     def id_of(self, token: str) -> int | None:
