@@ -59,7 +59,7 @@ def test_device_dtype_and_config_are_the_real_ones(contract: Contract, real: Bui
     assert found.model.config._name_or_path == found.model.name_or_path
     theirs = expected.model.config.to_dict()
     assert set(found.model.config.to_dict()) <= set(theirs) | {"num_labels"}
-    for name in ("id2label", "label2id", "problem_type", "model_type", "architectures"):
+    for name in ("id2label", "label2id", "model_type", "architectures"):  # a real call may set the problem type
         assert found.model.config.to_dict()[name] == theirs[name], name
 
 
