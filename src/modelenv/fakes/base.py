@@ -10,14 +10,16 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from itertools import chain
 from types import GeneratorType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.mocking import MockFace
-from modelenv.fakes.model_face import FakeConfig, FakeDevice, FakeModel
+from modelenv.fakes.model_face import FakeConfig, FakeModel, cpu
+from modelenv.fakes.parts import is_none
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream
 from modelenv.fakes.tokenizer_face import FakeTokenizer
 from modelenv.fakes.tokens import TextTokenizer, WordTokenizer, read_tokenizer
+from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -95,11 +97,10 @@ class FakePipeline(MockFace, ABC):
 
     Attributes:
         task: the task as it was named, as in the real pipeline.
-        model: a `FakeModel` with `config` and `name_or_path`.
-        device: always the CPU.
+        model: a `FakeModel` with `config`, `name_or_path`, `device` and `dtype`.
 
-    `tokenizer` is there where the model's folder has a `tokenizer.json`. Like all that a fake does not have, it
-    raises AttributeError elsewhere.
+    `tokenizer` is there where the model's folder has a `tokenizer.json`. It and the processors are None where no
+    real pipeline of the task has one. Like all else that a fake does not have, they raise AttributeError elsewhere.
     """
 
     __slots__ = (
@@ -114,7 +115,6 @@ class FakePipeline(MockFace, ABC):
         "task",
     )
 
-    device = FakeDevice()
     _pads_batches = False  # whether a batch needs the tokenizer's padding token
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
@@ -154,12 +154,24 @@ class FakePipeline(MockFace, ABC):
         return self._singly(items, **parameters)
 
     @property
-    def tokenizer(self) -> FakeTokenizer:
+    def device(self) -> Any:
+        """The CPU: a `torch.device` where torch is imported, else what looks like one."""
+        return cpu()
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype that the model's config names."""
+        return self.model.dtype
+
+    @property
+    def tokenizer(self) -> FakeTokenizer | None:
         """The special tokens, lengths and encodings of the model's own tokenizer, read from its folder."""
+        if is_none("tokenizer", resolve_task(self.task).name):
+            return None
         tokenizer = self._tokenizer_of_model()
         if isinstance(tokenizer, WordTokenizer):
             raise AttributeError("the fake has no tokenizer")  # noqa: TRY004 (then __getattr__ says more)
-        return FakeTokenizer(tokenizer, self._facts.name)
+        return FakeTokenizer(tokenizer, self._facts)
 
     def _tokenizer_of_model(self) -> TextTokenizer:
         """Return the model's tokenizer, which is read at first use: reading a large vocabulary takes a while."""
@@ -206,7 +218,9 @@ class FakePipeline(MockFace, ABC):
 
     if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
 
-        def __getattr__(self, name: str) -> NoReturn:
+        def __getattr__(self, name: str) -> Any:
+            if is_none(name, resolve_task(self.task).name):
+                return None
             raise AttributeError(
                 f"a fake pipeline has no {name!r}: it loads nothing and invents nothing. If the code under "
                 "test needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"

@@ -31,6 +31,7 @@ def render(
     messages: Sequence[Mapping[str, Any]],
     *,
     continues: bool,
+    begins: bool | None = None,
     chat_template: str | None = None,
     tools: Any = None,
     documents: Any = None,
@@ -44,6 +45,7 @@ def render(
         facts: of the model.
         messages: of the chat.
         continues: whether the answer goes on with the last message; otherwise it is a message of its own.
+        begins: whether the prompt ends with the beginning of such a message; by default wherever it does not go on.
         chat_template: instead of the model's.
         tools: schemas, or functions, whose schemas a template sees by name only.
         documents: dicts.
@@ -69,7 +71,7 @@ def render(
         messages=chat,
         tools=None if tools is None else [_schema(tool) for tool in tools],
         documents=None if documents is None else [_document(document) for document in documents],
-        add_generation_prompt=not continues,
+        add_generation_prompt=not continues if begins is None else begins,
         **{**_special_tokens(facts), **variables},
     )
     return prompt if last is None else _cut_at_end(prompt, last)

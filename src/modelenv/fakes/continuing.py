@@ -8,9 +8,9 @@ from __future__ import annotations
 import importlib
 from abc import abstractmethod
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes import drawing
 from modelenv.fakes.base import Chat, FakePipeline
 from modelenv.fakes.chat_templates import render
 from modelenv.fakes.generating import Generation, read_generation, split_generation
@@ -18,14 +18,14 @@ from modelenv.fakes.media import Seen, as_predicate, is_pillow_image, read_image
 from modelenv.fakes.scripting import When
 from modelenv.fakes.tensors import as_tensor
 from modelenv.fakes.tokenizing import tokenize
-from modelenv.fakes.tokens import Layout, Row
+from modelenv.fakes.writing import NewText, draw_text, given_text, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelenv.fakes.facts import ModelFacts
+    from modelenv.fakes.tokens import Row
 
-_WORDS = 8
 _NOT_OF_TOKENIZERS = frozenset(
     {"clean_up_tokenization_spaces", "generation_mode", "skip_special_tokens", "timeout", "tools", "return_tensors"}
 )
@@ -100,14 +100,18 @@ class FakeContinuation(FakePipeline):
         width = len(rows[0])
         model = self._facts.read_file("generation_config.json")
         generation = read_generation(self._generate_kwargs, generate_kwargs or {}, model=model)
+        news = [self._answers(prompt.seen, text, generation, width) for text in prompt.texts]
+        padding = self._tokenizer_of_model().id_of_special("pad_token") or 0
+        stream(generation, [row.ids for row in rows], [*chain(*news)], padding)
         answers = []
-        for text, row in zip(prompt.texts, rows, strict=True):
+        for text, row, found in zip(prompt.texts, rows, news, strict=True):
             given = text.messages if isinstance(text, Chat) else text
-            for new in self._new_texts(prompt.seen, text, generation, width):
+            for new in found:
                 if return_type == "TENSORS":
-                    answers.append({"input_text": given, "generated_token_ids": self._token_ids(row.ids, new)})
+                    answers.append({"input_text": given, "generated_token_ids": _tensor([*row.ids, *new.ids])})
                 else:
-                    answers.append({"input_text": given, key: self._text(return_type, text, row, new, continues)})
+                    written = self._text(return_type, text, row, new.text, continues)
+                    answers.append({"input_text": given, key: written})
         return answers
 
     def _text(self, return_type: str, text: Any, row: Row, new: str, continues: bool) -> Any:
@@ -127,20 +131,21 @@ class FakeContinuation(FakePipeline):
             raise (IndexError if len(rows) > 1 else RuntimeError)("the prompt has no tokens")
         return rows
 
-    def _new_texts(self, seen: Seen, text: Any, generation: Generation, width: int) -> list[str]:
+    def _answers(self, seen: Seen, text: Any, generation: Generation, width: int) -> list[NewText]:
+        tokenizer = self._tokenizer_of_model()
+        number = generation.new_tokens(width)
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if scripted is not None:
-            return [str(scripted)] * generation.sequences
-        written = repr(_texts_of(text)) if isinstance(text, Chat) else text or ""
-        count = min(_WORDS, generation.new_tokens(width))
+            return [given_text(tokenizer, str(scripted))] * generation.sequences
+        prompt = repr(_texts_of(text)) if isinstance(text, Chat) else text or ""
         return [
-            " " + " ".join(drawing.words(count, self._facts.name, written, *seen.digests, str(index)))
+            draw_text(tokenizer, number, self._facts.name, prompt, *seen.digests, str(index))
             for index in range(generation.sequences)
         ]
 
-    def _token_ids(self, prompt: list[int], new: str) -> Any:
-        [row] = self._tokenizer_of_model().encode([new], Layout(), add_special=False, is_split=False)
-        return as_tensor(importlib.import_module("numpy").array([*prompt, *row.ids], dtype="int64"))
+
+def _tensor(ids: list[int]) -> Any:
+    return as_tensor(importlib.import_module("numpy").array(ids, dtype="int64"))
 
 
 def read_parameters(

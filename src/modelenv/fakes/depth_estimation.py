@@ -81,7 +81,9 @@ class FakeDepthEstimationPipeline(FakePipeline):
         near, right, down = drawing.units(3, self._facts.name, image.digest)
         columns = numpy.linspace(0, 0.5 + right, image.width, dtype="float32")
         rows = numpy.linspace(0, 0.5 + down, image.height, dtype="float32")
-        return numpy.float32(0.5 + near) + rows[:, None] + columns[None, :]
+        slope = numpy.float32(0.5 + near) + rows[:, None] + columns[None, :]
+        # As in the real pipeline: one row or column is a line, and of one pixel Pillow makes no image (IndexError).
+        return slope.squeeze()
 
 
 def _as_grey(depth: Any) -> Any:

@@ -46,6 +46,10 @@ class ModelFacts:
         path = None if self.folder is None else self.folder / name
         return {} if path is None or not path.is_file() else _read_object(path, self.name)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A read-only view can be neither copied nor pickled: the copy gets a view of its own.
+        return _facts, (self.name, self.labels, self.label2id, self.problem_type, dict(self.config), self.folder)
+
 
 def read_facts(
     model: str | Path, config: Mapping[str, Any] | None, *, defaults: Mapping[str, Any] = _NOTHING
@@ -65,7 +69,18 @@ def read_facts(
     label2id = config.get("label2id")
     if config.get("id2label") is None or _resets_labels(config) or config is defaults:
         label2id = {label: index for index, label in enumerate(labels)}
-    return ModelFacts(name, labels, label2id, config.get("problem_type"), MappingProxyType(dict(config)), folder)
+    return _facts(name, labels, label2id, config.get("problem_type"), dict(config), folder)
+
+
+def _facts(
+    name: str,
+    labels: tuple[str, ...],
+    label2id: Mapping[str, int] | None,
+    problem_type: str | None,
+    config: dict[str, Any],
+    folder: Path | None,
+) -> ModelFacts:
+    return ModelFacts(name, labels, label2id, problem_type, MappingProxyType(config), folder)
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:

@@ -83,7 +83,7 @@ class FakeFillMaskPipeline(FakePipeline):
     @property
     def tokenizer(self) -> FakeTokenizer:
         """The tokenizer of the model's folder, or one of words; its `mask_token` is what to write into texts."""
-        return FakeTokenizer(self._tokenizer_of_model(), self._facts.name)
+        return FakeTokenizer(self._tokenizer_of_model(), self._facts)
 
     def _answer(self, inputs: Any, **kwargs: Any) -> Any:
         answers = self._run(inputs, **kwargs)

@@ -71,6 +71,8 @@ class Generation:
         max_length: the most tokens of prompt and answer, where that was given; else None.
         min_new_tokens: the fewest tokens of an answer.
         is_assisted: whether something guesses tokens ahead; then there are no batches.
+        beams: how many answers are tried at a time.
+        streamer: what is shown the tokens as they are written, or None.
     """
 
     sequences: int
@@ -78,6 +80,8 @@ class Generation:
     max_length: int | None
     min_new_tokens: int
     is_assisted: bool = False
+    beams: int = 1
+    streamer: Any = None
 
     def new_tokens(self, prompt_length: int) -> int:
         """Return how many tokens to write after a prompt.
@@ -155,6 +159,8 @@ def read_generation(
         max_new_tokens=values.get("max_new_tokens"),
         max_length=values.get("max_length"),
         min_new_tokens=values.get("min_new_tokens") or 0,
+        beams=values.get("num_beams", 1),
+        streamer=values.get("streamer"),
     )
 
 
@@ -198,6 +204,8 @@ def _check_mode(values: Mapping[str, Any]) -> None:
         moved = moved or (values.get("num_beam_groups") or 1) > 1
     if moved and values.get("custom_generate") is None:
         raise ValueError("this way of decoding needs code from the Hub, and trust_remote_code=True")
+    if values.get("streamer") is not None and beams > 1 and not values.get("do_sample"):
+        raise ValueError("a streamer cannot follow a beam search: leave out num_beams")
 
 
 def _check_sampling(values: Mapping[str, Any]) -> None:

@@ -141,6 +141,23 @@ class Seen:
         return cls(image.given, (*image.names, *texts), (image.digest,))
 
 
+@dataclass(frozen=True)
+class _Rule:
+    """What a rule matches; a class, since a function in a function could not be pickled with its fake."""
+
+    pattern: Any = None
+    digest: bytes | None = None
+
+    def __call__(self, seen: Seen) -> bool:
+        if self.digest is not None:
+            return self.digest in seen.digests
+        if isinstance(self.pattern, str):
+            return any(self.pattern in text for text in seen.texts)
+        if isinstance(self.pattern, re.Pattern):
+            return any(self.pattern.search(text) for text in seen.texts)
+        return bool(self.pattern(seen.given))
+
+
 def as_predicate(pattern: Any) -> Any:
     """Return what a `When` takes for a rule on a `Seen`: a part of its texts, an expression, a function, an image.
 
@@ -148,11 +165,6 @@ def as_predicate(pattern: Any) -> Any:
     input as it was passed; an image or an array matches one of the same content. Anything else is returned as it
     is, for `When` to refuse.
     """
-    if isinstance(pattern, str):
-        return lambda seen: any(pattern in text for text in seen.texts)
     if is_pillow_image(pattern) or is_array(pattern):
-        digest = read_image(pattern).digest if is_pillow_image(pattern) else array_digest(pattern)
-        return lambda seen: digest in seen.digests
-    if isinstance(pattern, re.Pattern):
-        return lambda seen: any(pattern.search(text) for text in seen.texts)
-    return (lambda seen: pattern(seen.given)) if callable(pattern) else pattern
+        return _Rule(digest=read_image(pattern).digest if is_pillow_image(pattern) else array_digest(pattern))
+    return _Rule(pattern) if isinstance(pattern, (str, re.Pattern)) or callable(pattern) else pattern

@@ -23,6 +23,19 @@ class MockFace:
     def __init__(self) -> None:
         self._mock = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)
 
+    def __getstate__(self) -> Any:
+        """Return what a copy or a pickle keeps: the answers that were set, and not the calls."""
+        found: Any = object.__getstate__(self)
+        values, slots = found
+        return {**(values or {}), **slots, "_mock": (self.return_value, self.side_effect)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            if name != "_mock":
+                setattr(self, name, value)
+        MockFace.__init__(self)
+        self.return_value, self.side_effect = state["_mock"]
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Record the call; answer with `side_effect` or `return_value` if set, else compute the answer."""
         answer = self._mock(*args, **kwargs)

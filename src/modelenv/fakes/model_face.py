@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
@@ -11,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FakeDevice:
-    """Looks like `torch.device("cpu")`: a fake computes on no other device, whichever was asked for."""
+    """Stands for `torch.device("cpu")` where torch is not imported. Like that, it equals no text."""
 
     type: str = "cpu"
     index: int | None = None
@@ -21,6 +23,12 @@ class FakeDevice:
 
     def __repr__(self) -> str:
         return f"device(type={self.type!r})"
+
+
+def cpu() -> Any:
+    """Return the CPU as a device of torch where that is imported, else as a `FakeDevice`."""
+    torch = sys.modules.get("torch")
+    return FakeDevice() if torch is None else torch.device("cpu")
 
 
 class FakeConfig:
@@ -39,6 +47,15 @@ class FakeConfig:
             "name_or_path": facts.name,
         }
 
+    @property
+    def _name_or_path(self) -> Any:
+        return self._values["name_or_path"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a copy of what is known, under the names of a `config.json`; a real config adds its defaults."""
+        computed = ("name_or_path", "num_labels")
+        return deepcopy({name: value for name, value in self._values.items() if name not in computed})
+
     def __getattr__(self, name: str) -> Any:
         try:
             return object.__getattribute__(self, "_values")[name]
@@ -54,7 +71,36 @@ class FakeConfig:
 
 @dataclass(frozen=True)
 class FakeModel:
-    """What stands for the model: its config and its name."""
+    """What stands for the model: its config, its name, its device, and the dtype that its config names."""
 
     config: FakeConfig
     name_or_path: str
+    training = False
+
+    @property
+    def device(self) -> Any:
+        """The CPU: a fake computes on no other device, whichever was asked for."""
+        return cpu()
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype that the config names, of torch where that is imported, else its name (`torch.float32`)."""
+        known = self.config.to_dict()
+        name = known.get("dtype", known.get("torch_dtype"))
+        if not isinstance(name, str):
+            raise AttributeError("the config names no dtype")  # noqa: TRY004 (then __getattr__ says more)
+        name = name.removeprefix("torch.")
+        return getattr(sys.modules.get("torch"), name, f"torch.{name}")
+
+    def eval(self) -> FakeModel:
+        """Return the model itself: it is not in training."""
+        return self
+
+    if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"the model of a fake has no {name!r}: it has no weights, and knows what config.json says. If the "
+                "code under test needs it, mark the test with @pytest.mark.integration and run pytest with "
+                "--real-models"
+            )

@@ -89,10 +89,13 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
         return results[0] if len(results) == 1 else results
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        # What `sequential` asks for changes no structure; all else is ignored.
-        return {name: kwargs[name] for name in ("padding", "truncation") if kwargs.get(name) is not None}
+        # All else is ignored.
+        names = ("padding", "truncation", "sequential")
+        return {name: kwargs[name] for name in names if kwargs.get(name) is not None}
 
-    def _one(self, item: Any, /, *, padding: Any = True, truncation: Any = "drop_rows_to_fit") -> Any:
+    def _one(
+        self, item: Any, /, *, padding: Any = True, truncation: Any = "drop_rows_to_fit", sequential: Any = False
+    ) -> Any:
         table, query = item["table"], item["query"]
         table = table if isinstance(table, _Table) else _read_table(table)
         if not table.rows or not table.columns:
@@ -125,9 +128,29 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
             raise ValueError("questions of different lengths make no tensor: pass padding=True")
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
+        """Raise what the real pipeline raises, which cannot join tables.
+
+        Of several questions about one table it joins some inputs whole, and of others the first row alone.
+        """
         self._singly(items, **parameters)
-        # The real pipeline cannot join tables.
+        queries = [item["query"] if isinstance(item["query"], list) else [item["query"]] for item in items]
+        widths = {self._width(item["table"], asked) for item, asked in zip(items, queries, strict=True)}
+        if sum(map(len, queries)) > len(items) and (len(widths) == 1 or parameters.get("padding") == "max_length"):
+            if parameters.get("sequential"):
+                raise IndexError("several questions about a table are asked in turn without batch_size only")
+            if len(items) > 1:
+                raise RuntimeError(
+                    "several questions about each of several tables make no batch: leave batch_size out"
+                )
         raise AttributeError("a pipeline for tables makes no batches: leave batch_size out")
+
+    def _width(self, table: Any, queries: Sequence[str]) -> int:
+        """Return the number of tokens of a table and the longest of the questions."""
+        table = table if isinstance(table, _Table) else _read_table(table)
+        cells = [text for row in (table.columns, *table.rows) for text in row if isinstance(text, str)]
+        rows = self._tokenizer_of_model().encode([*queries, *cells], Layout(), add_special=False, is_split=False)
+        widths = [len(row) for row in rows]
+        return max(widths[: len(queries)]) + sum(widths[len(queries) :])
 
     def _answered(self, table: _Table, query: str) -> dict[str, Any]:
         written = repr((table.columns, table.rows))

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
 from modelenv.fakes.base import Chat, FakePipeline
 from modelenv.fakes.chat_templates import render
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.generating import GENERATION_CONFIG, Generation, read_generation, split_generation
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tokenizing import check_positions, tokenize
-from modelenv.fakes.tokens import Layout, WordTokenizer
+from modelenv.fakes.writing import NewText, draw_text, given_text, stream
 
 _OF_CHATS = frozenset({"add_generation_prompt", "continue_final_message", "return_dict", "return_tensors"})
 _RETURN_TYPES = ("TENSORS", "NEW_TEXT", "FULL_TEXT")
@@ -114,24 +114,27 @@ class FakeTextGenerationPipeline(FakePipeline):
         return parameters if kind is None else {**parameters, "return_type": kind}
 
     def _one(self, item: Any, /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[dict[str, Any]]:
-        prompt = self._prompt(item, **parameters)
-        return self._records(prompt, prompt.ids, return_type)
+        [records] = self._generated([self._prompt(item, **parameters)], return_type)
+        return records
 
     def _batch(self, items: list[Any], /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[Any]:
         """Answer a batch as the real one does: prompts are padded on the left to the longest."""
         prompts = [self._prompt(item, **parameters) for item in items]
         width = max(len(prompt.ids) for prompt in prompts)
         if width == 0:  # the real one then answers once for the whole batch
-            return [self._records(prompts[0], [], return_type)]
+            return self._generated(prompts[:1], return_type)
         if not all(prompt.ids for prompt in prompts):
             raise RuntimeError("an empty prompt cannot be padded: leave it out, or batch_size")
         if len(prompts) > 1 and prompts[0].generation.is_assisted:
             raise ValueError("assisted generation takes one prompt at a time: leave out batch_size")
-        padding = self._tokenizer_of_model().id_of_special("pad_token") or 0
-        return [
-            self._records(prompt, [*[padding] * (width - len(prompt.ids)), *prompt.ids], return_type)
-            for prompt in prompts
-        ]
+        padding = self._padding()
+        return self._generated(
+            [replace(prompt, ids=[*[padding] * (width - len(prompt.ids)), *prompt.ids]) for prompt in prompts],
+            return_type,
+        )
+
+    def _padding(self) -> int:
+        return self._tokenizer_of_model().id_of_special("pad_token") or 0
 
     def _prompt(
         self,
@@ -198,9 +201,8 @@ class FakeTextGenerationPipeline(FakePipeline):
             raise TypeError(f"the pipeline itself says {', '.join(taken)}")
         text = render(self._facts, chat.messages, continues=continues, **variables)
         layout = {"truncation": truncation, "padding": padding, "max_length": max_length, "add_special_tokens": False}
-        batch = tokenize(
-            self._tokenizer_of_model(), text, return_tensors="pt", **{**layout, **(tokenizer_kwargs or {})}
-        )
+        # What is in both is a TypeError of Python's, as in the real call.
+        batch = tokenize(self._tokenizer_of_model(), text, return_tensors="pt", **layout, **(tokenizer_kwargs or {}))
         return batch.rows[0].ids
 
     def _cut(self, ids: list[int], number: int) -> list[int]:
@@ -210,43 +212,43 @@ class FakeTextGenerationPipeline(FakePipeline):
             raise ValueError(f"{number} new tokens do not fit into {limit}")
         return ids[number - limit :] if len(ids) + number > limit else ids
 
-    def _records(self, prompt: _Prompt, ids: list[int], return_type: Any) -> list[dict[str, Any]]:
-        if not ids:  # then a model begins with the token that begins every text
+    def _generated(self, prompts: Sequence[_Prompt], return_type: Any) -> list[list[dict[str, Any]]]:
+        """Return the records of prompts of one length, which `generate` takes together."""
+        if not prompts[0].ids:  # then a model begins with the token that begins every text
             start = self._tokenizer_of_model().id_of_special("bos_token")
             if start is None:
                 raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text")
-            ids = [start]
-        number = prompt.generation.new_tokens(len(ids))
-        check_positions(self._facts, len(ids) + number - 1)  # the last token is not read again
-        scripted = self._script.find(prompt.texts) if self._script.rules else None
-        records: list[dict[str, Any]] = []
-        for index in range(prompt.generation.sequences):
-            new_ids, new_text = self._new(prompt, number, index, scripted)
-            if return_type == "TENSORS":
-                records.append({"generated_token_ids": [*ids, *new_ids]})
-            elif return_type in _RETURN_TYPES:
-                text = new_text if return_type == "NEW_TEXT" else _whole(prompt, new_text)
-                records.append({"generated_text": text})
-            else:
-                # The real pipeline falls over a variable that it has not set.
-                raise UnboundLocalError(
-                    f"return_type must be one of {', '.join(_RETURN_TYPES)}, found {return_type!r}"
-                )
-        return records
+            prompts = [replace(prompt, ids=[start]) for prompt in prompts]
+        generation, width = prompts[0].generation, len(prompts[0].ids)
+        number = generation.new_tokens(width)
+        check_positions(self._facts, width + number - 1)  # the last token is not read again
+        answers = [self._answers(prompt, number) for prompt in prompts]
+        stream(generation, [prompt.ids for prompt in prompts], [*chain(*answers)], self._padding())
+        return [
+            [_record(prompt, answer, return_type) for answer in found]
+            for prompt, found in zip(prompts, answers, strict=True)
+        ]
 
-    def _new(self, prompt: _Prompt, number: int, index: int, scripted: Sequence[str] | None) -> tuple[list[int], str]:
+    def _answers(self, prompt: _Prompt, number: int) -> list[NewText]:
         tokenizer = self._tokenizer_of_model()
+        indices = range(prompt.generation.sequences)
+        scripted = self._script.find(prompt.texts) if self._script.rules else None
         if scripted is not None:
-            text = scripted[index % len(scripted)]
-        else:
-            text = " ".join(drawing.words(number, self._facts.name, *prompt.texts, str(index)))
-            text = text if isinstance(prompt.source, Chat) else f" {text}"
-        [row] = tokenizer.encode([text], Layout(), add_special=False, is_split=False)
-        if scripted is not None:
-            return row.ids, text
-        if isinstance(tokenizer, WordTokenizer):
-            return row.ids[:number], text
-        return row.ids[:number], tokenizer.decode(row.ids[:number], skip_special=True)
+            return [given_text(tokenizer, scripted[index % len(scripted)]) for index in indices]
+        start = "" if isinstance(prompt.source, Chat) else " "
+        return [
+            draw_text(tokenizer, number, self._facts.name, *prompt.texts, str(index), start=start)
+            for index in indices
+        ]
+
+
+def _record(prompt: _Prompt, answer: NewText, return_type: Any) -> dict[str, Any]:
+    if return_type == "TENSORS":
+        return {"generated_token_ids": [*prompt.ids, *answer.ids]}
+    if return_type in _RETURN_TYPES:
+        return {"generated_text": answer.text if return_type == "NEW_TEXT" else _whole(prompt, answer.text)}
+    # The real pipeline falls over a variable that it has not set.
+    raise UnboundLocalError(f"return_type must be one of {', '.join(_RETURN_TYPES)}, found {return_type!r}")
 
 
 def _return_type(return_type: Any, return_full_text: Any, return_text: Any, return_tensors: Any) -> Any:

@@ -85,7 +85,7 @@ class FakeTextToAudioPipeline(FakePipeline):
         {**(forward_params or {}), **(generate_kwargs or {})}  # noqa: B018 (a TypeError of Python's for no mapping)
         if generate_kwargs and self._facts.config.get("model_type") in _ONE_PASS:
             raise ValueError("this model computes in one pass: use forward_params instead of generate_kwargs")
-        rate = self._rate()
+        rate = self.sampling_rate
         seen = Seen(item, tuple(text for text in texts))
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if scripted is not None:
@@ -108,7 +108,9 @@ class FakeTextToAudioPipeline(FakePipeline):
             raise RuntimeError("the text has no letter that this model can speak")
         return texts
 
-    def _rate(self) -> int:
+    @property
+    def sampling_rate(self) -> int:
+        """How many samples a second has."""
         if self._own_rate is not None:
             return int(self._own_rate)
         generation = self._facts.read_file("generation_config.json")

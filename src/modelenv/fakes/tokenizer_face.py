@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import importlib
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from modelenv.fakes.chat_templates import read_template, render
 from modelenv.fakes.tokens import KINDS, Layout, TextTokenizer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from modelenv.fakes.facts import ModelFacts
+
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")  # "cleaned up" in this order
 
 
 class FakeTokenizer:
     """Special tokens (`mask_token`, `mask_token_id`, …), lengths, and the ways between text and token ids.
 
-    It cannot be called: what a model takes is of no use to a fake.
+    It cannot be called: which arrays a model takes is a matter of its class, which a fake does not know.
 
     Attributes:
         name_or_path: the model's name.
@@ -24,9 +30,10 @@ class FakeTokenizer:
 
     is_fast = True
 
-    def __init__(self, tokenizer: TextTokenizer, name: str) -> None:
+    def __init__(self, tokenizer: TextTokenizer, facts: ModelFacts) -> None:
         self._tokenizer = tokenizer
-        self.name_or_path = name
+        self._facts = facts
+        self.name_or_path = facts.name
         self.model_max_length = tokenizer.model_max_length
         self.padding_side = tokenizer.padding_side
         for kind in KINDS:
@@ -35,6 +42,17 @@ class FakeTokenizer:
 
     def __len__(self) -> int:
         return self._tokenizer.size()
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of tokens of the vocabulary, without those that were added to it."""
+        return self._tokenizer.size(added=False)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Raise TypeError, which says why."""
+        raise TypeError(
+            "the tokenizer of a fake cannot be called: which arrays its model takes, its files do not say. Use encode"
+        )
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """Return the ids of the tokens of `text`."""
@@ -46,9 +64,49 @@ class FakeTokenizer:
         [row] = self._tokenizer.encode([text], Layout(), add_special=False, is_split=False)
         return row.tokens
 
-    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool = False) -> str:
-        """Return the text of token ids."""
-        return self._tokenizer.decode(token_ids, skip_special=skip_special_tokens)
+    def decode(
+        self,
+        token_ids: Any,
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> str:
+        """Return the text of one token id, or of several, which may be in an array or a tensor."""
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        text = self._tokenizer.decode([ids] if isinstance(ids, int) else ids, skip_special=skip_special_tokens)
+        cleans = clean_up_tokenization_spaces
+        if cleans is None:
+            cleans = self._facts.read_file("tokenizer_config.json").get("clean_up_tokenization_spaces")
+        for spaced in _SPACED if cleans and not self._tokenizer.is_bpe else ():
+            text = text.replace(spaced, spaced.strip())
+        return text
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Mapping[str, Any]],
+        *,
+        tokenize: bool = True,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        **variables: Any,
+    ) -> str:
+        """Return the prompt of one chat, with `tokenize=False`.
+
+        Raises:
+            TypeError: with `tokenize=True`, whose answer is that of a call.
+            ValueError: there is no chat template, or the arguments contradict each other.
+            ImportError: jinja2 is missing.
+        """
+        if tokenize:
+            raise TypeError("the chat template of a fake gives text alone: pass tokenize=False")
+        if add_generation_prompt and continue_final_message:
+            raise ValueError("add_generation_prompt and continue_final_message exclude each other")
+        if read_template(self._facts) is None and variables.get("chat_template") is None:
+            raise ValueError("the tokenizer has no chat template")
+        importlib.import_module("jinja2")
+        return render(
+            self._facts, conversation, continues=continue_final_message, begins=add_generation_prompt, **variables
+        )
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
         """Return the id of a token, or the ids of several; for an unknown one that of the unknown token."""

@@ -64,6 +64,7 @@ class TextTokenizer(ABC):
     """What a fake needs of its model's tokenizer."""
 
     is_wordpiece = False
+    is_bpe = False
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.special = {kind: text for kind in KINDS if (text := _content(config.get(kind))) is not None}
@@ -98,8 +99,8 @@ class TextTokenizer(ABC):
         """Return the ids that an answer may be made of: neither special nor unused tokens."""
 
     @abstractmethod
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
 
 
 def read_tokenizer(facts: ModelFacts) -> TextTokenizer:
@@ -125,6 +126,7 @@ class FileTokenizer(TextTokenizer):
         self._backend.no_truncation()
         described = json.loads(content)
         self.is_wordpiece = bool(described["model"].get("continuing_subword_prefix"))
+        self.is_bpe = described["model"].get("type") == "BPE"
         self._special_ids = {token["id"] for token in described["added_tokens"] if token["special"]}
 
     def id_of(self, token: str) -> int | None:
@@ -174,9 +176,9 @@ class FileTokenizer(TextTokenizer):
         """Return the ids that an answer may be made of."""
         return sorted(set(self._backend.get_vocab().values()) - self._special_ids)
 
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
-        number: int = self._backend.get_vocab_size()
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
+        number: int = self._backend.get_vocab_size(with_added_tokens=added)
         return number
 
 
@@ -268,8 +270,8 @@ class WordTokenizer(TextTokenizer):
         """Return the ids that an answer may be made of."""
         return self._choices
 
-    def size(self) -> int:
-        """Return the number of tokens of the vocabulary."""
+    def size(self, *, added: bool = True) -> int:
+        """Return the number of tokens of the vocabulary; none were added."""
         return self._size
 
 

@@ -101,10 +101,7 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         pairs = [(text, hypothesis_template.format(label)) for text in sequences for label in candidate_labels]
         asked = list(zip(candidate_labels, pairs, strict=False))
         for _, pair in asked:
-            batch = tokenize(
-                self._tokenizer_of_model(), [list(pair)], return_tensors="pt", padding=True, truncation="only_first"
-            )
-            check_positions(self._facts, batch.width)
+            check_positions(self._facts, self._width(list(pair)))
         first = sequences[0]
         scores = self._scores(first, asked, is_independent=bool(multi_label) or len(asked) == 1)
         order = sorted(range(len(scores)), key=lambda index: (scores[index], index), reverse=True)
@@ -114,10 +111,21 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
             "scores": [scores[index] for index in order],
         }
 
+    def _width(self, pair: list[str]) -> int:
+        """Return the number of tokens of a text with its hypothesis, of which the text alone is cut."""
+        layout: dict[str, Any] = {"return_tensors": "pt", "padding": True}
+        try:
+            return tokenize(self._tokenizer_of_model(), [pair], truncation="only_first", **layout).width
+        except Exception as error:
+            if "too short" not in str(error):
+                raise
+            # The hypothesis alone is too long: then the real pipeline cuts nothing.
+            return tokenize(self._tokenizer_of_model(), [pair], **layout).width
+
     def _scores(self, text: str, asked: list[tuple[Any, tuple[str, str]]], *, is_independent: bool) -> list[float]:
-        if self._entailment_id() >= len(self._facts.labels):
+        if self.entailment_id >= len(self._facts.labels):
             raise IndexError(
-                f"label2id says {self._entailment_id()}, but the model has {len(self._facts.labels)} labels"
+                f"label2id says {self.entailment_id}, but the model has {len(self._facts.labels)} labels"
             )
         outputs = [self._entailment(pair) for _, pair in asked]
         if is_independent and len(self._facts.labels) == 1:
@@ -130,8 +138,9 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         rest = scores if is_independent else [(1 - score) / max(1, len(asked) - 1)] * len(asked)
         return [score if index == chosen else other for index, other in enumerate(rest)]
 
-    def _entailment_id(self) -> int:
-        """Return which output says entailment; -1, the last, where no label does."""
+    @property
+    def entailment_id(self) -> int:
+        """Which output says entailment; -1, the last, where no label does."""
         labels = self._facts.label2id or {}
         return next((index for label, index in labels.items() if label.lower().startswith("entail")), -1)
 

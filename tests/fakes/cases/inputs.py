@@ -6,6 +6,8 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
+from ..structure import describe, repeated
+
 
 def dataset(items: list[Any], *, ends: bool = True) -> Any:
     """A map-style dataset; like many it does not raise IndexError past its end if `ends` is False."""
@@ -49,6 +51,34 @@ class Unregistered:
 
 class Text(str):
     __slots__ = ()
+
+
+class Recorder:
+    """A streamer that notes what it is shown. A copy of it is itself, as a test looks at the one that it passed."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.shown: list[str] = []
+
+    def put(self, value: Any) -> None:
+        # What the streamers of transformers do with it.
+        first = value[0].tolist() if len(value.shape) > 1 else value.tolist()
+        self.shown.append(f"{value.dtype!s} {list(value.shape)} {describe(first)}")
+
+    def end(self) -> None:
+        self.shown.append("end")
+
+    def heard(self) -> str:
+        """Return what was noted, and forget it."""
+        text = ", ".join(repeated(self.shown))
+        self.shown.clear()
+        return text
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Recorder:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Recorder({self.name})"  # a part of the names of tests: the same in every process
 
 
 def wrong_inputs() -> dict[str, Callable[[], Any]]:

@@ -102,6 +102,16 @@ def _cases() -> list[Case]:
     cases += [
         Case(f"{form} | {call}", INPUTS[form], call) for call in CALLS for form in ("dict", "list", "several queries")
     ]
+    cases += [
+        Case(f"{form} | {call}", INPUTS[form], call)
+        for form in ("dict", "list", "list of several queries", "several queries", "dict of several queries")
+        for call in ({"sequential": value, "batch_size": size} for value in (True, False) for size in (2, 3))
+    ]
+    cases += [
+        Case(f"one query and several in a batch | {value}", lambda: [{"table": CITIES, "query": QUERY},
+             {"table": CITIES, "query": [QUERY, QUERY]}], {"sequential": value, "batch_size": 2})
+        for value in (True, False)
+    ]  # fmt: skip
     cases += [Case(f"built with {build}", INPUTS["list"], build=build)
               for build in ({"batch_size": 2}, {"sequential": True}, {"unknown": 1})]  # fmt: skip
     cases += [Case(f"{method} {form}", INPUTS[form], method=method)

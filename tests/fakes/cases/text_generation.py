@@ -9,7 +9,7 @@ from typing import Any
 from ..contract import Args, Case, Contract
 from ..structure import describe
 from .architectures import architecture
-from .inputs import BATCHES, dataset, texts_in_every_form, wrong_inputs
+from .inputs import BATCHES, Recorder, dataset, texts_in_every_form, wrong_inputs
 
 FORMS = texts_in_every_form("the price of", "sarah lives in", "a")
 USER = {"role": "user", "content": "What is new?"}
@@ -116,8 +116,33 @@ CHAT_CALLS: list[dict[str, Any]] = [
     {"tokenizer_encode_kwargs": {"chat_template": "{{ messages[0]['content'] }}"}},
     {"tokenizer_encode_kwargs": {"add_generation_prompt": True}},
     {"tokenizer_encode_kwargs": {"thinks": True}},
+    *(
+        {"tokenizer_encode_kwargs": {"tokenizer_kwargs": value}}
+        for value in (
+            {"truncation": True, "max_length": 8},
+            {"padding": True},
+            {"add_special_tokens": False},
+            {"return_tensors": "pt"},
+            {"return_attention_mask": False},
+            {},
+            None,
+        )
+    ),
 ]
-LIMITS = {"max_new_tokens": 4, "max_length": 40}
+EXACTLY = {"max_new_tokens": 4, "min_new_tokens": 4}
+STREAMED: list[dict[str, Any]] = [
+    {},
+    {"return_tensors": True},
+    {"return_full_text": False},
+    {"batch_size": 2},
+    {"num_return_sequences": 2},
+    {"num_return_sequences": 2, "batch_size": 2},
+    *({"num_beams": 2, "do_sample": value} for value in (True, False)),
+    {"num_beams": 2, "num_return_sequences": 2},
+    {"do_sample": False},
+    {"prefix": "once "},
+    {"max_new_tokens": 1, "min_new_tokens": 1},
+]
 
 
 def _describe(answer: Any, case: Case) -> str:
@@ -138,7 +163,9 @@ def _describe(answer: Any, case: Case) -> str:
             return f"{{generated_token_ids: {type(ids).__name__} of {type(ids[0]).__name__}{exact}}}"
         return None
 
-    return describe(answer, override)
+    found = describe(answer, override)
+    streamer = kwargs.get("streamer")
+    return found if streamer is None else f"{found} streamed: {streamer.heard()}"
 
 
 def _messages(messages: list[dict[str, Any]], made: Any) -> str:
@@ -218,6 +245,16 @@ def _cases() -> list[Case]:
               for name, make in {**FORMS, "too long": lambda: "the price of bitcoin " * 40}.items()
               if name in ("text", "list", "too long")]  # fmt: skip
     cases += [
+        Case(f"{form} streamed | {call}", {**FORMS, **CHATS}[form], {**EXACTLY, **call, "streamer": Recorder()})
+        for form in ("text", "list", "chat")
+        for call in STREAMED
+    ]
+    cases += [
+        Case("no streamer", FORMS["text"], {**FEW, "streamer": None}),
+        Case("something else as a streamer", FORMS["text"], {**FEW, "streamer": 3}),
+        Case("built with a streamer", FORMS["text"], EXACTLY, {"streamer": Recorder("of a pipeline")}),
+        Case("generator streamed", FORMS["generator"], {**EXACTLY, "streamer": Recorder()}),
+        Case("empty text streamed", lambda: "", {**EXACTLY, "streamer": Recorder()}),
         Case("chat of transformers", lambda: chat_of_transformers([USER]), FEW),
         Case("list of chats of transformers", lambda: [chat_of_transformers([USER])], FEW),
         Case("no template | text", FORMS["text"], FEW, variant="no template"),

@@ -98,6 +98,8 @@ def _cases() -> list[Case]:
         Case("empty text", lambda: "", labels),
         Case("list with an empty text", lambda: ["a", ""], labels),
         Case("too long", lambda: LONG, labels),
+        Case("a label that is too long", FORMS["text"], {"candidate_labels": [LONG, "a"]}),
+        Case("a text and a label that are too long", lambda: LONG, {"candidate_labels": [LONG]}),
         Case("list of a tuple", lambda: [("a", "b")], labels),
         Case("list of a list of one", lambda: [["a"]], labels),
         Case("dict of a number", lambda: {0: "a"}, labels),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import detection, images, prompts, sounds, videos
+from . import detection, documents, images, prompts, sounds, videos
 
 CONTRACTS = (
     *images.CONTRACTS,
     *detection.CONTRACTS,
     *sounds.CONTRACTS,
+    *documents.CONTRACTS,
     *prompts.CONTRACTS,
     *videos.CONTRACTS,
 )

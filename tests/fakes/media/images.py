@@ -102,7 +102,14 @@ FEATURES = Contract(
 )
 DEPTH = Contract(
     "depth-estimation",
-    tuple(_cases([{"timeout": 1}, {"parameters": {"timeout": 2}}, {"parameters": 3}, {"unknown": 1}, *LOADER_CALLS])),
+    (
+        *_cases([{"timeout": 1}, {"parameters": {"timeout": 2}}, {"parameters": 3}, {"unknown": 1}, *LOADER_CALLS]),
+        *(
+            Case(f"{width} x {height}", lambda width=width, height=height: picture(width, height))
+            for width, height in ((1, 1), (1, 2), (3, 1), (2, 2))
+        ),
+        Case("list with one pixel", lambda: [picture(), picture(1, 1)]),
+    ),
 )
 LABELS = {"candidate_labels": ["a cat", "a dog", "a bird"]}
 ZERO_SHOT = Contract(

@@ -1,0 +1,35 @@
+"""Which parts a pipeline has beside its model. A fake says None where every real pipeline of its task does."""
+
+from __future__ import annotations
+
+_NONE = {
+    "tokenizer": """
+        audio-classification depth-estimation image-classification image-feature-extraction image-segmentation
+        keypoint-matching mask-generation object-detection video-classification
+    """,
+    "feature_extractor": """
+        decision depth-estimation feature-extraction fill-mask image-classification image-feature-extraction
+        image-segmentation keypoint-matching mask-generation object-detection table-question-answering
+        text-classification text-generation text-to-audio token-classification video-classification
+        zero-shot-classification zero-shot-image-classification zero-shot-object-detection
+    """,
+    "image_processor": """
+        audio-classification automatic-speech-recognition decision feature-extraction fill-mask
+        table-question-answering text-classification text-generation text-to-audio token-classification
+        zero-shot-audio-classification zero-shot-classification
+    """,
+}
+_NONE_OF = {part: frozenset(tasks.split()) for part, tasks in _NONE.items()}
+_WITH_PROCESSOR = frozenset({"any-to-any", "image-text-to-text", "text-to-audio"})  # the last for some models only
+
+
+def is_none(part: str, task: str) -> bool:
+    """Say whether this attribute of a real pipeline is a part that is None, for every model of the task.
+
+    Args:
+        part: the name of the attribute.
+        task: the resolved name of the task.
+    """
+    if part == "processor":
+        return task not in _WITH_PROCESSOR
+    return task in _NONE_OF.get(part, ())
