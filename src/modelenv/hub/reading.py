@@ -30,7 +30,7 @@ _LIST_PAGE = 1000
 _LIST_QUERY = frozenset({"search", "author", "filter", "pipeline_tag", "limit", "cursor", "full", "sort", "expand"})
 
 # Before all that has a time of creation.
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def info(repositories: Repositories, asked: Asked) -> Response:
