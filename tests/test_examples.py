@@ -166,6 +166,7 @@ def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest
     assert not quickstart.COMPLETE.exists()
 
 
+@pytest.mark.slow
 def test_a_pip_that_hangs_is_stopped_with_its_children(
     quickstart: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -105,6 +105,7 @@ def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> Non
     assert re.match("  changed blobs/[0-9a-f]{40}: expected hash ", project.lines("verify", code=1)[1])
 
 
+@pytest.mark.slow
 def test_verify_without_a_lock_knows_the_names_of_the_cache(project: Project) -> None:
     project.run("pull", "second")
     assert project.lines("verify", "acme/second")[-1] == "PROJECT/cache: 1 model, all fine"
@@ -115,6 +116,7 @@ def test_verify_without_a_lock_knows_the_names_of_the_cache(project: Project) ->
     ]
 
 
+@pytest.mark.slow
 def test_a_link_out_of_the_cache_is_told_alike(filled: Project, tmp_path: Path) -> None:
     link = snapshot(filled) / "config.json"
     (tmp_path / "outside.json").write_bytes(link.read_bytes())

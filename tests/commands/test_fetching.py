@@ -64,6 +64,7 @@ def test_patterns_of_files_need_a_lock(project: Project) -> None:
     assert project.asked() == []
 
 
+@pytest.mark.slow
 def test_what_needs_no_request_is_not_called_fetched(filled: Project) -> None:
     [link] = (filled.cache / "models--acme--first/snapshots").glob("*/config.json")
     link.unlink()
@@ -92,6 +93,7 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     locked.run("pull", "first", "--to", str(volume), code=2)
 
 
+@pytest.mark.slow
 def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, tmp_path: Path) -> None:
     (project.repos / "first/onnx").mkdir()
     (project.repos / "first/onnx/model.onnx").write_bytes(b"weights for another program")

@@ -130,6 +130,7 @@ def interrupted(process: subprocess.Popen[str]) -> str:
     pytest.fail("it goes on")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["lock", "outdated"])
 def test_ctrl_c_ends_at_once_while_the_hub_does_not_answer(locked: Project, verb: str) -> None:
     (locked.folder / "pyproject.toml").write_text(DECLARATION.replace('"acme/second"', '"acme/first"'))
@@ -149,6 +150,7 @@ def test_ctrl_c_ends_at_once_while_the_hub_does_not_answer(locked: Project, verb
     assert process.returncode == 130, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["lock", "outdated"])
 def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
     (locked.folder / "pyproject.toml").write_text(DECLARATION.replace('"acme/second"', '"acme/first"'))
@@ -163,6 +165,7 @@ def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
     assert said["hint"] == "unset HF_HUB_OFFLINE"
 
 
+@pytest.mark.slow
 def test_outdated_tells_a_hub_that_is_down_from_a_model_that_moved(locked: Project) -> None:
     locked.push("second", newer=True)
     locked.run("outdated", code=1)

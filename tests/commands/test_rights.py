@@ -23,7 +23,10 @@ for name in sys.argv[1:]:
     except ModelIntegrityError as error:
         print(error)
 """
-pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="only root may take rights away from another user")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(os.getuid() != 0, reason="only root may take rights away from another user"),
+]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

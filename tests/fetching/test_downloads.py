@@ -214,6 +214,7 @@ def test_a_hub_that_comes_back_is_found(store: Store, hub: EmbeddedHub, make_mod
     assert fetch(store, REF, Deadline(20)).files == 3
 
 
+@pytest.mark.slow
 def test_nobody_there_is_said_long_before_the_deadline(hub: EmbeddedHub, store: Store) -> None:
     hub.stop()
     start = time.monotonic()

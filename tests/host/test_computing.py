@@ -54,6 +54,7 @@ def run_beside(call: Callable[[], list[object]]) -> tuple[threading.Thread, list
     return thread, results
 
 
+@pytest.mark.slow
 def test_the_next_one_breaks_off_what_is_for_nobody(line: tuple[Connection, Connection]) -> None:
     computing, (host, asker), begun = Computing(), line, threading.Event()
     never = until(threading.Event())
@@ -70,6 +71,7 @@ def test_the_next_one_breaks_off_what_is_for_nobody(line: tuple[Connection, Conn
     assert results == [AbandonedError]
 
 
+@pytest.mark.slow
 def test_who_is_waited_for_is_left_alone(line: tuple[Connection, Connection]) -> None:
     computing, (host, _), begun, go = Computing(), line, threading.Event(), threading.Event()
 
@@ -88,6 +90,7 @@ def test_who_is_waited_for_is_left_alone(line: tuple[Connection, Connection]) ->
     assert (results, others) == (["done"], ["next"])
 
 
+@pytest.mark.slow
 def test_a_call_that_stops_the_exception_ends_as_it_likes(line: tuple[Connection, Connection]) -> None:
     computing, (host, asker), begun = Computing(), line, threading.Event()
 

@@ -113,6 +113,7 @@ def test_a_download_that_trickles_keeps_its_rate_until_the_fault_ends(
     faster.join(timeout=10)
 
 
+@pytest.mark.slow
 def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub, model: Path, ask) -> None:
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
     hub.fail(bytes_per_second=1000)

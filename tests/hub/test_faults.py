@@ -88,13 +88,14 @@ def test_a_fault_ends_when_it_is_cancelled_and_with_its_block() -> None:
     assert not script.choose(CONFIG)
 
 
+@pytest.mark.slow
 def test_a_fault_may_last_some_seconds_from_its_first_hit() -> None:
     script = FaultScript()
-    script.add(Rule(status=503, seconds=2, file="*.json"))
+    script.add(Rule(status=503, seconds=1, file="*.json"))
     assert not script.choose(WEIGHTS)
     assert script.choose(CONFIG)
     assert script.choose(CONFIG)
-    time.sleep(2.1)
+    time.sleep(1.1)
     assert not script.choose(CONFIG)
 
 
