@@ -138,7 +138,8 @@ def _compare(pair: Pair, cases: tuple[Case, ...], record: Callable[[str, object]
                 wrong.append(f"{case.name}: {differs[:300]}")
     record(HELD, [pair.contract.task, len(cases) - len(wrong), len(cases), here])
     assert wrong == [], "\n".join(wrong)
-    assert here < len(cases) / 10, pair.reasons
+    streamed = sum("streamer" in f"{case.call} {case.build}" for case in cases)  # these always stay in the test
+    assert streamed <= here < streamed + max(1, (len(cases) - streamed) / 10), pair.reasons
 
 
 @pytest.mark.parametrize("contract", TEXT_CONTRACTS, ids=lambda contract: contract.task)

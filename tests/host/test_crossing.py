@@ -68,8 +68,9 @@ def test_a_streamer_shows_what_comes_in_this_process(
     from transformers import TextStreamer
 
     pipe, reasons = generates
-    pipe("the market", max_new_tokens=5, streamer=TextStreamer(pipe.tokenizer))
+    answer = pipe("the market", max_new_tokens=5, streamer=TextStreamer(pipe.tokenizer))
     assert "the market" in capsys.readouterr().out
+    assert answer
     assert "an argument cannot cross: a streamer shows or keeps what comes where it is" in reasons
 
 
@@ -95,3 +96,15 @@ def test_datasets_with_and_without_a_length(hosted: HostedPipeline, local: Any) 
     assert len(found) == 2
     expected, found = (len(pipe(WithLength())) for pipe in (local, hosted))
     assert found == expected
+
+
+@pytest.mark.integration
+def test_a_streamer_among_the_arguments_of_generate_stays(client: HostClient) -> None:
+    from transformers import TextStreamer
+
+    folder, reasons = tiny_model("image-text-to-text"), []
+    recipe = recipe_of(folder, "image-text-to-text", {}, model="tiny", device="cpu", trust_remote_code=False)
+    pipe = HostedPipeline(client, recipe, lambda: lambda **_: "here", reasons.append)
+    streamer = TextStreamer(None)  # type: ignore[arg-type]
+    assert pipe(text="hello", generate_kwargs={"streamer": streamer}) == "here"
+    assert reasons == ["an argument cannot cross: a streamer shows or keeps what comes where it is"]

@@ -193,7 +193,7 @@ class _Remote:
         return follow(self.local(f"{'.'.join(path)}() was called"), path)(*args, **kwargs)
 
     def _ask_to_call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if kwargs.get("streamer") is not None:
+        if _has_streamer(kwargs) or _has_streamer(kwargs.get("generate_kwargs")):
             raise CannotCrossError("a streamer shows or keeps what comes where it is")
         if path in _RUNS and args and kind_of_source(args[0]) is not None:
             return run_stream(self._client, self.recipe, path, args, kwargs)
@@ -241,6 +241,10 @@ class _Remote:
     def copied(self, copy_local: Callable[[Any], Any]) -> Any:
         """Return a copy: what is changed on it is not changed here."""
         return HostedPipeline(*self.origin) if self._local is None else copy_local(self._local)
+
+
+def _has_streamer(kwargs: object) -> bool:
+    return isinstance(kwargs, dict) and kwargs.get("streamer") is not None
 
 
 def _is_part(path: _Path) -> bool:
