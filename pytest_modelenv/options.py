@@ -63,7 +63,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
             what is valid.
     """
     option = config.getoption("--model-source")
-    forced = _forced_source()
+    forced = _forced_source(config)
     real_models = bool(config.getoption("--real-models"))
     if option is not None:
         source = Resolved(_real_source(option, "--model-source"), "--model-source")
@@ -82,11 +82,11 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
     )
 
 
-def _forced_source() -> Resolved[str] | None:
+def _forced_source(config: pytest.Config) -> Resolved[str] | None:
     variable = os.environ.get(SOURCE_VARIABLE, "").strip().lower()
     if variable:
         return Resolved(variable, f"variable {SOURCE_VARIABLE}")
-    if not a_file_may_force():
+    if not a_file_may_force(config):
         return None
     from modelenv.errors import ConfigurationError
     from modelenv.settings import Settings

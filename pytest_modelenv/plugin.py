@@ -54,9 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     guard_imports(config)
     if not startup.asks_for_nothing(config):
-        models = startup.models_of(config)
-        if startup.runs_tests(config):
-            models.start_host()
+        startup.models_of(config).start_host()
     if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
         startup.run_of(config)
 

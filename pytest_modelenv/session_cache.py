@@ -158,8 +158,8 @@ class ModelSession:
 
     @cached_property
     def hosting(self) -> Hosting | None:
-        """The run's model host, or None where each process loads its own models."""
-        if self.options.host.value == HOST_OFF:
+        """The run's model host, or None where each process loads its own models, or no test is run."""
+        if self.options.host.value == HOST_OFF or not runs_tests(self._config):
             return None
         from pytest_modelenv.hosting import Hosting
 
@@ -174,7 +174,7 @@ class ModelSession:
 
     def prepare(self, items: Iterable[pytest.Item]) -> None:
         """Have the host load what the collected tests will ask for."""
-        if self.hosting is not None and runs_tests(self._config):
+        if self.hosting is not None:
             from pytest_modelenv.markers import planned
 
             source = self.options.source.value
@@ -183,7 +183,7 @@ class ModelSession:
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
-        if self.hosting is None or self.is_worker or not runs_tests(self._config):
+        if self.hosting is None or self.is_worker:
             return []
         return self.hosting.end()
 

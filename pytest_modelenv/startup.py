@@ -38,6 +38,8 @@ RUNNING: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
 # The HF_ENDPOINT with which the run started, None without one: a conftest.py may set another later.
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
+# Whether a file of the project may force a source.
+FILE_MAY_FORCE: pytest.StashKey[bool] = pytest.StashKey()
 # The value of the source that is forced while a test runs, for those tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
@@ -112,14 +114,21 @@ def asks_for_nothing(config: pytest.Config) -> bool:
     option = config.option
     asked = option.real_models or option.model_source is not None or option.model_cache_dir is not None
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
-    return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force())
+    return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force(config))
 
 
-def a_file_may_force() -> bool:
-    """Whether the project's `pyproject.toml` or `.env` may name a source; read as texts, which takes no time.
+def a_file_may_force(config: pytest.Config) -> bool:
+    """Whether the project's `pyproject.toml` or `.env` may name a source; read once, as texts, which takes no time.
 
-    They are found as `modelenv.Settings` finds them: the nearest project's file, and `.env` beside it.
+    They are found as `modelenv.Settings` finds them: the nearest project's file, and `.env` beside it. Only a project
+    in which they may is read by `Settings`, which has to be imported first.
     """
+    if FILE_MAY_FORCE not in config.stash:
+        config.stash[FILE_MAY_FORCE] = _names_a_source()
+    return config.stash[FILE_MAY_FORCE]
+
+
+def _names_a_source() -> bool:
     start = os.path.realpath(".")
     folders = [start]
     while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import

@@ -146,13 +146,13 @@ def _torch_device(device: str, model: str) -> str:
             f"this machine has no device {device!r}",
             model=model,
             expected="auto, cpu, cuda, cuda:1, mps and the like, or the number of an accelerator",
-            found=f"{type(error).__name__}: {next(iter(str(error).splitlines()), 'no message')}",
+            found=_said(error),
         ) from error
     return name
 
 
 def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
-    said = f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no message')}"
+    said = _said(error)
     if "trust_remote_code" in str(error):
         return UnsafeModelError(
             "the model needs code that comes with it, and running that code was not allowed",
@@ -168,3 +168,7 @@ def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEn
         found=f"{said} (in {folder})",
         hint="check that the model is made for this task, that its files are complete, and the arguments given",
     )
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no message')}"

@@ -23,14 +23,7 @@ from modelenv.files.disk import reading, write_atomically, writing
 from modelenv.files.hashing import Fingerprint, Progress
 from modelenv.files.integrity import check_links
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
-from modelenv.files.verification import (
-    Difference,
-    HashMemory,
-    Verified,
-    integrity_error,
-    verify_folder,
-    with_shared,
-)
+from modelenv.files.verification import Difference, HashMemory, Verified, integrity_error, verify_folder, with_shared
 from modelenv.finding import Obtained, holding_lock
 from modelenv.locks.locked import LockedModel
 from modelenv.offline import is_offline

@@ -140,12 +140,10 @@ class SmartModelManager:
             UnsafeModelError: the model would run code that was not allowed.
             NoSpaceError: the disk is full.
         """
-        state = self._state()
-        request = self._request(
-            state, name, model_type, revision=revision, allow_pickle=allow_pickle,
+        state, request, deadline = self._resolved(
+            name, model_type, timeout, revision=revision, allow_pickle=allow_pickle,
             trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
         )  # fmt: skip
-        deadline = self._deadline(state, timeout)
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
         key, work = self._work(state, request, deadline)
@@ -166,12 +164,10 @@ class SmartModelManager:
         **pipeline_kwargs: Any,
     ) -> Any:
         """Return the pipeline as `load_model` does, without ever blocking the event loop."""
-        state = self._state()
-        request = self._request(
-            state, name, model_type, revision=revision, allow_pickle=allow_pickle,
+        state, request, deadline = self._resolved(
+            name, model_type, timeout, revision=revision, allow_pickle=allow_pickle,
             trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
         )  # fmt: skip
-        deadline = self._deadline(state, timeout)
         if state.source is ModelSource.MOCK_MODELS:
             return self._fake(state, request)
         key, work = self._work(state, request, deadline)
@@ -180,11 +176,14 @@ class SmartModelManager:
         except ModelEnvError as error:
             return self._fall_back(state, request, error)
 
-    def _request(self, state: _State, name: str, model_type: str | None, **options: Any) -> LoadRequest:
-        return resolve_request(state.settings, state.source, name, model_type, **options)
-
-    def _deadline(self, state: _State, timeout: float | None) -> Deadline:
-        return Deadline(state.settings.timeout_of(state.source) if timeout is None else timeout_seconds(timeout))
+    def _resolved(
+        self, name: str, model_type: str | None, timeout: float | None, **options: Any
+    ) -> tuple[_State, LoadRequest, Deadline]:
+        """Return what a call means here: the environment, what is to be loaded, and until when."""
+        state = self._state()
+        request = resolve_request(state.settings, state.source, name, model_type, **options)
+        seconds = state.settings.timeout_of(state.source) if timeout is None else timeout_seconds(timeout)
+        return state, request, Deadline(seconds)
 
     def _work(
         self, state: _State, request: LoadRequest, deadline: Deadline

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -184,6 +185,13 @@ class Store:
         """Return the folder for links to some of a snapshot's files alone; it need not be there."""
         name = f"{commit}-{hashlib.sha256(files.encode()).hexdigest()[:12]}"
         return self.root / ".locks" / "modelenv" / _cache_name(ref) / name
+
+    def forget(self, ref: ModelRef, commit: str) -> None:
+        """Remove what lies under `.locks` for a snapshot that is gone: its record, and the links to its files."""
+        record = self._record_path(_cache_name(ref), commit)
+        record.unlink(missing_ok=True)
+        for view in record.parent.glob(f"{commit}-*"):
+            shutil.rmtree(view)
 
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
         """Write which commit the revision is now, as the Hugging Face cache does."""

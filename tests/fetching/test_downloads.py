@@ -23,6 +23,7 @@ from modelenv.offline import environment
 from modelenv.references import ModelRef
 from modelenv.store import Store
 
+from ..waiting import wait_until
 from .conftest import MakeModel
 
 REF = ModelRef("acme/model")
@@ -247,9 +248,7 @@ def test_a_client_that_was_closed_meanwhile_is_watched_again(
     hub.fail(status=503, kind="tree", times=1)
 
     def close_while_it_asks() -> None:
-        end = time.monotonic() + 60
-        while not hub.requests and time.monotonic() < end:
-            time.sleep(0.02)
+        wait_until(lambda: bool(hub.requests))
         close_session()
 
     closer = threading.Thread(target=close_while_it_asks)

@@ -55,13 +55,18 @@ def run_beside(call: Callable[[], list[object]]) -> tuple[threading.Thread, list
 
 
 @pytest.mark.slow
-def test_the_next_one_breaks_off_what_is_for_nobody(line: tuple[Connection, Connection]) -> None:
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["as it comes", "stopped by careless code"])
+def test_the_next_one_breaks_off_what_is_for_nobody(line: tuple[Connection, Connection], is_stopped: bool) -> None:
     computing, (host, asker), begun = Computing(), line, threading.Event()
-    never = until(threading.Event())
 
     def call() -> object:
         begun.set()
-        return never()
+        try:
+            return until(threading.Event())()
+        except BaseException as error:
+            if not is_stopped:
+                raise
+            return type(error)
 
     thread, results = run_beside(lambda: compute(computing, host, call))
     assert begun.wait(60)
@@ -88,25 +93,6 @@ def test_who_is_waited_for_is_left_alone(line: tuple[Connection, Connection]) ->
     thread.join(60)
     other.join(60)
     assert (results, others) == (["done"], ["next"])
-
-
-@pytest.mark.slow
-def test_a_call_that_stops_the_exception_ends_as_it_likes(line: tuple[Connection, Connection]) -> None:
-    computing, (host, asker), begun = Computing(), line, threading.Event()
-
-    def call() -> object:
-        begun.set()
-        try:
-            return until(threading.Event())()
-        except BaseException as error:  # noqa: BLE001 - as careless code does
-            return type(error)
-
-    thread, results = run_beside(lambda: compute(computing, host, call))
-    assert begun.wait(60)
-    asker.close()
-    assert compute(computing, host, lambda: "next") == ["next"]
-    thread.join(60)
-    assert results == [AbandonedError]
 
 
 @pytest.mark.integration

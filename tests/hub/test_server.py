@@ -21,6 +21,8 @@ from modelenv.hub.background import BackgroundServer, ServerThread
 from modelenv.hub.repositories import Repositories
 from modelenv.hub.server import late
 
+from ..waiting import wait_until
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -177,10 +179,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(hub: EmbeddedHub, m
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])))
         client.sendall(b"GET /org/name/resolve/main/big.txt HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-        deadline = time.monotonic() + 10
-        while not any(request.body_bytes for request in hub.requests):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_until(lambda: any(request.body_bytes for request in hub.requests))
         start = time.monotonic()
         hub.stop()
         assert time.monotonic() - start < 10

@@ -6,13 +6,14 @@ import base64
 import hashlib
 import json
 import socket
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from modelenv.hub import EmbeddedHub
 from modelenv.hub.content import LFS_SIZE
+
+from ..waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,13 +139,6 @@ def test_a_large_file_is_taken_if_it_is_what_was_announced(hub: EmbeddedHub, pos
 def test_what_the_repository_has_need_not_be_sent(post, model: Path) -> None:
     content = (model / "model.safetensors").read_bytes()
     assert batch(post, len(content), hashlib.sha256(content).hexdigest()).keys() == {"oid", "size"}
-
-
-def wait_until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(model: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from modelenv.errors import ConfigurationError
 from modelenv.fakes import registry
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.facts import read_facts
+from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def make_fake(
             f"there is no fake for the task {resolved.name!r} yet",
             model=str(model),
             expected="one of " + ", ".join(sorted(registry.FAMILIES)),
-            hint="mark the test with @pytest.mark.integration and run pytest with --real-models",
+            hint=NEEDS_REAL_MODEL,
         )
     facts = read_facts(model, config, defaults=family.default_config(task))
     return family(task, facts, {**resolved.pipeline_kwargs, **pipeline_kwargs})

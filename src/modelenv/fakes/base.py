@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.mocking import MockFace
 from modelenv.fakes.model_face import FakeConfig, FakeModel, cpu
-from modelenv.fakes.parts import is_none
+from modelenv.fakes.parts import NEEDS_REAL_MODEL, is_none
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream
 from modelenv.fakes.tokenizer_face import FakeTokenizer
@@ -223,7 +223,7 @@ class FakePipeline(MockFace, ABC):
                 return None
             raise AttributeError(
                 f"a fake pipeline has no {name!r}: it loads nothing and invents nothing. If the code under "
-                "test needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"
+                f"test needs it, {NEEDS_REAL_MODEL}"
             )
 
 

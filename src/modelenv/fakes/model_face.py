@@ -7,6 +7,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from modelenv.fakes.parts import NEEDS_REAL_MODEL
+
 if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
 
@@ -85,8 +87,7 @@ class FakeModel:
     @property
     def dtype(self) -> Any:
         """The dtype that the config names, of torch where that is imported, else its name (`torch.float32`)."""
-        known = self.config.to_dict()
-        name = known.get("dtype", known.get("torch_dtype"))
+        name = getattr(self.config, "dtype", getattr(self.config, "torch_dtype", None))
         if not isinstance(name, str):
             raise AttributeError("the config names no dtype")  # noqa: TRY004 (then __getattr__ says more)
         name = name.removeprefix("torch.")
@@ -101,6 +102,5 @@ class FakeModel:
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(
                 f"the model of a fake has no {name!r}: it has no weights, and knows what config.json says. If the "
-                "code under test needs it, mark the test with @pytest.mark.integration and run pytest with "
-                "--real-models"
+                f"code under test needs it, {NEEDS_REAL_MODEL}"
             )

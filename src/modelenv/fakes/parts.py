@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+NEEDS_REAL_MODEL = "mark the test with @pytest.mark.integration and run pytest with --real-models"
+"""What to do where the code under test needs what no fake has."""
+
 _NONE = {
     "tokenizer": """
         audio-classification depth-estimation image-classification image-feature-extraction image-segmentation

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelenv.fakes.chat_templates import read_template, render
+from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.fakes.tokens import KINDS, Layout, TextTokenizer
 
 if TYPE_CHECKING:
@@ -124,5 +125,5 @@ class FakeTokenizer:
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(
             f"the tokenizer of a fake has no {name!r}: it knows what tokenizer.json says. If the code under test "
-            "needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"
+            f"needs it, {NEEDS_REAL_MODEL}"
         )

@@ -70,10 +70,7 @@ def remove_snapshot(store: Store, snapshot: Snapshot) -> None:
             if reference.read_text(encoding="utf-8").strip() == snapshot.ref.revision:
                 reference.unlink()
         shutil.rmtree(snapshot.found.path)
-        record = store.root / ".locks" / "modelenv" / cache.name / f"{snapshot.ref.revision}.json"
-        record.unlink(missing_ok=True)
-        for view in record.parent.glob(f"{snapshot.ref.revision}-*"):
-            shutil.rmtree(view)
+        store.forget(snapshot.ref, snapshot.found.path.name)
 
 
 def remove_files(store: Store, model: str, files: Iterable[Path]) -> None:

@@ -107,10 +107,8 @@ def _wait(host: Host, folder: HostFolder, ended: Callable[[float], bool], idle: 
             return True
         if idle is not None and host.status().idle_seconds > idle:
             break
-        if (
-            not socket.exists() or not folder.path.exists()
-        ):  # nobody finds this host any more, and while it lives there is no other
-            break
+        if not (socket.exists() and folder.path.exists()):
+            break  # nobody finds this host any more, and while it lives there is no other
     return False
 
 
