@@ -129,6 +129,10 @@ class FakePipeline(MockFace, ABC):
         self._num_workers = parameters.pop("num_workers", None)
         self._parameters = self._read_parameters(parameters)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._script = Script(list(self._script.rules))  # a rule for a copy is none for the original
+
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
         """Return the config of the family's typical model, for a fake that knows only its model's name.
