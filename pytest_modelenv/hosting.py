@@ -15,7 +15,7 @@ from pytest_modelenv.startup import HOST_KEEP, HOST_RUN
 if TYPE_CHECKING:
     from modelenv.forcing import Run
     from modelenv.host.client import HostClient
-    from modelenv.reports import LoadReport
+    from modelenv.loading.reports import LoadReport
 
 _KEEP_SECONDS = 900.0
 _KEEP_BYTES = 64 << 20  # of answers
@@ -55,12 +55,12 @@ class Hosting:
     def host(self, run: Run) -> Run:
         """Return the run with its pipelines in the host."""
         from modelenv.host.builder import HostBuilder
-        from modelenv.host.pipeline import own_view
+        from modelenv.host.proxy import own_view
 
         return replace(run, build=HostBuilder(self.client, self._report_local), view=own_view)
 
     def _report_local(self, model: str, reason: str) -> None:
-        from modelenv.reports import LoadReport
+        from modelenv.loading.reports import LoadReport
 
         self.on_load(LoadReport(model, "", "", reason=reason))
 
@@ -82,7 +82,7 @@ class Hosting:
     def end(self) -> list[dict[str, Any]]:
         """Return what the host prepared, as plain types, and end the host unless it is kept."""
         from modelenv.errors import ModelHostError
-        from modelenv.reports import LoadReport
+        from modelenv.loading.reports import LoadReport
 
         reports: list[LoadReport] = []
         try:
@@ -98,7 +98,7 @@ class Hosting:
 
 def _pickled(call: ModelCall) -> bytes | None:
     """Return the marker's arguments as they cross to the host; None where they cannot."""
-    from modelenv.host.crossing import CannotCrossError, crossing
+    from modelenv.host.pickling import CannotCrossError, crossing
 
     try:
         return crossing(dict(call.pipeline_kwargs))

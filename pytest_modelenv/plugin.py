@@ -22,7 +22,7 @@ from pytest_modelenv.fixtures import (
     real_models,
     tiny_model,
 )
-from pytest_modelenv.import_watch import guard_imports
+from pytest_modelenv.guards.import_watch import guard_imports
 from pytest_modelenv.scopes import Scopes
 
 __all__ = [

@@ -24,7 +24,7 @@ def print_summary(
         for line in (*summary_lines(loads), *idle_lines(idle)):
             terminalreporter.write_line(line)
     if imports:
-        from pytest_modelenv.heavy_imports import import_lines
+        from pytest_modelenv.guards.heavy_imports import import_lines
 
         terminalreporter.write_sep("=", "heavy imports")
         for line in import_lines(imports):

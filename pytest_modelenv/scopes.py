@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from pytest_modelenv.import_watch import ImportWatch
+from pytest_modelenv.guards.import_watch import ImportWatch
 
 if TYPE_CHECKING:
     from modelenv import forcing

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_modelenv.guards import ModelGuards
+    from pytest_modelenv.guards.guards import ModelGuards
     from pytest_modelenv.run import ModelRun
     from pytest_modelenv.scopes import Scopes
     from pytest_modelenv.session_cache import ModelSession

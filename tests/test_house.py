@@ -16,8 +16,8 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 
 # Who may read or change the environment's variables, and why.
 READS_ENVIRONMENT = {
-    "modelenv/settings.py",  # reads all that we read, once
-    "modelenv/offline.py",  # sets variables for a while and puts them back
+    "modelenv/environment/settings.py",  # reads all that we read, once
+    "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
     "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
@@ -29,26 +29,26 @@ OPENS_SOCKETS = {
     "modelenv/host",  # serves on loopback
 }
 ASKS_THE_HUB = {
-    "modelenv/download.py",
+    "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
-    "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
-    "modelenv/fetching/locked.py",  # asks for the files of a lock
-    "modelenv/locks/resolving.py",  # asks what a model is now
-    "modelenv/offline.py",  # only whether the Hub may be asked: huggingface_hub.constants
+    "modelenv/environment/settings.py",  # only where the user's own cache is: huggingface_hub.constants
+    "modelenv/fetching/blobs.py",  # asks for the files of a lock
+    "modelenv/fetching/resolving.py",  # asks what a model is now
+    "modelenv/environment/libraries.py",  # only whether the Hub may be asked: huggingface_hub.constants
 }
 # Who may write to disk, and why.
 WRITES = {
-    "modelenv/store.py",  # the store, and small files written at once
+    "modelenv/store/store.py",  # the store, and small files written at once
     "modelenv/files/disk.py",  # small files written at once, for all others
-    "modelenv/fetching/locked.py",  # the blobs that it fetches
-    "modelenv/files/snapshots.py",  # takes snapshots away, for `prune`
+    "modelenv/fetching/blobs.py",  # the blobs that it fetches
+    "modelenv/store/snapshots.py",  # takes snapshots away, for `prune`
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
-    "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock
-    "modelenv/download.py",  # removes what killed processes left, under the model's lock
-    "modelenv/lockfile.py",
-    "modelenv/metadata.py",
+    "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
+    "modelenv/fetching/snapshot.py",  # removes what killed processes left, under the model's lock
+    "modelenv/locks/project_lock.py",
+    "modelenv/volume/metadata.py",
     "modelenv/hub/blobs.py",  # what clients upload to the embedded Hub
     "modelenv/host",  # its socket, lock and log
     "modelenv/testing.py",  # models made for tests
@@ -254,5 +254,5 @@ def test_the_readers_themselves_see_what_they_should() -> None:
     assert list(undocumented(ast.parse(code))) == ["d", "A.b"]
     assert "huggingface_hub" in roots(all_imports(CORE / "download.py"))
     assert "huggingface_hub" not in roots(imports_at_import(CORE / "download.py"))
-    assert "modelenv.settings" not in imports_at_import(CORE / "sources.py")
+    assert "modelenv.environment.settings" not in imports_at_import(CORE / "sources.py")
     assert "modelenv.hub.server" in all_imports(CORE / "hub" / "serving.py")

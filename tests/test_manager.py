@@ -23,7 +23,7 @@ from modelenv import (
     UnsafeModelError,
     force_environment,
 )
-from modelenv.load_request import resolve_request
+from modelenv.loading.request import resolve_request
 
 PROJECT = """
 [tool.modelenv.models]

@@ -12,12 +12,12 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelenv.failures import FailureLog
-from modelenv.files.verification import HashMemory
-from modelenv.offline import environment
-from modelenv.pipelines import PipelineCache
-from modelenv.reports import LoadReport
-from modelenv.sources import ModelSource
+from modelenv.environment.libraries import environment
+from modelenv.environment.sources import ModelSource
+from modelenv.fetching.failures import FailureLog
+from modelenv.loading.cache import PipelineCache
+from modelenv.loading.reports import LoadReport
+from modelenv.store.verification import HashMemory
 
 
 def _ignore(report: LoadReport) -> None:
@@ -37,7 +37,7 @@ class Run:
         failures: failed fetches, remembered for all processes of the run; None remembers nothing.
         on_load: called after each real load, from the loading thread.
         build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
-            `modelenv.loading.load_pipeline` is.
+            `modelenv.loading.build.load_pipeline` is.
         hashes: what was hashed in this process.
     """
 

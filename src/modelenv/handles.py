@@ -20,7 +20,7 @@ from modelenv.forcing import moment
 
 if TYPE_CHECKING:
     from modelenv.forcing import Run
-    from modelenv.pipelines import PipelineKey
+    from modelenv.loading.cache import PipelineKey
 
 _Path = tuple[str, ...]
 _SCRIPTED = frozenset({"return_value", "side_effect"})  # setting these on a fake is a part of its test

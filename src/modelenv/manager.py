@@ -12,6 +12,8 @@ from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.settings import Settings, timeout_seconds
+from modelenv.environment.sources import Explanation, ModelSource, explain_environment
 from modelenv.errors import (
     ConfigurationError,
     ModelEnvError,
@@ -20,12 +22,10 @@ from modelenv.errors import (
 )
 from modelenv.forcing import Forcing, Run, current_forcing, current_scope, moment, runs_tests
 from modelenv.handles import Follower, Found, user_line
-from modelenv.load_request import LoadRequest, resolve_request
+from modelenv.loading.cache import Load, PipelineKey
+from modelenv.loading.reports import ManagerStatus
+from modelenv.loading.request import LoadRequest, resolve_request
 from modelenv.manager_state import ManagerState
-from modelenv.pipelines import Load, PipelineKey
-from modelenv.reports import ManagerStatus
-from modelenv.settings import Settings, timeout_seconds
-from modelenv.sources import Explanation, ModelSource, explain_environment
 
 Fallback = Literal["raise", "mock"]
 
@@ -209,7 +209,7 @@ class SmartModelManager:
         self, state: ManagerState, request: LoadRequest, deadline: Deadline
     ) -> tuple[PipelineKey, Callable[[Load], Any]]:
         """Return what makes this load the same as another, and what it has to do."""
-        from modelenv.loader import Loader
+        from modelenv.loading.load import Loader
 
         loader = Loader.of(state.source, state.settings, state.run)
         key = state.key_of(request)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import Explanation, ModelSource
 from modelenv.forcing import Run, Scope, current_forcing, current_scope
 from modelenv.handles import Follower, Found
-from modelenv.load_request import LoadRequest
-from modelenv.pipelines import PipelineKey
-from modelenv.reports import ManagerStatus, ModelStatus
-from modelenv.settings import Settings
-from modelenv.sources import Explanation, ModelSource
+from modelenv.loading.cache import PipelineKey
+from modelenv.loading.reports import ManagerStatus, ModelStatus
+from modelenv.loading.request import LoadRequest
 
 
 @dataclass(frozen=True)

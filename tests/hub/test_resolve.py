@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.hub import blobs
-from modelenv.hub.answers import RefusedError
 from modelenv.hub.files import Span, read_range
 from modelenv.hub.repositories import Repository
+from modelenv.hub.responses import RefusedError
 
 if TYPE_CHECKING:
     from pathlib import Path

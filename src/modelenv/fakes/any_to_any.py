@@ -8,7 +8,7 @@ import os
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import Chat
 from modelenv.fakes.continuing import FakeContinuation, Prompt, check_placeholders, read_parameters
 from modelenv.fakes.media import Seen, array_digest, is_array, is_instance, is_pillow_image, read_image
@@ -125,7 +125,7 @@ def _digests(beside: Mapping[str, Any]) -> list[bytes]:
 
 def _made(mode: str, *parts: str) -> Any:
     numpy = importlib.import_module("numpy")
-    [unit] = drawing.units(1, mode, *parts)
+    [unit] = seeded.units(1, mode, *parts)
     if mode == "audio":
         return (0.5 * numpy.sin(numpy.arange(_AUDIO_SAMPLES) * (0.02 + 0.1 * unit))).astype("float32")
     return importlib.import_module("PIL.Image").new("RGB", (_IMAGE_SIDE, _IMAGE_SIDE), (int(255 * unit),) * 3)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.chat_templates import read_template
 from modelenv.fakes.questions import Question, read_request
@@ -92,4 +92,4 @@ class FakeDecisionPipeline(FakePipeline):
             rest = 0.0 if number == 1 else (1 - rule[2]) / (number - 1)
             return [rule[2] if option == rule[1] else rest for option in question.options]
         about = json.dumps([question.name, question.options, question.descriptions], ensure_ascii=False, default=str)
-        return drawing.softmax(drawing.logits(number, self._facts.name, state, about))
+        return seeded.softmax(seeded.logits(number, self._facts.name, state, about))

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import When
@@ -78,7 +78,7 @@ class FakeDepthEstimationPipeline(FakePipeline):
 
     def _slope(self, image: Image) -> Any:
         numpy = importlib.import_module("numpy")
-        near, right, down = drawing.units(3, self._facts.name, image.digest)
+        near, right, down = seeded.units(3, self._facts.name, image.digest)
         columns = numpy.linspace(0, 0.5 + right, image.width, dtype="float32")
         rows = numpy.linspace(0, 0.5 + down, image.height, dtype="float32")
         slope = numpy.float32(0.5 + near) + rows[:, None] + columns[None, :]

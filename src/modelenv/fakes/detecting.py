@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.scripting import Script, When
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def find_objects(image: Image, labels: tuple[Any, ...], *parts: str | bytes) -> 
 
     They are in no order of their scores, as a detector gives them.
     """
-    [count] = drawing.units(1, "count", image.digest, *parts)
+    [count] = seeded.units(1, "count", image.digest, *parts)
     number = 1 + int(count * _MOST_OBJECTS)
-    draws = drawing.units(6 * number, "objects", image.digest, *parts)
+    draws = seeded.units(6 * number, "objects", image.digest, *parts)
     return [_object(image, labels, draws[6 * index : 6 * index + 6]) for index in range(number)]
 
 

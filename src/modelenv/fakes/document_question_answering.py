@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import When
@@ -120,7 +120,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         seen = Seen(item, (str(question), *names), (digest,))
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if donut:
-            text = " ".join(drawing.words(2, self._facts.name, question, digest))
+            text = " ".join(seeded.words(2, self._facts.name, question, digest))
             return [{"answer": text if scripted is None else scripted["answer"]}]
         if type(top_k) not in (int, bool):
             raise TypeError(f"top_k must be a whole number, found {top_k!r}")
@@ -176,7 +176,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
             return words
         if image is None:
             raise ValueError("pass an image, or word_boxes, or both")
-        return list(drawing.words(_WORDS_OF_THE_UNREAD, self._facts.name, image.digest))
+        return list(seeded.words(_WORDS_OF_THE_UNREAD, self._facts.name, image.digest))
 
     def _answers(self, words: list[str], question: str, digest: bytes, longest: Any) -> list[dict[str, Any]]:
         """Return the spans of words as answers, each with a probability; a span has at most `longest` words."""
@@ -184,8 +184,8 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         spans = [(start, end) for start in spoken for end in spoken if start <= end < start + longest]
         if not spans:
             return []
-        outputs = drawing.logits(len(spans), self._facts.name, question, digest, *words)
-        scores = drawing.softmax(outputs)
+        outputs = seeded.logits(len(spans), self._facts.name, question, digest, *words)
+        scores = seeded.softmax(outputs)
         found = [
             {"score": score, "answer": " ".join(words[start : end + 1]), "start": start, "end": end}
             for score, (start, end) in zip(scores, spans, strict=True)

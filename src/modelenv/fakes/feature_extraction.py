@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
@@ -116,8 +116,8 @@ class FakeFeatureExtractionPipeline(FakePipeline):
         if scripted is not None:
             return [list(scripted) for _ in padded]
         name = self._facts.name
-        context = drawing.units(self._width, name, *texts)
-        own = {token: drawing.units(self._width, name, "token", token) for token in {*padded}}
+        context = seeded.units(self._width, name, *texts)
+        own = {token: seeded.units(self._width, name, "token", token) for token in {*padded}}
         return [
             [
                 2 * ((1 - _CONTEXT_SHARE) * unit + _CONTEXT_SHARE * shared) - 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline, pipeline_exception
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
@@ -183,7 +183,7 @@ class FakeFillMaskPipeline(FakePipeline):
         """Return the probability of every token: special tokens never fill a mask, unless all others do."""
         tokenizer = self._tokenizer_of_model()
         choices = list(tokenizer.choices())
-        draws = drawing.units(len(choices), self._facts.name, *texts)
+        draws = seeded.units(len(choices), self._facts.name, *texts)
         highest = max(draws)
         weights = [math.exp(_SHARPNESS * (draw - highest)) for draw in draws]
         total = sum(weights)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import Script, When
@@ -98,7 +98,7 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
             shape = _pooled(shape, self._facts)
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
         values = (
-            [4 * unit - 2 for unit in drawing.units(prod(shape), self._facts.name, image.digest, str(bool(pool)))]
+            [4 * unit - 2 for unit in seeded.units(prod(shape), self._facts.name, image.digest, str(bool(pool)))]
             if scripted is None
             else scripted * (prod(shape) // len(scripted))
         )

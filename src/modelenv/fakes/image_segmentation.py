@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.detecting import check_number
 from modelenv.fakes.media import Image, Seen, as_predicate, is_pillow_image, read_image
@@ -129,7 +129,7 @@ class FakeImageSegmentationPipeline(FakePipeline):
 
     def _segments(self, image: Image, scored: bool) -> list[dict[str, Any]]:
         labels = self._facts.labels
-        count, *draws = drawing.units(1 + 2 * _MOST_SEGMENTS, self._facts.name, image.digest)
+        count, *draws = seeded.units(1 + 2 * _MOST_SEGMENTS, self._facts.name, image.digest)
         number = min(1 + int(count * _MOST_SEGMENTS), image.width, len(labels))
         chosen = sorted(range(len(labels)), key=lambda index: draws[index % len(draws)] + index * 1e-9)[:number]
         if not scored:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.detecting import check_number
 from modelenv.fakes.media import Image, Seen, as_predicate, is_pillow_image, read_image
@@ -97,7 +97,7 @@ class FakeKeypointMatchingPipeline(FakePipeline):
         raise TypeError("pairs of images make no batch: leave batch_size out")
 
     def _matches(self, first: Image, second: Image) -> list[dict[str, Any]]:
-        count, *draws = drawing.units(1 + 5 * _MOST_MATCHES, self._facts.name, first.digest, second.digest)
+        count, *draws = seeded.units(1 + 5 * _MOST_MATCHES, self._facts.name, first.digest, second.digest)
         return [
             {
                 "keypoint_image_0": _point(first, *draws[index : index + 2]),

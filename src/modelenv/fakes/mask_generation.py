@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.detecting import check_number
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
@@ -112,7 +112,7 @@ class FakeMaskGenerationPipeline(FakeChunkPipeline):
 
     def _rectangles(self, image: Image) -> tuple[list[Any], list[float]]:
         numpy = importlib.import_module("numpy")
-        count, *draws = drawing.units(1 + 3 * _MOST_MASKS, self._facts.name, image.digest)
+        count, *draws = seeded.units(1 + 3 * _MOST_MASKS, self._facts.name, image.digest)
         number = min(1 + int(count * _MOST_MASKS), image.width)
         masks = []
         for index in range(number):

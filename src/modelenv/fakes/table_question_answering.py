@@ -8,7 +8,7 @@ from types import GeneratorType
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.base import _is_instance as is_instance
 from modelenv.fakes.facts import ModelFacts
@@ -154,7 +154,7 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
 
     def _answered(self, table: _Table, query: str) -> dict[str, Any]:
         written = repr((table.columns, table.rows))
-        place, kind = drawing.units(2, self._facts.name, written, query)
+        place, kind = seeded.units(2, self._facts.name, written, query)
         number = int(place * len(table.rows) * len(table.columns))
         coordinates = [divmod(number, len(table.columns))]
         aggregators = _aggregators(self._facts)

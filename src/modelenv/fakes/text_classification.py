@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tokenizing import read_text
@@ -26,7 +26,7 @@ SENTIMENT_LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 _DECODERS = ("ctrl", "deepseek", "falcon", "gpt", "llama", "mistral", "mixtral", "openai-gpt", "persimmon", "phi",
              "qwen", "stablelm", "starcoder")  # fmt: skip
 # The names of `ClassificationFunction`. "default", which its documentation lists too, raises KeyError there.
-_FUNCTIONS = MappingProxyType({"SIGMOID": drawing.sigmoid, "SOFTMAX": drawing.softmax, "NONE": list})
+_FUNCTIONS = MappingProxyType({"SIGMOID": seeded.sigmoid, "SOFTMAX": seeded.softmax, "NONE": list})
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ class FakeTextClassificationPipeline(FakePipeline):
             raise ValueError(f"function_to_apply must be sigmoid, softmax or none, found {function!r}")
         scripted = self._script.find(texts) if self._script.rules else None
         if scripted is None:
-            scores = function(drawing.logits(len(self._facts.labels), self._facts.name, *texts))
+            scores = function(seeded.logits(len(self._facts.labels), self._facts.name, *texts))
             best = max(range(len(scores)), key=scores.__getitem__)
         else:
             scores, best = self._scripted_scores(scripted), scripted.index
@@ -165,8 +165,8 @@ class FakeTextClassificationPipeline(FakePipeline):
         if self._facts.problem_type == "regression":
             return list
         if self._facts.problem_type == "multi_label_classification" or len(self._facts.labels) == 1:
-            return drawing.sigmoid
-        return drawing.softmax
+            return seeded.sigmoid
+        return seeded.softmax
 
     def _scripted_scores(self, scripted: _Scripted) -> list[float]:
         number = len(self._facts.labels)

@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import Chat, FakePipeline
 from modelenv.fakes.media import Seen, as_predicate
 from modelenv.fakes.scripting import When
@@ -130,7 +130,7 @@ def _tone(model: str, texts: tuple[str, ...], rate: int) -> Any:
     rows = []
     longest = max(1, int(max(map(len, texts)) * _SECONDS_PER_CHARACTER * rate))
     for text in texts:
-        pitch, phase = drawing.units(2, model, text)
+        pitch, phase = seeded.units(2, model, text)
         times = numpy.arange(longest, dtype="float32") / rate
         rows.append(0.5 * numpy.sin(2 * math.pi * ((110 + 330 * pitch) * times + phase)))
     return numpy.array(rows, dtype="float32").squeeze()

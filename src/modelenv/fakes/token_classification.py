@@ -8,7 +8,7 @@ from types import GeneratorType
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import _is_instance as is_instance
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.entities import STRATEGIES, Joiner, ScoredToken, continues_word, without_overlaps
@@ -197,7 +197,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             label = _tag_at(sentence, span, rule[0], labels)
             rest = (1 - rule[1]) / max(1, len(labels) - 1)
             return [rule[1] if name == label else rest for name in labels]
-        scores = drawing.softmax(drawing.logits(len(labels), self._facts.name, sentence, word))
+        scores = seeded.softmax(seeded.logits(len(labels), self._facts.name, sentence, word))
         best = max(range(len(labels)), key=scores.__getitem__)
         chosen = labels[best]
         looks_named = sentence[span[0] : span[0] + 1].isupper() or is_subword

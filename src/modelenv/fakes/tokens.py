@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 
 if TYPE_CHECKING:
     from modelenv.fakes.facts import ModelFacts
@@ -200,7 +200,7 @@ class WordTokenizer(TextTokenizer):
         super().__init__(config)
         self._size = size
         self._tokens: dict[int, str] = {}
-        self._choices = [self._learn(word) for word in sorted(set(drawing.words(500, "vocabulary")))]
+        self._choices = [self._learn(word) for word in sorted(set(seeded.words(500, "vocabulary")))]
 
     def _learn(self, token: str) -> int:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

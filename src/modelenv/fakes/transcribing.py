@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 
 _WORDS_PER_SECOND = 2
 
@@ -33,7 +33,7 @@ def utterance(model: str, digest: bytes, frames: Frames) -> str:
     """Return the words that fit into `frames`, one letter for each at most; none if the sound is too short."""
     number = max(1, int(frames.count * frames.seconds * _WORDS_PER_SECOND))
     chosen: list[str] = []
-    for word in drawing.words(number, model, digest):
+    for word in seeded.words(number, model, digest):
         if len(" ".join([*chosen, word])) > frames.count:
             break
         chosen.append(word)

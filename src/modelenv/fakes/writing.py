@@ -6,7 +6,7 @@ import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.tensors import as_tensor
 from modelenv.fakes.tokens import Layout, WordTokenizer
 
@@ -27,7 +27,7 @@ class NewText:
 
 def draw_text(tokenizer: TextTokenizer, number: int, *parts: str | bytes, start: str = " ") -> NewText:
     """Return a text of `number` tokens, of plain words drawn from `parts`, that begins with `start`."""
-    text = start + " ".join(drawing.words(number, *parts))
+    text = start + " ".join(seeded.words(number, *parts))
     ids = given_text(tokenizer, text).ids[:number]
     # A word is a token where there is no tokenizer of the model's own, and its text is then the words.
     return NewText(ids, text if isinstance(tokenizer, WordTokenizer) else tokenizer.decode(ids, skip_special=True))

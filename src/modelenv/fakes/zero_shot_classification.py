@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
@@ -130,7 +130,7 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         outputs = [self._entailment(pair) for _, pair in asked]
         if is_independent and len(self._facts.labels) == 1:
             outputs = [0.0] * len(asked)  # entailment and contradiction are the same output
-        scores = drawing.sigmoid(outputs) if is_independent else drawing.softmax(outputs)
+        scores = seeded.sigmoid(outputs) if is_independent else seeded.softmax(outputs)
         label, score = (self._script.find((text,)) if self._script.rules else None) or (None, 0.0)
         chosen = next((index for index, (candidate, _) in enumerate(asked) if candidate == label), None)
         if chosen is None:
@@ -145,6 +145,6 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         return next((index for label, index in labels.items() if label.lower().startswith("entail")), -1)
 
     def _entailment(self, pair: tuple[str, str]) -> float:
-        [unit] = drawing.units(1, self._facts.name, *pair)
+        [unit] = seeded.units(1, self._facts.name, *pair)
         unit = min(max(unit, 1e-6), 1 - 1e-6)
         return 2 * math.log(unit / (1 - unit))  # from about -28 to 28, mostly between -6 and 6

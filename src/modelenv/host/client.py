@@ -16,8 +16,8 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
 from modelenv.files.disk import make_private
+from modelenv.host.connection import Line, exchange, hold
 from modelenv.host.folder import HostFolder, hosts_folder, whereabouts
-from modelenv.host.lines import Line, exchange, hold
 from modelenv.host.processes import is_running
 from modelenv.host.protocol import (
     Built,
@@ -30,7 +30,7 @@ from modelenv.host.protocol import (
     TakeReports,
 )
 from modelenv.host.transport import connect, has_hung_up, receive, send
-from modelenv.reports import LoadReport
+from modelenv.loading.reports import LoadReport
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0

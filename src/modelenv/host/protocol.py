@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from modelenv.host.surroundings import Surroundings
+from modelenv.host.call_context import Surroundings
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _PLAIN_OF_TORCH = frozenset({"device", "dtype", "Size"})
@@ -211,7 +211,7 @@ class HostStatus:
         models: each model with its task.
         idle_seconds: since the last question was answered; 0 while one is being answered.
         threads: of the process.
-        bytes: of the models, as `modelenv.host.held` measures them.
+        bytes: of the models, as `modelenv.host.model_cache` measures them.
         memory: the limit for these bytes; None: there is none.
         loads: how many pipelines were loaded since it started.
         unloads: how many were unloaded to keep the limit.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.errors import ModelHostError
-from modelenv.host.crossing import crossing
+from modelenv.host.pickling import crossing
 from modelenv.host.protocol import Recipe
 
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
-from modelenv.host.answers import Answers, Question
-from modelenv.host.computing import Computing
-from modelenv.host.held import HeldModels, in_one_process
+from modelenv.host.call_context import Turn, random_state
+from modelenv.host.compute_lock import Computing
+from modelenv.host.model_cache import HeldModels, in_one_process
 from modelenv.host.preparation import Preparation
 from modelenv.host.protocol import (
     Build,
@@ -34,10 +34,10 @@ from modelenv.host.protocol import (
     is_plain,
 )
 from modelenv.host.remote_errors import Failure
-from modelenv.host.running_streams import RunningStream
-from modelenv.host.surroundings import Turn, random_state
+from modelenv.host.response_cache import Answers, Question
+from modelenv.host.server_stream import RunningStream
 from modelenv.host.transport import Pickled, UnreadableError, check_peer, greet, pickled, receive, send
-from modelenv.reports import LoadReport
+from modelenv.loading.reports import LoadReport
 
 _RELOAD_SECONDS = 300.0  # for a model that was unloaded, and is asked for again by a call, which has no deadline
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .fault_script import FaultHandle
-    from .faults import Rule
-    from .repositories import RepositoryInfo
-    from .request_log import HubRequest
-    from .server import EmbeddedHub
-    from .serving import serve
+    from modelenv.hub.fault_script import FaultHandle
+    from modelenv.hub.faults import Rule
+    from modelenv.hub.repositories import RepositoryInfo
+    from modelenv.hub.request_log import HubRequest
+    from modelenv.hub.server import EmbeddedHub
+    from modelenv.hub.serving import serve
 
 __all__ = ["EmbeddedHub", "FaultHandle", "HubRequest", "RepositoryInfo", "Rule", "serve"]
 

@@ -10,27 +10,27 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 
-from . import reading
-from .access import Asked, MovedError, check_host, visitor_of
-from .accounts import Accounts
-from .answers import RefusedError, json_response
-from .blobs import BlobStore
-from .calls import Call, read_call
-from .delivery import Cdn, Delivery
-from .discussions import Discussions
-from .files import Sending
-from .ratelimits import RateLimits
-from .signing import Signer
-from .uploading import Uploading
-from .writing import Writing
+from modelenv.hub import reading
+from modelenv.hub.accounts import Accounts
+from modelenv.hub.authorization import Asked, MovedError, check_host, visitor_of
+from modelenv.hub.blobs import BlobStore
+from modelenv.hub.cdn import Cdn, Delivery
+from modelenv.hub.discussions import Discussions
+from modelenv.hub.files import Sending
+from modelenv.hub.ratelimits import RateLimits
+from modelenv.hub.responses import RefusedError, json_response
+from modelenv.hub.routes import Call, read_call
+from modelenv.hub.signing import Signer
+from modelenv.hub.uploading import Uploading
+from modelenv.hub.writing import Writing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.types import Message, Receive, Scope, Send
 
-    from .repositories import Repositories
-    from .request_log import Kind
+    from modelenv.hub.repositories import Repositories
+    from modelenv.hub.request_log import Kind
 
     Handler = Callable[[Asked], Response]
 

@@ -11,7 +11,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
-from .content import FoundFile, ServedFile, git_id, hash_file, lfs_pointer, served_file
+from modelenv.hub.content import FoundFile, ServedFile, git_id, hash_file, lfs_pointer, served_file
 
 # Larger files of a served folder are not copied: they are served from where they lie, and are gone once changed.
 _COPIED_BYTES = 64 * 1024 * 1024

@@ -7,14 +7,14 @@ import binascii
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .answers import RefusedError
+from modelenv.hub.responses import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .blobs import BlobStore
-    from .content import ServedFile
-    from .history import History
+    from modelenv.hub.blobs import BlobStore
+    from modelenv.hub.content import ServedFile
+    from modelenv.hub.history import History
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from .content import FoundFile, ServedFile, git_id, parent_folders, tree_ids
+from modelenv.hub.content import FoundFile, ServedFile, git_id, parent_folders, tree_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

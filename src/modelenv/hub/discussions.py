@@ -5,18 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from .access import Asked, check_author, check_not_merged, check_write, check_writing_token, visible
-from .answers import RefusedError, json_response, timestamp
-from .commits import CommitText, made_snapshot
-from .history import Discussion, Event, History
-from .writing import now, read_object
+from modelenv.hub.authorization import (
+    Asked,
+    check_author,
+    check_not_merged,
+    check_write,
+    check_writing_token,
+    visible,
+)
+from modelenv.hub.commits import CommitText, made_snapshot
+from modelenv.hub.history import Discussion, Event, History
+from modelenv.hub.responses import RefusedError, json_response, timestamp
+from modelenv.hub.writing import now, read_object
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from .accounts import Account
-    from .content import ServedFile
-    from .repositories import Repositories, Repository
+    from modelenv.hub.accounts import Account
+    from modelenv.hub.content import ServedFile
+    from modelenv.hub.repositories import Repositories, Repository
 
 _PAGE = 50
 # More digits than any number here has, and fewer than Python refuses to read.

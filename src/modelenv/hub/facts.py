@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from .content import FoundFile
-    from .repository import RepoType
+    from modelenv.hub.content import FoundFile
+    from modelenv.hub.repository import RepoType
 
 # The task that the Hub derives from the last part of an architecture's name when the card does not tell.
 _TASKS = {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
 
-    from .fault_script import FaultHandle
+    from modelenv.hub.fault_script import FaultHandle
 
 # How often a slowed-down body sends, and a waiting answer looks whether its client is still there, in seconds.
 _TICK = 0.05

@@ -6,8 +6,8 @@ import tomllib
 from dataclasses import fields
 from typing import TYPE_CHECKING, cast
 
-from ..errors import ConfigurationError
-from .faults import Rule, RuleFields
+from modelenv.errors import ConfigurationError
+from modelenv.hub.faults import Rule, RuleFields
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .faults import Asked, Rule
+    from modelenv.hub.faults import Asked, Rule
 
 
 class FaultScript:

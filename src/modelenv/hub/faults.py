@@ -11,8 +11,8 @@ from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
-from ..errors import ConfigurationError
-from .request_log import Kind
+from modelenv.errors import ConfigurationError
+from modelenv.hub.request_log import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,14 +12,14 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from .answers import RefusedError
+from modelenv.hub.responses import RefusedError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-    from .commits import Snapshot
-    from .content import ServedFile
+    from modelenv.hub.commits import Snapshot
+    from modelenv.hub.content import ServedFile
 
 # A file is read in large pieces, which cost less; in small ones while many are sent, so that memory has a limit.
 _LARGEST_CHUNK = 1024 * 1024

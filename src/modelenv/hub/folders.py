@@ -8,13 +8,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from .commits import Snapshot, folder_snapshot
-from .content import FoundFile, ServedFile, hash_file, served_file
+from modelenv.hub.commits import Snapshot, folder_snapshot
+from modelenv.hub.content import FoundFile, ServedFile, hash_file, served_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .blobs import BlobStore
+    from modelenv.hub.blobs import BlobStore
 
 
 class ServedFolder:

@@ -9,10 +9,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from .commits import MAIN, Snapshot
+from modelenv.hub.commits import MAIN, Snapshot
 
 if TYPE_CHECKING:
-    from .content import ServedFile
+    from modelenv.hub.content import ServedFile
 
 # git shortens ids to seven digits and more.
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")

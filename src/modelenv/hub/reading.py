@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from . import answers
-from .access import Asked, check_gate, check_write, known_visitor, snapshot_at, visible
-from .accounts import namespace_of
-from .answers import RefusedError, is_true, json_response
-from .commits import MAIN, Snapshot
-from .facts import read_facts
+from modelenv.hub import responses as answers
+from modelenv.hub.accounts import namespace_of
+from modelenv.hub.authorization import Asked, check_gate, check_write, known_visitor, snapshot_at, visible
+from modelenv.hub.commits import MAIN, Snapshot
+from modelenv.hub.facts import read_facts
+from modelenv.hub.responses import RefusedError, is_true, json_response
 
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from .calls import Call
-    from .history import History
-    from .repositories import Repositories, Repository
+    from modelenv.hub.history import History
+    from modelenv.hub.repositories import Repositories, Repository
+    from modelenv.hub.routes import Call
 
 # How many entries the Hub puts on one page: of a tree, without and with `expand`, of commits, and of a list.
 _TREE_PAGE = 1000

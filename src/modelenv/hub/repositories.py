@@ -10,9 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
-from ..errors import ConfigurationError
-from .blobs import BlobStore
-from .repository import Repository, RepositorySettings, RepoType
+from modelenv.errors import ConfigurationError
+from modelenv.hub.blobs import BlobStore
+from modelenv.hub.repository import Repository, RepositorySettings, RepoType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

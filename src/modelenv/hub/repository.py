@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from .commits import MAIN, Snapshot, newest
-from .folders import ServedFolder
-from .history import History
+from modelenv.hub.commits import MAIN, Snapshot, newest
+from modelenv.hub.folders import ServedFolder
+from modelenv.hub.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from .blobs import BlobStore
-    from .content import FoundFile
+    from modelenv.hub.blobs import BlobStore
+    from modelenv.hub.content import FoundFile
 
 RepoType = Literal["model", "dataset", "space"]
 Gated = Literal["auto", "manual", False]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.requests import ClientDisconnect
 
-from .access import (
+from modelenv.hub.authorization import (
     Asked,
     check_author,
     check_not_merged,
@@ -19,26 +19,26 @@ from .access import (
     no_revision,
     visible,
 )
-from .answers import RefusedError, is_true, json_response
-from .blobs import BlobStore, Incoming
-from .changes import Change, CommitHeader, apply_changes, read_change, read_header
-from .commits import MAIN, CommitText, made_snapshot
-from .content import LFS_SIZE
-from .discussions import new_discussion
-from .facts import card_problems
-from .history import History, UnknownRevisionError
-from .patterns import ignored, stored_with_lfs
-from .writing import now, read_json, read_object, repository_url
+from modelenv.hub.blobs import BlobStore, Incoming
+from modelenv.hub.changes import Change, CommitHeader, apply_changes, read_change, read_header
+from modelenv.hub.commits import MAIN, CommitText, made_snapshot
+from modelenv.hub.content import LFS_SIZE
+from modelenv.hub.discussions import new_discussion
+from modelenv.hub.facts import card_problems
+from modelenv.hub.history import History, UnknownRevisionError
+from modelenv.hub.patterns import ignored, stored_with_lfs
+from modelenv.hub.responses import RefusedError, is_true, json_response
+from modelenv.hub.writing import now, read_json, read_object, repository_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Container
 
     from starlette.responses import Response
 
-    from .accounts import Account
-    from .commits import Snapshot
-    from .repositories import Repositories, Repository
-    from .signing import Signer
+    from modelenv.hub.accounts import Account
+    from modelenv.hub.commits import Snapshot
+    from modelenv.hub.repositories import Repositories, Repository
+    from modelenv.hub.signing import Signer
 
 # A line of a commit holds a regular file in base64.
 _LINE_LIMIT = 2 * LFS_SIZE

@@ -7,21 +7,29 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from .access import Asked, check_not_merged, check_write, check_writing_token, no_repository, no_revision, visible
-from .accounts import namespace_of
-from .answers import RefusedError, is_true, json_response
-from .commits import MAIN, CommitText, made_snapshot
-from .content import gitattributes
-from .history import History, TakenError, UnknownRevisionError, valid_name
-from .repositories import Repositories, Repository, TakenIdError, valid_repo_id
-from .repository import Gated, RepositorySettings, RepoType
+from modelenv.hub.accounts import namespace_of
+from modelenv.hub.authorization import (
+    Asked,
+    check_not_merged,
+    check_write,
+    check_writing_token,
+    no_repository,
+    no_revision,
+    visible,
+)
+from modelenv.hub.commits import MAIN, CommitText, made_snapshot
+from modelenv.hub.content import gitattributes
+from modelenv.hub.history import History, TakenError, UnknownRevisionError, valid_name
+from modelenv.hub.repositories import Repositories, Repository, TakenIdError, valid_repo_id
+from modelenv.hub.repository import Gated, RepositorySettings, RepoType
+from modelenv.hub.responses import RefusedError, is_true, json_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.responses import Response
 
-    from .blobs import BlobStore
+    from modelenv.hub.blobs import BlobStore
 
 _PREFIXES: dict[RepoType, str] = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 _VISIBILITIES = {"public": False, "private": True}
