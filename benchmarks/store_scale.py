@@ -16,10 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.loading.locked_folder import Checks, obtain_locked, snapshot_of, verify_locked
+from modelenv.loading.locked_folder import obtain_locked, snapshot_of, verify_locked
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
 from modelenv.store.snapshots import snapshots
 from modelenv.store.store import Store
 

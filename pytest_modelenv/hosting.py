@@ -13,9 +13,9 @@ from pytest_modelenv.markers import ModelCall
 from pytest_modelenv.startup import HOST_KEEP, HOST_RUN
 
 if TYPE_CHECKING:
-    from modelenv.forcing import Run
     from modelenv.host.client import HostClient
     from modelenv.loading.reports import LoadReport
+    from modelenv.loading.shared import Run
 
 _KEEP_SECONDS = 900.0
 _KEEP_BYTES = 64 << 20  # of answers

@@ -34,8 +34,8 @@ from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
     from modelenv.environment.sources import ModelSource
-    from modelenv.forcing import Run
     from modelenv.loading.reports import LoadReport
+    from modelenv.loading.shared import Run
     from pytest_modelenv.hosting import Hosting
 
 _HANDED_DOWN = "modelenv_folders"
@@ -147,7 +147,7 @@ class ModelSession:
     def run(self) -> Run:
         """What the managers of this run share: pipelines in this process, failed fetches in all of them."""
         from modelenv.fetching.failures import FailureLog
-        from modelenv.forcing import Run
+        from modelenv.loading.shared import Run
 
         run = Run(failures=FailureLog(self._failures), on_load=self._reports.append)
         return run if self.hosting is None else self.hosting.host(run)
@@ -197,8 +197,8 @@ class ModelSession:
     @cached_property
     def own_run(self) -> Run:
         """What managers share where pipelines must be of this process, whatever the host holds."""
-        from modelenv.forcing import Run
         from modelenv.loading.cache import PipelineCache
+        from modelenv.loading.shared import Run
 
         if self.hosting is None:
             return self.run
@@ -243,7 +243,8 @@ class ModelSession:
     @contextmanager
     def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:
         """Set variables for a block whose loads, and failures, are no business of the rest of the run."""
-        from modelenv.forcing import Run, force_environment
+        from modelenv.forcing import force_environment
+        from modelenv.loading.shared import Run
 
         with force_environment(variables=variables, run=Run()):
             yield

@@ -25,7 +25,8 @@ from modelenv import (
     force_environment,
 )
 from modelenv.fakes import FakePipeline
-from modelenv.forcing import Run, current_scope, enter_scope
+from modelenv.forcing import current_scope, enter_scope
+from modelenv.loading.shared import Run
 
 NAME, TASK = "acme/market-sentiment", "text-classification"
 

@@ -103,7 +103,8 @@ class ModelGuards:
 
     def _holds(self) -> bool:
         """Whether the guards hold here: the environment is one of fakes, and the test has no leave."""
-        from modelenv.environment.sources import ModelSource, detect_environment
+        from modelenv.environment.detection import detect_environment
+        from modelenv.environment.sources import ModelSource
 
         if self._item is None and self._real_models:
             return False  # it may be for the integration tests; nobody can tell yet

@@ -14,14 +14,9 @@ TYPE_CHECKING = False  # as type checkers know it; importing typing would take l
 if TYPE_CHECKING:
     from typing import Any
 
+    from modelenv.environment.detection import Explanation, Finding, detect_environment, explain_environment
     from modelenv.environment.settings import Settings
-    from modelenv.environment.sources import (
-        Explanation,
-        Finding,
-        ModelSource,
-        detect_environment,
-        explain_environment,
-    )
+    from modelenv.environment.sources import ModelSource
     from modelenv.errors import (
         ConfigurationError,
         LockfileError,
@@ -55,7 +50,8 @@ _HOMES = {
     "modelenv.manager": ("SmartModelManager",),
     "modelenv.loading.reports": ("LoadReport", "ManagerStatus", "ModelStatus"),
     "modelenv.environment.settings": ("Settings",),
-    "modelenv.environment.sources": ("Explanation", "Finding", "ModelSource", "detect_environment", "explain_environment"),
+    "modelenv.environment.detection": ("Explanation", "Finding", "detect_environment", "explain_environment"),
+    "modelenv.environment.sources": ("ModelSource",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

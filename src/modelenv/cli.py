@@ -13,8 +13,8 @@ import typer
 
 from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
 from modelenv.commands.progress import Teller
+from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
-from modelenv.environment.sources import explain_environment
 from modelenv.errors import ModelEnvError
 
 app = typer.Typer(help="One model code for tests, laptop, CI and production.", no_args_is_help=True)

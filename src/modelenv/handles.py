@@ -19,8 +19,8 @@ from modelenv.errors import ModelEnvError, UnexpectedModelAccessError
 from modelenv.forcing import moment
 
 if TYPE_CHECKING:
-    from modelenv.forcing import Run
     from modelenv.loading.cache import PipelineKey
+    from modelenv.loading.shared import Run
 
 _Path = tuple[str, ...]
 _SCRIPTED = frozenset({"return_value", "side_effect"})  # setting these on a fake is a part of its test

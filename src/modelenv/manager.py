@@ -12,19 +12,21 @@ from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.detection import Explanation, explain_environment
 from modelenv.environment.settings import Settings, timeout_seconds
-from modelenv.environment.sources import Explanation, ModelSource, explain_environment
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import (
     ConfigurationError,
     ModelEnvError,
     ModelFallbackWarning,
     UnsafeModelError,
 )
-from modelenv.forcing import Forcing, Run, current_forcing, current_scope, moment, runs_tests
+from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
 from modelenv.handles import Follower, Found, user_line
 from modelenv.loading.cache import Load, PipelineKey
 from modelenv.loading.reports import ManagerStatus
 from modelenv.loading.request import LoadRequest, resolve_request
+from modelenv.loading.shared import Run
 from modelenv.manager_state import ManagerState
 
 Fallback = Literal["raise", "mock"]

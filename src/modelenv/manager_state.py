@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from modelenv.environment.detection import Explanation
 from modelenv.environment.settings import Settings
-from modelenv.environment.sources import Explanation, ModelSource
-from modelenv.forcing import Run, Scope, current_forcing, current_scope
+from modelenv.environment.sources import ModelSource
+from modelenv.forcing import Scope, current_forcing, current_scope
 from modelenv.handles import Follower, Found
 from modelenv.loading.cache import PipelineKey
 from modelenv.loading.reports import ManagerStatus, ModelStatus
 from modelenv.loading.request import LoadRequest
+from modelenv.loading.shared import Run
 
 
 @dataclass(frozen=True)

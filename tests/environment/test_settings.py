@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from modelenv.environment.detection import detect_environment
 from modelenv.environment.project import Alias, find_project_file
 from modelenv.environment.settings import Settings
-from modelenv.environment.sources import ModelSource, detect_environment
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.references import ModelRef
 
@@ -278,7 +279,7 @@ def test_the_root_of_each_source(project: Path, working: Path) -> None:
 
 def test_the_users_own_cache_is_that_of_the_client(project: Path) -> None:
     code = (
-        "import sys; from modelenv.environment.settings import Settings; from modelenv.environment.sources import ModelSource\n"
+        "import sys; from modelenv import ModelSource, Settings\n"
         "print(Settings.load().root_of(ModelSource.HUGGINGFACE_HUB))\n"
         "print('huggingface_hub.hf_api' in sys.modules)\n"
     )

@@ -13,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.environment.settings import Settings
-from modelenv.environment.sources import (
+from modelenv.environment.detection import (
     Finding,
-    ModelSource,
     detect_environment,
     explain_environment,
     is_true,
@@ -26,6 +24,8 @@ from modelenv.environment.sources import (
     probe_test_run,
     probe_volume,
 )
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 
 # As another user where the tests run as root, whom no permission stops.
@@ -133,7 +133,7 @@ def test_a_volume_that_may_not_be_read_is_production_with_a_fault(open_folder: P
     (cache / "org").chmod(0o000)
     code = (
         "import sys; from pathlib import Path\n"
-        "from modelenv.environment.sources import probe_volume, probe_local_cache\n"
+        "from modelenv.environment.detection import probe_volume, probe_local_cache\n"
         f"{AS_NOBODY}"
         "print(probe_volume(Path(sys.argv[1])).answer, probe_volume(Path(sys.argv[1])).detail)\n"
         "print(probe_local_cache(Path(sys.argv[2])).detail)\n"

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.fetching.retries import PASSING, RetryPolicy
+from modelenv.fetching.retries import RetryPolicy
+from modelenv.fetching.trouble import PASSING
 from modelenv.hub.fault_file import read_faults
 from modelenv.hub.faults import Rule
 

@@ -16,9 +16,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.locked_folder import Checks, obtain_locked
+from modelenv.loading.locked_folder import obtain_locked
 from modelenv.locks.project_lock import Lockfile, write_lockfile
 from modelenv.locks.values import LockedModel
+from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
@@ -33,7 +34,8 @@ import os, sys
 from pathlib import Path
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
-from modelenv.loading.locked_folder import Checks, obtain_locked
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.store.checks import Checks
 from modelenv.locks.project_lock import read_lockfile, Lockfile
 from modelenv.references import ModelRef
 from modelenv.store.store import Store

@@ -123,7 +123,8 @@ def test_what_was_fetched_to_be_hashed_is_not_fetched_again(
     hub: EmbeddedHub, source: Path, lock: Lock, tmp_path: Path
 ) -> None:
     from modelenv.deadlines import Deadline
-    from modelenv.loading.locked_folder import Checks, obtain_locked
+    from modelenv.loading.locked_folder import obtain_locked
+    from modelenv.store.checks import Checks
 
     obtain_locked(Store(tmp_path / "locking"), lock(), Deadline(20), fetches=True, checks=Checks())
     assert [request.file for request in hub.requests] == ["model.safetensors"]

@@ -27,7 +27,7 @@ def of_the_tests() -> None:
 
 @pytest.mark.parametrize("value", [Own("x"), [Own], {"a": of_the_tests}], ids=["an object", "a class", "a function"])
 def test_the_users_own_code_stays(value: object) -> None:
-    with pytest.raises(CannotCrossError, match=r"test_crossing\.\w+ is code of the tests or the project$"):
+    with pytest.raises(CannotCrossError, match=r"test_pickling\.\w+ is code of the tests or the project$"):
         crossing(value)
 
 

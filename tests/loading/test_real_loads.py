@@ -29,8 +29,8 @@ from modelenv import (
     UnsafeModelError,
     force_environment,
 )
-from modelenv.forcing import Run
 from modelenv.hub import EmbeddedHub
+from modelenv.loading.shared import Run
 
 pytestmark = pytest.mark.integration
 NAME = "acme/sentiment"

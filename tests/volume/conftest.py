@@ -9,10 +9,11 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.locked_folder import Checks, obtain_locked
+from modelenv.loading.locked_folder import obtain_locked
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.volume.filling import Filled, Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata

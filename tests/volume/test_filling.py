@@ -21,10 +21,10 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.locked_folder import Checks
 from modelenv.locks.project_lock import Lockfile, write_lockfile
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata

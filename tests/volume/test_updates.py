@@ -12,10 +12,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
-from modelenv.forcing import Run
 from modelenv.loading.cache import Load
 from modelenv.loading.load import Loader
 from modelenv.loading.request import LoadRequest
+from modelenv.loading.shared import Run
 from modelenv.locks.values import LockedModel
 from modelenv.store.store import Store
 

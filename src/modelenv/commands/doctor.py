@@ -12,8 +12,9 @@ from pathlib import Path
 
 from modelenv.commands.outcome import Outcome, code_of, columns, counted, size_text
 from modelenv.commands.places import cache_of
+from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
-from modelenv.environment.sources import ModelSource, explain_environment
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import LockfileError, ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.loading.locked_folder import snapshot_of, total_size

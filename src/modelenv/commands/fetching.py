@@ -14,10 +14,11 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.fetching.snapshot import Fetched
-from modelenv.loading.locked_folder import Checks, obtain_locked, total_size
+from modelenv.loading.locked_folder import obtain_locked, total_size
 from modelenv.loading.unlocked_folder import Obtained, find_or_fetch_model
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.values import LockedModel
+from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.store.verification import HashMemory
 from modelenv.volume.filling import Volume

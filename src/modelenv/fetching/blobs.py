@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
 from modelenv.fetching.monitor import Monitor, monitored
-from modelenv.fetching.retries import RetryPolicy, TryAgainError, with_retries
+from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.snapshot import is_of_another_length, translated
+from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.hashing import Fingerprint, Progress, hash_file
 from modelenv.references import ModelRef
 from modelenv.store.integrity import matches_blob_name
@@ -85,7 +86,7 @@ class BlobFetch:
         """Fetch the files that are not among the blobs, each blob once; what came damaged, once more.
 
         Raises:
-            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as `modelenv.fetching.snapshot.fetch`.
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as `fetching.snapshot.fetch`.
             ModelIntegrityError: a file came damaged, twice.
         """
         wanted = {file.blob_id: file for file in files}
@@ -169,11 +170,10 @@ class BlobFetch:
 def _headers() -> dict[str, str]:
     """Return who asks. `build_hf_headers` of huggingface_hub would send a request of its own to find out."""
     from huggingface_hub import constants, get_token
-
-    import modelenv
+    from importlib.metadata import version
 
     token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
-    agent = {"user-agent": f"modelenv/{modelenv.__version__}"}
+    agent = {"user-agent": f"modelenv/{version('modelenv')}"}
     return agent if token is None else {**agent, "authorization": f"Bearer {token}"}
 
 

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelNotFoundError, redact
-from modelenv.fetching.retries import TryAgainError
+from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import disk_error
 from modelenv.references import ModelRef
 from modelenv.store.store import Store

@@ -15,7 +15,8 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError, ModelIntegrityError
 from modelenv.fetching.errors import our_error
 from modelenv.fetching.monitor import Monitor, monitored
-from modelenv.fetching.retries import RetryPolicy, TryAgainError, with_retries
+from modelenv.fetching.retries import RetryPolicy, with_retries
+from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import writing
 from modelenv.files.layouts import Layout, hub_cache_folders
 from modelenv.references import ModelRef

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
-from modelenv.environment.sources import ModelSource, explain_environment
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelEnvError
 from modelenv.fetching.failures import FailureLog
-from modelenv.forcing import Run
 from modelenv.host.folder import whereabouts
 from modelenv.host.model_cache import HeldModels
 from modelenv.host.protocol import PlannedModel, Prepare
@@ -26,6 +26,7 @@ from modelenv.loading.cache import Load
 from modelenv.loading.load import Loader
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest, resolve_request
+from modelenv.loading.shared import Run
 
 _AT_ONCE = 2  # the files of one model are fetched while another is built
 _LAST_LOAD_SECONDS = 1.0  # a run's last test may hear of its model a moment before the load is reported

@@ -13,13 +13,14 @@ from modelenv.deadlines import Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
-from modelenv.forcing import Run
 from modelenv.loading.build import import_libraries, load_pipeline
 from modelenv.loading.cache import Load
-from modelenv.loading.locked_folder import Checks, obtain_locked
+from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
+from modelenv.loading.shared import Run
 from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
+from modelenv.store.checks import Checks
 from modelenv.store.integrity import check_model_folder
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import Store

@@ -10,8 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
@@ -21,35 +20,17 @@ from modelenv.fetching.blobs import BlobFetch, FetchedBlobs, WantedFile
 from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.snapshot import Fetched, remove_leftovers
 from modelenv.files.disk import reading, write_atomically, writing
-from modelenv.files.hashing import Fingerprint, Progress
+from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.loading.unlocked_folder import Obtained, holding_lock
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
 from modelenv.store.integrity import check_links
 from modelenv.store.store import FoundModel, Store
-from modelenv.store.verification import Difference, HashMemory, Verified, integrity_error, verify_folder, with_shared
+from modelenv.store.verification import Difference, Verified, integrity_error, verify_folder, with_shared
 
 logger = logging.getLogger("modelenv")
-
-
-@dataclass(frozen=True)
-class Checks:
-    """How files are checked.
-
-    Attributes:
-        memory: what was hashed in this process.
-        full: whether everything is hashed, also what is remembered.
-        remembers: whether what was hashed may be written down in the store; never on a volume.
-        before_hashing: called with the bytes that must be hashed, if there are any.
-        progress: called with the bytes that were hashed or received.
-    """
-
-    memory: HashMemory = field(default_factory=HashMemory)
-    full: bool = False
-    remembers: bool = True
-    before_hashing: Callable[[int], None] | None = None
-    progress: Progress | None = None
 
 
 def snapshot_of(store: Store, locked: LockedModel) -> Path:

@@ -26,9 +26,9 @@ from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import LockfileError, UnsafeModelError
 from modelenv.files.disk import write_atomically, writing
 from modelenv.files.hashing import Progress
-from modelenv.loading.locked_folder import Checks
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.store.checks import Checks
 from modelenv.store.verification import HashMemory, integrity_error, verify_folder
 from modelenv.volume.copying import copy_checked
 from modelenv.volume.metadata import VolumeMetadata, VolumeModel, write_metadata

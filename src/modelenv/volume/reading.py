@@ -9,10 +9,10 @@ from pathlib import Path
 
 from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
-from modelenv.loading.locked_folder import Checks
 from modelenv.locks.locked_models import read_once
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
 from modelenv.store.integrity import check_model_folder
 from modelenv.store.verification import Verified, integrity_error, verify_folder
 from modelenv.volume.metadata import VolumeMetadata, VolumeModel, read_metadata
