@@ -67,7 +67,7 @@ class Hosting:
     def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
         """Have the host fetch and load the models of these markers while other tests run."""
         from modelenv.errors import ModelHostError
-        from modelenv.host.protocol import PlannedModel
+        from modelenv.host.messages.protocol import PlannedModel
 
         planned = []
         for call in dict.fromkeys((call.name, call.task, _pickled(call)) for call in calls):
@@ -98,7 +98,7 @@ class Hosting:
 
 def _pickled(call: ModelCall) -> bytes | None:
     """Return the marker's arguments as they cross to the host; None where they cannot."""
-    from modelenv.host.pickling import CannotCrossError, crossing
+    from modelenv.host.messages.pickling import CannotCrossError, crossing
 
     try:
         return crossing(dict(call.pipeline_kwargs))

@@ -125,7 +125,7 @@ def _plans(config: pytest.Config) -> bool:
 
 def shared_cores(workers: int) -> dict[str, str]:
     """Return the variables that let so many processes share the cores; none where the user chose their threads."""
-    from modelenv.host.cores import usable_cores
+    from modelenv.host.serving.cores import usable_cores
 
     if os.environ.get("OMP_NUM_THREADS"):
         return {}

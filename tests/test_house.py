@@ -51,7 +51,7 @@ WRITES = {
     "modelenv/fetching/snapshot.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
     "modelenv/volume/metadata.py",
-    "modelenv/hub/blobs.py",  # what clients upload to the embedded Hub
+    "modelenv/hub/repos/blobs.py",  # what clients upload to the embedded Hub
     "modelenv/host",  # its socket, lock and log
     "modelenv/testing.py",  # models made for tests
     "modelenv/tiny",  # models made for tests

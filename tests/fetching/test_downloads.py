@@ -18,7 +18,7 @@ from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.retries import RetryPolicy
 from modelenv.fetching.snapshot import fetch, remove_leftovers
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.faults import RuleFields
+from modelenv.hub.faults.rules import RuleFields
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store

@@ -12,7 +12,7 @@ import pytest
 
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.protocol import Recipe
+from modelenv.host.messages.protocol import Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 

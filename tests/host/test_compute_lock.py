@@ -10,9 +10,9 @@ from multiprocessing.connection import Connection, Pipe
 import pytest
 
 from modelenv.host.client import HostClient
-from modelenv.host.compute_lock import AbandonedError, Computing
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.host.serving.compute_lock import AbandonedError, Computing
 from modelenv.testing import tiny_model
 
 from ..waiting import wait_until
@@ -115,9 +115,9 @@ def test_a_call_that_a_test_gave_up_holds_up_nobody(client: HostClient) -> None:
 
 
 def send_call(connection: Connection, pipe: HostedPipeline, kwargs: dict[str, object]) -> None:
-    from modelenv.host.call_context import Surroundings
-    from modelenv.host.pickling import crossing
-    from modelenv.host.protocol import Call
+    from modelenv.host.messages.call_context import Surroundings
+    from modelenv.host.messages.pickling import crossing
+    from modelenv.host.messages.protocol import Call
 
     connection.send_bytes(crossing(Call(pipe._remote.recipe, (), ("the market",), kwargs, Surroundings())))
 

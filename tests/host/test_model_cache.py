@@ -13,7 +13,7 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.protocol import HostStatus
+from modelenv.host.messages.protocol import HostStatus
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.loading.build import REST_OF_A_PIPELINE

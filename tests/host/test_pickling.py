@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from modelenv.host.call_context import Surroundings
 from modelenv.host.client import HostClient
-from modelenv.host.pickling import CannotCrossError, crossing
+from modelenv.host.messages.call_context import Surroundings
+from modelenv.host.messages.pickling import CannotCrossError, crossing
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.testing import tiny_model

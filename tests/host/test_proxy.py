@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from modelenv.host.messages.remote_errors import HostTraceback
 from modelenv.host.proxy import HostedObject, HostedPipeline
-from modelenv.host.remote_errors import HostTraceback
 
 pytestmark = pytest.mark.integration
 

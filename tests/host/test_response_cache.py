@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from modelenv.host.call_context import Surroundings
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.protocol import Call, Recipe
+from modelenv.host.messages.call_context import Surroundings
+from modelenv.host.messages.protocol import Call, Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
-from modelenv.host.response_cache import Answers, Question
+from modelenv.host.serving.response_cache import Answers, Question
 from modelenv.testing import tiny_model
 
 

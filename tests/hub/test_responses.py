@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub.repositories import Repository
+from modelenv.hub.repos.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelenv.hub.routes import OTHER, Call, read_call
+from modelenv.hub.http.routes import OTHER, Call, read_call
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import registry
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.facts import read_facts
+from modelenv.fakes.model.facts import read_facts
 from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.tasks import resolve_task
 

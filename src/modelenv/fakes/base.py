@@ -13,18 +13,18 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.mocking import MockFace
-from modelenv.fakes.model_face import FakeConfig, FakeModel, cpu
+from modelenv.fakes.model.model import FakeConfig, FakeModel, cpu
+from modelenv.fakes.model.tokenizer import FakeTokenizer
+from modelenv.fakes.model.tokens import TextTokenizer, WordTokenizer, read_tokenizer
 from modelenv.fakes.parts import NEEDS_REAL_MODEL, is_none
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream
-from modelenv.fakes.tokenizer_face import FakeTokenizer
-from modelenv.fakes.tokens import TextTokenizer, WordTokenizer, read_tokenizer
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from modelenv.fakes.facts import ModelFacts
+    from modelenv.fakes.model.facts import ModelFacts
 
 # Arguments of transformers.pipeline and Pipeline.__init__ that choose what is loaded, and how.
 _LOADING = frozenset(

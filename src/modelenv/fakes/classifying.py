@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import as_predicate
-from modelenv.fakes.text_classification import WhenClassified
+from modelenv.fakes.text.text_classification import WhenClassified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

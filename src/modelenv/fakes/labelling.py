@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
+from modelenv.fakes.model.tokens import Layout
 from modelenv.fakes.scripting import Script, When
-from modelenv.fakes.tokens import Layout
 
 if TYPE_CHECKING:
-    from modelenv.fakes.facts import ModelFacts
     from modelenv.fakes.media import Seen
-    from modelenv.fakes.tokens import TextTokenizer
+    from modelenv.fakes.model.facts import ModelFacts
+    from modelenv.fakes.model.tokens import TextTokenizer
 
 
 @dataclass(frozen=True)

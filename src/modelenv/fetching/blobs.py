@@ -169,8 +169,9 @@ class BlobFetch:
 
 def _headers() -> dict[str, str]:
     """Return who asks. `build_hf_headers` of huggingface_hub would send a request of its own to find out."""
-    from huggingface_hub import constants, get_token
     from importlib.metadata import version
+
+    from huggingface_hub import constants, get_token
 
     token = None if constants.HF_HUB_DISABLE_IMPLICIT_TOKEN else get_token()
     agent = {"user-agent": f"modelenv/{version('modelenv')}"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
-from modelenv.host.pickling import CannotCrossError
+from modelenv.host.messages.pickling import CannotCrossError
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.loading.build import load_pipeline

@@ -8,14 +8,23 @@ from multiprocessing.connection import Connection
 from types import GeneratorType
 from typing import Any, NoReturn
 
-from modelenv.host.call_context import continue_from, own_surroundings
 from modelenv.host.client import HostClient
-from modelenv.host.connection import asking, exchange, received
-from modelenv.host.pickling import CannotCrossError, crossing
-from modelenv.host.protocol import CannotCross, EndOfItems, Item, NextItem, Recipe, SourceFailed, Started, Stream
+from modelenv.host.messages.call_context import continue_from, own_surroundings
+from modelenv.host.messages.connection import asking, exchange, received
+from modelenv.host.messages.pickling import CannotCrossError, crossing
+from modelenv.host.messages.protocol import (
+    CannotCross,
+    EndOfItems,
+    Item,
+    NextItem,
+    Recipe,
+    SourceFailed,
+    Started,
+    Stream,
+)
+from modelenv.host.messages.remote_errors import Failure
+from modelenv.host.messages.transport import pickled
 from modelenv.host.recipes import cannot_stream
-from modelenv.host.remote_errors import Failure
-from modelenv.host.transport import pickled
 
 
 def kind_of_source(value: object) -> str | None:

@@ -8,11 +8,11 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from modelenv.host.call_context import continue_from, own_surroundings
 from modelenv.host.client import HostClient
 from modelenv.host.client_stream import kind_of_source, run_stream
-from modelenv.host.pickling import CannotCrossError
-from modelenv.host.protocol import Call, Get, Item, Plain, Reachable, Recipe, follow
+from modelenv.host.messages.call_context import continue_from, own_surroundings
+from modelenv.host.messages.pickling import CannotCrossError
+from modelenv.host.messages.protocol import Call, Get, Item, Plain, Reachable, Recipe, follow
 
 _Path = tuple[str, ...]
 _RUNS = frozenset({(), ("predict",), ("transform",)})

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelenv.hub.fault_script import FaultHandle
-    from modelenv.hub.faults import Rule
-    from modelenv.hub.repositories import RepositoryInfo
+    from modelenv.hub.faults.rules import Rule
+    from modelenv.hub.faults.script import FaultHandle
+    from modelenv.hub.repos.repositories import RepositoryInfo
     from modelenv.hub.request_log import HubRequest
     from modelenv.hub.server import EmbeddedHub
     from modelenv.hub.serving import serve
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 __all__ = ["EmbeddedHub", "FaultHandle", "HubRequest", "RepositoryInfo", "Rule", "serve"]
 
 _HOMES = {
-    "FaultHandle": "fault_script",
-    "Rule": "faults",
+    "FaultHandle": "faults.script",
+    "Rule": "faults.rules",
     "EmbeddedHub": "server",
     "HubRequest": "request_log",
-    "RepositoryInfo": "repositories",
+    "RepositoryInfo": "repos.repositories",
     "serve": "serving",
 }
 

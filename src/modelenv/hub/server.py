@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 from modelenv.errors import ConfigurationError, ModelEnvError
 from modelenv.hub.accounts import Account, Accounts, Role
-from modelenv.hub.blobs import BlobStore
-from modelenv.hub.fault_script import FaultHandle, FaultScript
-from modelenv.hub.faults import Rule, RuleFields
+from modelenv.hub.faults.rules import Rule, RuleFields
+from modelenv.hub.faults.script import FaultHandle, FaultScript
 from modelenv.hub.listening import address, bind, loopback
-from modelenv.hub.repositories import Repositories, RepositoryInfo
-from modelenv.hub.repository import Gated, RepositorySettings, RepoType
+from modelenv.hub.repos.blobs import BlobStore
+from modelenv.hub.repos.repositories import Repositories, RepositoryInfo
+from modelenv.hub.repos.repository import Gated, RepositorySettings, RepoType
 from modelenv.hub.request_log import HubRequest, RequestLog
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class EmbeddedHub:
             raise AssertionError("\n".join([f"the Hub was asked {len(requests)} times:", *lines]))
 
     def fail(self, **rule: Unpack[RuleFields]) -> FaultHandle:
-        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.Rule`.
+        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.rules.Rule`.
 
         For example `hub.fail(status=503, file="*.safetensors", times=1)`. Faults apply in the order in which they
         were set. The handle tells how often this one hit, and cancels it.
@@ -279,7 +279,8 @@ def late(verb: str, seconds: float) -> ModelEnvError:
 
 def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
-        from modelenv.hub import app, background, middleware
+        from modelenv.hub import background
+        from modelenv.hub.http import app, middleware
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing not in {"starlette", "uvicorn"}:

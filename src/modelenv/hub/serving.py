@@ -7,7 +7,7 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from modelenv.hub.fault_file import read_faults
+from modelenv.hub.faults.file import read_faults
 from modelenv.hub.server import EmbeddedHub
 
 if TYPE_CHECKING:
