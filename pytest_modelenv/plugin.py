@@ -24,6 +24,7 @@ from pytest_modelenv.fixtures import (
 )
 from pytest_modelenv.guards.import_watch import guard_imports
 from pytest_modelenv.scopes import Scopes
+from pytest_modelenv.shown_errors import shortened, show_shortened
 
 __all__ = [
     "mock_models",
@@ -82,6 +83,7 @@ def pytest_make_collect_report(
     stash = collector.config.stash
     stash[startup.COLLECTING] = collector.nodeid
     report = yield
+    show_shortened(collector, report)
     stash[startup.COLLECTING] = None
     if startup.GUARDS in stash:
         stash[startup.GUARDS].collected(report)
@@ -128,7 +130,8 @@ def pytest_runtest_makereport(
     guards = item.config.stash.get(startup.GUARDS, None)
     if guards is not None:
         guards.before_report(call)
-    report = yield
+    with shortened(item.config, call):
+        report = yield
     if startup.RUN in item.config.stash:
         item.config.stash[startup.RUN].put_facts_on(report, item)
     return report

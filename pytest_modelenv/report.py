@@ -63,12 +63,15 @@ def idle_lines(tests: Sequence[str]) -> list[str]:
 
 
 def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    from modelenv.amounts import counted
+
     fetches = [(worker, load) for worker, load in loads if load["fetched"]]
     if not fetches:
         return "cached, 0 requests to the Hub"
     return "; ".join(
-        f"fetched{f' by {worker}' if worker else ''} ({load['files']} files, {load['bytes']:,} bytes, "
-        f"{load['requests']} requests to the Hub, {load['fetch_seconds']:.1f} s)"
+        f"fetched{f' by {worker}' if worker else ''} ({counted(load['files'], 'file')}, "
+        f"{counted(load['bytes'], 'byte')}, {counted(load['requests'], 'request')} to the Hub, "
+        f"{load['fetch_seconds']:.1f} s)"
         for worker, load in fetches
     )
 
@@ -78,7 +81,11 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     workers = sorted({worker for worker, _ in loads})
     if any(load["hosted"] for _, load in loads):
         repeated = sum(load["repeated"] for _, load in loads)
-        again = f"; {repeated} answers of earlier calls given again" if repeated else ""
+        again = (
+            f"; {repeated} {'answer' if repeated == 1 else 'answers'} of earlier calls given again"
+            if repeated
+            else ""
+        )
         return f"held by {HOST}, loaded in {slowest:.1f} s{again}"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"

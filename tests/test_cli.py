@@ -72,6 +72,26 @@ def test_env_explains_what_was_detected_and_why(folder: Path) -> None:
     )
 
 
+def test_the_version() -> None:
+    from importlib.metadata import version
+
+    assert invoke("--version") == f"modelenv {version('modelenv')}\n"
+
+
+def test_every_command_has_short_help() -> None:
+    from typer.main import get_command
+
+    def paths(command: object, *names: str) -> list[tuple[str, ...]]:
+        below = getattr(command, "commands", {}).items()
+        return [names, *(path for name, each in below for path in paths(each, *names, name))]
+
+    found = paths(get_command(cli.app))
+    assert len(found) == 15
+    for path in found:
+        assert "Usage: " in invoke(*path, "-h")
+        assert invoke(*path, "-h") == invoke(*path, "--help")
+
+
 def test_the_columns_are_aligned() -> None:
     lines = invoke("env").splitlines()
     tables = lines[3:10], lines[11:]

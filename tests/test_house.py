@@ -20,6 +20,7 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 READS_ENVIRONMENT = {
     "modelenv/environment/settings.py",  # reads all that we read, once
     "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
+    "modelenv/hub_client.py",  # finds the variable that the Hub's client cannot use
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
     "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
@@ -34,10 +35,10 @@ ASKS_THE_HUB = {
     "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
-    "modelenv/environment/settings.py",  # only where the user's own cache is: huggingface_hub.constants
+    "modelenv/hub_client.py",  # the client and its constants, with the variables that they read checked
     "modelenv/fetching/blobs.py",  # asks for the files of a lock
+    "modelenv/progress_bars.py",  # only the class of the client's bars
     "modelenv/fetching/resolving.py",  # asks what a model is now
-    "modelenv/environment/libraries.py",  # only whether the Hub may be asked: huggingface_hub.constants
 }
 # Who may write to disk, and why.
 WRITES = {

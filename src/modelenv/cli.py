@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -17,7 +18,11 @@ from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 
-app = typer.Typer(help="One model code for tests, laptop, CI and production.", no_args_is_help=True)
+app = typer.Typer(
+    help="One model code for tests, laptop, CI and production.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
+)
 hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
 host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
@@ -33,8 +38,19 @@ Names = Annotated[list[str] | None, typer.Argument(help="Aliases of models; none
 EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Read variables from this file.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"modelenv {version('modelenv')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
 @app.callback()
-def _common(context: typer.Context, env_file: EnvFile = None) -> None:
+def _common(context: typer.Context, env_file: EnvFile = None, _: Version = False) -> None:
     context.obj = env_file
 
 
@@ -137,8 +153,7 @@ def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson =
     """Say what is wrong here, and how to mend it; 1 if anything is."""
     from modelenv.commands import doctor as verb
 
-    settings, _ = _start(context, as_json)
-    _finish(verb.doctor(settings, cache_dir=cache_dir), as_json)
+    _finish(verb.doctor(lambda: Settings.load(env_file=context.obj), cache_dir=cache_dir), as_json)
 
 
 @app.command()

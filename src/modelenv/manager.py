@@ -51,7 +51,8 @@ class SmartModelManager:
             are read again, in the same way: what was an argument stays.
         fallback: `raise` raises when a real model cannot be loaded. `mock` gives a fake instead, with a
             `ModelFallbackWarning`; never from a persistent volume, never in a test that asked for real models, and
-            never for a mistake in the call or a model that is unsafe to load.
+            never for a mistake in the call or in the configuration (such as a proxy that cannot be used or a cache
+            that cannot be written), or for a model that is unsafe to load.
 
     Raises:
         ConfigurationError: an argument or a setting is not valid.
@@ -175,7 +176,10 @@ class SmartModelManager:
         try:
             return state.view(key, state.run.pipelines.get(key, work, deadline))
         except ModelEnvError as error:
-            return self._fall_back(state, request, key, error)
+            if not self._falls_back(state, error):
+                raise
+            _warn_of_fallback(request, error)
+            return Found(key, state.fake(request).pipeline, state.run)
 
     async def _aload(self, call: _Call) -> Found:
         state, request, deadline = self._resolved(call)
@@ -185,7 +189,10 @@ class SmartModelManager:
         try:
             return state.view(key, await state.run.pipelines.aget(key, work, deadline))
         except ModelEnvError as error:
-            return self._fall_back(state, request, key, error)
+            if not self._falls_back(state, error):
+                raise
+            _warn_of_fallback(request, error)
+            return Found(key, state.fake(request).pipeline, state.run)
 
     def _given(self, call: _Call, now: object, found: Found) -> Any:
         """Return what a call gives its caller: the pipeline, or in a test run a handle that follows the test."""
@@ -219,18 +226,11 @@ class SmartModelManager:
         current_scope().used_real_model = True
         return key, lambda load: loader.load(request, load, deadline)
 
-    def _fall_back(self, state: ManagerState, request: LoadRequest, key: PipelineKey, error: ModelEnvError) -> Found:
-        """Return a fake for a load that failed, where that was asked for and is honest; else raise the error."""
+    def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
+        """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""
         is_mistake = isinstance(error, ConfigurationError | UnsafeModelError)
         in_production = state.source is ModelSource.PERSISTENT_VOLUME
-        if self._fallback == "raise" or is_mistake or in_production or state.real_models:
-            raise error
-        warnings.warn(
-            f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
-            ModelFallbackWarning,
-            stacklevel=4,
-        )
-        return Found(key, state.fake(request).pipeline, state.run)
+        return self._fallback == "mock" and not (is_mistake or in_production or state.real_models)
 
     def status(self) -> ManagerStatus:
         """Return what this manager holds at the moment; loads nothing."""
@@ -263,3 +263,11 @@ class SmartModelManager:
 
     def __repr__(self) -> str:
         return f"<SmartModelManager {self.environment.value}>"
+
+
+def _warn_of_fallback(request: LoadRequest, error: ModelEnvError) -> None:
+    warnings.warn(
+        f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
+        ModelFallbackWarning,
+        stacklevel=4,
+    )

@@ -108,8 +108,9 @@ def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, 
     project.run("pull", "--to", str(tmp_path / "volume"))
     assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
     said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
-    assert said.startswith("acme/first: there are no weights\n")
-    assert load(project, "local_cache", "onnx").startswith("acme/first: there are no weights\n")
+    what = "acme/first: it holds ONNX files, which no transformers pipeline loads\n"
+    assert said.startswith(what)
+    assert load(project, "local_cache", "onnx").startswith(what)
 
 
 def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:

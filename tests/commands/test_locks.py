@@ -161,7 +161,7 @@ def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
         "acme/first",
         "HF_HUB_OFFLINE is set",
     )
-    assert said["what"] == "the Hub must be asked what this model is now, and offline mode forbids it"
+    assert said["what"] == "a lock needs the Hub's answer on this model, and offline mode is on"
     assert said["hint"] == "unset HF_HUB_OFFLINE"
 
 

@@ -22,6 +22,7 @@ from modelenv.environment.libraries import environment
 
 PRELUDE = """
 import json, os, sys
+from modelenv.errors import ConfigurationError
 from modelenv.environment.libraries import environment
 
 def state():
@@ -187,10 +188,10 @@ def test_a_value_that_the_libraries_refuse_changes_nothing() -> None:
         try:
             with environment({"HF_HUB_OFFLINE": "1", "HF_HUB_ETAG_TIMEOUT": "soon"}):
                 pass
-        except ValueError as error:
-            print(json.dumps([str(error), state() == before]))
+        except ConfigurationError as error:
+            print(json.dumps([error.found, state() == before]))
         """
-    ) == ["invalid literal for int() with base 10: 'soon'", True]
+    ) == ["HF_HUB_ETAG_TIMEOUT=soon", True]
 
 
 @pytest.fixture

@@ -111,8 +111,8 @@ assert obtain(small) == first
 """
     said = isolated(SMALL_DISK, code, place=place)
     assert said == (
-        f"NoSpaceError | no space left for the model's files | {place} | "
-        "free space, or set MODEL_CACHE_DIR to a larger disk\n"
+        f"NoSpaceError | the model's files do not fit on the disk | 2.1 MB free in {place}: 1.1 MB too little | "
+        "free 1.1 MB, or set MODEL_CACHE_DIR to a folder on a larger disk\n"
     )
 
 
@@ -126,11 +126,11 @@ fill = lambda *models: Volume(place).fill(Lockfile(models), lambda model: obtain
 attempt(lambda: fill(small))
 attempt(lambda: fill(small, large))
 attempt(lambda: find_on_volume(place, volume_metadata(place), ModelRef("acme/small"), locked=small, checks=Checks()))
-attempt(lambda: sorted(path.name for path in (place / ".modelenv/staging").iterdir()))
+attempt(lambda: sorted(path.name for path in place.glob(".modelenv/staging/*")))
 """
     assert isolated(SMALL_DISK, code, place=place).splitlines() == [
         "('small',)",
-        f"NoSpaceError | no space left for the model's files | {place} | "
+        f"NoSpaceError | the model's files do not fit on the disk | 2.1 MB free in {place}: 1.1 MB too little | "
         "free space or change the rights there; what the volume held before still loads",
         f"{place}/acme/small",
         "[]",

@@ -150,7 +150,7 @@ def test_a_file_that_stays_damaged_is_not_kept(hub: EmbeddedHub, store: Store, m
         find_or_fetch_model(store, REF, Deadline(20))
     lines = str(caught.value).splitlines()
     [aside] = (store.root / ".locks/modelenv/damaged/models--acme--model").iterdir()
-    assert lines[0] == "acme/model: 1 of its files came damaged, twice"
+    assert lines[0] == "acme/model: 1 file of the model came damaged, twice"
     assert lines[2:] == [
         f"  found: other bytes; they were set aside as {aside}",
         "  what to do: try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",

@@ -148,10 +148,10 @@ def test_offline_a_missing_model_is_told_as_such(store: Store, full: LockedModel
     with environment(OFFLINE), pytest.raises(ModelNotFoundError) as caught:
         obtain(store, full)
     assert caught.value.what == (
-        f"the locked commit {full.commit[:12]} is not in this store, and offline mode forbids to fetch it"
+        f"the locked commit {full.commit[:12]} is not in this store, and offline mode is on, so it was not downloaded"
     )
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or fill the store with `modelenv pull`")
+    assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or run `modelenv pull`")
 
 
 def test_offline_damage_without_a_lock_is_named_and_nothing_set_aside(store: Store, repo: Path) -> None:

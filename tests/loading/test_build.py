@@ -87,6 +87,6 @@ def test_a_plain_folder_serves_one_organisation_in_a_process(
     shutil.copytree(classifier, tmp_path / "models" / "sentiment")
     manager_of(tmp_path / "models", source).load_model("acme/sentiment", "sentiment", revision="v1")
     assert "acme/sentiment@v1: " in caplog.text
-    assert "does not tell its revision; it is taken as it is" in caplog.text
+    assert "does not say which revision it holds; it is used as it is" in caplog.text
     with pytest.raises(ModelIntegrityError, match="the folder of that name holds another organisation's model"):
         manager_of(tmp_path / "models", source).load_model("zeta/sentiment", "sentiment")

@@ -177,8 +177,8 @@ def test_without_the_right_to_fetch_damage_is_an_error(hub: EmbeddedHub, store: 
         "acme/model: not as locked: 1 changed\n"
         f"  expected: config.json with {size} bytes\n"
         f"  found: in {path}: changed config.json: expected {size} bytes, found 2 bytes\n"
-        "  what to do: run `modelenv pull` where this store may be written and the Hub asked: a damaged file is "
-        "fetched anew"
+        f"  what to do: fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be "
+        "reached"
     )
 
 

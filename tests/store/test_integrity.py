@@ -154,8 +154,13 @@ def test_pickles_that_are_never_loaded_do_no_harm(folder: Path) -> None:
 def test_no_weights(folder: Path, allow_pickle: bool) -> None:
     (folder / "model.safetensors").rename(folder / "tf_model.h5")
     assert refuse(folder, allow_pickle=allow_pickle) == (
-        f"org/name: there are no weights\n  expected: model.safetensors or its shards\n  found: none in {folder}"
+        "org/name: it holds TensorFlow weights, which no transformers pipeline loads\n"
+        f"  expected: model.safetensors or its shards\n  found: tf_model.h5 in {folder}\n"
+        "  what to do: load it with TensorFlow and transformers 4; to lock and fetch its files, declare the model "
+        'with `files = ["*.json", "*.h5"]` in [tool.modelenv.models]'
     )
+    (folder / "tf_model.h5").unlink()
+    assert refuse(folder, allow_pickle=allow_pickle).startswith("org/name: there are no weights\n")
 
 
 def test_links_within_the_store_are_fine(folder: Path, root: Path) -> None:

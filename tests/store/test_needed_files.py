@@ -117,16 +117,27 @@ def test_the_refusal_of_pickles_says_what_to_do() -> None:
 
 @pytest.mark.parametrize(
     "names",
-    [[], TEXT, ["config.json", "tf_model.h5"], ["config.json", "unet/model.safetensors"], ["model.gguf"]],
-    ids=["nothing", "tokenizer only", "tensorflow only", "in a folder only", "gguf only"],
+    [[], TEXT, ["config.json", "unet/model.safetensors"]],
+    ids=["nothing", "tokenizer only", "in a folder only"],
 )
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_repo_without_weights_is_refused(names: list[str], allow_pickle: bool) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         plan_files(names, model="org/name", allow_pickle=allow_pickle)
+    top = sorted(name for name in names if "/" not in name)
+    found = ", ".join(top[:3]) + (f" and {len(top) - 3} more" if len(top) > 3 else "") + " in the repo"
     assert str(caught.value) == (
-        "org/name: there are no weights\n  expected: model.safetensors or its shards\n  found: none in the repo"
+        "org/name: there are no weights\n  expected: model.safetensors or its shards\n"
+        f"  found: {found if top else 'no files in the repo'}\n"
+        "  what to do: check the name and the revision; files for another program are fetched if "
+        "`files = [...]` in [tool.modelenv.models] names them"
     )
+
+
+@pytest.mark.parametrize("allow_pickle", [False, True])
+def test_a_repo_in_another_format_says_which(allow_pickle: bool) -> None:
+    with pytest.raises(ModelIntegrityError, match="it holds GGUF files, which no transformers pipeline loads"):
+        plan_files(["README.md", "model.gguf"], model="org/name", allow_pickle=allow_pickle)
 
 
 def test_names_may_come_from_any_iterable() -> None:

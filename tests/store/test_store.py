@@ -186,7 +186,7 @@ def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
             pytest.fail("two processes held the lock")
         assert time.monotonic() - started < 30
         assert "still waiting for another process to fetch it (lock" in str(caught.value)
-        assert "waiting for another process to fetch acme/model" in caplog.text
+        assert "Another process is fetching acme/model; waiting for it at most" in caplog.text
         with store.lock(ModelRef("acme/other"), Deadline(1)):
             pass
         process.kill()

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelenv.commands.outcome import Outcome, code_of, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome, code_of
 from modelenv.commands.places import cache_of, check_names, chosen, metadata_of, volume_of
 from modelenv.commands.progress import Teller
 from modelenv.environment.settings import Settings

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelenv.commands.outcome import Outcome, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from modelenv.commands.outcome import FINDING, Outcome, code_of, columns, counted
+from modelenv.amounts import counted
+from modelenv.commands.outcome import FINDING, Outcome, code_of, columns
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
 from modelenv.environment.settings import Settings

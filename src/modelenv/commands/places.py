@@ -21,8 +21,10 @@ from modelenv.volume.reading import volume_metadata
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
     """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
-    if cache_dir is not None or settings.origins["cache_dir"] != "default":
-        return Store((cache_dir or settings.cache_dir).absolute())
+    if cache_dir is not None:
+        return Store(cache_dir.absolute(), setting="--cache-dir")
+    if settings.origins["cache_dir"] != "default":
+        return Store(settings.cache_dir.absolute(), setting=settings.cache_setting(ModelSource.LOCAL_CACHE))
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
     return Loader.of(source, settings, Run()).store

@@ -6,7 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from modelenv.commands.outcome import Outcome, columns, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome, columns
 from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
 from modelenv.environment.settings import Settings

@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modelenv.hub_client import hub_constants, unparsable
+
 _LIBRARIES = ("huggingface_hub", "transformers")
 _ENDPOINT = "ENDPOINT"
 _SHARED_CLIENTS = (
@@ -32,10 +34,18 @@ _Undo = list[tuple[Any, str, Any]]
 
 
 def is_offline() -> bool:
-    """Return whether the Hugging Face libraries of this process may not ask the Hub."""
-    from huggingface_hub import constants
+    """Return whether the Hugging Face libraries of this process may not ask the Hub.
 
-    return bool(constants.HF_HUB_OFFLINE)
+    Raises:
+        ConfigurationError: `huggingface_hub` cannot parse one of its variables.
+    """
+    return bool(hub_constants().HF_HUB_OFFLINE)
+
+
+def offline_variable() -> str:
+    """Return the variable that turns offline mode on, for hints: `huggingface_hub` reads the second one too."""
+    is_first = os.environ.get("HF_HUB_OFFLINE") or not os.environ.get("TRANSFORMERS_OFFLINE")
+    return "HF_HUB_OFFLINE" if is_first else "TRANSFORMERS_OFFLINE"
 
 
 @contextmanager
@@ -45,8 +55,8 @@ def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     Afterwards these variables and the libraries are as they were, also what was imported in between.
 
     Raises:
-        ValueError, TypeError: a variable has a value that the system or `huggingface_hub` cannot take; nothing has
-            changed then.
+        ConfigurationError: a variable has a value that `huggingface_hub` cannot parse; nothing has changed then.
+        ValueError, TypeError: a variable has a value that the system cannot take; nothing has changed then.
     """
     before = {name: os.environ.get(name) for name in variables}
     known = {id(holder): holder for holder in _holders()}  # what is made in between has the values of the block
@@ -92,7 +102,10 @@ def _constants() -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # said once already, when the library was imported
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except ValueError as error:
+            raise unparsable(error) from None
     return {name: value for name, value in vars(module).items() if name.isupper()}
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from modelenv.environment.project import Alias, find_project_file, lock_beside, read_project_file
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
+from modelenv.hub_client import hub_constants
 
 _LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
 
@@ -176,18 +177,29 @@ class Settings:
         return source.timeout if self.timeout is None else self.timeout
 
     def root_of(self, source: ModelSource) -> Path | None:
-        """Return the folder that holds the models of `source`; None for `MOCK_MODELS`, which has no files."""
+        """Return the folder that holds the models of `source`; None for `MOCK_MODELS`, which has no files.
+
+        Raises:
+            ConfigurationError: `huggingface_hub`, which knows its cache, cannot parse one of its variables.
+        """
         if source is ModelSource.MOCK_MODELS:
             return None
         if source is ModelSource.PERSISTENT_VOLUME:
             return self.volume_dir
         if source is ModelSource.HUGGINGFACE_HUB:
-            from huggingface_hub import constants
-
-            return Path(constants.HF_HUB_CACHE)
+            return Path(hub_constants().HF_HUB_CACHE)
         if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
             return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
         return self.cache_dir
+
+    def cache_setting(self, source: ModelSource) -> str:
+        """Return the variable, or the argument, that names another folder for the models of `source`."""
+        if source is ModelSource.PERSISTENT_VOLUME:
+            return "MODEL_VOLUME_DIR"
+        if source is ModelSource.HUGGINGFACE_HUB:
+            is_set = any(os.environ.get(name) for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"))
+            return "HF_HUB_CACHE" if is_set else "HF_HOME"
+        return "cache_dir" if self.origins["cache_dir"] == "argument" else "MODEL_CACHE_DIR"
 
 
 def _working_folder() -> Path:

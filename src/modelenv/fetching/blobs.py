@@ -20,6 +20,7 @@ from modelenv.errors import ModelIntegrityError
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.snapshot import is_of_another_length, translated
+from modelenv.fetching.space import missing_bytes
 from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.hashing import Fingerprint, Progress, hash_file
 from modelenv.references import ModelRef
@@ -95,6 +96,8 @@ class BlobFetch:
         missing = [file for name, file in wanted.items() if name not in found]
         if not missing:
             return FetchedBlobs(found)
+        sizes = {file.blob_id: file.size for file in missing}
+        self.store.check_space(self.ref.repo_id, missing_bytes(self.store.root, self.blobs, sizes))
         watched = monitored(deadline, self.ref.repo_id, self.progress)
         with watched as monitor, translated(self.store, self.ref, monitor):
             self.blobs.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from weakref import WeakValueDictionary
 from modelenv.deadlines import Deadline
 from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
+from modelenv.hub_client import check_requests, hub_session
 
 if TYPE_CHECKING:
     import httpx2
@@ -115,17 +116,21 @@ class Monitor:
 
     def watch(self) -> None:
         """Watch the client that `huggingface_hub` uses now; it makes a new one when a program closes the old one."""
-        from huggingface_hub.utils import get_session
-
-        hooks = get_session().event_hooks
+        session = hub_session()
+        hooks = session.event_hooks
         if _on_request not in hooks["request"]:
             hooks = {"request": [_on_request, *hooks["request"]], "response": [*hooks["response"], _on_response]}
-            get_session().event_hooks = hooks
+            session.event_hooks = hooks
 
 
 @contextmanager
 def monitored(deadline: Deadline, model: str, progress: Progress | None = None) -> Iterator[Monitor]:
-    """Watch the requests that carry the monitor's headers, for the duration of the block."""
+    """Watch the requests that carry the monitor's headers, for the duration of the block.
+
+    Raises:
+        ConfigurationError: a variable on which every request depends is wrong.
+    """
+    check_requests()
     monitor = Monitor(deadline, model, progress)
     _monitors[monitor.tag] = monitor
     monitor.watch()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.environment.libraries import is_offline
+from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, UnsafeModelError
 from modelenv.fetching.blobs import BlobFetch, WantedFile
@@ -112,10 +112,10 @@ class Locker:
 
         if is_offline():
             raise ModelDownloadError(
-                "the Hub must be asked what this model is now, and offline mode forbids it",
+                "a lock needs the Hub's answer on this model, and offline mode is on",
                 model=str(ref),
-                found="HF_HUB_OFFLINE is set",
-                hint="unset HF_HUB_OFFLINE",
+                found=f"{offline_variable()} is set",
+                hint=f"unset {offline_variable()}",
             )
         api = HfApi(headers=monitor.headers)
 

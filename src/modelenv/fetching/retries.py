@@ -73,7 +73,7 @@ def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPo
             wait = policy.wait(error.failures, error.wait)
             if error.wait is not None and wait >= monitor.deadline.remaining:
                 raise _too_long(error, monitor) from None
-            logger.info("%s: %s; next try in %.1f s", monitor.model, error.cause, wait)
+            logger.info("%s: %s; trying again in %.1f s", monitor.model, error.cause, wait)
             monitor.pause(wait)
             monitor.raise_if_late(error.cause)
 

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelEnvError, ModelIntegrityError
 from modelenv.fetching.errors import our_error
 from modelenv.fetching.monitor import Monitor, monitored
+from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.retries import RetryPolicy, with_retries
+from modelenv.fetching.space import check_space_for
 from modelenv.fetching.trouble import TryAgainError
-from modelenv.files.disk import writing
 from modelenv.files.layouts import Layout, hub_cache_folders
+from modelenv.progress_bars import download_bars
 from modelenv.references import ModelRef
 from modelenv.store.needed_files import plan_files
 from modelenv.store.store import FoundModel, Store
@@ -64,10 +67,12 @@ def fetch(
         ModelLoadTimeoutError: the deadline passed.
         ModelIntegrityError: the Hub's listing and its info name different files.
         UnsafeModelError: the only weights are pickled.
-        NoSpaceError: the disk is full.
+        NoSpaceError: the files do not fit on the disk, which is known before any of them is fetched, or it is full.
     """
     from huggingface_hub import HfApi
 
+    if is_offline():
+        raise offline_error(store, ref)
     policy = policy or RetryPolicy()
     started = time.monotonic()
     with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
@@ -76,6 +81,7 @@ def fetch(
         names = [sibling.rfilename for sibling in info.siblings or ()]
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
+        check_space_for(store, ref, info.siblings or (), files)
         path = with_retries(lambda: _snapshot(store, ref, info.sha, files, monitor), monitor, policy)
     found = FoundModel(path, Layout.HUB_CACHE, info.sha)
     seconds = time.monotonic() - started
@@ -84,7 +90,7 @@ def fetch(
 
 def _watched_info(api: Any, ref: ModelRef, monitor: Monitor) -> Any:
     monitor.watch()
-    return api.model_info(ref.repo_id, revision=ref.revision)
+    return api.model_info(ref.repo_id, revision=ref.revision, files_metadata=True)
 
 
 def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> Path:
@@ -104,6 +110,7 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
             cache_dir=store.root,
             allow_patterns=[glob.escape(name) for name in files],
             headers=monitor.headers,
+            tqdm_class=download_bars(),
         )
     except OSError as error:
         if is_of_another_length(error):
@@ -140,12 +147,12 @@ def remove_leftovers(store: Store, ref: ModelRef) -> None:
     from filelock import FileLock, Timeout
 
     if store.staging(ref).exists():
-        with writing(store.root, ref.repo_id):
+        with store.writing(ref.repo_id):
             shutil.rmtree(store.staging(ref))
     for folder in hub_cache_folders(store.root, ref):
         for part in sorted(folder.glob("blobs/*.incomplete")):
             lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
-            with writing(store.root, ref.repo_id):
+            with store.writing(ref.repo_id):
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 try:
                     with FileLock(lock, timeout=0):

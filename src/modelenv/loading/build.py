@@ -11,6 +11,8 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
+from modelenv.hub_client import hub_constants
+from modelenv.progress_bars import quiet_transformers
 from modelenv.store.integrity import check_tokenizer_files
 
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
@@ -55,9 +57,10 @@ def load_pipeline(
         # transformers writes into the dictionaries that it is given.
         own = {name: dict(value) if isinstance(value, dict) else value for name, value in pipeline_kwargs.items()}
         try:
-            pipeline = transformers.pipeline(
-                task, model=str(folder), device=place, trust_remote_code=trust_remote_code, **own
-            )
+            with quiet_transformers():
+                pipeline = transformers.pipeline(
+                    task, model=str(folder), device=place, trust_remote_code=trust_remote_code, **own
+                )
         except Exception as error:
             raise _our_error(error, folder, task, model) from error
         if pipeline.tokenizer is not None and "tokenizer" not in own:
@@ -91,16 +94,23 @@ def _turn_to_build(deadline: Deadline, model: str) -> Iterator[None]:
 
 
 def _import_transformers() -> Any:
+    hub_constants()  # which transformers imports too, and which raises an error of ours
     try:
         with _no_garbage_collection():
             import torch  # noqa: F401 - transformers imports without it, and fails later and less clearly
             import transformers
 
             transformers.pipeline  # noqa: B018 - imported when it is looked up, which takes as long as all the rest
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"real models need {error.name}, which is not installed",
             hint="pip install 'modelenv[transformers]'",
+        ) from error
+    except Exception as error:  # such as an OSError for a library of CUDA that is missing
+        raise ConfigurationError(
+            "real models need torch and transformers, and importing them failed",
+            found=_said(error),
+            hint="see what `python -c 'import torch, transformers'` says, and install versions that fit together",
         ) from error
     return transformers
 

@@ -51,7 +51,7 @@ class Loader:
         root = settings.root_of(source)
         assert root is not None  # noqa: S101 - every source but the fakes has a folder
         private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-        return cls(source, Store(root, private=private), run)
+        return cls(source, Store(root, private=private, setting=settings.cache_setting(source)), run)
 
     def load(self, request: LoadRequest, load: Load, deadline: Deadline) -> Any:
         """Load the model and return its pipeline; `load.stage` says meanwhile what is being done.

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.environment.libraries import is_offline
+from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.fetching.blobs import BlobFetch, FetchedBlobs, WantedFile
 from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.snapshot import Fetched, remove_leftovers
-from modelenv.files.disk import reading, write_atomically, writing
+from modelenv.files.disk import reading, write_atomically
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.loading.unlocked_folder import Obtained, holding_lock
@@ -100,7 +100,7 @@ def obtain_locked(
         fetched = None
         if verified.differences:
             if not fetches or store.is_read_only():
-                raise _not_here(store, locked, verified.differences)
+                raise _not_here(store, locked, verified.differences, fetches=fetches)
             with holding_lock(store, ref, deadline, failures):
                 path, verified = find_locked(store, locked, checks)  # another process may have fetched it meanwhile
                 if verified.differences:
@@ -148,7 +148,7 @@ def _alone(
     if not checks.remembers or store.is_read_only():
         hint = "run `modelenv pull` as a user who may write this store: it sets the locked files apart"
         raise integrity_error(verified.shared, model=locked.repo, folder=snapshot, hint=hint)
-    with holding_lock(store, ref, deadline), writing(store.root, locked.repo):
+    with holding_lock(store, ref, deadline), store.writing(locked.repo):
         if not is_right():  # another process may have made it meanwhile
             remove_leftovers(store, ref)
             shutil.rmtree(view, ignore_errors=True)
@@ -157,16 +157,20 @@ def _alone(
     return view
 
 
-def _not_here(store: Store, locked: LockedModel, differences: tuple[Difference, ...]) -> ModelEnvError:
+def _not_here(
+    store: Store, locked: LockedModel, differences: tuple[Difference, ...], *, fetches: bool
+) -> ModelEnvError:
+    reason = "nothing may be written to it"
+    hint = f"run `modelenv pull` where it may be written, or set {store.setting} to another folder"
+    if not fetches:
+        reason = "nothing is downloaded in this environment"
+        hint = f"fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be reached"
+    elif is_offline():
+        reason = "offline mode is on, so it was not downloaded"
+        hint = f"unset {offline_variable()}, or run `modelenv pull` while the Hub can be reached"
     snapshot = snapshot_of(store, locked)
     if snapshot.is_dir():
-        hint = "run `modelenv pull` where this store may be written and the Hub asked: a damaged file is fetched anew"
         return integrity_error(differences, model=locked.repo, folder=snapshot, hint=hint)
-    reason = "nothing may be written to it"
-    hint = "fill the store with `modelenv pull` where it may be written, or set MODEL_CACHE_DIR to another folder"
-    if is_offline():
-        reason = "offline mode forbids to fetch it"
-        hint = "unset HF_HUB_OFFLINE, or fill the store with `modelenv pull` while the Hub can be reached"
     return ModelNotFoundError(
         f"the locked commit {locked.commit[:12]} is not in this store, and {reason}",
         model=locked.repo,
@@ -194,7 +198,7 @@ def _repair(
     wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
     fetch = BlobFetch(store, ref, snapshot.parent.parent / "blobs", progress=checks.progress)
     if is_offline() and fetch.lacks(wanted):
-        raise _not_here(store, locked, found.differences)
+        raise _not_here(store, locked, found.differences, fetches=True)
     for difference in found.differences:
         _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
     began = deadline.remaining
@@ -204,7 +208,7 @@ def _repair(
         if failures is not None:
             failures.remember(ref, error, deadline)
         raise
-    with writing(store.root, locked.repo):
+    with store.writing(locked.repo):
         _name_revision(snapshot, locked)  # first: what comes last is what tells the next run that all is done
         _publish(store.staging(ref), snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}

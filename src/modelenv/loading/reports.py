@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from modelenv.amounts import counted, size_text
+
 
 @dataclass(frozen=True)
 class LoadReport:
@@ -39,6 +41,16 @@ class LoadReport:
     repeated: int = 0
     error: str | None = None
     reason: str | None = None
+
+    def __str__(self) -> str:
+        """Return the report as a sentence, for a log."""
+        what = f"{self.repo_id} for {self.task} from {self.source}"
+        if self.error is not None:
+            return f"could not load {what}: {self.error}"
+        amounts = (counted(self.files, "file"), size_text(self.bytes), counted(self.requests, "request"))
+        fetched = f" after fetching it in {self.fetch_seconds:.1f} s ({', '.join(amounts)})" if self.fetched else ""
+        where = " into the model host" if self.hosted else ""
+        return f"loaded {what}{where} in {self.load_seconds:.1f} s{fetched}"
 
 
 @dataclass(frozen=True)

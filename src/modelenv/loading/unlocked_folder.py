@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from modelenv.amounts import counted
 from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError, ModelNotFoundError
 from modelenv.fetching.failures import FailureLog
+from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.snapshot import Fetched, fetch, is_complete, remove_leftovers
 from modelenv.files.disk import reading
 from modelenv.files.layouts import Layout
@@ -118,6 +120,8 @@ def _adopt_or_fetch(
         _check_hashes(store, ref, found)  # nothing is set aside that cannot be fetched anew
     if found is not None and _is_adoptable(store, ref, found, allow_pickle):
         return store.record(ref, found), None
+    if is_offline():
+        raise offline_error(store, ref, found)
     if failures is not None:
         failures.raise_if_failed(ref, deadline, allow_pickle=allow_pickle)
     try:
@@ -139,7 +143,7 @@ def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pick
     damaged = _set_damaged_aside(store, ref, second.found)
     if damaged:
         raise ModelIntegrityError(
-            f"{len(damaged)} of its files came damaged, twice",
+            f"{counted(len(damaged), 'file')} of the model came damaged, twice",
             model=ref.repo_id,
             expected=f"the hash {damaged[0].name}",
             found=f"other bytes; they were set aside as {damaged[0]}",
@@ -175,7 +179,7 @@ def _check_hashes(store: Store, ref: ModelRef, found: FoundModel) -> None:
     if damaged:
         names = [path.name for path in found.path.rglob("*") if path.resolve() == damaged[0].resolve()]
         raise ModelIntegrityError(
-            f"{len(damaged)} of its files are damaged",
+            f"{counted(len(damaged), 'file')} of the model {'is' if len(damaged) == 1 else 'are'} damaged",
             model=ref.repo_id,
             expected=f"{' and '.join(names)} with the hash {damaged[0].name}",
             found=f"other bytes in {damaged[0]}",

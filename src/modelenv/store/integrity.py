@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.errors import ModelIntegrityError, UnsafeModelError
+from modelenv.files.formats import format_error, no_weights_error
 from modelenv.files.layouts import CONFIG
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
@@ -49,6 +50,10 @@ def check_model_folder(folder: Path, *, root: Path, model: str, allow_pickle: bo
     except OSError as error:
         raise _unreadable(folder, model, error) from None
     check_links(folder, root=root, model=model)
+    below = (Path(parent, name).relative_to(folder) for parent, _, files in os.walk(folder) for name in files)
+    other = format_error((path.as_posix() for path in below), model=model, place=str(folder))
+    if other is not None:
+        raise other
     _check_config(folder, model)
     check_no_pickle(names, model=model, allow_pickle=allow_pickle, place=str(folder))
     tensors = {name for name in names if name.endswith(".safetensors")}
@@ -112,12 +117,7 @@ def check_no_pickle(names: Iterable[str], *, model: str, allow_pickle: bool, pla
     names = list(names)
     pickles = pickled_weights(names)
     if not pickles and not any(name.endswith(".safetensors") for name in names):
-        raise ModelIntegrityError(
-            "there are no weights",
-            model=model,
-            expected="model.safetensors or its shards",
-            found=f"none in {place}",
-        )
+        raise no_weights_error(names, model=model, place=place)
     if pickles and not allow_pickle:
         raise UnsafeModelError(
             "its weights are pickled, and loading a pickle runs the code in it",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from modelenv.files.formats import format_error
 from modelenv.store.integrity import PICKLES, WEIGHTS, WEIGHTS_INDEX, check_no_pickle, pickled_weights
 
 # Weights in formats that transformers 5 does not load, and what is there for people.
@@ -38,10 +39,13 @@ def plan_files(
         place: where the names come from, for errors.
 
     Raises:
-        ModelIntegrityError: the repo holds no weights.
+        ModelIntegrityError: the repo holds no weights, or weights in a format that transformers does not load.
         UnsafeModelError: the weights that would be loaded are pickled, and `allow_pickle` was not given.
     """
     names = sorted(names)
+    other = format_error(names, model=model, place=place)
+    if other is not None:
+        raise other
     top = {name for name in names if "/" not in name}
     weights = _safetensors(top)
     if not weights:

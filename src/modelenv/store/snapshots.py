@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.errors import ConfigurationError
-from modelenv.files.disk import writing
 from modelenv.files.layouts import Layout
 from modelenv.references import ModelRef
 from modelenv.store.records import is_unchanged
@@ -64,7 +63,7 @@ def remove_snapshot(store: Store, snapshot: Snapshot) -> None:
     Raises:
         ConfigurationError: the store cannot be written.
     """
-    with writing(store.root, snapshot.ref.repo_id):
+    with store.writing(snapshot.ref.repo_id):
         cache = snapshot.found.path.parent.parent
         for reference in [Path(parent) / name for parent, _, names in os.walk(cache / "refs") for name in names]:
             if reference.read_text(encoding="utf-8").strip() == snapshot.ref.revision:
@@ -79,7 +78,7 @@ def remove_files(store: Store, model: str, files: Iterable[Path]) -> None:
     Raises:
         ConfigurationError: the store cannot be written.
     """
-    with writing(store.root, model):
+    with store.writing(model):
         for path in files:
             path.unlink(missing_ok=True)
 

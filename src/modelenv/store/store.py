@@ -14,13 +14,13 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
-from modelenv.files.disk import make_private, mark_as_cache, write_atomically, writing
+from modelenv.files.disk import check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.references import ModelRef
@@ -60,10 +60,29 @@ class Store:
     Attributes:
         root: the folder; it need not exist.
         private: whether to make the root and its parent for this user alone (0700).
+        setting: the variable, option or argument that names another root, for the hints of errors.
     """
 
     root: Path
     private: bool = False
+    setting: str = "MODEL_CACHE_DIR"
+
+    def writing(self, model: str) -> AbstractContextManager[None]:
+        """Turn what the disk refuses, in a block that writes files of the model here, into our errors.
+
+        Raises:
+            NoSpaceError: the disk is full.
+            ConfigurationError: the folder cannot be written.
+        """
+        return writing(self.root, model, setting=self.setting)
+
+    def check_space(self, model: str, needed: int) -> None:
+        """Check that `needed` bytes of the model's files can be written here.
+
+        Raises:
+            NoSpaceError: the disk has less room.
+        """
+        check_space(self.root, needed, model, setting=self.setting)
 
     def places(self, ref: ModelRef) -> tuple[str, ...]:
         """Return every folder in which `ref` is looked for, in order."""
@@ -88,7 +107,9 @@ class Store:
                 if layout is Layout.PLAIN and ref.organisation is not None:
                     self._claim_plain(path, ref)
                 if ref.revision is not None:
-                    logger.warning("%s: %s does not tell its revision; it is taken as it is", ref, path)
+                    logger.warning(
+                        "%s: the folder %s does not say which revision it holds; it is used as it is", ref, path
+                    )
                 return FoundModel(path, layout)
         return None
 
@@ -115,7 +136,7 @@ class Store:
         """
         from filelock import FileLock, Timeout
 
-        with writing(self.root, ref.repo_id):
+        with self.writing(ref.repo_id):
             path = self._side_folder() / f"{_cache_name(ref)}.lock"
             path.touch()
         lock = FileLock(path)
@@ -125,8 +146,8 @@ class Store:
                 lock.acquire(timeout=notice)
             except Timeout:
                 logger.warning(
-                    "waiting for another process to fetch %s (lock %s, at most %.0f s more)",
-                    ref, path, deadline.remaining,
+                    "Another process is fetching %s; waiting for it at most %.0f s more (lock %s)",
+                    ref, deadline.remaining, path,
                 )  # fmt: skip
                 lock.acquire(timeout=deadline.remaining)
         except Timeout:
@@ -158,7 +179,7 @@ class Store:
         """
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
         text = format_record(fingerprints_of(found.path) if fingerprints is None else fingerprints)
-        with writing(self.root, ref.repo_id):
+        with self.writing(ref.repo_id):
             write_atomically(self._record_path(_cache_name(ref), found.commit), text)
         return FoundModel(found.path, found.layout, found.commit, checked=True)
 
@@ -172,7 +193,7 @@ class Store:
         Nothing loads it from there; of each name the latest is kept. The caller holds the model's lock.
         """
         aside = self.root / ".locks" / "modelenv" / "damaged" / _cache_name(ref) / path.name
-        with writing(self.root, ref.repo_id):
+        with self.writing(ref.repo_id):
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.replace(aside)
         return aside
@@ -197,7 +218,7 @@ class Store:
         """Write which commit the revision is now, as the Hugging Face cache does."""
         revision = ref.revision or _DEFAULT_REVISION
         if not ref.is_commit:
-            with writing(self.root, ref.repo_id):
+            with self.writing(ref.repo_id):
                 write_atomically(hub_cache_folders(self.root, ref)[0] / "refs" / revision, commit)
 
     def _record_path(self, folder_name: str, commit: str) -> Path:

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
+from modelenv.amounts import counted
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import Fingerprint, Progress, hash_files
+from modelenv.files.links import BROKEN_LINK, is_broken_link
 from modelenv.locks.values import LockedModel
 from modelenv.store.needed_files import plan_files
 
@@ -128,7 +130,14 @@ def verify_folder(
                 del fingerprints[name]
             else:
                 fingerprints[name] = result
-    return Verified(tuple(compare(locked, fingerprints, broken, strict=strict)), fingerprints, size)
+    differences = compare(locked, fingerprints, broken, strict=strict)
+    return Verified(tuple(_of_a_link(folder, each) for each in differences), fingerprints, size)
+
+
+def _of_a_link(folder: Path, difference: Difference) -> Difference:
+    """Tell a file that is missing behind a link from one that was never there."""
+    is_link = difference.kind is Kind.MISSING and is_broken_link(folder / difference.path)
+    return replace(difference, found=BROKEN_LINK) if is_link else difference
 
 
 def compare(
@@ -156,9 +165,9 @@ def compare(
         if reason is not None:
             yield Difference(Kind.UNREADABLE, path, f"sha256 {file.sha256}", reason)
         elif path not in found:
-            yield Difference(Kind.MISSING, path, f"{file.size} bytes")
+            yield Difference(Kind.MISSING, path, counted(file.size, "byte"))
         elif found[path].size != file.size:
-            yield Difference(Kind.CHANGED, path, f"{file.size} bytes", f"{found[path].size} bytes")
+            yield Difference(Kind.CHANGED, path, counted(file.size, "byte"), counted(found[path].size, "byte"))
         elif found[path].sha256 != file.sha256:
             yield Difference(Kind.CHANGED, path, f"sha256 {file.sha256}", f"sha256 {found[path].sha256}")
 

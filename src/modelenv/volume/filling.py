@@ -24,8 +24,9 @@ from pathlib import Path
 from modelenv.deadlines import Deadline
 from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import LockfileError, UnsafeModelError
-from modelenv.files.disk import write_atomically, writing
+from modelenv.files.disk import check_space, write_atomically, writing
 from modelenv.files.hashing import Progress
+from modelenv.loading.locked_folder import total_size
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.store.checks import Checks
@@ -102,6 +103,8 @@ class Volume:
             if before is not None and _metadata(lock, folders) == before:
                 return Filled(before, (), (), changed=False)
             removed = self._remove_but({*named.values(), *folders.values()})
+            lacking = {_key(model): model for model in lock.models if _key(model) not in folders}
+            check_space(self.root, total_size(lacking.values()), _NO_MODEL, hint=_HINT)
             copied = []
             for model in lock.models:
                 if _key(model) not in folders:
