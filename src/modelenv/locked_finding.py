@@ -23,6 +23,7 @@ from modelenv.files.disk import reading, write_atomically, writing
 from modelenv.files.hashing import Fingerprint, Progress
 from modelenv.files.integrity import check_links
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.ownership import check_owned, owns
 from modelenv.files.verification import Difference, HashMemory, Verified, integrity_error, verify_folder, with_shared
 from modelenv.finding import Obtained, holding_lock
 from modelenv.locks.locked import LockedModel
@@ -246,12 +247,15 @@ def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: 
 def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
     """Move a wrong file away: its own blob behind the link, else the link or the file itself.
 
-    A link that leads to another blob than it should is wrong, but that blob need not be.
+    A folder that is a link raises an `UnsafeModelError`, also where the file is missing and will be written.
+    A link that leads to another blob than it should is wrong, but that blob need not be; and a blob of another model
+    is not ours to move.
     """
+    check_owned(store.root, ref, path)
     if not os.path.lexists(path):
         return
     blob = Path(os.path.realpath(path))
-    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists()
+    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists() and owns(store.root, ref, blob)
     aside = store.set_aside(ref, blob if is_damaged else path)
     logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
 

@@ -194,6 +194,9 @@ def _break_off(store: Path) -> Path:
     blob.unlink()
     link.unlink()
     shutil.rmtree(store / ".locks" / "modelenv")
+    note = store / ".locks/modelenv/models--acme--model/parts.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("[]")  # a fetch began when no part was there, and did not end
     return store
 
 

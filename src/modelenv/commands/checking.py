@@ -12,7 +12,6 @@ from modelenv.commands.progress import Teller
 from modelenv.errors import ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Progress
-from modelenv.files.integrity import check_links
 from modelenv.files.snapshots import snapshots
 from modelenv.files.verification import Difference, Kind
 from modelenv.locked_finding import Checks, find_locked, snapshot_of, total_size
@@ -168,8 +167,7 @@ def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checke
 def _named_by_hash(store: Store, ref: ModelRef, found: FoundModel, size: int, advance: Progress) -> Checked:
     where = (ref.repo_id, found.commit or "", str(found.path))
     try:
-        check_links(found.path, root=store.root, model=ref.repo_id)
-        damaged = store.damaged_blobs(found)
+        damaged = store.damaged_blobs(ref, found)
     except (ModelEnvError, OSError) as error:
         return Checked(*where, problem=getattr(error, "what", None) or str(error))
     advance(size)
