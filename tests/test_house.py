@@ -43,7 +43,9 @@ WRITES = {
     "modelenv/store.py",  # the store, and small files written at once
     "modelenv/files/disk.py",  # small files written at once, for all others
     "modelenv/fetching/locked.py",  # the blobs that it fetches
-    "modelenv/files/snapshots.py",  # takes snapshots away, for `prune`
+    "modelenv/files/claims.py",  # which locks need which snapshot
+    "modelenv/files/pruning.py",  # takes snapshots away, for `prune`
+    "modelenv/fetching/publishing.py",  # links of a snapshot, under the model's lock
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock

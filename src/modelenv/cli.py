@@ -121,6 +121,9 @@ def list_models(
 def prune(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    unshared: Annotated[
+        bool, typer.Option("--unshared", help="No other project uses this cache: whoever fetched it, it goes.")
+    ] = False,
     volume: VolumeDir = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
@@ -129,7 +132,8 @@ def prune(
     from modelenv.commands import storing
 
     settings, _ = _start(context, as_json)
-    _finish(storing.prune(settings, dry_run=dry_run, volume=volume, cache_dir=cache_dir), as_json)
+    outcome = storing.prune(settings, dry_run=dry_run, unshared=unshared, volume=volume, cache_dir=cache_dir)
+    _finish(outcome, as_json)
 
 
 @app.command()

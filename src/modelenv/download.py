@@ -141,8 +141,8 @@ def is_of_another_length(error: OSError) -> bool:
 def remove_leftovers(store: Store, ref: ModelRef) -> None:
     """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
 
-    Only parts of our own: those that carry our suffix, and those that the client began during a fetch of ours that did
-    not end (see `_noting_parts`). What other programs left stays, since they may go on with it, and so does a part that
+    Only our own parts: those with our suffix, and those that the client began during a fetch of ours that did not
+    end (see `_noting_parts`). What other programs left stays, since they may resume it, and so does a part that
     another program is downloading now: the client holds a lock of that file's name meanwhile.
     """
     from filelock import FileLock, Timeout

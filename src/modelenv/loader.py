@@ -11,6 +11,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.files.claims import claimant_of
 from modelenv.files.integrity import check_model_folder
 from modelenv.files.records import is_unchanged
 from modelenv.finding import Obtained, find_model, find_or_fetch_model
@@ -50,7 +51,7 @@ class Loader:
         root = settings.root_of(source)
         assert root is not None  # noqa: S101 - every source but the fakes has a folder
         private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-        return cls(source, Store(root, private=private), run)
+        return cls(source, Store(root, private, claimant_of(settings.lock_path)), run)
 
     def load(self, request: LoadRequest, load: Load, deadline: Deadline) -> Any:
         """Load the model and return its pipeline; `load.stage` says meanwhile what is being done.

@@ -19,7 +19,8 @@ from modelenv.download import Fetched, remove_leftovers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.failures import FailureLog
 from modelenv.fetching.locked import BlobFetch, FetchedBlobs, WantedFile
-from modelenv.files.disk import reading, write_atomically, writing
+from modelenv.fetching.publishing import publish, publish_snapshot
+from modelenv.files.disk import reading, writing
 from modelenv.files.hashing import Fingerprint, Progress
 from modelenv.files.integrity import check_links
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
@@ -116,6 +117,8 @@ def obtain_locked(
     """
     ref = ModelRef(locked.repo, locked.commit)
     with reading(locked.repo):
+        if checks.remembers and snapshot_of(store, locked).is_dir():
+            store.claim(ref, locked.commit)  # first: from here on no `prune` of another project takes it
         path, verified = find_locked(store, locked, checks)
         fetched = None
         if verified.differences:
@@ -173,7 +176,7 @@ def _alone(
             remove_leftovers(store, ref)
             shutil.rmtree(view, ignore_errors=True)
             targets = {file.path: (snapshot / file.path).resolve() for file in locked.files}
-            _publish(store.staging(ref), view, targets)
+            publish(store.staging(ref), view, targets)
     return view
 
 
@@ -224,9 +227,7 @@ def _repair(
         if failures is not None:
             failures.remember(ref, error, deadline)
         raise
-    with writing(store.root, locked.repo):
-        _name_revision(snapshot, locked)  # first: what comes last is what tells the next run that all is done
-        _publish(store.staging(ref), snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
+    publish_snapshot(store, locked, snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
     known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
     verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
@@ -258,31 +259,6 @@ def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> 
     is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists() and owns(store.root, ref, blob)
     aside = store.set_aside(ref, blob if is_damaged else path)
     logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
-
-
-def _publish(staged: Path, folder: Path, targets: Mapping[str, Path]) -> None:
-    """Let the folder's files be links that lead there. A new folder appears at once, with all of its files."""
-    is_new = not folder.is_dir()
-    staged.mkdir(parents=True)
-    for path, target in targets.items():
-        link = staged / path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(target, (folder / path).parent))
-    if is_new:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(folder)
-        return
-    for path in targets:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (staged / path).replace(folder / path)
-    shutil.rmtree(staged)
-
-
-def _name_revision(snapshot: Path, locked: LockedModel) -> None:
-    """Write which commit the revision is, where nobody did: other tools find the model by it."""
-    reference = snapshot.parent.parent / "refs" / (locked.revision or "main")
-    if locked.revision != locked.commit and not reference.exists():
-        write_atomically(reference, locked.commit)
 
 
 def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:

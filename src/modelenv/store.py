@@ -20,6 +20,7 @@ from pathlib import Path
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
+from modelenv.files.claims import Claims
 from modelenv.files.disk import make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.integrity import check_links, matches_blob_name
@@ -61,10 +62,12 @@ class Store:
     Attributes:
         root: the folder; it need not exist.
         private: whether to make the root and its parent for this user alone (0700).
+        claimant: the lock for which snapshots are claimed here, as `claimant_of` names it.
     """
 
     root: Path
     private: bool = False
+    claimant: str | None = None
 
     def places(self, ref: ModelRef) -> tuple[str, ...]:
         """Return every folder in which `ref` is looked for, in order."""
@@ -174,6 +177,20 @@ class Store:
         """Return what the record of that snapshot says of its files; nothing without one."""
         return read_record(self._record_path(_cache_name(ref), commit))
 
+    def claims(self, ref: ModelRef, commit: str) -> Claims:
+        """Return the claims on that snapshot."""
+        return Claims(self.side(ref), commit)
+
+    def claim(self, ref: ModelRef, commit: str) -> None:
+        """Note that this store's lock needs the snapshot. A store that cannot be written is used without a note."""
+        claims = self.claims(ref, commit)
+        if self.claimant is None or claims.holds(self.claimant) or self.is_read_only():
+            return
+        try:
+            claims.claim(self.claimant)
+        except OSError as error:
+            logger.info("%s: that this project needs commit %s cannot be noted: %s", ref, commit[:12], error)
+
     def set_aside(self, ref: ModelRef, path: Path) -> Path:
         """Move a file that is not what it should be out of the way, and return where it is now.
 
@@ -204,6 +221,7 @@ class Store:
 
     def forget(self, ref: ModelRef, commit: str) -> None:
         """Remove what lies under `.locks` for a snapshot that is gone: its record, and the links to its files."""
+        self.claims(ref, commit).forget()
         record = self._record_path(_cache_name(ref), commit)
         record.unlink(missing_ok=True)
         for view in record.parent.glob(f"{commit}-*"):

@@ -10,7 +10,7 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError, ModelNotFoundError
-from modelenv.files.snapshots import remove_snapshot, snapshots
+from modelenv.files.pruning import remove, superfluous
 from modelenv.finding import find_or_fetch_model
 from modelenv.hub import EmbeddedHub
 from modelenv.locked_finding import Checks, find_locked, obtain_locked, snapshot_of
@@ -116,10 +116,13 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
 def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
     obtain(store, full)
     links = obtain(store, small)
-    [snapshot] = snapshots(store)
-    assert links != snapshot.found.path
-    remove_snapshot(store, snapshot)
+    ref = ModelRef("acme/model")
+    what = superfluous(store, ref, (), unshared=True)
+    assert what.snapshots == (snapshot_of(store, full),)
+    assert links.parent not in what.snapshots
+    remove(store, ref, what)
     assert not links.exists()
+    assert not list((store.root / "models--acme--model/blobs").iterdir())
 
 
 def damage(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from modelenv.commands.places import cache_of
 from modelenv.errors import LockfileError, ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.files.integrity import check_links
-from modelenv.files.snapshots import set_aside_files
+from modelenv.files.pruning import set_aside_files
 from modelenv.files.verification import scan
 from modelenv.locked_finding import snapshot_of, total_size
 from modelenv.lockfile import Lockfile

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.files.claims import claimant_of
 from modelenv.forcing import Run
 from modelenv.loader import Loader
 from modelenv.lockfile import Lockfile
@@ -21,7 +22,7 @@ from modelenv.volume.reading import volume_metadata
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
     """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
     if cache_dir is not None or settings.origins["cache_dir"] != "default":
-        return Store((cache_dir or settings.cache_dir).absolute())
+        return Store((cache_dir or settings.cache_dir).absolute(), claimant=claimant_of(settings.lock_path))
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
     return Loader.of(source, settings, Run()).store

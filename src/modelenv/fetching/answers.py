@@ -1,8 +1,8 @@
 """What the Hub answers becomes names on this disk, so it is checked here before the client or we write anything.
 
-`huggingface_hub` 2.4 joins these values to paths without a look at them: the commit (`sha` of the model's info, and the
-header `X-Repo-Commit`), the ETag (`X-Linked-Etag`, else `ETag`, or the sha256 of a listing), and the files' names. The
-real Hub only sends good ones; a broken mirror, or anybody on the way of plain HTTP, may send `../`.
+`huggingface_hub` 2.4 joins these values to paths unchecked: the commit (`sha` of the model's info, and the header
+`X-Repo-Commit`), the ETag (`X-Linked-Etag`, else `ETag`, or the sha256 of a listing), and the files' names. The real
+Hub sends valid ones; a broken mirror, or anybody between here and a Hub on plain HTTP, may send `../`.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ _BLOB_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 # An ETag becomes the name of a blob, with a suffix while it is fetched; mirrors have ETags of their own forms.
 _ETAG = re.compile(r'(W/)?(?P<quote>"?)[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}(?P=quote)')
 _LONGEST_SHOWN = 80
+_HINT = (
+    "nothing was written under such a name; check HF_ENDPOINT, and the proxies and mirrors between here and the Hub"
+)
 
 
 def commit_of(info: Any, ref: ModelRef) -> str:
@@ -136,5 +139,5 @@ def _unusable(what: str, model: str, expected: str, found: str) -> ModelDownload
         model=model,
         expected=expected,
         found=found,
-        hint="nothing was written; check HF_ENDPOINT, and the proxies and mirrors between here and the Hub",
+        hint=_HINT,
     )

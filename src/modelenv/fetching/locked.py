@@ -157,7 +157,7 @@ class BlobFetch:
                 try:
                     http_get(
                         url,
-                        _Limited(content, file.size),  # type: ignore[arg-type]
+                        _Limited(content, file.size),
                         resume_size=begun,
                         headers=headers,
                         expected_size=file.size,

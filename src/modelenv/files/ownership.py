@@ -48,22 +48,28 @@ def check_owned(root: Path, ref: ModelRef, path: Path) -> None:
         )
 
 
+def linked_folder(root: Path, ref: ModelRef) -> Path | None:
+    """Return a folder of the model in the store that is a link, or is behind one; None if there is none."""
+    caches = hub_cache_folders(root, ref)
+    places = (place for cache in caches for place in (cache, *(cache / name for name in _FOLDERS)))
+    return next((place for place in places if os.path.lexists(place) and not is_in_place(root, place)), None)
+
+
 def check_no_linked_folder(root: Path, ref: ModelRef) -> None:
     """Check that the model's folders in the store are no links, before anything is written to them.
 
     Raises:
         UnsafeModelError: one is.
     """
-    for cache in hub_cache_folders(root, ref):
-        for place in (cache, *(cache / name for name in _FOLDERS)):
-            if os.path.lexists(place) and not is_in_place(root, place):
-                raise UnsafeModelError(
-                    "a folder of the model is a link, and modelenv writes through no link",
-                    model=ref.repo_id,
-                    expected=f"a folder below {root}",
-                    found=f"{place} -> {os.path.realpath(place)}",
-                    hint="move the folder to where the link is, or set MODEL_CACHE_DIR to a store without such links",
-                )
+    place = linked_folder(root, ref)
+    if place is not None:
+        raise UnsafeModelError(
+            "a folder of the model is a link, and modelenv writes through no link",
+            model=ref.repo_id,
+            expected=f"a folder below {root}",
+            found=f"{place} -> {os.path.realpath(place)}",
+            hint="move the folder to where the link is, or set MODEL_CACHE_DIR to a store without such links",
+        )
 
 
 def commit_named_by(reference: Path) -> str | None:
@@ -85,7 +91,25 @@ def commit_named_by(reference: Path) -> str | None:
 
 
 def references(cache: Path) -> Iterator[Path]:
-    """Yield what lies in the `refs` folder of a model's cache: files and links, at any depth."""
-    for parent, folders, names in os.walk(cache / "refs"):
+    """Yield what is in the `refs` folder of a model's cache, at any depth: files and links.
+
+    Raises:
+        PermissionError: this user may not read a folder.
+    """
+    yield from entries(cache / "refs")
+
+
+def entries(folder: Path) -> Iterator[Path]:
+    """Yield what is below the folder, except folders; a link to a folder is no folder.
+
+    Raises:
+        PermissionError: this user may not read a folder.
+    """
+
+    def refused(error: OSError) -> None:
+        if isinstance(error, PermissionError):
+            raise error
+
+    for parent, folders, names in os.walk(folder, onerror=refused):
         links = (name for name in folders if os.path.islink(os.path.join(parent, name)))  # noqa: PTH114, PTH118
         yield from (Path(parent, name) for name in sorted((*names, *links)))

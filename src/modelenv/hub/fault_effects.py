@@ -152,7 +152,7 @@ def _with_headers(lies: Mapping[str, str], send: Send) -> Callable[[Message], Aw
 class _LyingFields:
     """Collects the body, and sends it with other values if it is JSON."""
 
-    def __init__(self, lies: Mapping[str, str | int], send: Send) -> None:
+    def __init__(self, lies: Mapping[str, Any], send: Send) -> None:
         self._lies = lies
         self._send = send
         self._start: Message | None = None

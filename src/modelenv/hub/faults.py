@@ -5,6 +5,7 @@ The same names serve `EmbeddedHub.fail(...)` and the tables of a rule file.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, fields
@@ -40,7 +41,7 @@ class RuleFields(TypedDict, total=False):
     flip_byte: int
     wrong_etag: bool
     lying_headers: Mapping[str, str]
-    lying_fields: Mapping[str, str | int]
+    lying_fields: Mapping[str, Any]
     length_off_by: int
     redirect_loop: bool
     expired_token: bool
@@ -114,7 +115,7 @@ class Rule:
     flip_byte: int | None = None
     wrong_etag: bool = False
     lying_headers: Mapping[str, str] | None = None
-    lying_fields: Mapping[str, str | int] | None = None
+    lying_fields: Mapping[str, Any] | None = None
     length_off_by: int | None = None
     redirect_loop: bool = False
     expired_token: bool = False
@@ -219,9 +220,11 @@ def _expected(name: str, value: object) -> str | None:
 
 
 def _expected_fields(value: object) -> str | None:
-    pairs = list(value.items()) if hasattr(value, "items") else []
-    is_right = all(isinstance(name, str) and isinstance(text, str | int) for name, text in pairs)
-    return None if pairs and is_right else "names, and text or whole numbers"
+    try:
+        is_right = isinstance(value, dict) and all(isinstance(name, str) for name in value) and json.dumps(value)
+    except (TypeError, ValueError):
+        is_right = False
+    return None if is_right else "a dictionary with names, and with values that JSON has"
 
 
 def _expected_headers(value: object, *, may_announce: bool) -> str | None:
