@@ -31,6 +31,7 @@ OPENS_SOCKETS = {
 ASKS_THE_HUB = {
     "modelenv/download.py",
     "modelenv/fetching/answers.py",  # checks what it answers: a type only
+    "modelenv/fetching/forbidden.py",  # keeps production from asking
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
     "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants

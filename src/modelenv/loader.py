@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.fetching.forbidden import no_hub
 from modelenv.files.claims import claimant_of
 from modelenv.files.integrity import check_model_folder
 from modelenv.files.records import is_unchanged
@@ -110,15 +111,17 @@ class Loader:
 
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
-        return build(
-            obtained.path,
-            request.task,
-            request.arguments,
-            model=request.ref.repo_id,
-            device=request.device,
-            trust_remote_code=request.trust_remote_code,
-            deadline=deadline,
-        )
+        in_production = self.source is ModelSource.PERSISTENT_VOLUME
+        with no_hub(request.ref.repo_id) if in_production else nullcontext():
+            return build(
+                obtained.path,
+                request.task,
+                request.arguments,
+                model=request.ref.repo_id,
+                device=request.device,
+                trust_remote_code=request.trust_remote_code,
+                deadline=deadline,
+            )
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
