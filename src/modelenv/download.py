@@ -21,6 +21,7 @@ from modelenv.fetching.plan import plan_files
 from modelenv.fetching.retries import RetryPolicy, TryAgainError, with_retries
 from modelenv.files.disk import write_atomically, writing
 from modelenv.files.layouts import Layout, hub_cache_folders
+from modelenv.files.ownership import check_owned
 from modelenv.references import ModelRef
 from modelenv.store import FoundModel, Store
 
@@ -67,7 +68,7 @@ def fetch(
             answers what cannot be the name of a commit or a file.
         ModelLoadTimeoutError: the deadline passed.
         ModelIntegrityError: the Hub's listing and its info name different files.
-        UnsafeModelError: the only weights are pickled.
+        UnsafeModelError: the only weights are pickled, or a folder of the snapshot is a link.
         NoSpaceError: the disk is full.
     """
     from huggingface_hub import HfApi
@@ -82,6 +83,8 @@ def fetch(
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
         check_names(files, ref)
+        for name in files:  # the client would write through a link to a folder
+            check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
         with _noting_parts(store, ref):
             path = with_retries(lambda: _snapshot(store, ref, commit, files, monitor), monitor, policy)
     found = FoundModel(path, Layout.HUB_CACHE, commit)

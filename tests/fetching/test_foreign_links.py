@@ -110,7 +110,7 @@ def test_a_damaged_blob_of_another_model_is_not_moved(
 
 
 def test_nothing_is_written_through_a_folder_that_is_a_link(
-    hub: EmbeddedHub, make_model: MakeModel, lock: Lock, store: Store
+    hub: EmbeddedHub, make_model: MakeModel, lock: Lock, store: Store, tmp_path: Path
 ) -> None:
     source = make_model()
     (source / "sub").mkdir()
@@ -125,6 +125,15 @@ def test_nothing_is_written_through_a_folder_that_is_a_link(
     with pytest.raises(UnsafeModelError, match="a link leads to a file of somebody else"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     assert list(elsewhere.iterdir()) == []
+    (store.root / "models--acme--model/refs/main").unlink()
+    (store.root / f"models--acme--model/snapshots/{'e' * 40}").mkdir()  # so that no snapshot is found
+    for place in (elsewhere, tmp_path / "mine"):
+        place.mkdir(exist_ok=True)
+        (snapshot / "sub").unlink()
+        (snapshot / "sub").symlink_to(place)
+        with pytest.raises(UnsafeModelError, match="a link leads to a file of somebody else"):
+            find_or_fetch_model(store, REF, Deadline(20))
+        assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("folder", ["", "/blobs", "/snapshots", "/refs"])
