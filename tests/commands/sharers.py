@@ -13,12 +13,13 @@ import pytest
 
 from modelenv.commands.storing import prune
 from modelenv.deadlines import Deadline
+from modelenv.environment.settings import Settings
 from modelenv.files.claims import claimant_of
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.settings import Settings
-from modelenv.store import Store
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile, write_lockfile
+from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 Tree = dict[str, bytes | str]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from ..terminals import read_terminal
 from .conftest import Project

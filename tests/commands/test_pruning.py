@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from modelenv.deadlines import Deadline
-from modelenv.locked_finding import Checks, obtain_locked, snapshot_of
-from modelenv.locks.locked import LockedModel
+from modelenv.loading.locked_folder import obtain_locked, snapshot_of
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 from .sharers import Sharer, blob_of, folder_of, moved, new, old, paths_of, project, store, tree
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.locks.locked import LockedModel
-from modelenv.store import Store
+from modelenv.locks.values import LockedModel
+from modelenv.store.store import Store
 
 from .sharers import Sharer, blob_of, folder_of, moved, new, old, project, store, tree
 

@@ -10,12 +10,13 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError, ModelNotFoundError, UnsafeModelError
-from modelenv.finding import find_model, find_or_fetch_model
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked, snapshot_of
-from modelenv.locks.locked import LockedModel
+from modelenv.loading.locked_folder import obtain_locked, snapshot_of
+from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 

@@ -9,11 +9,11 @@ import pytest
 from filelock import FileLock
 
 from modelenv.deadlines import Deadline
-from modelenv.download import remove_leftovers
-from modelenv.finding import find_or_fetch_model
+from modelenv.fetching.snapshot import remove_leftovers
 from modelenv.hub import EmbeddedHub
+from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from .conftest import MakeModel
 

@@ -11,16 +11,17 @@ from typing import Any
 import pytest
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError
-from modelenv.finding import find_or_fetch_model
+from modelenv.fetching.resolving import Locker
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.locks.resolving import Locker
-from modelenv.projectfile import Alias
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.loading.unlocked_folder import find_or_fetch_model
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -49,7 +50,7 @@ def ask_for_the_newest(store: Store) -> object:
 
 
 def _any_file() -> Any:
-    from modelenv.locks.locked import LockedFile
+    from modelenv.locks.values import LockedFile
 
     return (LockedFile("config.json", 2, "c" * 64, "c" * 64),)
 

@@ -10,7 +10,7 @@ import pytest
 
 from modelenv.files.claims import Claims, Made, claimant_of
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 REF, COMMIT = ModelRef("acme/model"), "a" * 40
 

@@ -11,7 +11,7 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import UnsafeModelError
 from modelenv.files.ownership import check_owned, commit_named_by, entries, is_in_place, owns
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 REF = ModelRef("acme/model")
 COMMIT = "a" * 40

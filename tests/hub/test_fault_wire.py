@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.content import git_id
+from modelenv.hub.repos.content import git_id
 
 from .wire import URL, exchange
 

@@ -11,10 +11,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, LockfileError, ModelIntegrityError
 from modelenv.hub import EmbeddedHub
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.volume.filling import Volume
+from modelenv.volume.metadata import VolumeMetadata
 from modelenv.volume.reading import volume_metadata
 from modelenv.volume.sharing import Others
 

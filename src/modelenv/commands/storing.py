@@ -9,14 +9,14 @@ from typing import Any
 from modelenv.commands.outcome import Outcome, columns, counted, size_text
 from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
-from modelenv.download import remove_leftovers
-from modelenv.files.pruning import Kept, remove, remove_set_aside, set_aside_files, superfluous
-from modelenv.files.snapshots import Snapshot, snapshots
-from modelenv.locks.in_use import lock_of
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.fetching.snapshot import remove_leftovers
+from modelenv.locks.locked_models import lock_of
 from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.store.pruning import Kept, remove, remove_set_aside, set_aside_files, superfluous
+from modelenv.store.snapshots import Snapshot, snapshots
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 
 

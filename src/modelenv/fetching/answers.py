@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelenv.errors import ConfigurationError, ModelDownloadError
-from modelenv.locks.locked import check_path
+from modelenv.locks.values import check_path
 from modelenv.references import ModelRef, is_commit
 
 if TYPE_CHECKING:

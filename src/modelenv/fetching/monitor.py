@@ -23,7 +23,7 @@ from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
 from modelenv.fetching.answers import check_response
-from modelenv.fetching.retries import PASSING, TryAgainError, named_wait
+from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
 
 if TYPE_CHECKING:

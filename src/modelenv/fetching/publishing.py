@@ -9,9 +9,9 @@ from pathlib import Path
 
 from modelenv.files.claims import Made
 from modelenv.files.disk import write_atomically, writing
-from modelenv.locks.locked import LockedModel
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 
 def publish_snapshot(store: Store, locked: LockedModel, snapshot: Path, targets: Mapping[str, Path]) -> None:

@@ -10,12 +10,12 @@ import os
 from enum import StrEnum
 from pathlib import Path
 
+from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.files.layouts import model_folders
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata
-from modelenv.sources import VOLUME_METADATA
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.volume.metadata import VolumeMetadata
 from modelenv.volume.reading import own_folders, volume_metadata
 
 _MOST_SHOWN = 5
