@@ -268,3 +268,39 @@ def test_serving_a_folder_that_is_missing_is_an_error_of_ours(
         cli.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pull", "--to", ""),
+        ("pull", "--to", "  "),
+        ("pull", "--cache-dir", ""),
+        ("prune", "--volume", ""),
+        ("prune", "--cache-dir", ""),
+        ("verify", "--volume", ""),
+        ("list", "--cache-dir", ""),
+        ("doctor", "--cache-dir", ""),
+        ("lock", "--cache-dir", ""),
+        ("--env-file", "", "env"),
+        ("hub", "serve", ""),
+        ("hub", "serve", ".", "--faults", ""),
+    ],
+)
+def test_an_empty_path_is_no_name_for_the_working_folder(folder: Path, arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "a path must not be empty; the working folder is '.'" in said
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--add",), ("--replace",), ("--to", "volume", "--add", "--replace"), ("m", "--add")]
+)
+def test_what_becomes_of_others_is_said_with_a_volume_and_once(folder: Path, arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, ["pull", *arguments], catch_exceptions=False)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "--add or --replace goes with --to, and only one of them" in said
+    assert list(folder.iterdir()) == []

@@ -32,6 +32,8 @@ OPENS_SOCKETS = {
     "modelenv/host",  # serves on loopback
 }
 ASKS_THE_HUB = {
+    "modelenv/fetching/answers.py",  # checks what it answers: a type only
+    "modelenv/fetching/forbidden.py",  # keeps production from asking
     "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
@@ -44,8 +46,10 @@ ASKS_THE_HUB = {
 WRITES = {
     "modelenv/store/store.py",  # the store, and small files written at once
     "modelenv/files/disk.py",  # small files written at once, for all others
+    "modelenv/files/claims.py",  # which locks need which snapshot
+    "modelenv/store/pruning.py",  # takes snapshots away, for `prune`
+    "modelenv/fetching/publishing.py",  # links of a snapshot, under the model's lock
     "modelenv/fetching/blobs.py",  # the blobs that it fetches
-    "modelenv/store/snapshots.py",  # takes snapshots away, for `prune`
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,37 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     locked.run("lock", "--upgrade")
     assert "removed acme/second, which nothing names any more" in locked.lines("pull", "--to", str(volume))
     locked.run("pull", "first", "--to", str(volume), code=2)
+
+
+@pytest.mark.slow
+def test_two_projects_and_one_volume(locked: Project, tmp_path: Path) -> None:
+    volume = str(tmp_path / "volume")
+    locked.run("pull", "--to", volume)
+    other = replace(locked, folder=tmp_path / "other")
+    other.folder.mkdir()
+    (other.folder / "pyproject.toml").write_text('[tool.modelenv.models]\nmine = "acme/second"\n')
+    other.run("lock")
+    refused = other.lines("pull", "--to", volume, code=1)[1:]  # after what it is about to do
+    assert refused[0] == "error: the volume holds models that this lock does not name"
+    assert refused[2] == "  found: first (acme/first), second (acme/second)"
+    assert "--add" in refused[3]
+    assert "--replace" in refused[3]
+    assert other.json("pull", "--to", volume, code=1)["error"]["type"] == "ConfigurationError"
+    assert other.lines("pull", "--to", volume, "--add") == [
+        "first: acme/first, as before",
+        "mine: acme/second, as before",
+        "second: acme/second, as before",
+        f"{volume}: 3 models, metadata written",
+    ]
+    assert "all fine" in locked.run("verify", "--volume", volume)
+    assert other.lines("prune", "--volume", volume) == [f"{volume}: nothing to remove"]
+    assert other.lines("pull", "--to", volume, "--replace") == [
+        "mine: acme/second, as before",
+        "first: acme/first is not on this volume any more",
+        "second: acme/second is not on this volume any more",
+        f"{volume}: 1 model, metadata written",
+    ]
+    assert other.lines("prune", "--volume", volume)[0] == f"removed {volume}/acme/first"
 
 
 @pytest.mark.slow

@@ -13,6 +13,10 @@ TOKEN = "hf_" + "MatrixSecret" * 3
 WEIGHTS = "*.safetensors"
 _LONG = 20.0  # for loads that succeed: never reached
 _SHORT = 1.5  # for loads that the fault holds up to the end
+ESCAPED = "escaped"  # no file may have this in its name
+_OUT = f"../../../../{ESCAPED}"  # from the folder of blobs, and from a snapshot: beside the store
+_NAMES = [_OUT, "config.json", "model.safetensors"]
+_OTHER_COMMIT = "b" * 40
 _REDIRECTED = {"Location": f"http://127.0.0.1:9/file?X-Signature={TOKEN}&token={TOKEN}"}
 
 
@@ -63,6 +67,22 @@ ROWS = (
     Row("reset in the body, once", ({"reset": True, "cut_after": 100_000, "file": WEIGHTS, "times": 1},)),
     Row("refused for 0.5 s", ({"refuse": 0.5, "file": WEIGHTS, "times": 1},)),
     Row("refused beyond the deadline", ({"refuse": 30, "file": WEIGHTS, "times": 1},), _SHORT),
+    Row("commit that leads out of the store", ({"lying_fields": {"sha": _OUT}, "kind": "info"},), quick=True),
+    Row(
+        "commit that leads out, in a header",
+        ({"lying_headers": {"X-Repo-Commit": _OUT}, "method": "HEAD", "file": WEIGHTS},),
+    ),
+    Row("another commit, in a header", ({"lying_headers": {"X-Repo-Commit": _OTHER_COMMIT}, "file": WEIGHTS},)),
+    Row(
+        "ETag that leads out",
+        ({"lying_headers": {"ETag": f'"{_OUT}"', "X-Linked-Etag": f'"{_OUT}"'}, "file": WEIGHTS},),
+        quick=True,
+    ),
+    Row("hash that leads out, in a listing", ({"lying_fields": {"oid": _OUT}, "kind": "tree"},)),
+    Row(
+        "file name that leads out",
+        ({"lying_fields": {"siblings": [{"rfilename": name} for name in _NAMES]}, "kind": "info"},),
+    ),
     Row("redirect loop", ({"redirect_loop": True, "file": WEIGHTS},)),
     Row(
         "redirect to nobody, token in the address",

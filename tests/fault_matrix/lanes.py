@@ -18,7 +18,7 @@ from typing import Any
 
 from modelenv.hub import EmbeddedHub
 
-from .faults import TOKEN, Row
+from .faults import ESCAPED, TOKEN, Row
 
 LANES = {"cold load": 1, "resumed load": 1, "4 workers": 4}
 _WORKER = Path(__file__).with_name("worker.py")
@@ -136,6 +136,9 @@ class Lane:
         left = [str(path) for path in store.rglob("*.incomplete")]
         if left:
             yield f"left in the store: {left}"
+        escaped = [str(path) for path in self.folder.rglob(f"*{ESCAPED}*")]
+        if escaped:
+            yield f"written under a name that the Hub made up: {escaped}"
 
 
 @contextmanager
@@ -194,6 +197,9 @@ def _break_off(store: Path) -> Path:
     blob.unlink()
     link.unlink()
     shutil.rmtree(store / ".locks" / "modelenv")
+    note = store / ".locks/modelenv/models--acme--model/parts.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("[]")  # a fetch began when no part was there, and did not end
     return store
 
 

@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import environment
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError
 from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.retries import RetryPolicy
-from modelenv.fetching.snapshot import fetch, remove_leftovers
+from modelenv.fetching.snapshot import fetch
 from modelenv.hub import EmbeddedHub
 from modelenv.hub.faults.rules import RuleFields
 from modelenv.loading.unlocked_folder import find_or_fetch_model
@@ -176,22 +175,6 @@ def test_a_listing_that_lacks_a_file_is_no_model(hub: EmbeddedHub, store: Store,
         "  what to do: try again in a new process, which asks for the listing anew",
     ]
     assert not list(store.root.glob("models--*/trees/*"))
-
-
-def test_what_killed_processes_left_is_removed(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
-    hub.add(make_model(), "acme/model")
-    blobs = store.root / "models--acme--model" / "blobs"
-    blobs.mkdir(parents=True)
-    dead, alive = blobs / ("a" * 64 + ".0123abcd.incomplete"), blobs / ("b" * 64 + ".0123abcd.incomplete")
-    for part in (dead, alive):
-        part.write_bytes(b"a part")
-    lock = store.root / ".locks" / "models--acme--model" / ("b" * 64 + ".lock")
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):  # as the client of another program holds it while it downloads
-        find_or_fetch_model(store, REF, Deadline(20))
-        assert (dead.exists(), alive.exists()) == (False, True)
-    remove_leftovers(store, REF)
-    assert not alive.exists()
 
 
 def test_who_waited_in_vain_fails_with_the_words_of_the_other(

@@ -17,7 +17,7 @@ from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
-from modelenv.store.snapshots import remove_snapshot, snapshots
+from modelenv.store.pruning import remove, superfluous
 from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
@@ -117,10 +117,13 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
 def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
     obtain(store, full)
     links = obtain(store, small)
-    [snapshot] = snapshots(store)
-    assert links != snapshot.found.path
-    remove_snapshot(store, snapshot)
+    ref = ModelRef("acme/model")
+    what = superfluous(store, ref, (), unshared=True)
+    assert what.snapshots == (snapshot_of(store, full),)
+    assert links.parent not in what.snapshots
+    remove(store, ref, what)
     assert not links.exists()
+    assert not list((store.root / "models--acme--model/blobs").iterdir())
 
 
 def damage(path: Path) -> bytes:

@@ -187,6 +187,28 @@ def test_a_wrong_etag_has_the_form_of_the_right_one(hub: EmbeddedHub, method: st
     assert exchange(hub.endpoint, method=method).header("etag") == wrong
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_lying_headers_take_the_place_of_the_real_ones(hub: EmbeddedHub, method: str) -> None:
+    hub.fail(lying_headers={"etag": '"../x"', "X-Linked-Etag": "", "X-Repo-Commit": "é"})
+    wire = exchange(hub.endpoint, method=method)
+    assert [wire.header(name) for name in ("etag", "x-linked-etag", "x-repo-commit")] == ['"../x"', "", "é"]
+    assert (wire.status, wire.end) == (200, "open")
+    assert wire.head.lower().count(b"etag:") == 2
+    assert wire.body == (CONTENT if method == "GET" else b"")
+
+
+def test_lying_fields_are_in_every_object_of_the_answer(hub: EmbeddedHub) -> None:
+    right = json.loads(exchange(hub.endpoint, "/api/models/org/name").body)
+    lie = hub.fail(lying_fields={"sha": "../x", "rfilename": 7, "unknown": []})
+    wire = exchange(hub.endpoint, "/api/models/org/name")
+    siblings = [{**each, "rfilename": 7} for each in right["siblings"]]
+    assert json.loads(wire.body) == {**right, "sha": "../x", "siblings": siblings}
+    assert (int(wire.header("content-length")), wire.end) == (len(wire.body), "open")
+    assert exchange(hub.endpoint).body == CONTENT  # no JSON, and sent as it is
+    assert exchange(hub.endpoint, method="HEAD").status == 200
+    assert lie.fired == 2  # a HEAD has no body
+
+
 @pytest.mark.parametrize("off_by", [10, -10, -100_000])
 def test_a_wrong_length(hub: EmbeddedHub, off_by: int) -> None:
     hub.fail(length_off_by=off_by)

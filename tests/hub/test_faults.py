@@ -156,6 +156,11 @@ def test_many_threads_are_counted_exactly() -> None:
         ({"status": 500, "headers": {"X-A": "日"}}, "expected: values on one line, in Latin-1"),
         ({"status": 500, "headers": {"X-A": " a"}}, "expected: values on one line, in Latin-1"),
         ({"status": 500, "headers": {"content-length": "x"}}, "expected: a Content-Length of at most 18 digits"),
+        ({"lying_headers": {"Content-Length": "3"}}, "expected: no Content-Length: length_off_by makes that wrong"),
+        ({"lying_headers": {"ETag": "a\nb"}}, "a fault's lying_headers cannot be this\n  expected: values on one"),
+        ({"lying_fields": {1: "x"}}, "expected: a dictionary with names, and with values that JSON has"),
+        ({"lying_fields": {"sha": {1, 2}}}, "a fault's lying_fields cannot be this\n  expected: a dictionary with"),
+        ({"lying_fields": []}, "a fault's lying_fields cannot be this"),
         ({"delay": 1, "message": "x"}, "a fault has headers and a message only with a status\n  found: no status"),
         (
             {"status": 500, "reset": True},

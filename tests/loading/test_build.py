@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from modelenv import ConfigurationError, ModelIntegrityError, Settings, SmartModelManager
+from modelenv import ConfigurationError, ModelIntegrityError, Settings, SmartModelManager, force_environment
+from modelenv.hub import EmbeddedHub
 from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
@@ -90,3 +91,36 @@ def test_a_plain_folder_serves_one_organisation_in_a_process(
     assert "does not say which revision it holds; it is used as it is" in caplog.text
     with pytest.raises(ModelIntegrityError, match="the folder of that name holds another organisation's model"):
         manager_of(tmp_path / "models", source).load_model("zeta/sentiment", "sentiment")
+
+
+def test_production_refuses_what_transformers_would_ask_the_hub_for_by_itself(tmp_path: Path) -> None:
+    """A SpeechT5 without a vocoder: the pipeline takes one from the Hub, and no argument says so."""
+    from transformers import SpeechT5Config, SpeechT5ForTextToSpeech, VitsTokenizer
+
+    voice = tmp_path / "volume/acme/voice"
+    tiny_model("text-to-audio", tmp_path / "vits")
+    sizes = {
+        "hidden_size": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "speech_decoder_prenet_units": 8,
+        "speech_decoder_postnet_units": 8, "speech_decoder_postnet_layers": 1, "speaker_embedding_dim": 4,
+    }  # fmt: skip
+    SpeechT5ForTextToSpeech(SpeechT5Config(vocab_size=50, **sizes)).save_pretrained(voice)
+    tokenizer = VitsTokenizer.from_pretrained(tmp_path / "vits")
+    with EmbeddedHub() as hub, force_environment(variables={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": None}):
+        with pytest.raises(ConfigurationError) as caught:
+            manager_of(tmp_path / "volume").load_model("acme/voice", "text-to-audio", tokenizer=tokenizer)
+        hub.assert_no_requests()
+    assert str(caught.value).splitlines()[:2] == [
+        "acme/voice: loading it would ask the Hub, which is not asked in production",
+        "  found: GET /api/models/microsoft/speecht5_hifigan/revision/main",
+    ]
+
+
+@pytest.mark.parametrize("value", [("acme/other", {}), "acme/other"])
+def test_production_takes_a_tokenizer_from_a_folder_and_from_no_hub(volume: Path, value: Any) -> None:
+    with EmbeddedHub() as hub, force_environment(variables={"HF_ENDPOINT": hub.endpoint}):
+        with pytest.raises(ConfigurationError, match="the tokenizer would come from the Hub"):
+            load(volume, tokenizer=value)
+        hub.assert_no_requests()
+    folder = str(volume / "acme" / "sentiment")
+    assert load(volume, tokenizer=(folder, {}))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"

@@ -47,7 +47,11 @@ def test_pickled_weights_need_leave_also_where_there_are_others() -> None:
     assert resolve(model_kwargs={"use_safetensors": True}).arguments["model_kwargs"]
 
 
-@pytest.mark.parametrize("part", ["tokenizer", "config", "feature_extractor", "image_processor", "processor"])
+PARTS = ("tokenizer", "config", "feature_extractor", "image_processor", "processor", "video_processor",
+         "assistant_model", "assistant_tokenizer", "decision_config", "decoder", "vocoder")  # fmt: skip
+
+
+@pytest.mark.parametrize("part", PARTS)
 def test_production_asks_no_hub_for_a_part(part: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(ModelSource.PERSISTENT_VOLUME, **{part: "acme/other"})
@@ -55,5 +59,54 @@ def test_production_asks_no_hub_for_a_part(part: str, tmp_path: Path) -> None:
         f"acme/model: the {part} would come from the Hub, which is not asked in production\n"
         "  expected: a folder, or none: it comes with the model\n  found: 'acme/other'"
     )
-    resolve(ModelSource.PERSISTENT_VOLUME, **{part: str(tmp_path)})
+    for value in (Path("acme/other"), ("acme/other", {}), ["acme/other", {}], (Path("acme/other"),)):
+        with pytest.raises(ConfigurationError, match=f"the {part} would come from the Hub"):
+            resolve(ModelSource.PERSISTENT_VOLUME, **{part: value})
+    for value in (str(tmp_path), tmp_path, (str(tmp_path), {}), (str(tmp_path), {"use_fast": True}), None, object()):
+        resolve(ModelSource.PERSISTENT_VOLUME, **{part: value})
     resolve(ModelSource.DOWNLOAD_ON_DEMAND, **{part: "acme/other"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        (
+            {"model_kwargs": {"adapter_kwargs": {"_adapter_model_path": "acme/lora"}}},
+            "_adapter_model_path in adapter_",
+        ),
+        ({"model_kwargs": {"config": "acme/other"}}, "config in model_kwargs"),
+        (
+            {"model_kwargs": {"quantization_config": {"tokenizer": "acme/other"}}},
+            "tokenizer in quantization_config in",
+        ),
+        ({"model_kwargs": {"attn_implementation": "acme/kernel"}}, "attn_implementation in model_kwargs"),
+        ({"model_kwargs": {"attn_implementation": "acme/kernel@v1:layer"}}, "attn_implementation in model_kwargs"),
+        ({"model_kwargs": {"use_kernels": True}}, "use_kernels in model_kwargs"),
+        ({"model_kwargs": {"kernel_config": object()}}, "kernel_config in model_kwargs"),
+        ({"generate_kwargs": {"assistant_model": "acme/other"}}, "assistant_model in generate_kwargs"),
+        ({"tokenizer": ("{folder}", {"config": "acme/other"})}, "config in tokenizer"),
+    ],
+)
+def test_production_asks_no_hub_for_what_is_inside_of_other_arguments(
+    arguments: dict[str, Any], what: str, tmp_path: Path
+) -> None:
+    if "tokenizer" in arguments:
+        arguments = {"tokenizer": (str(tmp_path), arguments["tokenizer"][1])}
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(ModelSource.PERSISTENT_VOLUME, **arguments)
+    assert caught.value.what.startswith(f"the {what}")
+    assert caught.value.what.endswith(" would come from the Hub, which is not asked in production")
+    resolve(ModelSource.LOCAL_CACHE, **arguments)
+
+
+def test_production_takes_what_names_nothing_on_the_hub(tmp_path: Path) -> None:
+    arguments = {
+        "top_k": 3, "aggregation_strategy": "simple", "batch_size": 8, "function_to_apply": "softmax",
+        "model_kwargs": {
+            "attn_implementation": "sdpa", "dtype": "float32", "use_kernels": False, "id2label": {0: "a/b"},
+            "adapter_kwargs": {"_adapter_model_path": str(tmp_path), "subfolder": "lora"},
+        },
+        "generate_kwargs": {"max_new_tokens": 3, "stop_strings": ["a/b"]},
+        "candidate_labels": ["politics/economy"], "chat_template": "{{ a/b }}", "stop_sequence": "a/b",
+    }  # fmt: skip
+    assert resolve(ModelSource.PERSISTENT_VOLUME, **arguments).arguments["model_kwargs"]

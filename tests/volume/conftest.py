@@ -17,6 +17,7 @@ from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.volume.filling import Filled, Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
+from modelenv.volume.sharing import Others
 
 from ..fetching.conftest import Lock, MakeModel, hub, lock, make_model, store
 
@@ -62,11 +63,11 @@ def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel
 def fill(root: Path, store: Store) -> Fill:
     """A function that fills the volume with the models given."""
 
-    def run(*models: LockedModel) -> Filled:
+    def run(*models: LockedModel, others: Others = Others.REFUSED) -> Filled:
         def obtain(model: LockedModel) -> Path:
             return obtain_locked(store, model, Deadline(20), fetches=True, checks=Checks()).path
 
-        return Volume(root).fill(Lockfile(models), obtain, Deadline(20))
+        return Volume(root).fill(Lockfile(models), obtain, Deadline(20), others=others)
 
     return run
 

@@ -15,7 +15,6 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import (
-    LockfileError,
     ModelIntegrityError,
     ModelLoadTimeoutError,
     UnsafeModelError,
@@ -149,24 +148,6 @@ def test_a_damaged_folder_is_never_changed_but_replaced(fill: Fill, first: Locke
     assert read(root) == root / f"acme/model@{first.commit[:12]}"
     assert fill(first).removed == ()
     assert Volume(root).prune(Deadline(5)) == ("acme/model",)
-
-
-def test_a_damaged_metadata_is_written_anew(fill: Fill, first: LockedModel, root: Path) -> None:
-    fill(first)
-    path = root / "model-metadata.yaml"
-    path.write_text(path.read_text().replace("commit:", "komit:"))
-    with pytest.raises(LockfileError, match=r"model-metadata\.yaml:\d+: "):
-        read(root)
-    assert fill(first).changed
-    assert read(root) == root / "acme/model"
-
-
-def test_what_others_laid_there_is_left_alone(fill: Fill, first: LockedModel, root: Path) -> None:
-    (root / "acme/model").mkdir(parents=True)
-    (root / "acme/model/config.json").write_text("of somebody")
-    fill(first)
-    assert read(root).name == f"model@{first.commit[:12]}"
-    assert (root / "acme/model/config.json").read_text() == "of somebody"
 
 
 def test_aliases_of_one_set_share_a_folder_and_other_sets_do_not(fill: Fill, first: LockedModel, root: Path) -> None:

@@ -20,7 +20,6 @@ from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
-from modelenv.store.integrity import check_links
 from modelenv.store.snapshots import snapshots
 from modelenv.store.store import FoundModel, Store
 from modelenv.store.verification import Difference, Kind
@@ -170,8 +169,7 @@ def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checke
 def _named_by_hash(store: Store, ref: ModelRef, found: FoundModel, size: int, advance: Progress) -> Checked:
     where = (ref.repo_id, found.commit or "", str(found.path))
     try:
-        check_links(found.path, root=store.root, model=ref.repo_id)
-        damaged = store.damaged_blobs(found)
+        damaged = store.damaged_blobs(ref, found)
     except (ModelEnvError, OSError) as error:
         return Checked(*where, problem=getattr(error, "what", None) or str(error))
     advance(size)

@@ -26,7 +26,7 @@ from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
 from modelenv.store.integrity import check_links
-from modelenv.store.snapshots import set_aside_files
+from modelenv.store.pruning import set_aside_files
 from modelenv.store.store import Store
 from modelenv.store.verification import scan
 from modelenv.volume.reading import volume_metadata

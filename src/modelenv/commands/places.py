@@ -9,6 +9,7 @@ from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.files.claims import claimant_of
 from modelenv.loading.load import Loader
 from modelenv.loading.shared import Run
 from modelenv.locks.locked_models import lock_of
@@ -21,10 +22,12 @@ from modelenv.volume.reading import volume_metadata
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
     """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
+    claimant = claimant_of(settings.lock_path)
     if cache_dir is not None:
-        return Store(cache_dir.absolute(), setting="--cache-dir")
+        return Store(cache_dir.absolute(), claimant=claimant, setting="--cache-dir")
     if settings.origins["cache_dir"] != "default":
-        return Store(settings.cache_dir.absolute(), setting=settings.cache_setting(ModelSource.LOCAL_CACHE))
+        setting = settings.cache_setting(ModelSource.LOCAL_CACHE)
+        return Store(settings.cache_dir.absolute(), claimant=claimant, setting=setting)
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
     return Loader.of(source, settings, Run()).store

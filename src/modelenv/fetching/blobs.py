@@ -2,7 +2,7 @@
 
 The lock knows the commit, the names, the sizes and the hashes, so the Hub is asked for content only: no information
 on the model, no listing, no HEAD. A file comes into the blobs of the Hugging Face cache layout under a name of its
-own, is checked, and then gets the name that links lead to.
+own, is checked, and then gets the name that links lead to. Its size is known too: nothing beyond it is written.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
-from modelenv.fetching.snapshot import is_of_another_length, translated
+from modelenv.fetching.snapshot import OWN_PART, is_of_another_length, translated
 from modelenv.fetching.space import missing_bytes
 from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.hashing import Fingerprint, Progress, hash_file
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from typing import Self
 
 _AT_ONCE = 8  # files, as `snapshot_download` of huggingface_hub does
+
+
+class _TooLongError(Exception):
+    """More bytes came than the file has."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class BlobFetch:
 
         Raises:
             ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as `fetching.snapshot.fetch`.
-            ModelIntegrityError: a file came damaged, twice.
+            ModelIntegrityError: a file came damaged or longer than it is, twice.
         """
         wanted = {file.blob_id: file for file in files}
         there = {name: self._right_blob(file) for name, file in wanted.items()}
@@ -119,8 +123,9 @@ class BlobFetch:
         return known
 
     def _fetch_one(self, file: WantedFile, monitor: Monitor) -> Fingerprint:
+        found = ""
         for _ in range(2):
-            part = self.blobs / f"{file.blob_id}.{uuid.uuid4().hex[:8]}.incomplete"
+            part = self.blobs / f"{file.blob_id}.{uuid.uuid4().hex[:8]}{OWN_PART}"
             try:
                 self._receive(file, part, monitor)
                 known = _checked(part, file, file.blob_id)
@@ -128,13 +133,16 @@ class BlobFetch:
                     part.replace(self.blobs / file.blob_id)
                     return known
                 aside = self.store.set_aside(self.ref, part.replace(self.blobs / file.blob_id))
+                found = f"other bytes, set aside as {aside}"
+            except _TooLongError:
+                found = f"more than {file.size:,} bytes, of which no more were written"
             finally:
                 part.unlink(missing_ok=True)
         raise ModelIntegrityError(
             f"{file.path} came damaged, twice",
             model=self.ref.repo_id,
-            expected=f"the hash {file.sha256 or file.blob_id}",
-            found=f"other bytes, set aside as {aside}",
+            expected=f"{file.size:,} bytes with the hash {file.sha256 or file.blob_id}",
+            found=found,
             hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
         )
 
@@ -153,7 +161,7 @@ class BlobFetch:
                 try:
                     http_get(
                         url,
-                        content,
+                        _Limited(content, file.size),
                         resume_size=begun,
                         headers=headers,
                         expected_size=file.size,
@@ -189,6 +197,25 @@ def _checked(path: Path, file: WantedFile, blob_id: str) -> Fingerprint | None:
     if file.sha256 is not None:
         return known if known.sha256 == file.sha256 else None
     return known if matches_blob_name(path, blob_id) else None
+
+
+class _Limited:
+    """A file that takes no more bytes than it is to have, with what `http_get` needs of a file."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self._size = size
+        self.seek, self.tell, self.truncate = file.seek, file.tell, file.truncate
+
+    def write(self, data: bytes) -> int:
+        """Write the bytes.
+
+        Raises:
+            _TooLongError: the file would be too long; nothing was written.
+        """
+        if self._file.tell() + len(data) > self._size:
+            raise _TooLongError
+        return self._file.write(data)
 
 
 class _NoBar:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
+from modelenv.fetching.answers import check_response
 from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
 from modelenv.hub_client import check_requests, hub_session
@@ -50,6 +51,7 @@ class Monitor:
         deadline: of the whole download.
         model: its name, for errors.
         progress: called with the bytes that came, from any thread.
+        commit: the commit that is fetched, once it is known; no answer may name another.
         tag: by which its requests are recognised.
         requests: made so far.
         bytes_received: so far.
@@ -59,6 +61,7 @@ class Monitor:
     deadline: Deadline
     model: str
     progress: Progress | None = None
+    commit: str | None = None
     tag: str = field(default_factory=lambda: uuid.uuid4().hex)
     requests: int = 0
     bytes_received: int = 0
@@ -191,6 +194,7 @@ def _on_response(response: httpx2.Response) -> None:
         wait = named_wait(response.headers)
         raise TryAgainError(phrase, request=_named(request), status=response.status_code, wait=wait)
     response.stream = _watched(response, monitor)
+    check_response(response, model=monitor.model, commit=monitor.commit)
 
 
 def _watched(response: httpx2.Response, monitor: Monitor) -> Any:

@@ -17,6 +17,7 @@ from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, UnsafeModelError
+from modelenv.fetching.answers import check_blob, check_names, commit_of
 from modelenv.fetching.blobs import BlobFetch, WantedFile
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
@@ -71,7 +72,7 @@ class Locker:
         """Return the commit that the model's declared revision is now; one request to the Hub."""
         ref = ModelRef(locked.repo, locked.revision)
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
-            return _commit(self._info(ref, monitor, files=False), ref)
+            return commit_of(self._info(ref, monitor, files=False), ref)
 
     def _locked(self, name: str, alias: Alias, current: Lockfile, upgrade: Collection[str]) -> LockedModel:
         locked = current.by_alias(name)
@@ -81,7 +82,7 @@ class Locker:
         deadline = Deadline(self.seconds)
         with monitored(deadline, alias.ref.repo_id) as monitor, translated(self.store, alias.ref, monitor):
             info = self._info(alias.ref, monitor, files=True)
-        commit = _commit(info, alias.ref)
+        commit = commit_of(info, alias.ref)
         if locked is not None and commit == locked.commit and is_as_declared(alias, locked):
             return replace(locked, task=alias.task)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
@@ -126,12 +127,6 @@ class Locker:
         return with_retries(ask, monitor, self.policy)
 
 
-def _commit(info: Any, ref: ModelRef) -> str:
-    if not info.sha:
-        raise ModelDownloadError("the Hub does not say which commit this is", model=str(ref), found=repr(info.sha))
-    return str(info.sha)
-
-
 def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
     if not alias.files:
         try:
@@ -155,8 +150,14 @@ def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
-    """Return the file as the Hub announces it: named by its sha256 in large file storage, else by its git blob id."""
+    """Return the file as the Hub announces it: named by its sha256 in large file storage, else by its git blob id.
+
+    Raises:
+        ModelDownloadError: the Hub does not say these, or they are not valid.
+    """
+    check_names([sibling.rfilename], ref)
     if sibling.lfs is not None:
+        check_blob(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, ref)
         return WantedFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, sibling.lfs.sha256)
     if sibling.size is None or sibling.blob_id is None:
         raise ModelDownloadError(
@@ -165,6 +166,7 @@ def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
             found=sibling.rfilename,
             hint="check HF_ENDPOINT: a mirror may lack what the Hub has",
         )
+    check_blob(sibling.rfilename, sibling.size, sibling.blob_id, ref)
     return WantedFile(sibling.rfilename, sibling.size, sibling.blob_id, None)
 
 

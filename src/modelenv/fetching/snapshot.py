@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -14,19 +15,24 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelEnvError, ModelIntegrityError
+from modelenv.fetching.answers import check_names, commit_of
 from modelenv.fetching.errors import our_error
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.space import check_space_for
 from modelenv.fetching.trouble import TryAgainError
+from modelenv.files.disk import write_atomically, writing
 from modelenv.files.layouts import Layout, hub_cache_folders
+from modelenv.files.ownership import check_owned
 from modelenv.progress_bars import download_bars
 from modelenv.references import ModelRef
 from modelenv.store.needed_files import plan_files
 from modelenv.store.store import FoundModel, Store
 
 _RANGE_NOT_SATISFIABLE = 416
+OWN_PART = ".modelenv.incomplete"
+"""The suffix of files that modelenv itself is receiving."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +69,11 @@ def fetch(
 
     Raises:
         ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
-        ModelDownloadError: the Hub could not be reached, refused, or broke off, or asks to wait beyond the deadline.
+        ModelDownloadError: the Hub could not be reached, refused, or broke off, asks to wait beyond the deadline, or
+            answers what cannot be the name of a commit or a file.
         ModelLoadTimeoutError: the deadline passed.
         ModelIntegrityError: the Hub's listing and its info name different files.
-        UnsafeModelError: the only weights are pickled.
+        UnsafeModelError: the only weights are pickled, or a folder of the snapshot is a link.
         NoSpaceError: the files do not fit on the disk, which is known before any of them is fetched, or it is full.
     """
     from huggingface_hub import HfApi
@@ -78,12 +85,17 @@ def fetch(
     with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
         api = HfApi(headers=monitor.headers)
         info = with_retries(lambda: _watched_info(api, ref, monitor), monitor, policy)
+        commit = monitor.commit = commit_of(info, ref)
         names = [sibling.rfilename for sibling in info.siblings or ()]
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
+        check_names(files, ref)
+        for name in files:  # the client would write through a link to a folder
+            check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
         check_space_for(store, ref, info.siblings or (), files)
-        path = with_retries(lambda: _snapshot(store, ref, info.sha, files, monitor), monitor, policy)
-    found = FoundModel(path, Layout.HUB_CACHE, info.sha)
+        with _noting_parts(store, ref):
+            path = with_retries(lambda: _snapshot(store, ref, commit, files, monitor), monitor, policy)
+    found = FoundModel(path, Layout.HUB_CACHE, commit)
     seconds = time.monotonic() - started
     return Fetched(found, len(files), monitor.bytes_received, monitor.requests, seconds)
 
@@ -141,16 +153,20 @@ def is_of_another_length(error: OSError) -> bool:
 def remove_leftovers(store: Store, ref: ModelRef) -> None:
     """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
 
-    `huggingface_hub` 2.4 never goes on with such a part: its name is used by one process once. A part that another
-    program is downloading now is left alone: the client holds a lock of that file's name meanwhile.
+    Only our own parts: those with our suffix, and those that the client began during a fetch of ours that did not
+    end (see `_noting_parts`). What other programs left stays, since they may resume it, and so does a part that
+    another program is downloading now: the client holds a lock of that file's name meanwhile.
     """
     from filelock import FileLock, Timeout
 
     if store.staging(ref).exists():
         with store.writing(ref.repo_id):
             shutil.rmtree(store.staging(ref))
+    noted = _noted_parts(store, ref)
     for folder in hub_cache_folders(store.root, ref):
-        for part in sorted(folder.glob("blobs/*.incomplete")):
+        for part in _parts(folder):
+            if not part.name.endswith(OWN_PART) and (noted is None or part.name in noted):
+                continue
             lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
             with store.writing(ref.repo_id):
                 lock.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +175,41 @@ def remove_leftovers(store: Store, ref: ModelRef) -> None:
                         part.unlink(missing_ok=True)
                 except Timeout:
                     continue
+    with writing(store.root, ref.repo_id):
+        _parts_note(store, ref).unlink(missing_ok=True)
+
+
+@contextmanager
+def _noting_parts(store: Store, ref: ModelRef) -> Iterator[None]:
+    """Write down which parts are in the store before the client fetches; a fetch that is killed leaves this note.
+
+    `huggingface_hub` 2.4 never goes on with a part: its name is used by one process once.
+    """
+    note = _parts_note(store, ref)
+    names = [part.name for folder in hub_cache_folders(store.root, ref) for part in _parts(folder)]
+    with writing(store.root, ref.repo_id):
+        write_atomically(note, json.dumps(names))
+    try:
+        yield
+    finally:
+        note.unlink(missing_ok=True)
+
+
+def _noted_parts(store: Store, ref: ModelRef) -> set[str] | None:
+    """Return the parts that were there before a fetch of ours that did not end; None if every fetch ended."""
+    try:
+        names = json.loads(_parts_note(store, ref).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return set(map(str, names)) if isinstance(names, list) else None
+
+
+def _parts_note(store: Store, ref: ModelRef) -> Path:
+    return store.side(ref) / "parts.json"
+
+
+def _parts(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.glob("blobs/*.incomplete") if path.is_file())
 
 
 def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False) -> bool | None:

@@ -43,7 +43,12 @@ def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
 
 def first_model(root: Path) -> Path | None:
     """Return a folder under `root` that holds a model in any layout, or None. Looks no deeper than needed."""
-    return next((folder for folder in _candidates(root) if _is_model(folder)), None)
+    return next(model_folders(root), None)
+
+
+def model_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders under `root` that hold a model in any layout."""
+    return (folder for folder in _candidates(root) if _is_model(folder))
 
 
 def _candidates(root: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from modelenv.deadlines import Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.fetching.forbidden import no_hub
+from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
 from modelenv.loading.cache import Load
 from modelenv.loading.locked_folder import obtain_locked
@@ -51,7 +53,8 @@ class Loader:
         root = settings.root_of(source)
         assert root is not None  # noqa: S101 - every source but the fakes has a folder
         private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-        return cls(source, Store(root, private=private, setting=settings.cache_setting(source)), run)
+        claimant = claimant_of(settings.lock_path)
+        return cls(source, Store(root, private, claimant, settings.cache_setting(source)), run)
 
     def load(self, request: LoadRequest, load: Load, deadline: Deadline) -> Any:
         """Load the model and return its pipeline; `load.stage` says meanwhile what is being done.
@@ -110,15 +113,17 @@ class Loader:
 
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
-        return build(
-            obtained.path,
-            request.task,
-            request.arguments,
-            model=request.ref.repo_id,
-            device=request.device,
-            trust_remote_code=request.trust_remote_code,
-            deadline=deadline,
-        )
+        in_production = self.source is ModelSource.PERSISTENT_VOLUME
+        with no_hub(request.ref.repo_id) if in_production else nullcontext():
+            return build(
+                obtained.path,
+                request.task,
+                request.arguments,
+                model=request.ref.repo_id,
+                device=request.device,
+                trust_remote_code=request.trust_remote_code,
+                deadline=deadline,
+            )
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""

@@ -18,10 +18,12 @@ from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.fetching.blobs import BlobFetch, FetchedBlobs, WantedFile
 from modelenv.fetching.failures import FailureLog
+from modelenv.fetching.publishing import publish, publish_snapshot
 from modelenv.fetching.snapshot import Fetched, remove_leftovers
-from modelenv.files.disk import reading, write_atomically
+from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.ownership import check_owned, owns
 from modelenv.loading.unlocked_folder import Obtained, holding_lock
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
@@ -96,6 +98,8 @@ def obtain_locked(
     """
     ref = ModelRef(locked.repo, locked.commit)
     with reading(locked.repo):
+        if checks.remembers and snapshot_of(store, locked).is_dir():
+            store.claim(ref, locked.commit)  # first: from here on no `prune` of another project takes it
         path, verified = find_locked(store, locked, checks)
         fetched = None
         if verified.differences:
@@ -153,7 +157,7 @@ def _alone(
             remove_leftovers(store, ref)
             shutil.rmtree(view, ignore_errors=True)
             targets = {file.path: (snapshot / file.path).resolve() for file in locked.files}
-            _publish(store.staging(ref), view, targets)
+            publish(store.staging(ref), view, targets)
     return view
 
 
@@ -208,9 +212,7 @@ def _repair(
         if failures is not None:
             failures.remember(ref, error, deadline)
         raise
-    with store.writing(locked.repo):
-        _name_revision(snapshot, locked)  # first: what comes last is what tells the next run that all is done
-        _publish(store.staging(ref), snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
+    publish_snapshot(store, locked, snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
     known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
     verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
@@ -231,39 +233,17 @@ def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: 
 def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
     """Move a wrong file away: its own blob behind the link, else the link or the file itself.
 
-    A link that leads to another blob than it should is wrong, but that blob need not be.
+    A folder that is a link raises an `UnsafeModelError`, also where the file is missing and will be written.
+    A link that leads to another blob than it should is wrong, but that blob need not be; and a blob of another model
+    is not ours to move.
     """
+    check_owned(store.root, ref, path)
     if not os.path.lexists(path):
         return
     blob = Path(os.path.realpath(path))
-    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists()
+    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists() and owns(store.root, ref, blob)
     aside = store.set_aside(ref, blob if is_damaged else path)
     logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
-
-
-def _publish(staged: Path, folder: Path, targets: Mapping[str, Path]) -> None:
-    """Let the folder's files be links that lead there. A new folder appears at once, with all of its files."""
-    is_new = not folder.is_dir()
-    staged.mkdir(parents=True)
-    for path, target in targets.items():
-        link = staged / path
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(os.path.relpath(target, (folder / path).parent))
-    if is_new:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        staged.replace(folder)
-        return
-    for path in targets:
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (staged / path).replace(folder / path)
-    shutil.rmtree(staged)
-
-
-def _name_revision(snapshot: Path, locked: LockedModel) -> None:
-    """Write which commit the revision is, where nobody did: other tools find the model by it."""
-    reference = snapshot.parent.parent / "refs" / (locked.revision or "main")
-    if locked.revision != locked.commit and not reference.exists():
-        write_atomically(reference, locked.commit)
 
 
 def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:

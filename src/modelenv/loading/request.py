@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, UnsafeModelError
+from modelenv.loading.argument_checks import check_arguments
 from modelenv.locks.locked_models import locked_model
 from modelenv.references import ModelRef
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from modelenv.locks.values import LockedModel
-
-# Parts of a pipeline that `transformers.pipeline` takes by name, and then asks the Hub for.
-_PARTS = ("tokenizer", "config", "feature_extractor", "image_processor", "processor")
 
 
 @dataclass(frozen=True)
@@ -81,36 +78,7 @@ def resolve_request(
     arguments = {**task.pipeline_kwargs, **arguments}
     device = arguments.pop("device", None)
     device = settings.device if device is None else str(device)
-    _check_arguments(arguments, source, name, allow_pickle=allow_pickle)
+    in_production = source is ModelSource.PERSISTENT_VOLUME
+    check_arguments(arguments, name, in_production=in_production, allow_pickle=allow_pickle)
     locked = locked_model(settings, name, ref)
     return LoadRequest(ref, task.name, task_name, arguments, device, allow_pickle, trust_remote_code, locked)
-
-
-def _check_arguments(arguments: Mapping[str, Any], source: ModelSource, name: str, *, allow_pickle: bool) -> None:
-    """Refuse what would load another model than the one that was found and checked."""
-    for twice in ("model", "task"):
-        if twice in arguments:
-            raise ConfigurationError(
-                f"{twice}= is no further argument of the pipeline",
-                model=name,
-                expected="load_model(name, task), each said once",
-                found=f"{twice}={arguments[twice]!r}",
-            )
-    model_kwargs = arguments.get("model_kwargs") or {}
-    if not allow_pickle and model_kwargs.get("use_safetensors") is False:
-        raise UnsafeModelError(
-            "pickled weights were asked for, and loading a pickle runs the code in it",
-            model=name,
-            found="use_safetensors=False in model_kwargs",
-            hint="leave it out, or, if you trust the author, load_model(..., allow_pickle=True)",
-        )
-    if source is ModelSource.PERSISTENT_VOLUME:
-        for part in _PARTS:
-            value = arguments.get(part)
-            if isinstance(value, str) and not Path(value).is_dir():
-                raise ConfigurationError(
-                    f"the {part} would come from the Hub, which is not asked in production",
-                    model=name,
-                    expected="a folder, or none: it comes with the model",
-                    found=repr(value),
-                )

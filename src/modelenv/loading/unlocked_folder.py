@@ -158,7 +158,7 @@ def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pick
 
 
 def _set_damaged_aside(store: Store, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
-    return tuple(store.set_aside(ref, blob) for blob in store.damaged_blobs(found))
+    return tuple(store.set_aside(ref, blob) for blob in store.damaged_blobs(ref, found))
 
 
 def _is_adoptable(store: Store, ref: ModelRef, found: FoundModel, allow_pickle: bool) -> bool:
@@ -175,7 +175,7 @@ def _is_adoptable(store: Store, ref: ModelRef, found: FoundModel, allow_pickle: 
 
 
 def _check_hashes(store: Store, ref: ModelRef, found: FoundModel) -> None:
-    damaged = store.damaged_blobs(found)
+    damaged = store.damaged_blobs(ref, found)
     if damaged:
         names = [path.name for path in found.path.rglob("*") if path.resolve() == damaged[0].resolve()]
         raise ModelIntegrityError(

@@ -1,16 +1,15 @@
-"""What a store in the Hugging Face cache layout holds, one snapshot at a time, and taking snapshots away."""
+"""What a store in the Hugging Face cache layout holds, one snapshot at a time."""
 
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.errors import ConfigurationError
 from modelenv.files.layouts import Layout
-from modelenv.references import ModelRef
+from modelenv.references import ModelRef, is_commit
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import FoundModel, Store
 
@@ -44,51 +43,6 @@ def snapshots(store: Store) -> Iterator[Snapshot]:
                 yield from (_snapshot(store, name, folder / commit) for commit in commits)
 
 
-def unreferenced_blobs(cache: Path, without: Iterable[str] = ()) -> list[Path]:
-    """Return the blobs of one model's folder that no snapshot leads to, but those of the commits `without`."""
-    kept = [cache / "snapshots" / name for name in set(_names(cache / "snapshots")).difference(without)]
-    used = {
-        os.path.basename(os.readlink(Path(parent) / name))  # noqa: PTH115, PTH119 - text is all that is needed
-        for snapshot in kept
-        for parent, _, names in os.walk(snapshot)
-        for name in names
-        if (Path(parent) / name).is_symlink()
-    }
-    return [cache / "blobs" / name for name in sorted(_names(cache / "blobs")) if name not in used]
-
-
-def remove_snapshot(store: Store, snapshot: Snapshot) -> None:
-    """Take a snapshot away, with the references to it. The caller holds the model's lock.
-
-    Raises:
-        ConfigurationError: the store cannot be written.
-    """
-    with store.writing(snapshot.ref.repo_id):
-        cache = snapshot.found.path.parent.parent
-        for reference in [Path(parent) / name for parent, _, names in os.walk(cache / "refs") for name in names]:
-            if reference.read_text(encoding="utf-8").strip() == snapshot.ref.revision:
-                reference.unlink()
-        shutil.rmtree(snapshot.found.path)
-        store.forget(snapshot.ref, snapshot.found.path.name)
-
-
-def remove_files(store: Store, model: str, files: Iterable[Path]) -> None:
-    """Remove files of a store that nothing leads to. The caller holds the model's lock.
-
-    Raises:
-        ConfigurationError: the store cannot be written.
-    """
-    with store.writing(model):
-        for path in files:
-            path.unlink(missing_ok=True)
-
-
-def set_aside_files(store: Store) -> list[Path]:
-    """Return the files that were set aside as damaged."""
-    folder = store.root / ".locks" / "modelenv" / "damaged"
-    return sorted(Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
-
-
 def _snapshot(store: Store, name: str, path: Path) -> Snapshot:
     ref = _ref(name, path.name)
     assert ref is not None  # noqa: S101 - asked before
@@ -103,6 +57,8 @@ def _snapshot(store: Store, name: str, path: Path) -> Snapshot:
 
 
 def _ref(folder: str, commit: str) -> ModelRef | None:
+    if not is_commit(commit):
+        return None
     try:
         return ModelRef(folder.removeprefix(_PREFIX).replace("--", "/"), commit)
     except ConfigurationError:

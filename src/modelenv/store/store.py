@@ -20,11 +20,13 @@ from pathlib import Path
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
+from modelenv.files.claims import Claims
 from modelenv.files.disk import check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
-from modelenv.references import ModelRef
-from modelenv.store.integrity import matches_blob_name
+from modelenv.files.ownership import check_no_linked_folder, check_owned, commit_named_by
+from modelenv.references import ModelRef, is_commit
+from modelenv.store.integrity import check_links, matches_blob_name
 from modelenv.store.records import fingerprints_of, format_record, is_unchanged, read_record
 
 logger = logging.getLogger("modelenv")
@@ -60,11 +62,13 @@ class Store:
     Attributes:
         root: the folder; it need not exist.
         private: whether to make the root and its parent for this user alone (0700).
+        claimant: the lock for which snapshots are claimed here, as `claimant_of` names it.
         setting: the variable, option or argument that names another root, for the hints of errors.
     """
 
     root: Path
     private: bool = False
+    claimant: str | None = None
     setting: str = "MODEL_CACHE_DIR"
 
     def writing(self, model: str) -> AbstractContextManager[None]:
@@ -133,9 +137,11 @@ class Store:
         Raises:
             ModelLoadTimeoutError: another process held it until the deadline.
             ConfigurationError: the store cannot be written.
+            UnsafeModelError: a folder of the model is a link.
         """
         from filelock import FileLock, Timeout
 
+        check_no_linked_folder(self.root, ref)
         with self.writing(ref.repo_id):
             path = self._side_folder() / f"{_cache_name(ref)}.lock"
             path.touch()
@@ -157,9 +163,14 @@ class Store:
         finally:
             lock.release()
 
-    def damaged_blobs(self, found: FoundModel) -> tuple[Path, ...]:
-        """Return the blobs behind the snapshot's links whose bytes do not match the hash in their name."""
-        links = (file for file in _files(found.path) if file.is_symlink() and file.exists())
+    def damaged_blobs(self, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
+        """Return the blobs behind the snapshot's links whose bytes do not match the hash in their name.
+
+        Raises:
+            UnsafeModelError: a link leads out of the store; nothing behind it was read.
+        """
+        check_links(found.path, root=self.root, model=ref.repo_id)
+        links = (file for file in _files(found.path) if file.is_symlink() and file.is_file())
         blobs = {Path(os.path.normpath(link.parent / link.readlink())) for link in links}
         return tuple(sorted(blob for blob in blobs if not matches_blob_name(blob)))
 
@@ -187,16 +198,38 @@ class Store:
         """Return what the record of that snapshot says of its files; nothing without one."""
         return read_record(self._record_path(_cache_name(ref), commit))
 
+    def claims(self, ref: ModelRef, commit: str) -> Claims:
+        """Return the claims on that snapshot."""
+        return Claims(self.side(ref), commit)
+
+    def claim(self, ref: ModelRef, commit: str) -> None:
+        """Note that this store's lock needs the snapshot. A store that cannot be written is used without a note."""
+        claims = self.claims(ref, commit)
+        if self.claimant is None or claims.holds(self.claimant) or self.is_read_only():
+            return
+        try:
+            claims.claim(self.claimant)
+        except OSError as error:
+            logger.info("%s: that this project needs commit %s cannot be noted: %s", ref, commit[:12], error)
+
     def set_aside(self, ref: ModelRef, path: Path) -> Path:
         """Move a file that is not what it should be out of the way, and return where it is now.
 
         Nothing loads it from there; of each name the latest is kept. The caller holds the model's lock.
+
+        Raises:
+            UnsafeModelError: the file is not the model's own.
         """
+        check_owned(self.root, ref, path)
         aside = self.root / ".locks" / "modelenv" / "damaged" / _cache_name(ref) / path.name
         with self.writing(ref.repo_id):
             aside.parent.mkdir(parents=True, exist_ok=True)
             path.replace(aside)
         return aside
+
+    def side(self, ref: ModelRef) -> Path:
+        """Return the folder with what modelenv itself keeps of the model; it need not be there."""
+        return self.root / ".locks" / "modelenv" / _cache_name(ref)
 
     def staging(self, ref: ModelRef) -> Path:
         """Return the folder in which a snapshot of the model is put together, under the model's lock."""
@@ -205,10 +238,11 @@ class Store:
     def view(self, ref: ModelRef, commit: str, files: str) -> Path:
         """Return the folder for links to some of a snapshot's files alone; it need not be there."""
         name = f"{commit}-{hashlib.sha256(files.encode()).hexdigest()[:12]}"
-        return self.root / ".locks" / "modelenv" / _cache_name(ref) / name
+        return self.side(ref) / name
 
     def forget(self, ref: ModelRef, commit: str) -> None:
         """Remove what lies under `.locks` for a snapshot that is gone: its record, and the links to its files."""
+        self.claims(ref, commit).forget()
         record = self._record_path(_cache_name(ref), commit)
         record.unlink(missing_ok=True)
         for view in record.parent.glob(f"{commit}-*"):
@@ -242,12 +276,10 @@ def _commit_of(folder: Path, ref: ModelRef) -> str | None:
     if ref.is_commit:
         return ref.revision
     reference = folder / "refs" / (ref.revision or _DEFAULT_REVISION)
-    try:
-        return reference.read_text(encoding="utf-8").strip() or None
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-        pass
+    if os.path.lexists(reference) and not reference.is_dir():
+        return commit_named_by(reference)
     if ref.revision is None and (folder / "snapshots").is_dir():
-        snapshots = sorted(path.name for path in (folder / "snapshots").iterdir())
+        snapshots = sorted(path.name for path in (folder / "snapshots").iterdir() if is_commit(path.name))
         return snapshots[0] if len(snapshots) == 1 else None  # copied without refs: only one can be meant
     return None
 

@@ -87,6 +87,16 @@ class VolumeMetadata:
         locked = self.lockfile.find(repo_id, revision)
         return None if locked is None else self._aliases[locked.alias]
 
+    def holding(self, locked: LockedModel) -> VolumeModel | None:
+        """Return the model that a project's lock means, or None: several locks may share a volume.
+
+        Best the one with the same files; else one at the same commit.
+        """
+        same = [
+            each for each in self.models if (each.locked.repo, each.locked.commit) == (locked.repo, locked.commit)
+        ]
+        return min(same, key=lambda each: each.locked.files != locked.files, default=None)
+
     @cached_property
     def _aliases(self) -> Mapping[str, VolumeModel]:
         return {model.locked.alias: model for model in self.models}

@@ -96,7 +96,11 @@ def find_on_volume(
         ModelIntegrityError: a file is missing, extra, changed or unreadable, or the volume has another commit.
         UnsafeModelError: a link is on the way, or its weights are pickled.
     """
-    model = metadata.find(ref.repo_id, ref.revision) or (None if ref.revision else metadata.by_alias(ref.repo_id))
+    model = None if locked is None else metadata.holding(locked)
+    if model is None:
+        model = metadata.find(ref.repo_id, ref.revision)
+    if model is None and not ref.revision:
+        model = metadata.by_alias(ref.repo_id)
     if model is None:
         raise _not_on_volume(root, metadata, ref)
     if locked is not None and locked.commit != model.locked.commit:

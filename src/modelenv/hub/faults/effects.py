@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import re
 import socket
 import struct
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Send
@@ -85,6 +86,8 @@ def altered(fault: FaultHandle, connection: Connection, send: Send, *, has_body:
     rule = fault.rule
     if rule.wrong_etag:
         send = _on_headers(_wrong_etag, send)
+    if rule.lying_headers is not None:
+        send = _with_headers(rule.lying_headers, send)
     if rule.length_off_by is not None:
         send = _WrongLength(rule.length_off_by, connection, send, has_body=has_body)
     if not has_body:
@@ -95,6 +98,8 @@ def altered(fault: FaultHandle, connection: Connection, send: Send, *, has_body:
         send = _Cut(rule.cut_after, rule.reset, connection, send)
     if rule.flip_byte is not None:
         send = _FlippedByte(rule.flip_byte, send)
+    if rule.lying_fields is not None:  # the first to see the answer: its length changes
+        send = _LyingFields(rule.lying_fields, send)
     return send
 
 
@@ -129,6 +134,56 @@ def _wrong_etag(name: bytes, value: bytes) -> bytes:
     plain = value.strip(b'"')
     other = hashlib.sha256(plain).hexdigest().encode()[: len(plain)]
     return value.replace(plain, other)
+
+
+def _with_headers(lies: Mapping[str, str], send: Send) -> Callable[[Message], Awaitable[None]]:
+    raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in lies.items()]
+    names = {name for name, _ in raw}
+
+    async def lying_send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            kept = [(name, value) for name, value in message["headers"] if name.lower() not in names]
+            message = {**message, "headers": [*kept, *raw]}
+        await send(message)
+
+    return lying_send
+
+
+class _LyingFields:
+    """Collects the body, and sends it with other values if it is JSON."""
+
+    def __init__(self, lies: Mapping[str, Any], send: Send) -> None:
+        self._lies = lies
+        self._send = send
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if self._start is None or message.get("more_body"):
+            return
+        body = self._changed()
+        length = (b"content-length", str(len(body)).encode())
+        headers = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
+        await self._send({**self._start, "headers": [*headers, length]})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def _changed(self) -> bytes:
+        try:
+            content = json.loads(self._body)
+        except ValueError:
+            return self._body
+        return json.dumps(self._lied(content)).encode()
+
+    def _lied(self, content: Any) -> Any:
+        if isinstance(content, list):
+            return [self._lied(item) for item in content]
+        if isinstance(content, dict):
+            return {name: self._lies.get(name, self._lied(value)) for name, value in content.items()}
+        return content
 
 
 class _Cut:

@@ -5,6 +5,7 @@ The same names serve `EmbeddedHub.fail(...)` and the tables of a rule file.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import dataclass, fields
@@ -39,6 +40,8 @@ class RuleFields(TypedDict, total=False):
     reset: bool
     flip_byte: int
     wrong_etag: bool
+    lying_headers: Mapping[str, str]
+    lying_fields: Mapping[str, Any]
     length_off_by: int
     redirect_loop: bool
     expired_token: bool
@@ -82,6 +85,8 @@ class Rule:
         reset: the connection is reset (TCP RST): without any answer, or with `cut_after` after so many bytes.
         flip_byte: the byte at this place of the file, or of any other body, is another.
         wrong_etag: ETag and X-Linked-Etag are not those of the file.
+        lying_headers: the real answer has these headers, whatever it said under these names.
+        lying_fields: every field of such a name in the real answer's JSON, at any depth, has this value.
         length_off_by: Content-Length is larger, or smaller, than the body by so much; then the connection is closed.
         redirect_loop: a redirect to the address that was asked for.
         expired_token: requests with a token are answered as if it had expired; those without one are not hit.
@@ -109,6 +114,8 @@ class Rule:
     reset: bool = False
     flip_byte: int | None = None
     wrong_etag: bool = False
+    lying_headers: Mapping[str, str] | None = None
+    lying_fields: Mapping[str, Any] | None = None
     length_off_by: int | None = None
     redirect_loop: bool = False
     expired_token: bool = False
@@ -155,8 +162,9 @@ class Rule:
 
     def _needs_body(self) -> bool:
         # A HEAD has none; hit by such a fault nothing would happen, and the count of `times` would be used up.
-        body_only = self.cut_after is not None or self.flip_byte is not None or self.bytes_per_second is not None
-        return body_only and not (self.answers or self.delay or self.wrong_etag or self.length_off_by)
+        body_only = any(self._has(name) for name in ("cut_after", "flip_byte", "bytes_per_second", "lying_fields"))
+        of_headers = self.wrong_etag or self.lying_headers or self.length_off_by
+        return body_only and not (self.answers or self.delay or of_headers)
 
     def __str__(self) -> str:
         given = ((field.name, getattr(self, field.name)) for field in fields(self) if _is_given(self, field))
@@ -165,8 +173,8 @@ class Rule:
 
 _ANSWERS = ("status", "redirect_loop", "expired_token", "refuse")
 _EFFECTS = (
-    "status", "delay", "bytes_per_second", "cut_after", "reset", "flip_byte", "wrong_etag", "length_off_by",
-    "redirect_loop", "expired_token", "refuse",
+    "status", "delay", "bytes_per_second", "cut_after", "reset", "flip_byte", "wrong_etag", "lying_headers",
+    "lying_fields", "length_off_by", "redirect_loop", "expired_token", "refuse",
 )  # fmt: skip
 _TEXTS = {"method", "repo", "file", "message"}
 _SWITCHES = {"reset", "wrong_etag", "redirect_loop", "expired_token"}
@@ -198,8 +206,10 @@ def _expected(name: str, value: object) -> str | None:
         return None if isinstance(value, bool) else "true or false"
     if name == "kind":
         return None if value in get_args(Kind) else f"one of {', '.join(get_args(Kind))}"
-    if name == "headers":
-        return _expected_headers(value)
+    if name in ("headers", "lying_headers"):
+        return _expected_headers(value, may_announce=name == "headers")
+    if name == "lying_fields":
+        return _expected_fields(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "a number"
     if name in _COUNTS:
@@ -209,12 +219,22 @@ def _expected(name: str, value: object) -> str | None:
     return None if 0 < value <= most and value != math.inf else f"a number above 0{end}"
 
 
-def _expected_headers(value: object) -> str | None:
+def _expected_fields(value: object) -> str | None:
+    try:
+        is_right = isinstance(value, dict) and all(isinstance(name, str) for name in value) and json.dumps(value)
+    except (TypeError, ValueError):
+        is_right = False
+    return None if is_right else "a dictionary with names, and with values that JSON has"
+
+
+def _expected_headers(value: object, *, may_announce: bool) -> str | None:
     if not hasattr(value, "items") or not all(isinstance(text, str) for pair in value.items() for text in pair):
         return "names and values, both text"
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() == "transfer-encoding":
             return "names of letters, digits and '-', without Transfer-Encoding, which the server sets"
+        if name.lower() == "content-length" and not may_announce:
+            return "no Content-Length: length_off_by makes that wrong"
         if name.lower() == "content-length" and not _LENGTH.fullmatch(text):
             return "a Content-Length of at most 18 digits"
         if not _HEADER_VALUE.fullmatch(text):
