@@ -236,6 +236,8 @@ def test_a_megabyte_of_anything_takes_eight_times_as_long_as_an_eighth_of_it(par
 def test_the_time_to_read_grows_with_the_number_of_models() -> None:
     files = tuple(LockedFile(f"onnx/{index}.json", 1, SHA, BLOB) for index in range(12))
     models = [LockedModel(f"m{index}", f"a/m{index}", None, COMMIT, None, files) for index in range(200)]
-    volumes = [VolumeMetadata(tuple(VolumeModel(model, model.repo) for model in models[:count])) for count in (25, 200)]
+    volumes = [
+        VolumeMetadata(tuple(VolumeModel(model, model.repo) for model in models[:count])) for count in (25, 200)
+    ]
     assert [parse_metadata(format_metadata(volume), "model-metadata.yaml") for volume in volumes] == volumes
     assert_linear(lambda text: parse_metadata(text, "model-metadata.yaml"), *map(format_metadata, volumes), times=8)

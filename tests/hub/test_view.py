@@ -103,7 +103,7 @@ def test_who_still_downloads_at_the_end_gets_an_error(hub: EmbeddedHub) -> None:
     begun, errors = threading.Event(), []
 
     def late(endpoint: str) -> None:
-        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
         connection.request("GET", WEIGHTS)
         answer = connection.getresponse()
         answer.read(1)
