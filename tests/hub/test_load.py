@@ -53,7 +53,6 @@ def test_many_requests_at_once(hub: EmbeddedHub, model: Path, count: int) -> Non
     }
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("count", [4, pytest.param(64, marks=pytest.mark.integration)])
 def test_many_processes_at_once(hub: EmbeddedHub, model: Path, count: int) -> None:
     content = os.urandom(1_000_000)

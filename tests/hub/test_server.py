@@ -74,7 +74,17 @@ def test_a_process_that_serves_imports_the_web_server_and_nothing_heavier() -> N
         "with EmbeddedHub(): print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
     )
     imported = {name for name in run(code).split() if not name.startswith("_")}
-    server = {"anyio", "click", "exceptiongroup", "h11", "idna", "sniffio", "starlette", "typing_extensions", "uvicorn"}
+    server = {
+        "anyio",
+        "click",
+        "exceptiongroup",
+        "h11",
+        "idna",
+        "sniffio",
+        "starlette",
+        "typing_extensions",
+        "uvicorn",
+    }
     assert imported <= {"modelenv", *server}
 
 
