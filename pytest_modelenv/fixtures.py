@@ -17,8 +17,8 @@ from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, models_of
 
 if TYPE_CHECKING:
     from modelenv import SmartModelManager
+    from modelenv.environment.sources import ModelSource
     from modelenv.hub import EmbeddedHub
-    from modelenv.sources import ModelSource
     from pytest_modelenv.fixture_types import ForceEnvironment, MakeTinyModel
 
 BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch

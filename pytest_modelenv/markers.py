@@ -35,8 +35,8 @@ def model(name: str, task: str | None = None, **pipeline_kwargs: Any) -> ModelCa
 
 def model_source(source: str) -> str:
     """Return the value of the source that `pytest.mark.model_source(source)` names."""
+    from modelenv.environment.sources import ModelSource
     from modelenv.errors import ConfigurationError
-    from modelenv.sources import ModelSource
 
     try:
         return ModelSource.parse(source).value

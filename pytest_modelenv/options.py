@@ -88,8 +88,8 @@ def _forced_source(config: pytest.Config) -> Resolved[str] | None:
         return Resolved(variable, f"variable {SOURCE_VARIABLE}")
     if not a_file_may_force(config):
         return None
+    from modelenv.environment.settings import Settings
     from modelenv.errors import ConfigurationError
-    from modelenv.settings import Settings
 
     try:
         settings = Settings.load()
@@ -125,7 +125,7 @@ def _plans(config: pytest.Config) -> bool:
 
 def shared_cores(workers: int) -> dict[str, str]:
     """Return the variables that let so many processes share the cores; none where the user chose their threads."""
-    from modelenv.host.cores import usable_cores
+    from modelenv.host.serving.cores import usable_cores
 
     if os.environ.get("OMP_NUM_THREADS"):
         return {}
@@ -133,7 +133,7 @@ def shared_cores(workers: int) -> dict[str, str]:
 
 
 def _real_source(text: str, origin: str) -> str:
-    from modelenv.sources import ModelSource
+    from modelenv.environment.sources import ModelSource
 
     real = [source.value for source in ModelSource if source is not ModelSource.MOCK_MODELS]
     if text.strip().lower() not in real:

@@ -22,7 +22,8 @@ from pytest_modelenv.fixtures import (
     real_models,
     tiny_model,
 )
-from pytest_modelenv.import_watch import guard_imports
+from pytest_modelenv.guards.import_watch import guard_imports
+from pytest_modelenv.scopes import Scopes
 
 __all__ = [
     "mock_models",
@@ -46,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the guards in place before the first conftest.py is imported."""
     guard_imports(early_config)
+    _scopes_of(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for line in startup.MARKERS.values():
         config.addinivalue_line("markers", line)
     guard_imports(config)
+    _scopes_of(config)
     if not startup.asks_for_nothing(config):
         startup.models_of(config).start_host()
     if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
@@ -85,6 +88,23 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin a test, once more where another plugin repeats it: fakes are its own."""
+    _scopes_of(item.config).begin_test()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Let what a fixture of wider scope scripts hold in all tests."""
+    if fixturedef.scope == "function":
+        return (yield)
+    with _scopes_of(request.config).shared_by_tests():
+        return (yield)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Force the source of a test that has one, for its whole run: fixtures of every scope, call and teardown."""
@@ -97,6 +117,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
     finally:
         stash[startup.RUNNING] = None
+        _scopes_of(item.config).end_test()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -109,5 +130,14 @@ def pytest_runtest_makereport(
         guards.before_report(call)
     report = yield
     if startup.RUN in item.config.stash:
-        item.config.stash[startup.RUN].put_facts_on(report)
+        item.config.stash[startup.RUN].put_facts_on(report, item)
     return report
+
+
+def _scopes_of(config: pytest.Config) -> Scopes:
+    """Return what knows the running test of this process, put in place now if it was not."""
+    if startup.SCOPES not in config.stash:
+        config.stash[startup.SCOPES] = scopes = Scopes()
+        scopes.install()
+        config.add_cleanup(scopes.uninstall)
+    return config.stash[startup.SCOPES]

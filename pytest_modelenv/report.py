@@ -9,20 +9,22 @@ if TYPE_CHECKING:
     import pytest
 
 HOST = "the model host"
+_NAMED = 3  # of the tests that used no real model
 
 
 def print_summary(
     terminalreporter: pytest.TerminalReporter,
     loads: Sequence[tuple[str, dict[str, Any]]],
     imports: Sequence[tuple[str, dict[str, Any]]],
+    idle: Sequence[str],
 ) -> None:
-    """Print the real models, and the heavy imports of a fast run, if there were any."""
-    if loads:
+    """Print the real models, the tests that should have used one, and the heavy imports of a fast run, if any."""
+    if loads or idle:
         terminalreporter.write_sep("=", "real models")
-        for line in summary_lines(loads):
+        for line in (*summary_lines(loads), *idle_lines(idle)):
             terminalreporter.write_line(line)
     if imports:
-        from pytest_modelenv.heavy_imports import import_lines
+        from pytest_modelenv.guards.heavy_imports import import_lines
 
         terminalreporter.write_sep("=", "heavy imports")
         for line in import_lines(imports):
@@ -48,6 +50,16 @@ def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
         errors = dict.fromkeys(load["error"] for _, load in its_loads if load["error"] is not None)
         lines += [f"{name}: failed: {error}" for error in errors]
     return lines
+
+
+def idle_lines(tests: Sequence[str]) -> list[str]:
+    """Return the line that counts the tests that passed and used no real model; none if there is no such test."""
+    if not tests:
+        return []
+    count = "1 integration test" if len(tests) == 1 else f"{len(tests)} integration tests"
+    named = ", ".join(sorted(tests)[:_NAMED])
+    more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
+    return [f"{count} passed without a real model of modelenv: {named}{more}"]
 
 
 def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:

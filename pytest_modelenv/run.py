@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
-from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, GUARDS
+from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, GUARDS, SCOPES
 
 # The kinds of facts: as attributes of test reports, and keys of a worker's output.
-_LOADS, _IMPORTS = "modelenv_loads", "modelenv_imports"
+_LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key under which a worker's output has a mistake of the user's
 
 
@@ -28,7 +29,7 @@ class ModelRun:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
-        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: []}
+        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
 
     @cached_property
     def models(self) -> ModelSession:
@@ -77,11 +78,14 @@ class ModelRun:
         if self._has_models:
             self.models.prepare(session.items)
 
-    def put_facts_on(self, report: pytest.TestReport) -> None:
+    def put_facts_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Put what happened in this process since the last report on this one: it travels even if this crashes."""
         facts = self._take_facts()
         if facts:
             vars(report).update(facts)
+        is_real = item.stash.get(FORCED_SOURCE, MOCK_MODELS) != MOCK_MODELS
+        if is_real and report.when == "call" and report.passed and not item.config.stash[SCOPES].used_real_model:
+            vars(report)[_IDLE] = [{"test": item.nodeid}]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the facts that a test report brought along; a crashed worker has fewer, no more."""
@@ -100,7 +104,8 @@ class ModelRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what the processes of the run reported."""
-        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS])
+        idle = [fact["test"] for _, fact in self._facts[_IDLE]]
+        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
 
     def pytest_unconfigure(self) -> None:
         """Remove what belongs to this run alone."""

@@ -33,9 +33,9 @@ from pytest_modelenv.options import (
 from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
-    from modelenv.forcing import Run
-    from modelenv.reports import LoadReport
-    from modelenv.sources import ModelSource
+    from modelenv.environment.sources import ModelSource
+    from modelenv.loading.reports import LoadReport
+    from modelenv.loading.shared import Run
     from pytest_modelenv.hosting import Hosting
 
 _HANDED_DOWN = "modelenv_folders"
@@ -146,8 +146,8 @@ class ModelSession:
     @cached_property
     def run(self) -> Run:
         """What the managers of this run share: pipelines in this process, failed fetches in all of them."""
-        from modelenv.failures import FailureLog
-        from modelenv.forcing import Run
+        from modelenv.fetching.failures import FailureLog
+        from modelenv.loading.shared import Run
 
         run = Run(failures=FailureLog(self._failures), on_load=self._reports.append)
         return run if self.hosting is None else self.hosting.host(run)
@@ -197,8 +197,8 @@ class ModelSession:
     @cached_property
     def own_run(self) -> Run:
         """What managers share where pipelines must be of this process, whatever the host holds."""
-        from modelenv.forcing import Run
-        from modelenv.pipelines import PipelineCache
+        from modelenv.loading.cache import PipelineCache
+        from modelenv.loading.shared import Run
 
         if self.hosting is None:
             return self.run
@@ -210,8 +210,8 @@ class ModelSession:
 
         In a block that is kept apart from the run (`apart`), only the source is forced.
         """
+        from modelenv.environment.sources import ModelSource
         from modelenv.forcing import current_forcing, force_environment
-        from modelenv.sources import ModelSource
 
         source = ModelSource.parse(source)
         run = self.run if hosted else self.own_run
@@ -243,7 +243,8 @@ class ModelSession:
     @contextmanager
     def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:
         """Set variables for a block whose loads, and failures, are no business of the rest of the run."""
-        from modelenv.forcing import Run, force_environment
+        from modelenv.forcing import force_environment
+        from modelenv.loading.shared import Run
 
         with force_environment(variables=variables, run=Run()):
             yield
@@ -261,8 +262,8 @@ class ModelSession:
 
 def _project_cache() -> Resolved[Path]:
     """Return the local cache of the project's own settings."""
+    from modelenv.environment.settings import Settings
     from modelenv.errors import ConfigurationError
-    from modelenv.settings import Settings
 
     try:
         settings = Settings.load()

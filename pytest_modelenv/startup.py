@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_modelenv.guards import ModelGuards
+    from pytest_modelenv.guards.guards import ModelGuards
     from pytest_modelenv.run import ModelRun
+    from pytest_modelenv.scopes import Scopes
     from pytest_modelenv.session_cache import ModelSession
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
@@ -33,6 +34,8 @@ _ONLY_SHOWN = (
 RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
 # The guards of this process, once there is something to guard.
 GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
+# What tells the library which test runs.
+SCOPES: pytest.StashKey[Scopes] = pytest.StashKey()
 # The test that runs in this process, and the file or folder that is being collected.
 RUNNING: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()

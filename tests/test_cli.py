@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelenv import cli
-from modelenv.settings import Settings
+from modelenv.environment.settings import Settings
 
 from .terminals import read_terminal
 

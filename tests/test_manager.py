@@ -23,7 +23,7 @@ from modelenv import (
     UnsafeModelError,
     force_environment,
 )
-from modelenv.load_request import resolve_request
+from modelenv.loading.request import resolve_request
 
 PROJECT = """
 [tool.modelenv.models]
@@ -135,7 +135,7 @@ def test_the_fallback_is_a_fake_with_a_warning(project: Path) -> None:
         assert "offline mode forbids" in str(caught[0].message)
         with pytest.warns(ModelFallbackWarning):
             assert asyncio.run(manager.aload_model("acme/model", "sentiment")) is fake
-    assert fake("x")[0]["score"] if isinstance(fake("x")[0], dict) else fake("x")[0][0]["score"]
+        assert fake("x")[0]["score"] if isinstance(fake("x")[0], dict) else fake("x")[0][0]["score"]
 
 
 def test_no_fallback_where_real_models_were_asked_for(project: Path) -> None:

@@ -13,9 +13,9 @@ import typer
 
 from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
 from modelenv.commands.progress import Teller
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
-from modelenv.settings import Settings
-from modelenv.sources import explain_environment
 
 app = typer.Typer(help="One model code for tests, laptop, CI and production.", no_args_is_help=True)
 hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from .conftest import Project
 

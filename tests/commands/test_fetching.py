@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from ..terminals import read_terminal
 from ..waiting import wait_until

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from ..waiting import state_of, wait_until
 from .conftest import DECLARATION, Project

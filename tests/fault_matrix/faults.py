@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelenv.hub.faults import RuleFields
+    from modelenv.hub.faults.rules import RuleFields
 
 # The token that every process of the matrix sends; it must not be found in any text.
 TOKEN = "hf_" + "MatrixSecret" * 3

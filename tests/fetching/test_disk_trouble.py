@@ -16,10 +16,11 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.store import Store
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile, write_lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -33,10 +34,11 @@ import os, sys
 from pathlib import Path
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import read_lockfile, Lockfile
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.store.checks import Checks
+from modelenv.locks.project_lock import read_lockfile, Lockfile
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 lock, place = read_lockfile(sys.argv[1]), Path(sys.argv[2])
@@ -139,7 +141,7 @@ attempt(lambda: sorted(path.name for path in (place / ".modelenv/staging").iterd
 def test_a_read_only_cache_of_another_user(
     hub: EmbeddedHub, isolated: Isolated, lock_path: Path, tmp_path: Path
 ) -> None:
-    from modelenv.lockfile import read_lockfile
+    from modelenv.locks.project_lock import read_lockfile
 
     place = tmp_path / "cache"
     small = read_lockfile(lock_path).by_alias("small")

@@ -12,16 +12,16 @@ import pytest
 from filelock import FileLock
 
 from modelenv.deadlines import Deadline
-from modelenv.download import fetch, remove_leftovers
+from modelenv.environment.libraries import environment
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError
-from modelenv.failures import FailureLog
+from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.retries import RetryPolicy
-from modelenv.finding import find_or_fetch_model
+from modelenv.fetching.snapshot import fetch, remove_leftovers
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.faults import RuleFields
-from modelenv.offline import environment
+from modelenv.hub.faults.rules import RuleFields
+from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from ..waiting import wait_until
 from .conftest import MakeModel

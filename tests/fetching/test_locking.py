@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from modelenv.fetching.resolving import Locker
 from modelenv.hub import EmbeddedHub
-from modelenv.lockfile import Lockfile, format_lockfile
-from modelenv.locks.resolving import Locker
-from modelenv.projectfile import Alias
+from modelenv.locks.project_lock import Lockfile, format_lockfile
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -123,7 +123,8 @@ def test_what_was_fetched_to_be_hashed_is_not_fetched_again(
     hub: EmbeddedHub, source: Path, lock: Lock, tmp_path: Path
 ) -> None:
     from modelenv.deadlines import Deadline
-    from modelenv.locked_finding import Checks, obtain_locked
+    from modelenv.loading.locked_folder import obtain_locked
+    from modelenv.store.checks import Checks
 
     obtain_locked(Store(tmp_path / "locking"), lock(), Deadline(20), fetches=True, checks=Checks())
     assert [request.file for request in hub.requests] == ["model.safetensors"]

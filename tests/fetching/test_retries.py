@@ -10,7 +10,8 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelDownloadError, ModelLoadTimeoutError
 from modelenv.fetching.monitor import Monitor
-from modelenv.fetching.retries import RetryPolicy, TryAgainError, named_wait, with_retries
+from modelenv.fetching.retries import RetryPolicy, with_retries
+from modelenv.fetching.trouble import TryAgainError, named_wait
 
 QUICK = RetryPolicy(first=0.001, draw=lambda: 1.0)
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.libraries import environment
 from modelenv.errors import ModelIntegrityError, ModelNotFoundError
-from modelenv.files.snapshots import remove_snapshot, snapshots
-from modelenv.finding import find_or_fetch_model
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, find_locked, obtain_locked, snapshot_of
-from modelenv.locks.locked import LockedModel
-from modelenv.offline import environment
+from modelenv.loading.locked_folder import find_locked, obtain_locked, snapshot_of
+from modelenv.loading.unlocked_folder import find_or_fetch_model
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.snapshots import remove_snapshot, snapshots
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 

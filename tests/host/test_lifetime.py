@@ -19,8 +19,8 @@ from modelenv import ModelHostError, ModelLoadTimeoutError
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.pipeline import HostedPipeline
-from modelenv.host.protocol import Recipe
+from modelenv.host.messages.protocol import Recipe
+from modelenv.host.proxy import HostedPipeline
 
 from ..waiting import is_running, state_of, wait_until
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.hub.commits import CommitText, commit_id
-from modelenv.hub.content import (
+from modelenv.hub.repos.commits import CommitText, commit_id
+from modelenv.hub.repos.content import (
     LFS_SIZE,
     FoundFile,
     git_id,

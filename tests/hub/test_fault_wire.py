@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.content import git_id
+from modelenv.hub.repos.content import git_id
 
 from ..waiting import wait_until
 from .wire import URL, exchange

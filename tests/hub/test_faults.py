@@ -8,8 +8,8 @@ import pytest
 
 from modelenv.errors import ConfigurationError
 from modelenv.hub import EmbeddedHub, FaultHandle, Rule
-from modelenv.hub.fault_script import FaultScript
-from modelenv.hub.faults import Asked, RuleFields
+from modelenv.hub.faults.rules import Asked, RuleFields
+from modelenv.hub.faults.script import FaultScript
 
 CONFIG = Asked("GET", "/org/name/resolve/main/config.json", "resolve", "org/name", "config.json")
 WEIGHTS = Asked("GET", "/org/name/resolve/main/a/model.safetensors", "resolve", "org/name", "a/model.safetensors")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub.content import gitattributes
-from modelenv.hub.patterns import ignored, stored_with_lfs
+from modelenv.hub.http.patterns import ignored, stored_with_lfs
+from modelenv.hub.repos.content import gitattributes
 
 if TYPE_CHECKING:
     from pathlib import Path

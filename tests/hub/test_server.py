@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.errors import ConfigurationError, ModelEnvError
-from modelenv.hub import EmbeddedHub, blobs
-from modelenv.hub.app import HubApp
+from modelenv.hub import EmbeddedHub
 from modelenv.hub.background import BackgroundServer, ServerThread
-from modelenv.hub.repositories import Repositories
+from modelenv.hub.http.app import HubApp
+from modelenv.hub.repos import blobs
+from modelenv.hub.repos.repositories import Repositories
 from modelenv.hub.server import late
 
 from ..waiting import wait_until

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.content import LFS_SIZE
+from modelenv.hub.repos.content import LFS_SIZE
 
 from ..waiting import wait_until
 

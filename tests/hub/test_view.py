@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.hub import EmbeddedHub, blobs
+from modelenv.hub import EmbeddedHub
+from modelenv.hub.repos import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from random import Random
 
-from modelenv.lockfile import Lockfile, read_lockfile
+from modelenv.locks.project_lock import Lockfile, read_lockfile
 
 from .children import Child, run
 

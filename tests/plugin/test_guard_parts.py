@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.doors import DOORS, close_doors
-from pytest_modelenv.frames import Place, user_places
-from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.import_watch import WITH_DOORS, ImportWatch
+from pytest_modelenv.guards.callers import Place, user_places
+from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
+from pytest_modelenv.guards.import_watch import WITH_DOORS, ImportWatch
+from pytest_modelenv.guards.patches import DOORS, close_doors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

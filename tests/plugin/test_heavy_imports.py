@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modelenv.heavy_imports import import_lines
+from pytest_modelenv.guards.heavy_imports import import_lines
 
 from .projects import N2, NO_XDIST, WITHOUT_XDIST, all_modes
 

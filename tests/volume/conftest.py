@@ -9,11 +9,12 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 from modelenv.volume.filling import Filled, Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 

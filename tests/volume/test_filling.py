@@ -21,11 +21,11 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks
-from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locks.locked import LockedModel
+from modelenv.locks.project_lock import Lockfile, write_lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 
@@ -36,7 +36,7 @@ FILL = """
 import sys
 from pathlib import Path
 from modelenv.deadlines import Deadline
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 from modelenv.volume.filling import Volume
 root, lock, source = map(Path, sys.argv[1:])
 Volume(root).fill(read_lockfile(lock), lambda model: source, Deadline(20))

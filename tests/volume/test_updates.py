@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
-from modelenv.forcing import Run
-from modelenv.load_request import LoadRequest
-from modelenv.loader import Loader
-from modelenv.locks.locked import LockedModel
-from modelenv.pipelines import Load
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.loading.cache import Load
+from modelenv.loading.load import Loader
+from modelenv.loading.request import LoadRequest
+from modelenv.loading.shared import Run
+from modelenv.locks.values import LockedModel
+from modelenv.store.store import Store
 
 from .conftest import REF, Fill
 

@@ -9,20 +9,21 @@ from pathlib import Path
 from modelenv.commands.outcome import Outcome, code_of, counted, size_text
 from modelenv.commands.places import cache_of, check_names, chosen, metadata_of, volume_of
 from modelenv.commands.progress import Teller
+from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Progress
-from modelenv.files.integrity import check_links
-from modelenv.files.snapshots import snapshots
-from modelenv.files.verification import Difference, Kind
-from modelenv.locked_finding import Checks, find_locked, snapshot_of, total_size
-from modelenv.lockfile import Lockfile
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeModel
+from modelenv.loading.locked_folder import find_locked, snapshot_of, total_size
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.store import FoundModel, Store
+from modelenv.store.checks import Checks
+from modelenv.store.integrity import check_links
+from modelenv.store.snapshots import snapshots
+from modelenv.store.store import FoundModel, Store
+from modelenv.store.verification import Difference, Kind
+from modelenv.volume.metadata import VolumeModel
 from modelenv.volume.reading import verify_on_volume
 
 

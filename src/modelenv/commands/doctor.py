@@ -12,19 +12,20 @@ from pathlib import Path
 
 from modelenv.commands.outcome import Outcome, code_of, columns, counted, size_text
 from modelenv.commands.places import cache_of
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import LockfileError, ModelEnvError
 from modelenv.files.disk import reading
-from modelenv.files.integrity import check_links
-from modelenv.files.snapshots import set_aside_files
-from modelenv.files.verification import scan
-from modelenv.locked_finding import snapshot_of, total_size
-from modelenv.lockfile import Lockfile
+from modelenv.loading.locked_folder import snapshot_of, total_size
 from modelenv.locks.declarations import disagreements
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource, explain_environment
-from modelenv.store import Store
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.store.integrity import check_links
+from modelenv.store.snapshots import set_aside_files
+from modelenv.store.store import Store
+from modelenv.store.verification import scan
 from modelenv.volume.reading import volume_metadata
 
 _NEEDED = (("huggingface_hub", "huggingface_hub"), ("filelock", "filelock"))
@@ -243,7 +244,7 @@ def _volume(settings: Settings) -> Iterator[Examined]:
 
 
 def _is_offline() -> bool:
-    from modelenv.offline import is_offline
+    from modelenv.environment.libraries import is_offline
 
     return is_offline()
 

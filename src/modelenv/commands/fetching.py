@@ -10,16 +10,17 @@ from modelenv.commands.outcome import Outcome, counted, size_text
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline
-from modelenv.download import Fetched
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
-from modelenv.files.verification import HashMemory
-from modelenv.finding import Obtained, find_or_fetch_model
-from modelenv.locked_finding import Checks, obtain_locked, total_size
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.fetching.snapshot import Fetched
+from modelenv.loading.locked_folder import obtain_locked, total_size
+from modelenv.loading.unlocked_folder import Obtained, find_or_fetch_model
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.values import LockedModel
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
+from modelenv.store.verification import HashMemory
 from modelenv.volume.filling import Volume
 
 

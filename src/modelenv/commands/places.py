@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
-from modelenv.forcing import Run
-from modelenv.loader import Loader
-from modelenv.lockfile import Lockfile
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata
-from modelenv.settings import Settings
-from modelenv.sources import VOLUME_METADATA, ModelSource, explain_environment
-from modelenv.store import Store
+from modelenv.loading.load import Loader
+from modelenv.loading.shared import Run
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.store.store import Store
+from modelenv.volume.metadata import VolumeMetadata
 from modelenv.volume.reading import volume_metadata
 
 

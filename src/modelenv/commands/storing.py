@@ -9,8 +9,12 @@ from typing import Any
 from modelenv.commands.outcome import Outcome, columns, counted, size_text
 from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
-from modelenv.download import remove_leftovers
-from modelenv.files.snapshots import (
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.fetching.snapshot import remove_leftovers
+from modelenv.locks.locked_models import lock_of
+from modelenv.references import ModelRef
+from modelenv.store.snapshots import (
     Snapshot,
     remove_files,
     remove_snapshot,
@@ -18,11 +22,7 @@ from modelenv.files.snapshots import (
     snapshots,
     unreferenced_blobs,
 )
-from modelenv.locks.in_use import lock_of
-from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 
 

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelNotFoundError, redact
-from modelenv.fetching.retries import TryAgainError
+from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import disk_error
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # The query of a URL: the address of a file on a CDN is signed there, and the signature is as good as a token.

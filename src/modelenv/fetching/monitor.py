@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
-from modelenv.fetching.retries import PASSING, TryAgainError, named_wait
+from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
 
 if TYPE_CHECKING:

@@ -17,9 +17,8 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
 from modelenv.files.disk import make_private
 from modelenv.host.folder import HostFolder, hosts_folder, whereabouts
-from modelenv.host.lines import Line, exchange, hold
-from modelenv.host.processes import is_running
-from modelenv.host.protocol import (
+from modelenv.host.messages.connection import Line, exchange, hold
+from modelenv.host.messages.protocol import (
     Built,
     HostStatus,
     PlannedModel,
@@ -29,8 +28,9 @@ from modelenv.host.protocol import (
     Stop,
     TakeReports,
 )
-from modelenv.host.transport import connect, has_hung_up, receive, send
-from modelenv.reports import LoadReport
+from modelenv.host.messages.transport import connect, has_hung_up, receive, send
+from modelenv.host.processes import is_running
+from modelenv.loading.reports import LoadReport
 
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0

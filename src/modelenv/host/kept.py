@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder, hosts_folder
-from modelenv.host.protocol import HostStatus
+from modelenv.host.messages.protocol import HostStatus
 
 
 def kept_hosts() -> Iterator[tuple[HostClient, HostStatus]]:

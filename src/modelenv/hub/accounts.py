@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .repository import Repository
+    from modelenv.hub.repos.repository import Repository
 
 Role = Literal["read", "write"]
 

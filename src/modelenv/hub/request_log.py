@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .repository import RepoType
+    from modelenv.hub.repos.repository import RepoType
 
 Kind = Literal[
     # What is read.

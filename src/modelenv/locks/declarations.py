@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.projectfile import Alias
+from modelenv.environment.project import Alias
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import CHUNK, Progress
-from modelenv.locks.locked import LockedFile
+from modelenv.locks.values import LockedFile
 
 _FILE_MODE = 0o644
 

@@ -22,16 +22,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import LockfileError, UnsafeModelError
 from modelenv.files.disk import write_atomically, writing
 from modelenv.files.hashing import Progress
-from modelenv.files.verification import HashMemory, integrity_error, verify_folder
-from modelenv.locked_finding import Checks
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel, write_metadata
-from modelenv.sources import VOLUME_METADATA
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.store.checks import Checks
+from modelenv.store.verification import HashMemory, integrity_error, verify_folder
 from modelenv.volume.copying import copy_checked
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.volume.reading import (
     OWN_FOLDERS,
     SIDE,

@@ -1,0 +1,104 @@
+"""What the fakes that find objects in an image have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import seeded
+from modelenv.fakes.scripting import Script, When
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from modelenv.fakes.media import Image
+
+_BOX = ("xmin", "ymin", "xmax", "ymax")
+_MOST_OBJECTS = 5
+
+
+@dataclass(frozen=True)
+class ScriptedObjects:
+    """The objects that a rule answers with."""
+
+    objects: tuple[Mapping[str, Any], ...]
+
+
+class WhenDetected(When):
+    """A rule for a detector of objects."""
+
+    def __init__(self, script: Script, pattern: Any, model: str, labels: tuple[str, ...] | None) -> None:
+        super().__init__(script, pattern)
+        self._model = model
+        self._labels = labels
+
+    def returns(self, objects: Iterable[Mapping[str, Any]]) -> None:
+        """Answer every matching image with these objects; a call's threshold still leaves out the weaker ones.
+
+        Args:
+            objects: dicts of `score`, `label` and `box` (`xmin`, `ymin`, `xmax`, `ymax`), as the pipeline gives
+                them; an empty list means that nothing is found.
+
+        Raises:
+            ConfigurationError: an object lacks one of these, or the model has no such label.
+        """
+        found = tuple(objects)
+        for one in found:
+            self._check(one)
+        self._add(ScriptedObjects(found))
+
+    def _check(self, one: Any) -> None:
+        complete = isinstance(one, dict) and {"score", "label", "box"} <= one.keys() and set(one["box"]) == set(_BOX)
+        if not complete or not 0 <= one["score"] <= 1:
+            raise ConfigurationError(
+                "an object cannot come from this model",
+                model=self._model,
+                expected="a dict with a score from 0 to 1, a label, and a box of xmin, ymin, xmax and ymax",
+                found=repr(one),
+                hint="write it as the pipeline answers it",
+            )
+        if self._labels is not None and one["label"] not in self._labels:
+            raise ConfigurationError(
+                f"the model has no label {one['label']!r}",
+                model=self._model,
+                expected="one of " + ", ".join(map(str, self._labels)),
+                hint="if the model has other labels, pass config={'id2label': {…}}, or the model's folder",
+            )
+
+
+def ordered(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a scripted object with its keys in the pipeline's order."""
+    return {"score": float(one["score"]), "label": one["label"], "box": {key: one["box"][key] for key in _BOX}}
+
+
+def find_objects(image: Image, labels: tuple[Any, ...], *parts: str | bytes) -> list[dict[str, Any]]:
+    """Return one to five objects with boxes inside the image.
+
+    They are in no order of their scores, as a detector gives them.
+    """
+    [count] = seeded.units(1, "count", image.digest, *parts)
+    number = 1 + int(count * _MOST_OBJECTS)
+    draws = seeded.units(6 * number, "objects", image.digest, *parts)
+    return [_object(image, labels, draws[6 * index : 6 * index + 6]) for index in range(number)]
+
+
+def _object(image: Image, labels: tuple[Any, ...], draws: list[float]) -> dict[str, Any]:
+    score, label, left, top, width, height = draws
+    xmin, ymin = int(left * image.width / 2), int(top * image.height / 2)
+    return {
+        "score": 0.55 + 0.44 * score,  # a sure detector: above the usual thresholds
+        "label": labels[int(label * len(labels))],
+        "box": {
+            "xmin": xmin,
+            "ymin": ymin,
+            "xmax": min(image.width, xmin + 1 + int(width * image.width / 2)),
+            "ymax": min(image.height, ymin + 1 + int(height * image.height / 2)),
+        },
+    }
+
+
+def check_number(name: str, value: Any) -> None:
+    """Raise TypeError unless `value` can be compared with a number."""
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number, found {value!r}")

@@ -1,0 +1,182 @@
+"""Fetching a model from the Hub into a store: decide, then one effect, through `huggingface_hub`."""
+
+from __future__ import annotations
+
+import glob
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ModelEnvError, ModelIntegrityError
+from modelenv.fetching.errors import our_error
+from modelenv.fetching.monitor import Monitor, monitored
+from modelenv.fetching.retries import RetryPolicy, with_retries
+from modelenv.fetching.trouble import TryAgainError
+from modelenv.files.disk import writing
+from modelenv.files.layouts import Layout, hub_cache_folders
+from modelenv.references import ModelRef
+from modelenv.store.needed_files import plan_files
+from modelenv.store.store import FoundModel, Store
+
+_RANGE_NOT_SATISFIABLE = 416
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What a fetch did.
+
+    Attributes:
+        found: the snapshot in the store; not yet recorded as checked.
+        files: how many files the snapshot has.
+        bytes: bytes of file content received.
+        requests: HTTP requests made to the Hub.
+        seconds: wall time.
+    """
+
+    found: FoundModel
+    files: int
+    bytes: int
+    requests: int
+    seconds: float
+
+
+def fetch(
+    store: Store,
+    ref: ModelRef,
+    deadline: Deadline,
+    *,
+    allow_pickle: bool = False,
+    policy: RetryPolicy | None = None,
+) -> Fetched:
+    """Fetch the files of `ref` that a load needs, into the Hugging Face cache layout under the store's root.
+
+    The caller holds the model's lock. Files that are there already are not fetched again. What may pass is tried
+    again, after the time that the Hub names; a file whose body breaks off is resumed.
+
+    Raises:
+        ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
+        ModelDownloadError: the Hub could not be reached, refused, or broke off, or asks to wait beyond the deadline.
+        ModelLoadTimeoutError: the deadline passed.
+        ModelIntegrityError: the Hub's listing and its info name different files.
+        UnsafeModelError: the only weights are pickled.
+        NoSpaceError: the disk is full.
+    """
+    from huggingface_hub import HfApi
+
+    policy = policy or RetryPolicy()
+    started = time.monotonic()
+    with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
+        api = HfApi(headers=monitor.headers)
+        info = with_retries(lambda: _watched_info(api, ref, monitor), monitor, policy)
+        names = [sibling.rfilename for sibling in info.siblings or ()]
+        place = f"{api.endpoint}/{ref}"
+        files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
+        path = with_retries(lambda: _snapshot(store, ref, info.sha, files, monitor), monitor, policy)
+    found = FoundModel(path, Layout.HUB_CACHE, info.sha)
+    seconds = time.monotonic() - started
+    return Fetched(found, len(files), monitor.bytes_received, monitor.requests, seconds)
+
+
+def _watched_info(api: Any, ref: ModelRef, monitor: Monitor) -> Any:
+    monitor.watch()
+    return api.model_info(ref.repo_id, revision=ref.revision)
+
+
+def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> Path:
+    """Download what is missing of the files.
+
+    Raises:
+        TryAgainError: a request failed in a way that may pass, or a file has another length than announced.
+        ModelIntegrityError: the listing of the commit lacks a file that the model's info names.
+    """
+    from huggingface_hub import snapshot_download
+
+    monitor.watch()
+    try:
+        path = snapshot_download(
+            ref.repo_id,
+            revision=commit,
+            cache_dir=store.root,
+            allow_patterns=[glob.escape(name) for name in files],
+            headers=monitor.headers,
+        )
+    except OSError as error:
+        if is_of_another_length(error):
+            raise TryAgainError("a file is not as long as the Hub announced it", once=True) from error
+        raise
+    missing = [name for name in files if not (Path(path) / name).is_file()]
+    if missing:
+        # The client keeps a listing on disk, and in its memory until the process ends; the disk is ours to mend.
+        (Path(path).parent.parent / "trees" / f"{commit}.json").unlink(missing_ok=True)
+        raise ModelIntegrityError(
+            f"the Hub's listing lacks {len(missing)} of its files",
+            model=ref.repo_id,
+            expected=", ".join(files),
+            found=f"none of the name {missing[0]}",
+            hint="try again in a new process, which asks for the listing anew",
+        )
+    return Path(path)
+
+
+def is_of_another_length(error: OSError) -> bool:
+    """Whether a file came with another length than announced: the client says so, or asks for more than there is."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status == _RANGE_NOT_SATISFIABLE or (
+        type(error) is OSError and str(error).startswith("Consistency check failed")
+    )
+
+
+def remove_leftovers(store: Store, ref: ModelRef) -> None:
+    """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
+
+    `huggingface_hub` 2.4 never goes on with such a part: its name is used by one process once. A part that another
+    program is downloading now is left alone: the client holds a lock of that file's name meanwhile.
+    """
+    from filelock import FileLock, Timeout
+
+    if store.staging(ref).exists():
+        with writing(store.root, ref.repo_id):
+            shutil.rmtree(store.staging(ref))
+    for folder in hub_cache_folders(store.root, ref):
+        for part in sorted(folder.glob("blobs/*.incomplete")):
+            lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
+            with writing(store.root, ref.repo_id):
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    with FileLock(lock, timeout=0):
+                        part.unlink(missing_ok=True)
+                except Timeout:
+                    continue
+
+
+def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False) -> bool | None:
+    """Return whether a snapshot holds every file a load needs, as its cached listing says; None without a listing."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        cache = found.path.parent.parent.parent
+        tree = get_cached_repo_tree(ref.repo_id, revision=found.commit, cache_dir=cache)
+    except CachedRepoTreeNotFoundError:
+        return None
+    names = [file.path for file in tree]
+    files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=str(store.root))
+    return all((found.path / name).is_file() for name in files)
+
+
+@contextmanager
+def translated(store: Store, ref: ModelRef, monitor: Monitor) -> Iterator[None]:
+    """Turn the errors of `huggingface_hub` into ours, without a token in the text."""
+    try:
+        yield
+    except ModelEnvError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the client raises errors of many families
+        if not isinstance(error, TryAgainError):
+            monitor.raise_if_late()
+        raise our_error(store, ref, error) from None
