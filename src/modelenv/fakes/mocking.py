@@ -23,7 +23,7 @@ def _new_mock() -> mock.Mock:
     """
     made = object.__new__(type(_FRESH))
     for name, value in vars(_FRESH).items():
-        vars(made)[name] = type(value)() if isinstance(value, (list, dict)) else value
+        made.__dict__[name] = type(value)() if isinstance(value, (list, dict)) else value
     return made
 
 
