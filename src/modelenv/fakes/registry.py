@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -43,6 +44,7 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
 """A task of `modelenv.tasks.TASKS`, and `module:class` of its fake in this package."""
 
 
+@cache  # each fake asks
 def find_family(task: str) -> type[FakePipeline] | None:
     """Return the class that fakes `task`, or None where the task has no fake."""
     place = FAMILIES.get(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -61,8 +62,7 @@ def read_facts(
         ModelNotFoundError: the folder has no `config.json`, or `model` is a `Path` that does not exist.
     """
     name = str(model)
-    path = Path(model)
-    folder = path if isinstance(model, Path) or path.is_dir() else None
+    folder = Path(model) if isinstance(model, Path) or os.path.isdir(model) else None  # noqa: PTH112 - each fake asks
     if config is None:
         config = defaults if folder is None else _read_config(folder)
     labels = _labels(name, config)
