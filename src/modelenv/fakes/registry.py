@@ -44,12 +44,14 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
 """A task of `modelenv.tasks.TASKS`, and `module:class` of its fake in this package."""
 
 
-@cache  # each fake asks
 def find_family(task: str) -> type[FakePipeline] | None:
     """Return the class that fakes `task`, or None where the task has no fake."""
     place = FAMILIES.get(task)
-    if place is None:
-        return None
+    return None if place is None else _class_at(place)
+
+
+@cache  # each fake asks
+def _class_at(place: str) -> type[FakePipeline]:
     module, _, name = place.partition(":")
     family: type[FakePipeline] = getattr(import_module(f"modelenv.fakes.{module}"), name)
     return family
