@@ -80,7 +80,9 @@ class ModelRun:
 
     def put_facts_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Put what happened in this process since the last report on this one: it travels even if this crashes."""
-        vars(report).update(self._take_facts())
+        facts = self._take_facts()
+        if facts:
+            vars(report).update(facts)
         is_real = item.stash.get(FORCED_SOURCE, MOCK_MODELS) != MOCK_MODELS
         if is_real and report.when == "call" and report.passed and not item.config.stash[SCOPES].used_real_model:
             vars(report)[_IDLE] = [{"test": item.nodeid}]
@@ -126,12 +128,16 @@ class ModelRun:
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
         """Return what happened in this process since the last call, as plain types; nothing of an empty kind."""
+        facts = {}
+        if self._has_models and (loads := self.models.take_reports()):
+            facts[_LOADS] = loads
         guards = self._config.stash.get(GUARDS, None)
-        loads = self.models.take_reports() if self._has_models else []
-        imports = [] if guards is None else guards.imports.take()
-        return {kind: facts for kind, facts in ((_LOADS, loads), (_IMPORTS, imports)) if facts}
+        if guards is not None and (imports := guards.imports.take()):
+            facts[_IMPORTS] = imports
+        return facts
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
         """Add facts of one worker, by kind; without pytest-xdist its name is empty. Other keys are passed over."""
         for kind, known in self._facts.items():
-            known += [(worker, fact) for fact in facts.get(kind, ())]
+            if kind in facts:
+                known += [(worker, fact) for fact in facts[kind]]

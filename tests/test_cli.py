@@ -223,7 +223,7 @@ def test_a_terminal_shows_the_same(folder: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)
     os.close(slave)
     said = read_terminal(master)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     assert said.replace("\r\n", "\n") == invoke("env")
 
 

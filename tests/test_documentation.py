@@ -18,7 +18,7 @@ RUN_ELSEWHERE = {
     "python3.11 examples/quickstart.py",
     ".venv/bin/python -m pytest --real-models -n 2",
 }
-SECONDS = 60
+SECONDS = 250
 
 
 def python_files() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from copy import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -49,8 +49,8 @@ class ManagerState:
         """Where models come from."""
         return self.explanation.source
 
-    def key_of(self, request: LoadRequest) -> PipelineKey:
-        """Return what makes another load the same as this one."""
+    def key_of(self, request: LoadRequest, task: str | None = None) -> PipelineKey:
+        """Return what makes another load the same as this one; `task` counts instead of the request's."""
         arguments = {
             **request.arguments,
             "device": request.device,
@@ -58,7 +58,7 @@ class ManagerState:
             "trust_remote_code": request.trust_remote_code,
         }
         root = str(self.settings.root_of(self.source) or "")
-        return PipelineKey.of(request.ref, request.task, self.source.value, root, arguments)
+        return PipelineKey.of(request.ref, task or request.task, self.source.value, root, arguments)
 
     def view(self, key: PipelineKey, pipeline: Any) -> Found:
         """Return what this manager gives of a pipeline that others share: the same object in each call."""
@@ -70,7 +70,7 @@ class ManagerState:
         from modelenv.fakes import make_fake
         from modelenv.locks.facts import config_of
 
-        key = replace(self.key_of(request), task=request.task_name)
+        key = self.key_of(request, request.task_name)
         scope = current_scope()
         with self.lock:
             fakes = self.fakes.setdefault(scope, {})

@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import pytest
 from modelenv.locks.project_lock import read_lockfile
 
 from ..terminals import read_terminal
+from ..waiting import wait_until
 from .conftest import Project
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -189,16 +189,14 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Project) -> None:
-    locked.hub.fail(file="model.safetensors", bytes_per_second=1)
+    locked.hub.fail(file="model.safetensors", bytes_per_second=0.05)
     arguments = [sys.executable, "-m", "modelenv", "pull", "first", "--cache-dir", str(locked.folder / "new")]
     with subprocess.Popen(
         arguments, cwd=locked.folder, env=locked.environ, stderr=subprocess.PIPE, text=True
     ) as pull:
-        while "model.safetensors" not in [request.file for request in locked.hub.requests]:
-            assert pull.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: "model.safetensors" in [request.file for request in locked.hub.requests])
         pull.send_signal(signal.SIGINT)
-        _, said = pull.communicate(timeout=60)  # the file would take more than two minutes
+        _, said = pull.communicate(timeout=250)  # the file would take more than half an hour
     assert pull.returncode == 130, said
     assert [path.name for path in (locked.folder / "new").rglob("*.incomplete")] == []
 

@@ -126,7 +126,7 @@ def interrupted(process: subprocess.Popen[str]) -> str:
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=20)[1]  # its deadline is later
+            return process.communicate(timeout=60)[1]  # its deadline is later
     pytest.fail("it goes on")
 
 

@@ -291,6 +291,6 @@ def test_the_users_own_cache_is_that_of_the_client(project: Path) -> None:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.stdout == "/somewhere/hf/hub\nFalse\n"

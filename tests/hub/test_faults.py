@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
@@ -88,14 +87,13 @@ def test_a_fault_ends_when_it_is_cancelled_and_with_its_block() -> None:
     assert not script.choose(CONFIG)
 
 
-@pytest.mark.slow
 def test_a_fault_may_last_some_seconds_from_its_first_hit() -> None:
-    script = FaultScript()
+    moments = iter([7.0, 7.9, 8.0])
+    script = FaultScript(clock=lambda: next(moments))
     script.add(Rule(status=503, seconds=1, file="*.json"))
     assert not script.choose(WEIGHTS)
     assert script.choose(CONFIG)
     assert script.choose(CONFIG)
-    time.sleep(1.1)
     assert not script.choose(CONFIG)
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,15 +16,22 @@ from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
 from modelenv.loading.cache import Load, PipelineCache, PipelineKey
 from modelenv.references import ModelRef
 
+from ..waiting import wait_until
+
 
 def key(**arguments: Any) -> PipelineKey:
     return PipelineKey.of(ModelRef("acme/model"), "text-classification", "local_cache", "/store", arguments)
 
 
+@dataclass(frozen=True)
 class Watched(PipelineCache):
     """Tells who has joined a load, and now waits for its end."""
 
-    joined = threading.Semaphore(0)
+    joined: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def wait_for(self, count: int) -> None:
+        """Return once so many more have joined."""
+        assert all(self.joined.acquire(timeout=60) for _ in range(count))
 
     def _join(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
         load = super()._join(key, work)
@@ -42,16 +49,15 @@ def test_arguments_make_the_key() -> None:
 
 
 def test_threads_share_one_load() -> None:
-    cache, calls, barrier = PipelineCache(), [], threading.Barrier(16)
+    cache, calls = Watched(), []
 
     def work(load: Load) -> object:
         calls.append(load.model)
-        time.sleep(0.05)
+        cache.wait_for(16)
         return object()
 
     def get(_: int) -> object:
-        barrier.wait(10)
-        return cache.get(key(), work, Deadline(10))
+        return cache.get(key(), work, Deadline(60))
 
     with ThreadPoolExecutor(16) as pool:
         pipelines = set(pool.map(get, range(16)))
@@ -64,9 +70,7 @@ def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
 
     def work(_: Load) -> object:
         calls.append(1)
-        end = time.monotonic() + 10
-        while len(ticks) < 10 and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_until(lambda: len(ticks) >= 10)
         return object()
 
     async def tick() -> None:
@@ -76,13 +80,12 @@ def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
 
     async def main() -> set[object]:
         ticker = asyncio.create_task(tick())
-        pipelines = await asyncio.gather(*(cache.aget(key(), work, Deadline(10)) for _ in range(50)))
+        pipelines = await asyncio.gather(*(cache.aget(key(), work, Deadline(60)) for _ in range(50)))
         ticker.cancel()
         return set(pipelines)
 
     assert len(asyncio.run(main())) == 1
     assert calls == [1]
-    assert len(ticks) >= 10
 
 
 @pytest.mark.parametrize("kind", ["thread", "task"])
@@ -113,7 +116,7 @@ def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -
         "  found: still waiting for the test\n"
         "  what to do: give it more time with MODEL_TIMEOUT=<seconds> or load_model(..., timeout=<seconds>)"
     )
-    assert cache.get(key(), work, Deadline(10)) == "pipeline"
+    assert cache.get(key(), work, Deadline(60)) == "pipeline"
 
 
 def test_a_failure_reaches_all_who_wait_and_is_then_forgotten() -> None:
@@ -123,52 +126,55 @@ def test_a_failure_reaches_all_who_wait_and_is_then_forgotten() -> None:
         outcome = outcomes.pop(0)
         if outcome is None:
             return "pipeline"
-        assert all(cache.joined.acquire(timeout=60) for _ in range(4))
+        cache.wait_for(4)
         raise outcome
 
     def get(_: int) -> object:
         try:
-            return cache.get(key(), work, Deadline(10))
+            return cache.get(key(), work, Deadline(60))
         except ModelIntegrityError as error:
             return error
 
     with ThreadPoolExecutor(4) as pool:
         first = set(pool.map(get, range(4)))
     assert [str(error) for error in first] == ["acme/model: broken"]
-    assert cache.get(key(), work, Deadline(10)) == "pipeline"
+    assert cache.get(key(), work, Deadline(60)) == "pipeline"
 
 
 def test_a_longer_deadline_outlives_the_shorter_one_that_it_joined() -> None:
-    cache, calls = PipelineCache(), []
+    cache, calls, deadline = Watched(), [], Deadline(0.05)
 
     def work(_: Load) -> str:
         calls.append(1)
         if len(calls) == 1:
-            time.sleep(0.1)
-            raise Deadline(0.1).passed("acme/model", "fetching it")
+            cache.wait_for(2)
+            wait_until(lambda: not deadline.remaining)
+            raise deadline.passed("acme/model", "fetching it")
         return "pipeline"
 
     with ThreadPoolExecutor(2) as pool:
-        short = pool.submit(cache.get, key(), work, Deadline(0.05))
-        time.sleep(0.02)
-        long = pool.submit(cache.get, key(), work, Deadline(10))
-        assert isinstance(short.exception(5), ModelLoadTimeoutError)
-        assert long.result(5) == "pipeline"
+        short = pool.submit(cache.get, key(), work, deadline)
+        long = pool.submit(cache.get, key(), work, Deadline(60))
+        assert isinstance(short.exception(60), ModelLoadTimeoutError)
+        assert long.result(60) == "pipeline"
 
 
 def test_cancelling_a_task_does_not_cancel_the_load_of_the_others() -> None:
-    cache, calls = PipelineCache(), []
+    cache, calls, release = Watched(), [], threading.Event()
 
     def work(_: Load) -> str:
         calls.append(1)
-        time.sleep(0.1)
+        release.wait(60)
         return "pipeline"
 
     async def main() -> Any:
-        impatient = asyncio.create_task(cache.aget(key(), work, Deadline(10)))
-        patient = asyncio.create_task(cache.aget(key(), work, Deadline(10)))
-        await asyncio.sleep(0.01)
+        impatient = asyncio.create_task(cache.aget(key(), work, Deadline(60)))
+        patient = asyncio.create_task(cache.aget(key(), work, Deadline(60)))
+        await asyncio.to_thread(cache.wait_for, 2)
         impatient.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await impatient
+        release.set()
         return await patient
 
     assert asyncio.run(main()) == "pipeline"
@@ -187,16 +193,16 @@ def test_a_load_that_was_let_go_and_fails_does_not_take_the_next_one_along() -> 
         first = pool.submit(cache.get, key(), fails, Deadline(60))
         assert begun.wait(60)
         cache.forget(key())
-        assert cache.get(key(), lambda _: "next", Deadline(10)) == "next"
+        assert cache.get(key(), lambda _: "next", Deadline(60)) == "next"
         release.set()
         assert isinstance(first.exception(60), ModelIntegrityError)
-    assert cache.get(key(), lambda _: "another", Deadline(10)) == "next"
+    assert cache.get(key(), lambda _: "another", Deadline(60)) == "next"
 
 
 def test_forgetting() -> None:
     cache = PipelineCache()
-    assert cache.get(key(), lambda _: "one", Deadline(10)) == "one"
+    assert cache.get(key(), lambda _: "one", Deadline(60)) == "one"
     assert list(cache.loads()) == [key()]
     cache.forget(key())
     cache.forget(key())
-    assert cache.get(key(), lambda _: "two", Deadline(10)) == "two"
+    assert cache.get(key(), lambda _: "two", Deadline(60)) == "two"

@@ -100,7 +100,7 @@ def test_many_threads_fetch_once(hub: EmbeddedHub, store: Store, locked: LockedM
     barrier = threading.Barrier(6)
 
     def one(_: int) -> bool:
-        barrier.wait(10)
+        barrier.wait(60)
         return obtain(store, locked).fetched is not None
 
     with ThreadPoolExecutor(6) as pool:

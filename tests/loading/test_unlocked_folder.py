@@ -73,7 +73,7 @@ def test_many_threads_fetch_once(hub: EmbeddedHub, store: Store, make_model: Mak
     barrier = threading.Barrier(8)
 
     def obtain(_: int) -> bool:
-        barrier.wait(10)
+        barrier.wait(60)
         return find_or_fetch_model(store, REF, Deadline(30)).fetched is not None
 
     with ThreadPoolExecutor(8) as pool:

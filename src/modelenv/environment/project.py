@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -65,11 +66,13 @@ def lock_beside(file: Path | None) -> Path | None:
 
 def find_project_file(folder: Path) -> Path | None:
     """Return the nearest `pyproject.toml` in `folder` or above it."""
-    start = folder.absolute()
-    for parent in (start, *start.parents):
+    parent, last = str(folder.absolute()), ""
+    while parent != last:  # as text: each new manager looks, so each test does
+        path = os.path.join(parent, PROJECT_FILE)  # noqa: PTH118
         # os.path says no in a folder that may not be searched, where pathlib raises.
-        if os.path.isfile(os.path.join(parent, PROJECT_FILE)):  # noqa: PTH113, PTH118
-            return parent / PROJECT_FILE
+        if os.path.isfile(path):  # noqa: PTH113
+            return Path(path)
+        parent, last = os.path.dirname(parent), parent  # noqa: PTH120
     return None
 
 
@@ -83,9 +86,16 @@ def read_project_file(path: Path | None) -> ProjectFile:
     if path is None:
         return ProjectFile()
     try:
-        text = path.read_text(encoding="utf-8")
+        state = path.stat()
+        return _read(path, state.st_size, state.st_mtime_ns, state.st_ino)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError("the project's file cannot be read", found=f"{path}: {error}") from None
+
+
+@lru_cache(maxsize=8)  # each new manager asks, and tests make many
+def _read(path: Path, size: int, mtime_ns: int, inode: int) -> ProjectFile:
+    del size, mtime_ns, inode  # these say which content it is
+    text = path.read_text(encoding="utf-8")
     if "modelenv" not in text:
         return ProjectFile(path)  # most projects; spares the parser
     import tomllib

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -46,8 +47,11 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
 def find_family(task: str) -> type[FakePipeline] | None:
     """Return the class that fakes `task`, or None where the task has no fake."""
     place = FAMILIES.get(task)
-    if place is None:
-        return None
+    return None if place is None else _class_at(place)
+
+
+@cache  # each fake asks
+def _class_at(place: str) -> type[FakePipeline]:
     module, _, name = place.partition(":")
     family: type[FakePipeline] = getattr(import_module(f"modelenv.fakes.{module}"), name)
     return family

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from modelenv.fetching.failures import FailureLog
 from modelenv.loading.cache import PipelineCache
 from modelenv.loading.reports import LoadReport
-from modelenv.store.verification import HashMemory
+
+if TYPE_CHECKING:
+    from modelenv.store.verification import HashMemory
 
 
 def _ignore(report: LoadReport) -> None:
@@ -30,7 +33,6 @@ class Run:
         on_load: called after each real load, from the loading thread.
         build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
             `modelenv.loading.build.load_pipeline` is.
-        hashes: what was hashed in this process.
     """
 
     pipelines: PipelineCache = field(default_factory=PipelineCache)
@@ -38,4 +40,10 @@ class Run:
     on_load: Callable[[LoadReport], None] = _ignore
     build: Callable[..., Any] | None = None
     view: Callable[[Any], Any] = _itself
-    hashes: HashMemory = field(default_factory=HashMemory)
+
+    @cached_property
+    def hashes(self) -> HashMemory:
+        """What was hashed in this process; a run of fakes hashes nothing."""
+        from modelenv.store.verification import HashMemory
+
+        return HashMemory()

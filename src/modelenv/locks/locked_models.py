@@ -103,7 +103,7 @@ def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
     from modelenv.references import ModelRef
 
     path = find_project_file(Path.cwd())
-    project = (None if path is None else read_once(path, read_project_file)) or ProjectFile()
+    project = read_project_file(path)
     alias = project.models.get(name)
     try:
         ref = ModelRef.parse(name) if alias is None else alias.ref

@@ -44,8 +44,7 @@ class FakeAudioClassificationPipeline(FakeLabelRanking):
         return parameters
 
     def _one(self, item: Any, /, *, top_k: Any, function: Any = None) -> Any:
-        rate = self._facts.read_file("preprocessor_config.json").get("sampling_rate", 16_000)
-        sound = _read(item, rate)
+        sound = _read(item, self._facts.sampling_rate(16_000))
         check_length(sound.samples, self._facts.config)
         ranked = self._ranked(sound.seen(), FUNCTIONS[self._default_function() if function is None else function])
         return cut(ranked, top_k)

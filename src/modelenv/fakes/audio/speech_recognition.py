@@ -88,6 +88,9 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = ("chunk_length_s", "stride_length_s", "return_timestamps", "return_language")
         parameters = {name: kwargs[name] for name in names if kwargs.get(name) is not None}
+        own = self._facts.read_file("generation_config.json").get("return_timestamps")
+        if own:
+            parameters["return_timestamps"] = parameters.get("return_timestamps") or own
         generation = {name: value for name, value in kwargs.items() if name not in _OF_PIPELINE}
         if "generate_kwargs" in kwargs:
             generation |= dict(kwargs["generate_kwargs"])  # a TypeError of Python's if it is no mapping
@@ -113,14 +116,15 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
         if self._kind in ("whisper", "seq2seq"):
             given = {name: value for name, value in (generation or {}).items() if name not in _OF_WHISPER}
             read_generation(self._generate_kwargs, given, model=self._facts.read_file("generation_config.json"))
-        rate = self._facts.read_file("preprocessor_config.json").get("sampling_rate", _RATE)
+        rate = self._facts.sampling_rate(_RATE)
         sound = _read(item, rate)
         ratio = _ratio(self._facts.config, self._kind)
         if chunk_length_s:
             _check_chunks(chunk_length_s, stride_length_s, rate, ratio)
         else:
             check_length(sound.samples, self._facts.config)
-        frames = Frames(count=_frames(sound, ratio), seconds=ratio / rate)
+        seconds = _seconds_of_whisper(self._facts) if self._kind == "whisper" else ratio / rate
+        frames = Frames(count=int(_samples(sound) / rate / seconds + 1e-6), seconds=seconds)
         scripted = self._script.find((sound.seen(),))  # type: ignore[arg-type]
         text, chunks = self._heard(sound, frames) if scripted is None else scripted
         return self._formatted(text, chunks, frames, return_timestamps, return_language, sound.extra)
@@ -182,9 +186,15 @@ def _ratio(config: Mapping[str, Any], kind: str) -> int:
     return int(config.get("inputs_to_logits_ratio", product if product > 1 else _CTC_RATIO))
 
 
-def _frames(sound: Sound, ratio: int) -> int:
+def _samples(sound: Sound) -> int:
     left, right = sound.stride or (0, 0)
-    return max(0, (sound.samples - left - right) // ratio)
+    return max(0, sound.samples - left - right)
+
+
+def _seconds_of_whisper(facts: ModelFacts) -> float:
+    """Return the length of one of the positions that the model divides a chunk of sound into."""
+    length = facts.processor("feature_extractor").get("chunk_length", 30)
+    return float(length / facts.config.get("max_source_positions", 1500))
 
 
 def _check_chunks(length: Any, stride: Any, rate: int, ratio: int) -> None:

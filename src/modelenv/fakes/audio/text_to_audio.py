@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
@@ -12,14 +13,19 @@ from modelenv.fakes.base import Chat, FakePipeline
 from modelenv.fakes.media import Seen, as_predicate
 from modelenv.fakes.scripting import When
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 _NOTHING = object()
 _SECONDS_PER_CHARACTER = 0.06
 # The models that compute a sound in one pass, and so take no arguments of generation.
 _ONE_PASS = ("fastspeech2_conformer", "fastspeech2_conformer_with_hifigan", "univnet", "vits")
-_RATES = {"bark": 24_000, "csm": 24_000, "dia": 44_100, "musicgen": 32_000, "musicgen_melody": 32_000}
+# The rates of the usual models of a kind, for a config that names none.
+_RATES = {
+    "bark": 24_000, "csm": 24_000, "dia": 44_100, "higgs_audio_v2": 24_000, "musicgen": 32_000,
+    "musicgen_melody": 32_000, "pocket_tts": 24_000, "vibevoice": 24_000,
+}  # fmt: skip
+# Parts of a config that name the rate, where the config itself does not.
+_CODECS = ("codec_config", "audio_encoder")
+_SPECTROGRAMS = ("fastspeech2_conformer", "speecht5")  # a vocoder makes sound of what these compute
+_RATE = 16_000  # of the vocoder that the pipeline takes, and of many others
 
 
 class WhenSpoken(When):
@@ -49,12 +55,13 @@ class WhenSpoken(When):
 class FakeTextToAudioPipeline(FakePipeline):
     """Gives a text a tone: `audio`, an array of numpy, and `sampling_rate`. The longer the text, the longer."""
 
-    __slots__ = ("_own_rate",)
+    __slots__ = ("_own_rate", "_vocoder")
 
     def __init__(self, task: str, facts: Any, pipeline_kwargs: Mapping[str, Any]) -> None:
         kwargs = dict(pipeline_kwargs)
         self._own_rate = kwargs.pop("sampling_rate", None)
-        super().__init__(task, facts, {k: v for k, v in kwargs.items() if k not in ("vocoder", "noise_scheduler")})
+        self._vocoder = kwargs.pop("vocoder", None)
+        super().__init__(task, facts, {k: v for k, v in kwargs.items() if k != "noise_scheduler"})
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
@@ -111,14 +118,18 @@ class FakeTextToAudioPipeline(FakePipeline):
     @property
     def sampling_rate(self) -> int:
         """How many samples a second has."""
+        kind = str(self._facts.config.get("model_type"))
+        if kind in _SPECTROGRAMS:
+            return int(getattr(getattr(self._vocoder, "config", None), "sampling_rate", _RATE))
         if self._own_rate is not None:
             return int(self._own_rate)
-        generation = self._facts.read_file("generation_config.json")
-        for content in (self._facts.config, generation, self._facts.config.get("codec_config") or {}):
+        config = self._facts.config
+        parts = [config.get(name) for name in _CODECS]
+        for content in (self._facts.read_file("generation_config.json"), config, *parts):
             for name in ("sampling_rate", "sample_rate"):
-                if content.get(name) is not None:
+                if isinstance(content, Mapping) and content.get(name) is not None:
                     return int(content[name])
-        return _RATES.get(str(self._facts.config.get("model_type")), 16_000)
+        return self._facts.sampling_rate(_RATES.get(kind, _RATE))
 
 
 def _is_speakable(text: str) -> bool:

@@ -41,8 +41,7 @@ class FakeZeroShotAudioClassificationPipeline(FakePipeline):
         self, item: Any, /, *, candidate_labels: Any = None, hypothesis_template: str = "This is a sound of {}."
     ) -> Any:
         if isinstance(item, (str, bytes)):
-            rate = self._facts.read_file("preprocessor_config.json").get("sampling_rate", 48_000)
-            sound = read_file(item, rate)
+            sound = read_file(item, self._facts.sampling_rate(48_000))
         elif is_tensor(item):
             raise TypeError("the real pipeline takes arrays of numpy here, and no tensors")
         else:

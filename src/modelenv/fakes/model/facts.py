@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -46,6 +47,24 @@ class ModelFacts:
         path = None if self.folder is None else self.folder / name
         return {} if path is None or not path.is_file() else _read_object(path, self.name)
 
+    def processor(self, part: str) -> Mapping[str, Any]:
+        """Return the settings of the model's processor; empty where there are none.
+
+        Args:
+            part: `image_processor` or `feature_extractor`. transformers 5 saves them within `processor_config.json`
+                where a model has several parts, and everybody else in `preprocessor_config.json`.
+
+        Raises:
+            ConfigurationError: a file is no JSON object.
+        """
+        nested = self.read_file("processor_config.json").get(part)
+        return nested if isinstance(nested, dict) else self.read_file("preprocessor_config.json")
+
+    def sampling_rate(self, default: int) -> int:
+        """Return how many samples of a second the model's feature extractor takes."""
+        rate = self.processor("feature_extractor").get("sampling_rate")
+        return rate if type(rate) is int and rate > 0 else default
+
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only view can be neither copied nor pickled: the copy gets a view of its own.
         return _facts, (self.name, self.labels, self.label2id, self.problem_type, dict(self.config), self.folder)
@@ -61,8 +80,7 @@ def read_facts(
         ModelNotFoundError: the folder has no `config.json`, or `model` is a `Path` that does not exist.
     """
     name = str(model)
-    path = Path(model)
-    folder = path if isinstance(model, Path) or path.is_dir() else None
+    folder = Path(model) if isinstance(model, Path) or os.path.isdir(model) else None  # noqa: PTH112 - each fake asks
     if config is None:
         config = defaults if folder is None else _read_config(folder)
     labels = _labels(name, config)

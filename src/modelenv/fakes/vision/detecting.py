@@ -10,12 +10,14 @@ from modelenv.fakes import seeded
 from modelenv.fakes.scripting import Script, When
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from modelenv.fakes.media import Image
 
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _MOST_OBJECTS = 5
+_SURE = 0.1  # the lowest of the usual thresholds
+_UNSURE = 0.2  # makes scores below that of those of `_object`
 
 
 @dataclass(frozen=True)
@@ -72,18 +74,44 @@ def ordered(one: Mapping[str, Any]) -> dict[str, Any]:
     return {"score": float(one["score"]), "label": one["label"], "box": {key: one["box"][key] for key in _BOX}}
 
 
-def find_objects(image: Image, labels: tuple[Any, ...], *parts: str | bytes) -> list[dict[str, Any]]:
-    """Return one to five objects with boxes inside the image.
-
-    They are in no order of their scores, as a detector gives them.
-    """
+def find_objects(image: Image, labels: Sequence[Any], *parts: str | bytes) -> list[dict[str, Any]]:
+    """Return the one to five objects that a detector is sure of, in no order, with boxes inside the image."""
     [count] = seeded.units(1, "count", image.digest, *parts)
     number = 1 + int(count * _MOST_OBJECTS)
-    draws = seeded.units(6 * number, "objects", image.digest, *parts)
+    return _drawn(number, image, labels, "objects", *parts)
+
+
+def complete(
+    found: list[dict[str, Any]],
+    number: int,
+    threshold: float,
+    image: Image,
+    labels: Sequence[Any],
+    *parts: str | bytes,
+) -> list[dict[str, Any]]:
+    """Return so many objects: those that were found, and between them others that the detector is not sure of.
+
+    A detector gives a box for each of its queries; it is the threshold that leaves out most of them. The unsure ones
+    are left out here if the threshold would do so.
+    """
+    if threshold >= _SURE:
+        return found[:number]
+    filled = _drawn(max(0, number - len(found)), image, labels, "unsure", *parts)
+    for one in filled:
+        one["score"] = _UNSURE * (1.01 - one["score"])  # never 0, which no threshold of 0 lets through
+    draws = seeded.units(len(found), "places", image.digest, *parts)
+    for one, place in zip(found[:number], draws, strict=False):
+        filled.insert(int(place * (len(filled) + 1)), one)
+    return filled
+
+
+def _drawn(number: int, image: Image, labels: Sequence[Any], *parts: str | bytes) -> list[dict[str, Any]]:
+    kind, *rest = parts
+    draws = seeded.units(6 * number, kind, image.digest, *rest)
     return [_object(image, labels, draws[6 * index : 6 * index + 6]) for index in range(number)]
 
 
-def _object(image: Image, labels: tuple[Any, ...], draws: list[float]) -> dict[str, Any]:
+def _object(image: Image, labels: Sequence[Any], draws: list[float]) -> dict[str, Any]:
     score, label, left, top, width, height = draws
     xmin, ymin = int(left * image.width / 2), int(top * image.height / 2)
     return {

@@ -114,7 +114,7 @@ def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, 
         TypeError: the processor has no such argument.
         ValueError: the image gets another size than the model's.
     """
-    own = facts.read_file("preprocessor_config.json")
+    own = facts.processor("image_processor")
     unknown = [name for name in processing if name not in _PROCESSING and name not in own]
     if unknown:
         raise TypeError(f"the image processor does not take {', '.join(unknown)}")
@@ -153,7 +153,7 @@ def _pooled(shape: tuple[int, ...], facts: ModelFacts) -> tuple[int, ...]:
 
 
 def _side(facts: ModelFacts) -> int:
-    processor = facts.read_file("preprocessor_config.json")
+    processor = facts.processor("image_processor")
     names = ("crop_size", "size") if processor.get("do_center_crop") else ("size",)
     for name in names:
         size = processor.get(name)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, is_array, is_pillow_image, read_image
-from modelenv.fakes.vision.detecting import WhenDetected, check_number, find_objects, ordered
+from modelenv.fakes.vision.detecting import WhenDetected, check_number, complete, find_objects, ordered
+from modelenv.fakes.vision.heads import boxes_of_a_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +16,10 @@ _NOTHING = object()
 
 
 class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
-    """Finds objects of the call's labels in an image, the surest first, with boxes inside the image."""
+    """Finds one to five objects of the call's labels in an image, the surest first, with boxes inside the image.
+
+    With a threshold below 0.1 there are others too: at 0 as many for each label as the model has places to look at.
+    """
 
     __slots__ = ()
 
@@ -58,7 +62,7 @@ class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
         if not labels:
             raise StopIteration  # the real pipeline ends before its first answer
         check_number("threshold", threshold)
-        found = sorted(self._find(image, labels), key=lambda one: one["score"], reverse=True)
+        found = sorted(self._find(image, labels, threshold), key=lambda one: one["score"], reverse=True)
         found = [one for one in found if one["score"] > threshold]
         return found[:top_k] if top_k else found
 
@@ -66,11 +70,21 @@ class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
         """Answer the inputs of a batch; like the real pipeline, leave out those that ask for no label."""
         return [self._one(item, **parameters) for item in items if not _asks_nothing(item)]
 
-    def _find(self, image: Image, labels: Any) -> list[dict[str, Any]]:
-        scripted = self._script.find((Seen.image(image, *map(str, labels)),))  # type: ignore[arg-type]
-        if scripted is None:
-            return find_objects(image, tuple(labels), self._facts.name, *map(str, labels))
-        return [ordered(one) for one in scripted.objects if one["label"] in labels]
+    def _find(self, image: Image, labels: Any, threshold: float) -> list[dict[str, Any]]:
+        texts = list(map(str, labels))
+        scripted = self._script.find((Seen.image(image, *texts),))  # type: ignore[arg-type]
+        if scripted is not None:
+            return [ordered(one) for one in scripted.objects if one["label"] in labels]
+        found = find_objects(image, labels, self._facts.name, *texts)
+        number = boxes_of_a_label(self._facts)
+        return [
+            one
+            for index, label in enumerate(labels)
+            for one in complete(
+                [each for each in found if each["label"] == label and label not in labels[:index]],
+                number, threshold, image, [label], self._facts.name, *texts[: index + 1],
+            )
+        ]  # fmt: skip
 
 
 def _asks_nothing(item: Any) -> bool:

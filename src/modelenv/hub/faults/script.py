@@ -9,15 +9,21 @@ from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from modelenv.hub.faults.rules import Asked, Rule
 
 
 class FaultScript:
-    """Rules that may be added and removed at any time, from any thread, while requests are answered."""
+    """Rules that may be added and removed at any time, from any thread, while requests are answered.
 
-    def __init__(self) -> None:
+    Args:
+        clock: returns the current time in seconds; for rules that last some seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
         self._lock = threading.Lock()
         self._handles: list[FaultHandle] = []
 
@@ -86,7 +92,7 @@ class FaultHandle:
             return False
         self._matched += 1
         self._asked[asked.method, asked.path] += 1
-        now = time.monotonic()
+        now = self._script.clock()
         hit = (
             (rule.nth is None or self._matched == rule.nth)
             and (rule.times is None or self._fired < rule.times)
