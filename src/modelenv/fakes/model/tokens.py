@@ -172,6 +172,7 @@ class WordTokenizer(TextTokenizer):
     """
 
     is_wordpiece = True
+    _parts = _WORDS
 
     def __init__(self, config: dict[str, Any], size: int) -> None:
         super().__init__(config)
@@ -208,7 +209,7 @@ class WordTokenizer(TextTokenizer):
         for part in parts:
             texts = list(part) if is_split else [part]
             for number, text in enumerate(texts):
-                for index, match in enumerate(_WORDS.finditer(checked(text))):
+                for index, match in enumerate(self._parts.finditer(checked(text))):
                     cells.append((match.group(), match.span(), False, number if is_split else index))
             if add_special:
                 cells.append((self.special.get("sep_token", "[SEP]"), (0, 0), True, None))
