@@ -17,6 +17,7 @@ _OF_CONFIG = (
     "n_positions", "num_hidden_layers", "is_encoder_decoder", "image_size", "patch_size", "embed_dim",
     "num_channels", "inputs_to_logits_ratio", "feat_extract_norm", "pad_token_id", "eos_token_id",
     "d_model", "dim", "n_embd", "emb_dim", "num_queries", "num_detection_tokens", "sampling_rate", "sample_rate",
+    "hidden_dim", "mask_ratio", "output_stride", "depth_multiplier", "width_multiplier", "finegrained_output",
     "num_register_tokens", "max_source_positions", "max_2d_position_embeddings", "num_aggregation_labels", "dtype",
     "torch_dtype",
 )  # fmt: skip
@@ -27,7 +28,14 @@ _OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "text_config": ("hidden_size", "max_position_embeddings", "pad_token_id"),
     "vision_config": ("hidden_size", "image_size", "patch_size"),
 }
-_NUMBERS = ("hidden_sizes", "depths", "conv_kernel", "conv_stride", "image_size")  # where it is a list of those
+_NUMBERS = (
+    "hidden_sizes",
+    "neck_hidden_sizes",
+    "depths",
+    "conv_kernel",
+    "conv_stride",
+    "image_size",
+)  # where it is a list of those
 _OF_TOKENIZER = ("tokenizer_class", "model_max_length", "do_lower_case", "padding_side", "truncation_side")
 _LABELS = {"labels": "id2label", "aggregation_labels": "aggregation_labels"}  # their names here and in a config
 _IN = "__"
