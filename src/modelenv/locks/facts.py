@@ -12,18 +12,20 @@ from typing import Any
 from modelenv.locks.values import Fact, Facts, LockedValueError
 
 # What the fakes read of a `config.json`, where it is text, a number or a truth value.
-_OF_CONFIG = (
-    "model_type", "problem_type", "num_labels", "hidden_size", "vocab_size", "max_position_embeddings",
-    "n_positions", "num_hidden_layers", "is_encoder_decoder", "image_size", "patch_size", "embed_dim",
-    "num_channels", "inputs_to_logits_ratio", "feat_extract_norm", "pad_token_id", "eos_token_id",
-    "d_model", "dim", "n_embd", "emb_dim", "num_queries", "num_detection_tokens", "sampling_rate", "sample_rate",
-    "hidden_dim", "mask_ratio", "output_stride", "depth_multiplier", "width_multiplier", "finegrained_output",
-    "num_register_tokens", "max_source_positions", "max_2d_position_embeddings", "num_aggregation_labels", "dtype",
-    "torch_dtype",
-)  # fmt: skip
+_OF_CONFIG = tuple(
+    """
+    model_type problem_type num_labels hidden_size vocab_size max_position_embeddings n_positions
+    num_hidden_layers is_encoder_decoder image_size patch_size embed_dim num_channels inputs_to_logits_ratio
+    feat_extract_norm pad_token_id eos_token_id d_model dim n_embd emb_dim word_embed_proj_dim num_queries
+    num_detection_tokens sampling_rate sample_rate hidden_dim mask_ratio output_stride depth_multiplier
+    width_multiplier finegrained_output num_register_tokens max_source_positions max_2d_position_embeddings
+    num_aggregation_labels dtype torch_dtype
+    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+)
 # The same of its parts.
 _OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "audio_encoder": ("sampling_rate",),
+    "decoder": ("audio_channels",),
     "codec_config": ("sampling_rate", "sample_rate"),
     "text_config": ("hidden_size", "max_position_embeddings", "pad_token_id"),
     "vision_config": ("hidden_size", "image_size", "patch_size"),
