@@ -105,6 +105,7 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """Let what a fixture of wider scope scripts hold in all tests."""
+    __tracebackhide__ = True
     if fixturedef.scope == "function":
         return (yield)
     with _scopes_of(request.config).shared_by_tests():
