@@ -68,7 +68,9 @@ def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
         load(volume)
     assert str(caught.value) == (
         "acme/sentiment: the files of its tokenizer are missing\n"
-        f"  expected: tokenizer.json, tokenizer_config.json or a vocabulary\n  found: none in {folder}"
+        f"  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in {folder}\n"
+        "  what to do: add what is missing; or declare the model, and fill the store by `modelenv lock` and "
+        "`modelenv pull`"
     )
     shutil.copy(folder / "config.json", elsewhere)
     assert load(volume, tokenizer=str(elsewhere))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"
