@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .entrance import TRANSPORT
-from .fault_effects import reset
+from modelenv.hub.faults.effects import reset
+from modelenv.hub.http.middleware import TRANSPORT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
