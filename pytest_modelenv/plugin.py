@@ -53,8 +53,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and begin the run of models where there will be one."""
-    for line in startup.MARKERS.values():
-        config.addinivalue_line("markers", line)
+    startup.register_markers(config)
     guard_imports(config)
     _scopes_of(config)
     if not startup.asks_for_nothing(config):
@@ -70,8 +69,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Check the markers, skip or prepare the tests that have them, and put the tests in order."""
-    if any(mark.name in startup.MARKERS for item in items for mark in item.iter_markers()):
+    """Read the markers, skip or prepare the tests that have them or use models, and put the tests in order."""
+    names = {startup.gate_marker(config), *startup.MARKERS}
+    if any(
+        "model_manager" in getattr(item, "fixturenames", ())
+        or any(mark.name in names for mark in item.iter_markers())
+        for item in items
+    ):
         startup.run_of(config).prepare_tests(items)
 
 
@@ -101,6 +105,7 @@ def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
     """Let what a fixture of wider scope scripts hold in all tests."""
+    __tracebackhide__ = True
     if fixturedef.scope == "function":
         return (yield)
     with _scopes_of(request.config).shared_by_tests():
@@ -128,10 +133,11 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
     guards = item.config.stash.get(startup.GUARDS, None)
-    if guards is not None:
-        guards.before_report(call)
+    is_refusal = guards is not None and guards.before_report(call)
     with shortened(item.config, call):
         report = yield
+    if guards is not None and is_refusal:
+        guards.shorten(report, call)
     if startup.RUN in item.config.stash:
         item.config.stash[startup.RUN].put_facts_on(report, item)
     return report

@@ -27,16 +27,20 @@ from pytest_modelenv.options import (
     ModelOptions,
     Resolved,
     chosen_cache_dir,
+    project_cache_dir,
+    project_settings,
     resolve_options,
     shared_cores,
 )
-from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, runs_tests
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, GUARDS_OFF, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
     from modelenv.environment.sources import ModelSource
     from modelenv.loading.reports import LoadReport
     from modelenv.loading.shared import Run
+    from modelenv.manager import SmartModelManager
     from pytest_modelenv.hosting import Hosting
+    from pytest_modelenv.hub_tasks import HubTasks
 
 _HANDED_DOWN = "modelenv_folders"
 
@@ -111,8 +115,8 @@ class ModelSession:
             run, controller = Path(handed_down["run"]), handed_down["controller"]
             return SharedFolders(cache, handed_down["is_chosen"], run, controller)
         run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
-        cache = self._chosen_cache or self._default_cache(run)
-        return SharedFolders(cache, self._chosen_cache is not None, run, os.getpid())
+        chosen = self._chosen_cache or project_cache_dir(self._config)
+        return SharedFolders(chosen or self._default_cache(run), chosen is not None, run, os.getpid())
 
     @property
     def tiny_models(self) -> Path:
@@ -120,8 +124,8 @@ class ModelSession:
         return self.folders.run / "tiny"
 
     def _default_cache(self, run: Path) -> Resolved[Path]:
-        if self.options.source.value == LOCAL_CACHE:
-            return _project_cache()
+        if self.options.source.value == LOCAL_CACHE and (settings := project_settings(self._config)) is not None:
+            return Resolved(settings.cache_dir, "the local cache, default")
         cache: pytest.Cache | None = getattr(self._config, "cache", None)
         if cache is None:  # pytest runs with -p no:cacheprovider
             return Resolved(run / "cache", "a folder of this run, as pytest has no cache folder")
@@ -187,6 +191,13 @@ class ModelSession:
             return []
         return self.hosting.end()
 
+    @cached_property
+    def hub_tasks(self) -> HubTasks:
+        """The tasks that the Hub names for models."""
+        from pytest_modelenv.hub_tasks import HubTasks
+
+        return HubTasks()
+
     def take_reports(self) -> list[dict[str, Any]]:
         """Return the real loads that ended since the last call, as plain types."""
         taken = []
@@ -218,7 +229,7 @@ class ModelSession:
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source, in_process=not hosted or self.hosting is None)
         # In offline mode the libraries would raise errors of their own, which are caught too easily.
-        offline = False if source == MOCK_MODELS and self.options.guards else None
+        offline = False if source == MOCK_MODELS and self.options.guards != GUARDS_OFF else None
         with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
         self._keep_within_memory()
@@ -229,15 +240,27 @@ class ModelSession:
         if loading_here is not None:
             loading_here.pipelines.keep_within(self.options.memory // self._workers)
 
+    @cached_property
+    def manager(self) -> SmartModelManager:
+        """The manager that all tests of this process share."""
+        from modelenv.manager import SmartModelManager
+
+        return SmartModelManager()
+
+    def forget_test(self) -> None:
+        """Let the shared manager forget the test that ends.
+
+        Most tests have a state of their own, but not one that asks for the manager by `request.getfixturevalue`.
+        """
+        if "manager" in vars(self):
+            self.manager.start_afresh()
+
     @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Let managers share the run's pipelines for a block, in the environment that holds."""
+    def own_state(self) -> Iterator[None]:
+        """Give managers a new state for a block, over the run's pipelines, in the environment that holds."""
         from modelenv.forcing import current_forcing, force_environment
 
-        if current_forcing().run is not None:
-            yield
-            return
-        with force_environment(run=self.run):
+        with force_environment(run=current_forcing().run or self.run):
             yield
 
     @contextmanager
@@ -258,15 +281,3 @@ class ModelSession:
         if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):
             variables[CACHE_VARIABLE] = str(self.folders.cache.value)
         return variables
-
-
-def _project_cache() -> Resolved[Path]:
-    """Return the local cache of the project's own settings."""
-    from modelenv.environment.settings import Settings
-    from modelenv.errors import ConfigurationError
-
-    try:
-        settings = Settings.load()
-    except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from None
-    return Resolved(settings.cache_dir, f"the local cache, {settings.origins['cache_dir']}")

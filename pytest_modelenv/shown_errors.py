@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 _OURS = ("modelenv", "pytest_modelenv")
+_HOOKS = "pytest_modelenv.plugin"  # around fixtures of the project too
 _STANDARD = sys.stdlib_module_names - {"__main__"}
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
@@ -86,7 +87,7 @@ def _kept(trace: TracebackType | None) -> TracebackType | None:
     frames: list[TracebackType] = []
     while trace is not None:
         frames.append(trace)
-        if _package(trace.tb_frame) in _OURS:
+        if _package(trace.tb_frame) in _OURS and trace.tb_frame.f_globals.get("__name__") != _HOOKS:
             break
         trace = trace.tb_next
     else:

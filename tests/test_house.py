@@ -20,7 +20,7 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 READS_ENVIRONMENT = {
     "modelenv/environment/settings.py",  # reads all that we read, once
     "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
-    "modelenv/hub_client.py",  # finds the variable that the Hub's client cannot use
+    "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
     "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
@@ -37,9 +37,9 @@ ASKS_THE_HUB = {
     "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
-    "modelenv/hub_client.py",  # the client and its constants, with the variables that they read checked
+    "modelenv/environment/hub_client.py",  # the client and its constants, with the variables that they read checked
     "modelenv/fetching/blobs.py",  # asks for the files of a lock
-    "modelenv/progress_bars.py",  # only the class of the client's bars
+    "modelenv/environment/progress_bars.py",  # only the class of the client's bars
     "modelenv/fetching/resolving.py",  # asks what a model is now
 }
 # Who may write to disk, and why.
@@ -74,10 +74,17 @@ LAYERS = (
     ("modelenv.loading",),
     ("modelenv.volume", "modelenv.fetching"),
     ("modelenv.store", "modelenv.fakes"),
-    ("modelenv.locks",),
+    ("modelenv.locks", "modelenv.testing"),
     ("modelenv.environment",),
-    ("modelenv.files", "modelenv.testing"),
-    ("modelenv.references", "modelenv.deadlines", "modelenv.tasks", "modelenv.tiny", "modelenv.hub"),
+    ("modelenv.files",),
+    (
+        "modelenv.references",
+        "modelenv.deadlines",
+        "modelenv.tasks",
+        "modelenv.tiny",
+        "modelenv.hub",
+        "modelenv.amounts",
+    ),
     ("modelenv.errors",),
 )
 ROW = {name: number for number, names in enumerate(LAYERS) for name in names}

@@ -81,7 +81,8 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
         resolve("plain")
     assert str(caught.value) == (
         "plain: no task was named for the model\n"
-        "  expected: load_model(name, task), or an alias of [tool.modelenv.models] with a task"
+        "  expected: a task in the call, or one that is declared for the model in [tool.modelenv.models]\n"
+        "  what to do: name the task, such as task='text-classification' in a marker, or load_model(name, task)"
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import linecache
 import os
 import sys
 import threading
@@ -39,6 +40,10 @@ class Place:
         """Return `file:line`, with the file relative to `root` where it is below that."""
         path = Path(self.file)
         return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{self.line}"
+
+    def source(self) -> str:
+        """Return the text of the line, without its indentation; empty if the file cannot be read."""
+        return linecache.getline(self.file, self.line).strip()
 
     def told(self, root: Path) -> str:
         """Return `file:line in function`."""

@@ -47,6 +47,11 @@ class HeavyImports:
             self._running.clear()
             self._done.append({**found, "seconds": time.perf_counter() - started})
 
+    @property
+    def found(self) -> bool:
+        """Whether an import ended since the last call of `take`."""
+        return bool(self._done)
+
     def take(self) -> list[dict[str, Any]]:
         """Return the imports that ended since the last call, as plain types."""
         taken, self._done = self._done, []

@@ -34,7 +34,7 @@ class HubAddresses:
     def include(self, url: str) -> bool:
         """Return whether a request to this address goes to the Hub."""
         address = urlsplit(url)
-        host = address.hostname or ""
+        host = _host(address)
         if any(host == hub or host.endswith(f".{hub}") for hub in _HUB_HOSTS):
             return True
         configured = [self.endpoint, *(now for now in (hub_endpoint(), _client_endpoint()) if now != self.endpoint)]
@@ -49,8 +49,8 @@ class HubAddresses:
 
 def is_on_this_machine(url: str) -> bool:
     """Return whether an address is one of loopback."""
-    host = urlsplit(url).hostname or ""
-    return host in ("localhost", "::1") or host.startswith("127.") or host.endswith(".localhost")
+    host = _host(urlsplit(url))
+    return _is_loopback(host) or host.startswith("127.")
 
 
 def is_bookkeeping(url: str) -> bool:
@@ -82,5 +82,17 @@ def _client_endpoint() -> str | None:
     return getattr(sys.modules.get("huggingface_hub.constants"), "ENDPOINT", None)
 
 
-def _origin(address: SplitResult) -> tuple[str | None, int | None]:
-    return address.hostname, address.port or _DEFAULT_PORTS.get(address.scheme)
+def _host(address: SplitResult) -> str:
+    """Return the host's name without the dot that may end a whole one."""
+    return (address.hostname or "").removesuffix(".")
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a host is one of the names under which one and the same server on this machine is reached."""
+    return host in ("localhost", "127.0.0.1", "::1") or host.endswith(".localhost")
+
+
+def _origin(address: SplitResult) -> tuple[str, int | None]:
+    """Return host and port; the names of loopback count as one."""
+    host = _host(address)
+    return "localhost" if _is_loopback(host) else host, address.port or _DEFAULT_PORTS.get(address.scheme)

@@ -8,9 +8,10 @@ PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them 
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelenv.startup import ENDPOINT, GUARDS, hub_endpoint, run_of
+from pytest_modelenv.startup import ENDPOINT, GUARDS, GUARDS_OFF, STARTED, hub_endpoint, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 # The modules with ways to real models (`doors.DOORS`), and those that are slow to import.
 WITH_DOORS = (
-    "hf_xet", "http.client", "httpx", "httpx2", "safetensors.torch", "torch.serialization",
-    "transformers.modeling_utils", "urllib3.connectionpool",
+    "hf_xet", "http.client", "httpcore", "httpcore2", "httpx", "httpx2", "safetensors", "safetensors.torch",
+    "torch.serialization", "transformers.modeling_utils", "urllib3.connectionpool",
 )  # fmt: skip
 HEAVY = ("torch", "transformers")
 
@@ -35,8 +36,8 @@ def guard_imports(config: pytest.Config) -> None:
     """Put a guard before each watched module when it is imported, unless the guards are switched off."""
     if ENDPOINT in config.stash:
         return  # done already, before the first conftest.py
-    config.stash[ENDPOINT] = hub_endpoint()
-    if getattr(config.known_args_namespace, "no_model_guards", False):
+    config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
+    if getattr(config.known_args_namespace, "model_guards", None) == GUARDS_OFF:
         return
     watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
     watch.install()

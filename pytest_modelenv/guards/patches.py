@@ -7,6 +7,7 @@ are guarded too, and transports that a test puts in place of the network are not
 from __future__ import annotations
 
 import functools
+import json
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -30,6 +31,12 @@ class Guard(Protocol):
 
 
 Check = Callable[..., None]
+
+_LARGEST_CONFIGURATION = 4 << 20  # bytes; with the labels of 20,000 classes it is less than 2 MB
+# Keys that these libraries write, and that an application's own `config.json` does not have.
+_OF_A_MODEL = frozenset(
+    ("architectures", "transformers_version", "_class_name", "_diffusers_version", "pretrained_cfg")
+)
 
 
 def _httpx(guard: Guard, transport: Any, request: Any, *_: Any, **__: Any) -> None:
@@ -61,6 +68,15 @@ def _urllib3(guard: Guard, pool: Any, method: str, url: str, *_: Any, **__: Any)
     guard.request(method, address)
 
 
+def _httpcore(guard: Guard, pool: Any, request: Any, *_: Any, **__: Any) -> None:
+    __tracebackhide__ = True
+    url, target = request.url, request.url.target.decode("latin-1")
+    host = _bracketed(url.host.decode("latin-1"))
+    port = "" if url.port is None else f":{url.port}"
+    address = target if "://" in target else f"{url.scheme.decode('latin-1')}://{host}{port}{target}"
+    guard.request(request.method.decode("latin-1"), address)
+
+
 def _xet(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
     __tracebackhide__ = True
     texts = [arg for arg in args if isinstance(arg, str)]  # the functions take the endpoint second, by position
@@ -75,11 +91,22 @@ def _from_pretrained(guard: Guard, model_class: Any, name: Any = None, *_: Any, 
 
 
 def _weights_file(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
-    """A file of tensors is a model's weights if a model's configuration lies beside it."""
+    """A file of tensors is a model's weights if a model's configuration is in the same folder."""
     __tracebackhide__ = True
-    file = args[0] if args else kwargs.get("filename", kwargs.get("f"))
-    if isinstance(file, str | os.PathLike) and Path(file).with_name("config.json").is_file():
+    given = args[0] if args else kwargs.get("filename", kwargs.get("f"))
+    file = given if isinstance(given, str | os.PathLike) else getattr(given, "name", None)  # of an open file
+    if isinstance(file, str | os.PathLike) and _is_models_configuration(file):
         guard.weights(call, file)
+
+
+def _is_models_configuration(weights: str | os.PathLike[Any]) -> bool:
+    """Return whether the `config.json` beside a file is one that transformers, diffusers or timm wrote."""
+    try:
+        with Path(os.fsdecode(weights)).with_name("config.json").open("rb") as file:
+            configuration = json.loads(file.read(_LARGEST_CONFIGURATION))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(configuration, dict) and not _OF_A_MODEL.isdisjoint(configuration)
 
 
 @dataclass(frozen=True)
@@ -101,6 +128,14 @@ _HTTPX = (
     Door("HTTPTransport.handle_request", _httpx),
     Door("AsyncHTTPTransport.handle_async_request", _httpx),
 )
+_HTTPCORE = (
+    Door("ConnectionPool.handle_request", _httpcore),
+    Door("AsyncConnectionPool.handle_async_request", _httpcore),
+)
+_SAFE_OPEN_COPIES = (
+    "safetensors.flax", "safetensors.mlx", "safetensors.numpy", "safetensors.tensorflow", "safetensors.torch",
+    "transformers.modeling_layers", "transformers.modeling_utils",
+)  # fmt: skip
 _XET = (
     "XetSession.new_file_download_group",
     "XetSession.new_download_stream_group",
@@ -111,6 +146,8 @@ _XET = (
 )
 DOORS: Mapping[str, tuple[Door, ...]] = MappingProxyType(
     {
+        "httpcore": _HTTPCORE,
+        "httpcore2": _HTTPCORE,
         "httpx": _HTTPX,
         "httpx2": _HTTPX,
         "http.client": (Door("HTTPConnection.putrequest", _http_client),),
@@ -118,6 +155,9 @@ DOORS: Mapping[str, tuple[Door, ...]] = MappingProxyType(
         "hf_xet": tuple(Door(path, functools.partial(_xet, f"hf_xet.{path}")) for path in _XET),
         "transformers.modeling_utils": (Door("PreTrainedModel.from_pretrained", _from_pretrained),),
         "torch.serialization": (Door("load", functools.partial(_weights_file, "torch.load"), ("torch",)),),
+        "safetensors": (
+            Door("safe_open", functools.partial(_weights_file, "safetensors.safe_open"), _SAFE_OPEN_COPIES),
+        ),
         "safetensors.torch": (Door("load_file", functools.partial(_weights_file, "safetensors.torch.load_file")),),
     }
 )
@@ -172,6 +212,8 @@ def close_doors(module_name: str, guard: Guard) -> list[Closed]:
 def _guarded(original: Any, check: Check) -> Any:
     if isinstance(original, classmethod):
         return classmethod(_guarded(original.__func__, check))
+    if isinstance(original, type):
+        return _guarded_class(original, check)
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -180,3 +222,19 @@ def _guarded(original: Any, check: Check) -> Any:
         return original(*args, **kwargs)
 
     return call
+
+
+def _guarded_class(original: type, check: Check) -> type:
+    """Return a class that makes objects of another one, also where that cannot have subclasses."""
+
+    class Guarded(type):
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            check(*args, **kwargs)
+            return original(*args, **kwargs)
+
+        def __instancecheck__(cls, instance: Any) -> bool:
+            return isinstance(instance, original)
+
+    own = {"__doc__": original.__doc__, "__module__": original.__module__, "__wrapped__": original}
+    return Guarded(original.__name__, (), own)

@@ -249,6 +249,11 @@ class SmartModelManager:
         alias = state.settings.models.get(name) if name is not None else None
         return state.unload(alias.ref.repo_id if alias is not None else name)
 
+    def start_afresh(self) -> None:
+        """Forget all that this manager knows and holds in the current environment: settings, fakes, pipelines."""
+        with self._lock:
+            self._states.pop(current_forcing(), None)
+
     def __enter__(self) -> Self:
         return self
 

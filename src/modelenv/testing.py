@@ -16,8 +16,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError
-from modelenv.progress_bars import quiet_transformers
 from modelenv.tasks import resolve_task
 from modelenv.tiny import BUILDERS
 

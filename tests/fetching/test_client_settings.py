@@ -13,11 +13,11 @@ import pytest
 
 from modelenv import SmartModelManager
 from modelenv.deadlines import Deadline
+from modelenv.environment.hub_client import mistakes
 from modelenv.environment.libraries import environment
 from modelenv.environment.settings import Settings
 from modelenv.errors import ConfigurationError, ModelDownloadError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
-from modelenv.hub_client import mistakes
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
@@ -96,7 +96,7 @@ def test_what_is_parsed_at_import_in_a_process_that_has_imported_nothing(
 
 
 def test_a_variable_that_another_version_of_the_client_parses_is_found_by_its_value() -> None:
-    from modelenv.hub_client import unparsable
+    from modelenv.environment.hub_client import unparsable
 
     error = unparsable(ValueError("invalid literal for int() with base 10: 'many'"), {"HF_HUB_NEWER": "many"})
     assert str(error) == (

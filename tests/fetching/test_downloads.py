@@ -55,7 +55,10 @@ def test_info_and_listing_wait_as_the_server_says(
     waits = [hub.fail(status=429, headers={"Retry-After": "1"}, kind=kind, times=1) for kind in ("info", "tree")]
     with caplog.at_level(logging.INFO, logger="modelenv"):
         fetch(store, REF, Deadline(60))
-    assert [float(each) >= 1 for each in re.findall(r"429 .*; next try in ([\d.]+) s", caplog.text)] == [True, True]
+    assert [float(each) >= 1 for each in re.findall(r"429 .*; trying again in ([\d.]+) s", caplog.text)] == [
+        True,
+        True,
+    ]
     assert [wait.fired for wait in waits] == [1, 1]
 
 

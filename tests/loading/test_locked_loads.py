@@ -28,9 +28,12 @@ TESTS = """
 import pytest
 
 @pytest.mark.integration
-@pytest.mark.model("sentiment")
 @pytest.mark.parametrize("number", range(8))
-def test_real(model, number):
+@pytest.mark.parametrize("name", [
+    pytest.param("alias", marks=pytest.mark.model("sentiment")),
+    pytest.param("repo", marks=pytest.mark.model("acme/sentiment")),  # with the task that the lock names
+])
+def test_real(model, name, number):
     assert model(["Bitcoin price surge"])[0][0]["label"] == "POSITIVE"
 """
 
@@ -91,9 +94,23 @@ def test_real_tests_with_a_lock_and_a_warm_cache_make_no_request(
 ) -> None:
     project("-m", "modelenv", "pull")
     command = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "--real-models", "-n", workers)
-    assert "8 passed" in project(*command)
+    assert "16 passed" in project(*command)
     hub.assert_no_requests()
-    assert "8 passed" in project(*command, HF_ENDPOINT=NOBODY_LISTENS)
+    assert "16 passed" in project(*command, HF_ENDPOINT=NOBODY_LISTENS)
+
+
+def test_pytest_loads_what_pull_has_put_into_the_projects_cache(
+    hub: EmbeddedHub, project: Callable[..., str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "project"
+    shutil.rmtree(folder / "cache")
+    (folder / "pyproject.toml").write_text(f'[tool.modelenv]\ncache_dir = "models"\n{DECLARATION}')
+    project("-m", "modelenv", "pull", MODEL_CACHE_DIR="")
+    assert (folder / "models" / "models--acme--sentiment").is_dir()
+    said = project("-m", "pytest", "--real-models", "-k", "alias", MODEL_CACHE_DIR="", HF_ENDPOINT=NOBODY_LISTENS)
+    assert "8 passed" in said
+    assert f"cache {folder}/models ([tool.modelenv] in {folder}/pyproject.toml)" in said
+    assert "acme/sentiment: cached, 0 requests to the Hub; " in said
 
 
 def test_a_volume_is_verified_and_loads_without_the_project(

@@ -175,8 +175,8 @@ def test_threads_and_tasks_share_one_real_load(hub: EmbeddedHub) -> None:
 
         with ThreadPoolExecutor(8) as pool:
             pipelines = set(pool.map(load, range(8))) | set(asyncio.run(together()))
-        assert len(pipelines) == 1
-        assert SmartModelManager().load_model(NAME, "sentiment") in pipelines
+        [pipeline] = pipelines
+        assert SmartModelManager().load_model(NAME, "sentiment").model is pipeline.model
     assert [(report.repo_id, report.fetched, report.files, report.error) for report in reports] == [
         (NAME, True, 4, None)
     ]
@@ -280,4 +280,4 @@ def test_forced_real_models_end_with_the_block(hub: EmbeddedHub) -> None:
         assert manager.environment is ModelSource.DOWNLOAD_ON_DEMAND
         assert is_positive(manager.load_model(NAME, "sentiment")(["Bitcoin price surge"])[0])
     with force_environment("mock_models"):
-        assert type(manager.load_model(NAME, "sentiment")).__module__.startswith("modelenv.fakes")
+        assert manager.load_model(NAME, "sentiment").__class__.__module__.startswith("modelenv.fakes")

@@ -12,9 +12,13 @@ import modelenv.fakes
 # A run in this process drops what it imported first; so what it may import is imported here.
 import modelenv.fetching.failures
 import modelenv.manager  # noqa: F401
+from modelenv.fakes.registry import FAMILIES, find_family
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+for _task in FAMILIES:
+    find_family(_task)
 
 INI = """[pytest]
 addopts = -p pytest_modelenv.plugin --strict-markers --strict-config -ra

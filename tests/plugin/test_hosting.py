@@ -179,7 +179,7 @@ def test_a_test_may_have_the_model_in_its_own_process(project: pytest.Pytester) 
         "@pytest.mark.integration(host=False)\n"
         "@pytest.mark.model('acme/sentiment', 'text-classification')\n"
         "def test_own(model):\n"
-        "    assert type(model).__module__.startswith('transformers')\n"
+        "    assert model.__class__.__module__.startswith('transformers')\n"
         "@pytest.mark.integration\n"
         "@pytest.mark.model('acme/sentiment', 'text-classification')\n"
         "@pytest.mark.parametrize('number', range(2))\n"

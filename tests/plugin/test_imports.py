@@ -36,7 +36,7 @@ import importlib, sys
 import modelenv
 for name in modelenv.__all__:
     getattr(modelenv, name)
-for name in ("testing", "hub", "cli", "forcing", "manager", "download", "finding"):
+for name in ("testing", "hub", "cli", "forcing", "manager", "fetching.snapshot", "loading.unlocked_folder"):
     importlib.import_module(f"modelenv.{name}")
 print([m for m in sys.modules if m.partition(".")[0] in ("pytest", "_pytest", "pytest_modelenv")])
 """

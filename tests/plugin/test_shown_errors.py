@@ -118,7 +118,7 @@ def test_every_style_ends_at_the_line_of_the_test(run_tests: RunTests, style: st
 
 def test_all_of_it_is_shown_on_demand(run_tests: RunTests) -> None:
     text = run_tests("--full-trace", "-k", "direct").stdout.str()
-    assert "finding.py" in text
+    assert "unlocked_folder.py" in text
     assert "acme/missing: not in this store" in text
 
 

@@ -14,10 +14,10 @@ from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Progress
-from modelenv.loading.locked_folder import find_locked, snapshot_of, total_size
+from modelenv.loading.locked_folder import find_locked, snapshot_of
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
-from modelenv.locks.values import LockedModel
+from modelenv.locks.values import LockedModel, total_size
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
 from modelenv.store.snapshots import snapshots

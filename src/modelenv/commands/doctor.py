@@ -14,17 +14,17 @@ from modelenv.amounts import counted, size_text
 from modelenv.commands.outcome import Outcome, code_of, columns
 from modelenv.commands.places import cache_of
 from modelenv.environment.detection import explain_environment
+from modelenv.environment.hub_client import hub_constants, mistakes, proxy_variable
 from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import LockfileError, ModelEnvError, redact
 from modelenv.files.disk import reading
-from modelenv.hub_client import hub_constants, mistakes, proxy_variable
-from modelenv.loading.locked_folder import snapshot_of, total_size
+from modelenv.loading.locked_folder import snapshot_of
 from modelenv.locks.declarations import disagreements
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
-from modelenv.locks.values import LockedModel
+from modelenv.locks.values import LockedModel, total_size
 from modelenv.store.integrity import check_links
 from modelenv.store.pruning import set_aside_files
 from modelenv.store.store import Store

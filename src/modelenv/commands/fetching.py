@@ -15,10 +15,10 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.fetching.snapshot import Fetched
-from modelenv.loading.locked_folder import obtain_locked, total_size
+from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.unlocked_folder import Obtained, find_or_fetch_model
 from modelenv.locks.locked_models import lock_of
-from modelenv.locks.values import LockedModel
+from modelenv.locks.values import LockedModel, total_size
 from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.store.verification import HashMemory

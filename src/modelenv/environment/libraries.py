@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelenv.hub_client import hub_constants, unparsable
+from modelenv.environment.hub_client import hub_constants, unparsable
 
 _LIBRARIES = ("huggingface_hub", "transformers")
 _ENDPOINT = "ENDPOINT"

@@ -11,10 +11,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from modelenv.environment.hub_client import hub_constants
 from modelenv.environment.project import Alias, find_project_file, lock_beside, read_project_file
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
-from modelenv.hub_client import hub_constants
 
 _LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
 

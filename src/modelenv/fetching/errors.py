@@ -7,11 +7,11 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from modelenv.environment.hub_client import proxy_variable
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelNotFoundError, redact
 from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import disk_error
-from modelenv.hub_client import proxy_variable
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
 

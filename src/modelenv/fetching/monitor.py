@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.hub_client import check_requests, hub_session
 from modelenv.fetching.answers import check_response
 from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
-from modelenv.hub_client import check_requests, hub_session
 
 if TYPE_CHECKING:
     import httpx2

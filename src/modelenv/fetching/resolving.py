@@ -74,6 +74,12 @@ class Locker:
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
             return commit_of(self._info(ref, monitor, files=False), ref)
 
+    def task(self, ref: ModelRef) -> str | None:
+        """Return the task that the Hub names for a model, its `pipeline_tag`, or None; one request to the Hub."""
+        with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
+            tag = self._info(ref, monitor, files=False).pipeline_tag
+        return None if tag is None else str(tag)
+
     def _locked(self, name: str, alias: Alias, current: Lockfile, upgrade: Collection[str]) -> LockedModel:
         locked = current.by_alias(name)
         if locked is not None and name not in upgrade and is_as_declared(alias, locked):

@@ -14,6 +14,7 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline
+from modelenv.environment.progress_bars import download_bars
 from modelenv.errors import ModelEnvError, ModelIntegrityError
 from modelenv.fetching.answers import check_names, commit_of
 from modelenv.fetching.errors import our_error
@@ -25,7 +26,6 @@ from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import write_atomically, writing
 from modelenv.files.layouts import Layout, hub_cache_folders
 from modelenv.files.ownership import check_owned
-from modelenv.progress_bars import download_bars
 from modelenv.references import ModelRef
 from modelenv.store.needed_files import plan_files
 from modelenv.store.store import FoundModel, Store

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.hub_client import hub_constants
+from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
-from modelenv.hub_client import hub_constants
-from modelenv.progress_bars import quiet_transformers
 from modelenv.store.integrity import check_tokenizer_files
 
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
@@ -251,8 +251,3 @@ def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[s
         store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints)
     except (ConfigurationError, NoSpaceError) as error:  # it is right all the same; the next process hashes again
         logger.info("%s: what was hashed cannot be remembered: %s", ref.repo_id, error.what)
-
-
-def total_size(models: Iterable[LockedModel]) -> int:
-    """Return the bytes of all files of the models."""
-    return sum(file.size for model in models for file in model.files)

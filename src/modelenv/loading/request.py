@@ -43,6 +43,37 @@ class LoadRequest:
     locked: LockedModel | None = None
 
 
+@dataclass(frozen=True)
+class NamedModel:
+    """What the name in a call stands for in a project.
+
+    Attributes:
+        ref: the model.
+        task: the task that the alias, or the project's lock, declares for it; None if neither does.
+        locked: what the project's lock says of the model, or None.
+    """
+
+    ref: ModelRef
+    task: str | None
+    locked: LockedModel | None
+
+
+def resolve_name(settings: Settings, name: str, revision: str | None = None) -> NamedModel:
+    """Resolve a name: an alias, or a repo id.
+
+    Raises:
+        ConfigurationError: the name or the revision is not valid.
+        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+    """
+    alias = settings.models.get(name)
+    ref = ModelRef.parse(name, revision) if alias is None else alias.ref
+    if alias is not None and revision is not None:
+        ref = ModelRef.parse(ref.repo_id, revision)
+    locked = locked_model(settings, name, ref)
+    task = alias.task if alias is not None else None
+    return NamedModel(ref, task or (locked.task if locked is not None else None), locked)
+
+
 def resolve_request(
     settings: Settings,
     source: ModelSource,
@@ -61,16 +92,15 @@ def resolve_request(
         UnsafeModelError: remote code was asked for in production, or pickled weights without leave.
         LockfileError: the lock cannot be read, or was made from another declaration of the alias.
     """
-    alias = settings.models.get(name)
-    ref = ModelRef.parse(name, revision) if alias is None else alias.ref
-    if alias is not None and revision is not None:
-        ref = ModelRef.parse(ref.repo_id, revision)
-    task_name = model_type or (alias.task if alias is not None else None)
+    named = resolve_name(settings, name, revision)
+    ref, locked = named.ref, named.locked
+    task_name = model_type or named.task
     if task_name is None:
         raise ConfigurationError(
             "no task was named for the model",
             model=name,
-            expected="load_model(name, task), or an alias of [tool.modelenv.models] with a task",
+            expected="a task in the call, or one that is declared for the model in [tool.modelenv.models]",
+            hint="name the task, such as task='text-classification' in a marker, or load_model(name, task)",
         )
     if trust_remote_code and source is ModelSource.PERSISTENT_VOLUME:
         raise UnsafeModelError("remote code is never run from a persistent volume", model=ref.repo_id)
@@ -80,5 +110,4 @@ def resolve_request(
     device = settings.device if device is None else str(device)
     in_production = source is ModelSource.PERSISTENT_VOLUME
     check_arguments(arguments, name, in_production=in_production, allow_pickle=allow_pickle)
-    locked = locked_model(settings, name, ref)
     return LoadRequest(ref, task.name, task_name, arguments, device, allow_pickle, trust_remote_code, locked)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -276,3 +276,8 @@ def _fact(name: str, value: Any) -> Fact:
         return value
     expected = "text, a list of text, true or false, or a finite number"
     raise LockedValueError("wrong value of a fact", expected=expected, found=show(value), where=(name,))
+
+
+def total_size(models: Iterable[LockedModel]) -> int:
+    """Return the bytes of all files of the models."""
+    return sum(file.size for model in models for file in model.files)

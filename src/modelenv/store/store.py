@@ -8,7 +8,6 @@ that was checked: the record is written last, so a snapshot with a record is com
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -23,7 +22,7 @@ from modelenv.errors import ModelIntegrityError
 from modelenv.files.claims import Claims
 from modelenv.files.disk import check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
-from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.layouts import Layout, hub_cache_folders, is_organisation, plain_folders, stated_owner
 from modelenv.files.ownership import check_no_linked_folder, check_owned, commit_named_by
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.integrity import check_links, matches_blob_name
@@ -107,7 +106,7 @@ class Store:
                 checked = is_unchanged(path, read_record(self._record_path(folder.name, commit)))
                 return FoundModel(path, Layout.HUB_CACHE, commit, checked)
         for layout, path in plain_folders(self.root, ref):
-            if path.is_dir() and not (ref.organisation is None and _is_organisation(path)):
+            if path.is_dir() and not (ref.organisation is None and is_organisation(path)):
                 if layout is Layout.PLAIN and ref.organisation is not None:
                     self._claim_plain(path, ref)
                 if ref.revision is not None:
@@ -121,7 +120,7 @@ class Store:
         """A plain folder does not say whose model it holds, so it serves one organisation only."""
         state = path.stat()
         with _claiming:
-            owner = _stated_owner(path, ref) or _plain_owners.setdefault((state.st_dev, state.st_ino), ref.repo_id)
+            owner = stated_owner(path, ref) or _plain_owners.setdefault((state.st_dev, state.st_ino), ref.repo_id)
         if owner != ref.repo_id:
             raise ModelIntegrityError(
                 "the folder of that name holds another organisation's model",
@@ -287,18 +286,3 @@ def _commit_of(folder: Path, ref: ModelRef) -> str | None:
 def _files(folder: Path) -> Iterator[Path]:
     for parent, _, names in os.walk(folder):
         yield from (Path(parent) / name for name in sorted(names))
-
-
-def _is_organisation(path: Path) -> bool:
-    """A folder without a configuration, whose children have one, holds an organisation's models."""
-    return not (path / CONFIG).exists() and any((child / CONFIG).exists() for child in path.iterdir())
-
-
-def _stated_owner(path: Path, ref: ModelRef) -> str | None:
-    """Return the repo id in the configuration, if it is of the same name: transformers 4 wrote it there."""
-    try:
-        stated = json.loads((path / CONFIG).read_bytes()).get("_name_or_path")
-    except (OSError, ValueError, AttributeError):
-        return None  # a damaged configuration is reported by the check that follows
-    same_name = isinstance(stated, str) and stated.count("/") == 1 and stated.endswith("/" + ref.name)
-    return stated if same_name else None

@@ -25,9 +25,8 @@ from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import UnsafeModelError
 from modelenv.files.disk import check_space, write_atomically, writing
 from modelenv.files.hashing import Progress
-from modelenv.loading.locked_folder import total_size
 from modelenv.locks.project_lock import Lockfile
-from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.locks.values import LockedFile, LockedModel, total_size
 from modelenv.store.checks import Checks
 from modelenv.store.verification import HashMemory, integrity_error, verify_folder
 from modelenv.volume.copying import copy_checked, sync_folder

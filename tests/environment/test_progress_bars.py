@@ -15,7 +15,7 @@ import pytest
 from modelenv.hub import EmbeddedHub
 from modelenv.testing import tiny_model
 
-from .terminals import read_terminal
+from ..terminals import read_terminal
 
 FETCH = """
 import sys

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from modelenv.hub_client import hub_constants
+from modelenv.environment.hub_client import hub_constants
 
 
 def shows_bars() -> bool:
