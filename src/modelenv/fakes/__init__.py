@@ -11,13 +11,14 @@ hash of the model's name and the input).
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import registry
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.model.facts import read_facts
+from modelenv.fakes.model.facts import ModelFacts, read_facts
 from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.tasks import resolve_task
 
@@ -103,5 +104,14 @@ def make_fake(
             expected="one of " + ", ".join(sorted(registry.FAMILIES)),
             hint=NEEDS_REAL_MODEL,
         )
-    facts = read_facts(model, config, defaults=family.default_config(task), tokenizer=tokenizer)
+    if config is None and not tokenizer and isinstance(model, str) and not os.path.isdir(model):  # noqa: PTH112
+        facts = _facts_of_name(family, task, model)
+    else:
+        facts = read_facts(model, config, defaults=family.default_config(task), tokenizer=tokenizer)
     return family(task, facts, {**resolved.pipeline_kwargs, **pipeline_kwargs})
+
+
+@lru_cache(maxsize=64)  # tests make many fakes of one name
+def _facts_of_name(family: type[FakePipeline], task: str, model: str) -> ModelFacts:
+    """Return the facts of a model of which nothing but the name is known."""
+    return read_facts(model, None, defaults=family.default_config(task))
