@@ -1,8 +1,8 @@
 """What a fake costs a test beside a MagicMock: python benchmarks/fake_calls.py [RUNS].
 
-1,000 tests that call a fake made by their fixture, against the same 1,000 tests on a `MagicMock` that was told its
-answer; whole pytest processes, in turn. Shown beside them: the same tests on the plugin's fixture `model`, which
-makes a manager for each test too.
+1,000 tests that call a fake, against the same 1,000 tests on a `MagicMock` that was told its answer; whole pytest
+processes, in turn. A fake is made by a fixture of the tests with `fake_pipeline`, or is that of the plugin's fixture
+`model`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def model():
 
 
 def main() -> int:
-    """Print the medians and their ratio; return 1 above the limit."""
+    """Print the medians and their ratios; return 1 if one of them is above the limit."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     pytest = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     with tempfile.TemporaryDirectory() as folder:
@@ -58,14 +58,14 @@ def main() -> int:
             file = f"test_{name.split()[-1].lower()}.py"
             Path(folder, file).write_text(head + _TEST.format(tests=TESTS))
             commands[name] = [*pytest, file]
-        found = medians(commands, Path(folder), os.environ, runs)
-    ratio = found["a fake"] / found["a MagicMock"]
-    kept = ratio <= LIMIT
+        # Python keeps the bytecode of what it imports, unless it is told not to.
+        environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        found = medians(commands, Path(folder), environ, runs)
+    base = found["a MagicMock"]
     for name, seconds in found.items():
-        print(f"{TESTS:,} tests on {name:17} {seconds:6.2f} s, {seconds / found['a MagicMock']:.3f} x")
-    print(
-        f"a fake: {ratio:.3f} x; medians of {runs} runs in turn; limit: {LIMIT} x: {'kept' if kept else 'EXCEEDED'}"
-    )
+        print(f"{TESTS:,} tests on {name:17} {seconds:6.2f} s, {seconds / base:.3f} x")
+    kept = max(found.values()) <= LIMIT * base
+    print(f"medians of {runs} runs in turn; limit for both: {LIMIT} x: {'kept' if kept else 'EXCEEDED'}")
     return 0 if kept else 1
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 
 LIMIT_MS = 0.3
@@ -40,7 +40,7 @@ def seconds_of(pipe: Any, text: str) -> float:
 
 def call_locally(connection: Connection) -> None:
     """Hold the pipeline in this process; answer each text with the seconds that its call took."""
-    from modelenv.loading import load_pipeline
+    from modelenv.loading.build import load_pipeline
     from modelenv.testing import tiny_model
 
     folder = tiny_model(TASK)

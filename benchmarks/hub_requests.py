@@ -68,7 +68,7 @@ def main() -> int:
 
 def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped-def]
     """Lock both models for the suite in `folder`; return how many files that are."""
-    from modelenv.lockfile import read_lockfile
+    from modelenv.locks.project_lock import read_lockfile
 
     declared = f'[tool.modelenv.models]\nclassifier = "{CLASSIFIER}"\nembedding = "{EMBEDDING}"\n'
     (folder / "pyproject.toml").write_text(declared)

@@ -16,12 +16,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.files.snapshots import snapshots
-from modelenv.finding import find_or_fetch_model
-from modelenv.locked_finding import Checks, obtain_locked, snapshot_of, verify_locked
-from modelenv.locks.locked import LockedFile, LockedModel
+from modelenv.loading.locked_folder import obtain_locked, snapshot_of, verify_locked
+from modelenv.loading.unlocked_folder import find_or_fetch_model
+from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.snapshots import snapshots
+from modelenv.store.store import Store
 
 HEADER = json.dumps({"w": {"dtype": "U8", "shape": [8], "data_offsets": [0, 8]}}).encode()
 FILES = {

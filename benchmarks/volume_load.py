@@ -19,8 +19,8 @@ from modelenv import force_environment
 from modelenv.commands.fetching import pull_to
 from modelenv.commands.locks import write_lock
 from modelenv.commands.progress import Teller
+from modelenv.environment.settings import Settings
 from modelenv.hub import EmbeddedHub
-from modelenv.settings import Settings
 
 RAW = """
 from transformers import pipeline

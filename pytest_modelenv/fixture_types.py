@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from modelenv.sources import ModelSource
+    from modelenv.environment.sources import ModelSource
 
 
 class ForceEnvironment(Protocol):

@@ -17,23 +17,21 @@ from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, models_of
 
 if TYPE_CHECKING:
     from modelenv import SmartModelManager
+    from modelenv.environment.sources import ModelSource
     from modelenv.hub import EmbeddedHub
-    from modelenv.sources import ModelSource
     from pytest_modelenv.fixture_types import ForceEnvironment, MakeTinyModel
 
 BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch
 
 
-@pytest.fixture
-def model_manager(pytestconfig: pytest.Config) -> Iterator[SmartModelManager]:
-    """A new `SmartModelManager` of the test's environment.
+@pytest.fixture(scope="session")
+def model_manager(pytestconfig: pytest.Config) -> SmartModelManager:
+    """A `SmartModelManager` that follows the test: each call gives the models of the running test's environment.
 
-    Real models are loaded once per worker, however many tests use them; fakes are new in each test.
+    Fixtures of every scope can use it. Real models are loaded once per worker, however many tests use them. Fakes are
+    new in each test, with no scripts and no calls.
     """
-    from modelenv.manager import SmartModelManager
-
-    with models_of(pytestconfig).sharing():
-        yield SmartModelManager()
+    return models_of(pytestconfig).manager
 
 
 @pytest.fixture
@@ -41,12 +39,13 @@ def model(request: pytest.FixtureRequest, model_manager: SmartModelManager) -> A
     """The pipeline of the test's marker `@pytest.mark.model(name, task=..., **pipeline_kwargs)`.
 
     A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
-    loaded.
+    loaded. Without a task in the marker it is the one in the project's lock, or, for a real model, the Hub's.
     """
     from pytest_modelenv.markers import model_call
 
     call = model_call(request.node)
-    return model_manager.load_model(call.name, call.task, **call.pipeline_kwargs)
+    task = call.task or models_of(request.config).hub_tasks.task_of(call, model_manager)
+    return model_manager.load_model(call.name, task, **call.pipeline_kwargs)
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pytest_modelenv.markers import ModelCall
 from pytest_modelenv.startup import HOST_KEEP, HOST_RUN
 
 if TYPE_CHECKING:
-    from modelenv.forcing import Run
     from modelenv.host.client import HostClient
-    from modelenv.reports import LoadReport
+    from modelenv.loading.reports import LoadReport
+    from modelenv.loading.shared import Run
 
 _KEEP_SECONDS = 900.0
 _KEEP_BYTES = 64 << 20  # of answers
@@ -55,19 +55,19 @@ class Hosting:
     def host(self, run: Run) -> Run:
         """Return the run with its pipelines in the host."""
         from modelenv.host.builder import HostBuilder
-        from modelenv.host.pipeline import own_view
+        from modelenv.host.proxy import own_view
 
         return replace(run, build=HostBuilder(self.client, self._report_local), view=own_view)
 
     def _report_local(self, model: str, reason: str) -> None:
-        from modelenv.reports import LoadReport
+        from modelenv.loading.reports import LoadReport
 
         self.on_load(LoadReport(model, "", "", reason=reason))
 
     def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
         """Have the host fetch and load the models of these markers while other tests run."""
         from modelenv.errors import ModelHostError
-        from modelenv.host.protocol import PlannedModel
+        from modelenv.host.messages.protocol import PlannedModel
 
         planned = []
         for call in dict.fromkeys((call.name, call.task, _pickled(call)) for call in calls):
@@ -82,7 +82,7 @@ class Hosting:
     def end(self) -> list[dict[str, Any]]:
         """Return what the host prepared, as plain types, and end the host unless it is kept."""
         from modelenv.errors import ModelHostError
-        from modelenv.reports import LoadReport
+        from modelenv.loading.reports import LoadReport
 
         reports: list[LoadReport] = []
         try:
@@ -98,7 +98,7 @@ class Hosting:
 
 def _pickled(call: ModelCall) -> bytes | None:
     """Return the marker's arguments as they cross to the host; None where they cannot."""
-    from modelenv.host.crossing import CannotCrossError, crossing
+    from modelenv.host.messages.pickling import CannotCrossError, crossing
 
     try:
         return crossing(dict(call.pipeline_kwargs))

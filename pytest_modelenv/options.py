@@ -5,11 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
-from pytest_modelenv.startup import CACHE_VARIABLE, HOST_OFF, HOST_RUN, SOURCE_VARIABLE, a_file_may_force
+from pytest_modelenv.startup import (
+    CACHE_VARIABLE,
+    GUARDS_ERROR,
+    HOST_OFF,
+    HOST_RUN,
+    SOURCE_VARIABLE,
+    a_file_may_force,
+    project_texts,
+)
+
+if TYPE_CHECKING:
+    from modelenv.environment.settings import Settings
 
 T = TypeVar("T")
 
@@ -41,7 +52,7 @@ class ModelOptions:
         source: the value of the `ModelSource` they come from.
         forced: what MODEL_SOURCE or a setting of the project says, which forces every other test; None for neither.
         host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
-        guards: whether a test with fakes is kept from real models.
+        guards: what becomes of a test with fakes that reaches for a real model: `error` or `off`.
         memory: how many bytes the real models may take, in all processes together.
         plans: whether tests are put into an order that suits their models.
     """
@@ -50,7 +61,7 @@ class ModelOptions:
     source: Resolved[str]
     forced: Resolved[str] | None
     host: Resolved[str]
-    guards: bool
+    guards: str
     memory: int
     plans: bool
 
@@ -63,8 +74,8 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
             what is valid.
     """
     option = config.getoption("--model-source")
-    forced = _forced_source(config)
     real_models = bool(config.getoption("--real-models"))
+    forced = _forced_source(config)
     if option is not None:
         source = Resolved(_real_source(option, "--model-source"), "--model-source")
     elif real_models and forced is not None and forced.value != MOCK_MODELS:
@@ -76,7 +87,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         source,
         forced,
         host=_host(config, real_models),
-        guards=not config.getoption("--no-model-guards"),
+        guards=config.getoption("--model-guards") or GUARDS_ERROR,
         memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
         plans=real_models and _plans(config),
     )
@@ -88,14 +99,32 @@ def _forced_source(config: pytest.Config) -> Resolved[str] | None:
         return Resolved(variable, f"variable {SOURCE_VARIABLE}")
     if not a_file_may_force(config):
         return None
+    settings = project_settings(config)
+    if settings is None or settings.source is None:
+        return None
+    return Resolved(settings.source.value, settings.origins["source"])
+
+
+def project_settings(config: pytest.Config) -> Settings | None:
+    """Return the settings of this process and of the project.
+
+    Returns:
+        None if a setting is not valid and may be another program's, such as a MODEL_SOURCE in `.env`. Then the run
+        goes on, and a test that uses modelenv says what is wrong.
+
+    Raises:
+        pytest.UsageError: a setting is not valid, and the user asked for real models, or the project has a table
+            `[tool.modelenv]`.
+    """
+    from modelenv.environment.settings import Settings
     from modelenv.errors import ConfigurationError
-    from modelenv.settings import Settings
 
     try:
-        settings = Settings.load()
+        return Settings.load()
     except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from None
-    return None if settings.source is None else Resolved(settings.source.value, settings.origins["source"])
+        if config.getoption("--real-models") or "tool.modelenv" in project_texts(config)[0]:
+            raise pytest.UsageError(str(error)) from None
+        return None
 
 
 def _host(config: pytest.Config, real_models: bool) -> Resolved[str]:
@@ -125,7 +154,7 @@ def _plans(config: pytest.Config) -> bool:
 
 def shared_cores(workers: int) -> dict[str, str]:
     """Return the variables that let so many processes share the cores; none where the user chose their threads."""
-    from modelenv.host.cores import usable_cores
+    from modelenv.host.serving.cores import usable_cores
 
     if os.environ.get("OMP_NUM_THREADS"):
         return {}
@@ -133,7 +162,7 @@ def shared_cores(workers: int) -> dict[str, str]:
 
 
 def _real_source(text: str, origin: str) -> str:
-    from modelenv.sources import ModelSource
+    from modelenv.environment.sources import ModelSource
 
     real = [source.value for source in ModelSource if source is not ModelSource.MOCK_MODELS]
     if text.strip().lower() not in real:
@@ -142,7 +171,7 @@ def _real_source(text: str, origin: str) -> str:
 
 
 def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
-    """Return the cache folder that the user chose by option, variable or ini-file, if any.
+    """Return the cache folder that the user chose for the tests, by option, variable or ini-file, if any.
 
     Raises:
         pytest.UsageError: the option is empty, or there is a file in the folder's place.
@@ -153,16 +182,35 @@ def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
     if option is not None:
         return _folder(option, config.invocation_params.dir, "--model-cache-dir")
     if variable:
-        return _folder(variable, Path.cwd(), f"variable {CACHE_VARIABLE}")
+        # Without --real-models the variable may be another program's.
+        needed = bool(config.getoption("--real-models"))
+        return _folder(variable, Path.cwd(), f"variable {CACHE_VARIABLE}", check=needed)
     if ini:
         return _folder(ini, config.rootpath, "ini-option model_cache_dir")
     return None
 
 
-def _folder(text: str, base: Path, origin: str) -> Resolved[Path]:
-    if not text.strip():
+def project_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
+    """Return the cache folder that the project's `.env` or `pyproject.toml` names, if one of them does.
+
+    It is where `modelenv pull` puts models, and the local cache.
+
+    Raises:
+        pytest.UsageError: a setting is not valid.
+    """
+    project, variables = project_texts(config)
+    if not ("tool.modelenv" in project and "cache_dir" in project) and CACHE_VARIABLE not in variables:
+        return None  # the library need not be imported for an answer
+    settings = project_settings(config)
+    if settings is None or settings.origins["cache_dir"] == "default":
+        return None
+    return Resolved(settings.cache_dir, settings.origins["cache_dir"])
+
+
+def _folder(text: str, base: Path, origin: str, *, check: bool = True) -> Resolved[Path]:
+    if check and not text.strip():
         raise pytest.UsageError(f"{origin}: a folder is needed, an empty text was given")
     folder = base / Path(text).expanduser()
-    if folder.exists() and not folder.is_dir():
+    if check and folder.exists() and not folder.is_dir():
         raise pytest.UsageError(f"{origin}: {folder} is not a folder")
     return Resolved(folder, origin)

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import pytest
 
-from pytest_modelenv.markers import model_call
+from pytest_modelenv.markers import call_of
 from pytest_modelenv.startup import FORCED_SOURCE
 
 T = TypeVar("T")
@@ -61,11 +61,11 @@ def _model_of_all(tests: Sequence[pytest.Item], model_of: Callable[[pytest.Item]
 
 
 def real_model_of(item: pytest.Item) -> Hashable:
-    """Return the real model that a test needs, as `planned_order` takes it. Its markers have been checked."""
+    """Return the real model that a test needs, as `planned_order` takes it."""
     source = item.stash.get(FORCED_SOURCE, None)
     if source is None or source == "mock_models":
         return None
-    if item.get_closest_marker("model") is None:
+    call = call_of(item)
+    if call is None:
         return UNKNOWN
-    call = model_call(item)
     return (source, call.name, call.task, repr(sorted(call.pipeline_kwargs.items())))

@@ -22,7 +22,9 @@ from pytest_modelenv.fixtures import (
     real_models,
     tiny_model,
 )
-from pytest_modelenv.import_watch import guard_imports
+from pytest_modelenv.guards.import_watch import guard_imports
+from pytest_modelenv.scopes import Scopes
+from pytest_modelenv.shown_errors import shortened, show_shortened
 
 __all__ = [
     "mock_models",
@@ -46,13 +48,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the guards in place before the first conftest.py is imported."""
     guard_imports(early_config)
+    _scopes_of(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and begin the run of models where there will be one."""
-    for line in startup.MARKERS.values():
-        config.addinivalue_line("markers", line)
+    startup.register_markers(config)
     guard_imports(config)
+    _scopes_of(config)
     if not startup.asks_for_nothing(config):
         startup.models_of(config).start_host()
     if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
@@ -66,8 +69,13 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Check the markers, skip or prepare the tests that have them, and put the tests in order."""
-    if any(mark.name in startup.MARKERS for item in items for mark in item.iter_markers()):
+    """Read the markers, skip or prepare the tests that have them or use models, and put the tests in order."""
+    names = {startup.gate_marker(config), *startup.MARKERS}
+    if any(
+        "model_manager" in getattr(item, "fixturenames", ())
+        or any(mark.name in names for mark in item.iter_markers())
+        for item in items
+    ):
         startup.run_of(config).prepare_tests(items)
 
 
@@ -79,10 +87,29 @@ def pytest_make_collect_report(
     stash = collector.config.stash
     stash[startup.COLLECTING] = collector.nodeid
     report = yield
+    show_shortened(collector, report)
     stash[startup.COLLECTING] = None
     if startup.GUARDS in stash:
         stash[startup.GUARDS].collected(report)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin a test, once more where another plugin repeats it: fakes are its own."""
+    _scopes_of(item.config).begin_test()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Let what a fixture of wider scope scripts hold in all tests."""
+    __tracebackhide__ = True
+    if fixturedef.scope == "function":
+        return (yield)
+    with _scopes_of(request.config).shared_by_tests():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -97,6 +124,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
             return (yield)
     finally:
         stash[startup.RUNNING] = None
+        _scopes_of(item.config).end_test()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -105,9 +133,20 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
     guards = item.config.stash.get(startup.GUARDS, None)
-    if guards is not None:
-        guards.before_report(call)
-    report = yield
+    is_refusal = guards is not None and guards.before_report(call)
+    with shortened(item.config, call):
+        report = yield
+    if guards is not None and is_refusal:
+        guards.shorten(report, call)
     if startup.RUN in item.config.stash:
-        item.config.stash[startup.RUN].put_facts_on(report)
+        item.config.stash[startup.RUN].put_facts_on(report, item)
     return report
+
+
+def _scopes_of(config: pytest.Config) -> Scopes:
+    """Return what knows the running test of this process, put in place now if it was not."""
+    if startup.SCOPES not in config.stash:
+        config.stash[startup.SCOPES] = scopes = Scopes()
+        scopes.install()
+        config.add_cleanup(scopes.uninstall)
+    return config.stash[startup.SCOPES]

@@ -9,20 +9,22 @@ if TYPE_CHECKING:
     import pytest
 
 HOST = "the model host"
+_NAMED = 3  # of the tests that used no real model
 
 
 def print_summary(
     terminalreporter: pytest.TerminalReporter,
     loads: Sequence[tuple[str, dict[str, Any]]],
     imports: Sequence[tuple[str, dict[str, Any]]],
+    idle: Sequence[str],
 ) -> None:
-    """Print the real models, and the heavy imports of a fast run, if there were any."""
-    if loads:
+    """Print the real models, the tests that should have used one, and the heavy imports of a fast run, if any."""
+    if loads or idle:
         terminalreporter.write_sep("=", "real models")
-        for line in summary_lines(loads):
+        for line in (*summary_lines(loads), *idle_lines(idle)):
             terminalreporter.write_line(line)
     if imports:
-        from pytest_modelenv.heavy_imports import import_lines
+        from pytest_modelenv.guards.heavy_imports import import_lines
 
         terminalreporter.write_sep("=", "heavy imports")
         for line in import_lines(imports):
@@ -50,13 +52,26 @@ def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
     return lines
 
 
+def idle_lines(tests: Sequence[str]) -> list[str]:
+    """Return the line that counts the tests that passed and used no real model; none if there is no such test."""
+    if not tests:
+        return []
+    count = "1 integration test" if len(tests) == 1 else f"{len(tests)} integration tests"
+    named = ", ".join(sorted(tests)[:_NAMED])
+    more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
+    return [f"{count} passed without a real model of modelenv: {named}{more}"]
+
+
 def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    from modelenv.amounts import counted
+
     fetches = [(worker, load) for worker, load in loads if load["fetched"]]
     if not fetches:
         return "cached, 0 requests to the Hub"
     return "; ".join(
-        f"fetched{f' by {worker}' if worker else ''} ({load['files']} files, {load['bytes']:,} bytes, "
-        f"{load['requests']} requests to the Hub, {load['fetch_seconds']:.1f} s)"
+        f"fetched{f' by {worker}' if worker else ''} ({counted(load['files'], 'file')}, "
+        f"{counted(load['bytes'], 'byte')}, {counted(load['requests'], 'request')} to the Hub, "
+        f"{load['fetch_seconds']:.1f} s)"
         for worker, load in fetches
     )
 
@@ -66,7 +81,11 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     workers = sorted({worker for worker, _ in loads})
     if any(load["hosted"] for _, load in loads):
         repeated = sum(load["repeated"] for _, load in loads)
-        again = f"; {repeated} answers of earlier calls given again" if repeated else ""
+        again = (
+            f"; {repeated} {'answer' if repeated == 1 else 'answers'} of earlier calls given again"
+            if repeated
+            else ""
+        )
         return f"held by {HOST}, loaded in {slowest:.1f} s{again}"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"

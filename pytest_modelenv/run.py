@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any
 
 import pytest
 
+from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
-from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, GUARDS
+from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, GUARDS, SCOPES, START_OF_RUN, STARTED
 
 # The kinds of facts: as attributes of test reports, and keys of a worker's output.
-_LOADS, _IMPORTS = "modelenv_loads", "modelenv_imports"
+_LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key under which a worker's output has a mistake of the user's
 
 
@@ -28,7 +29,8 @@ class ModelRun:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
-        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: []}
+        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
+        self._state_of_test = ExitStack()
 
     @cached_property
     def models(self) -> ModelSession:
@@ -44,21 +46,23 @@ class ModelRun:
         return "models" in vars(self)
 
     def prepare_tests(self, items: list[pytest.Item]) -> None:
-        """Check the markers of collected tests, skip or prepare them, and put them into the order of the plan.
+        """Read the markers of collected tests, skip or prepare them, and put them into the order of the plan.
 
         Raises:
-            pytest.UsageError: a marker, or an option, is wrong.
+            pytest.UsageError: an option is wrong.
         """
-        from pytest_modelenv.markers import prepare
+        from pytest_modelenv.markers import prepare, project_uses_models
 
+        uses_models = project_uses_models(self._config)
         try:
+            options = self.models.options
             for item in items:
-                prepare(item, self.models.options)
+                prepare(item, options, asked=uses_models or options.real_models)
         except pytest.UsageError as error:
             if self._is_worker:  # an exception does not reach the controller, this does
                 self._config.workeroutput[_MISTAKE] = str(error)  # type: ignore[attr-defined]
             raise
-        if self.models.options.plans:
+        if options.plans:
             from pytest_modelenv.planning import planned_by_module, planned_order, real_model_of
 
             order = planned_order if self._is_worker else planned_by_module
@@ -74,12 +78,41 @@ class ModelRun:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Have the model host load what the tests will ask for, while the first of them run."""
+        if GUARDS in self._config.stash:
+            self._config.stash[GUARDS].collection_ended()
         if self._has_models:
             self.models.prepare(session.items)
 
-    def put_facts_on(self, report: pytest.TestReport) -> None:
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test with a wrong marker, and give one that uses `model_manager` a state of its own.
+
+        It begins with each setup: a test that is run again, as by pytest-rerunfailures, begins anew.
+        """
+        from pytest_modelenv.markers import MISTAKE, OWN_STATE
+
+        if MISTAKE in item.stash:
+            pytest.fail(item.stash[MISTAKE], pytrace=False)
+        if OWN_STATE in item.stash:
+            self._state_of_test.enter_context(self.models.own_state())
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self) -> Generator[None, None, None]:
+        """Forget the state of the test when its fixtures are gone."""
+        try:
+            yield
+        finally:
+            if self._has_models:
+                self.models.forget_test()
+            self._state_of_test.close()
+
+    def put_facts_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Put what happened in this process since the last report on this one: it travels even if this crashes."""
-        vars(report).update(self._take_facts())
+        facts = self._take_facts()
+        if facts:
+            vars(report).update(facts)
+        is_real = item.stash.get(FORCED_SOURCE, MOCK_MODELS) != MOCK_MODELS
+        if is_real and report.when == "call" and report.passed and not item.config.stash[SCOPES].used_real_model:
+            vars(report)[_IDLE] = [{"test": item.nodeid}]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take the facts that a test report brought along; a crashed worker has fewer, no more."""
@@ -98,18 +131,21 @@ class ModelRun:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what the processes of the run reported."""
-        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS])
+        idle = [fact["test"] for _, fact in self._facts[_IDLE]]
+        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
 
     def pytest_unconfigure(self) -> None:
         """Remove what belongs to this run alone."""
+        self._state_of_test.close()  # of a test that was interrupted
         if self._has_models:
             self.models.close()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """pytest-xdist: hand the shared folders, and the endpoint of the run, to a worker."""
+        """pytest-xdist: hand the shared folders, and the endpoint and the start of the run, to a worker."""
         self.models.hand_down(node.workerinput)
         node.workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
+        node.workerinput[START_OF_RUN] = self._config.stash[STARTED]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -121,12 +157,16 @@ class ModelRun:
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
         """Return what happened in this process since the last call, as plain types; nothing of an empty kind."""
+        facts = {}
+        if self._has_models and (loads := self.models.take_reports()):
+            facts[_LOADS] = loads
         guards = self._config.stash.get(GUARDS, None)
-        loads = self.models.take_reports() if self._has_models else []
-        imports = [] if guards is None else guards.imports.take()
-        return {kind: facts for kind, facts in ((_LOADS, loads), (_IMPORTS, imports)) if facts}
+        if guards is not None and (imports := guards.imports.take()):
+            facts[_IMPORTS] = imports
+        return facts
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
         """Add facts of one worker, by kind; without pytest-xdist its name is empty. Other keys are passed over."""
         for kind, known in self._facts.items():
-            known += [(worker, fact) for fact in facts.get(kind, ())]
+            if kind in facts:
+                known += [(worker, fact) for fact in facts[kind]]

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,16 +27,20 @@ from pytest_modelenv.options import (
     ModelOptions,
     Resolved,
     chosen_cache_dir,
+    project_cache_dir,
+    project_settings,
     resolve_options,
     shared_cores,
 )
-from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, HOST_OFF, runs_tests
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, GUARDS_OFF, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
-    from modelenv.forcing import Run
-    from modelenv.reports import LoadReport
-    from modelenv.sources import ModelSource
+    from modelenv.environment.sources import ModelSource
+    from modelenv.loading.reports import LoadReport
+    from modelenv.loading.shared import Run
+    from modelenv.manager import SmartModelManager
     from pytest_modelenv.hosting import Hosting
+    from pytest_modelenv.hub_tasks import HubTasks
 
 _HANDED_DOWN = "modelenv_folders"
 
@@ -98,6 +102,11 @@ class ModelSession:
         return hasattr(self._config, "workerinput")
 
     @property
+    def _owns_run(self) -> bool:
+        """Whether this process made the run's folder and host: no worker, and no child that a test forked."""
+        return "folders" in vars(self) and not self.is_worker and self.folders.controller == os.getpid()
+
+    @property
     def _workers(self) -> int:
         """How many processes of this run have tests."""
         return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
@@ -110,9 +119,12 @@ class ModelSession:
             cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
             run, controller = Path(handed_down["run"]), handed_down["controller"]
             return SharedFolders(cache, handed_down["is_chosen"], run, controller)
-        run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
-        cache = self._chosen_cache or self._default_cache(run)
-        return SharedFolders(cache, self._chosen_cache is not None, run, os.getpid())
+        try:
+            run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
+        except OSError as error:
+            raise pytest.UsageError(f"modelenv needs a temporary folder that can be written: {error}") from error
+        chosen = self._chosen_cache or project_cache_dir(self._config)
+        return SharedFolders(chosen or self._default_cache(run), chosen is not None, run, os.getpid())
 
     @property
     def tiny_models(self) -> Path:
@@ -120,8 +132,8 @@ class ModelSession:
         return self.folders.run / "tiny"
 
     def _default_cache(self, run: Path) -> Resolved[Path]:
-        if self.options.source.value == LOCAL_CACHE:
-            return _project_cache()
+        if self.options.source.value == LOCAL_CACHE and (settings := project_settings(self._config)) is not None:
+            return Resolved(settings.cache_dir, "the local cache, default")
         cache: pytest.Cache | None = getattr(self._config, "cache", None)
         if cache is None:  # pytest runs with -p no:cacheprovider
             return Resolved(run / "cache", "a folder of this run, as pytest has no cache folder")
@@ -140,14 +152,14 @@ class ModelSession:
 
     def close(self) -> None:
         """Remove the run's folder, if this process made it."""
-        if not self.is_worker and "folders" in self.__dict__:
+        if self._owns_run:
             shutil.rmtree(self.folders.run, ignore_errors=True)
 
     @cached_property
     def run(self) -> Run:
         """What the managers of this run share: pipelines in this process, failed fetches in all of them."""
-        from modelenv.failures import FailureLog
-        from modelenv.forcing import Run
+        from modelenv.fetching.failures import FailureLog
+        from modelenv.loading.shared import Run
 
         run = Run(failures=FailureLog(self._failures), on_load=self._reports.append)
         return run if self.hosting is None else self.hosting.host(run)
@@ -169,7 +181,10 @@ class ModelSession:
     def start_host(self) -> None:
         """Start the host at once: it imports its libraries while pytest collects the tests."""
         if self.hosting is not None and not self.is_worker:
-            with self.forcing(self.options.source.value):
+            from modelenv.errors import ModelHostError
+
+            # Without a host there is no head start; the tests that need it say what is wrong.
+            with self.forcing(self.options.source.value), suppress(ModelHostError):
                 self.hosting.client.start()
 
     def prepare(self, items: Iterable[pytest.Item]) -> None:
@@ -183,9 +198,16 @@ class ModelSession:
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
-        if self.hosting is None or self.is_worker:
+        if not self._owns_run or self.hosting is None:
             return []
         return self.hosting.end()
+
+    @cached_property
+    def hub_tasks(self) -> HubTasks:
+        """The tasks that the Hub names for models."""
+        from pytest_modelenv.hub_tasks import HubTasks
+
+        return HubTasks()
 
     def take_reports(self) -> list[dict[str, Any]]:
         """Return the real loads that ended since the last call, as plain types."""
@@ -197,8 +219,8 @@ class ModelSession:
     @cached_property
     def own_run(self) -> Run:
         """What managers share where pipelines must be of this process, whatever the host holds."""
-        from modelenv.forcing import Run
-        from modelenv.pipelines import PipelineCache
+        from modelenv.loading.cache import PipelineCache
+        from modelenv.loading.shared import Run
 
         if self.hosting is None:
             return self.run
@@ -210,15 +232,15 @@ class ModelSession:
 
         In a block that is kept apart from the run (`apart`), only the source is forced.
         """
+        from modelenv.environment.sources import ModelSource
         from modelenv.forcing import current_forcing, force_environment
-        from modelenv.sources import ModelSource
 
         source = ModelSource.parse(source)
         run = self.run if hosted else self.own_run
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source, in_process=not hosted or self.hosting is None)
         # In offline mode the libraries would raise errors of their own, which are caught too easily.
-        offline = False if source == MOCK_MODELS and self.options.guards else None
+        offline = False if source == MOCK_MODELS and self.options.guards != GUARDS_OFF else None
         with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
         self._keep_within_memory()
@@ -229,21 +251,34 @@ class ModelSession:
         if loading_here is not None:
             loading_here.pipelines.keep_within(self.options.memory // self._workers)
 
+    @cached_property
+    def manager(self) -> SmartModelManager:
+        """The manager that all tests of this process share."""
+        from modelenv.manager import SmartModelManager
+
+        return SmartModelManager()
+
+    def forget_test(self) -> None:
+        """Let the shared manager forget the test that ends.
+
+        Most tests have a state of their own, but not one that asks for the manager by `request.getfixturevalue`.
+        """
+        if "manager" in vars(self):
+            self.manager.start_afresh()
+
     @contextmanager
-    def sharing(self) -> Iterator[None]:
-        """Let managers share the run's pipelines for a block, in the environment that holds."""
+    def own_state(self) -> Iterator[None]:
+        """Give managers a new state for a block, over the run's pipelines, in the environment that holds."""
         from modelenv.forcing import current_forcing, force_environment
 
-        if current_forcing().run is not None:
-            yield
-            return
-        with force_environment(run=self.run):
+        with force_environment(run=current_forcing().run or self.run):
             yield
 
     @contextmanager
     def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:
         """Set variables for a block whose loads, and failures, are no business of the rest of the run."""
-        from modelenv.forcing import Run, force_environment
+        from modelenv.forcing import force_environment
+        from modelenv.loading.shared import Run
 
         with force_environment(variables=variables, run=Run()):
             yield
@@ -257,15 +292,3 @@ class ModelSession:
         if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):
             variables[CACHE_VARIABLE] = str(self.folders.cache.value)
         return variables
-
-
-def _project_cache() -> Resolved[Path]:
-    """Return the local cache of the project's own settings."""
-    from modelenv.errors import ConfigurationError
-    from modelenv.settings import Settings
-
-    try:
-        settings = Settings.load()
-    except ConfigurationError as error:
-        raise pytest.UsageError(str(error)) from None
-    return Resolved(settings.cache_dir, f"the local cache, {settings.origins['cache_dir']}")

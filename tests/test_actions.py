@@ -23,7 +23,7 @@ FOLDER = HOME / ".github" / "actions" / "modelenv-cache"
 ACTION: dict[str, Any] = yaml.safe_load((FOLDER / "action.yml").read_text())
 WORKFLOW = HOME / ".github" / "workflows" / "test.yml"
 EXAMPLE = FOLDER / "example"
-SECONDS = 100
+SECONDS = 250
 _EXPRESSION = re.compile(r"\$\{\{ *([\w.-]+) *\}\}")
 
 

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modelenv import cli
-from modelenv.settings import Settings
+from modelenv.environment.settings import Settings
 
 from .terminals import read_terminal
 
@@ -70,6 +70,26 @@ def test_env_explains_what_was_detected_and_why(folder: Path) -> None:
         "device  auto  default\n"
         "environment  -  default\n"
     )
+
+
+def test_the_version() -> None:
+    from importlib.metadata import version
+
+    assert invoke("--version") == f"modelenv {version('modelenv')}\n"
+
+
+def test_every_command_has_short_help() -> None:
+    from typer.main import get_command
+
+    def paths(command: object, *names: str) -> list[tuple[str, ...]]:
+        below = getattr(command, "commands", {}).items()
+        return [names, *(path for name, each in below for path in paths(each, *names, name))]
+
+    found = paths(get_command(cli.app))
+    assert len(found) == 15
+    for path in found:
+        assert "Usage: " in invoke(*path, "-h")
+        assert invoke(*path, "-h") == invoke(*path, "--help")
 
 
 def test_the_columns_are_aligned() -> None:
@@ -203,7 +223,7 @@ def test_a_terminal_shows_the_same(folder: Path) -> None:
     process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)
     os.close(slave)
     said = read_terminal(master)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=60) == 0
     assert said.replace("\r\n", "\n") == invoke("env")
 
 
@@ -248,3 +268,39 @@ def test_serving_a_folder_that_is_missing_is_an_error_of_ours(
         cli.main()
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("pull", "--to", ""),
+        ("pull", "--to", "  "),
+        ("pull", "--cache-dir", ""),
+        ("prune", "--volume", ""),
+        ("prune", "--cache-dir", ""),
+        ("verify", "--volume", ""),
+        ("list", "--cache-dir", ""),
+        ("doctor", "--cache-dir", ""),
+        ("lock", "--cache-dir", ""),
+        ("--env-file", "", "env"),
+        ("hub", "serve", ""),
+        ("hub", "serve", ".", "--faults", ""),
+    ],
+)
+def test_an_empty_path_is_no_name_for_the_working_folder(folder: Path, arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "a path must not be empty; the working folder is '.'" in said
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--add",), ("--replace",), ("--to", "volume", "--add", "--replace"), ("m", "--add")]
+)
+def test_what_becomes_of_others_is_said_with_a_volume_and_once(folder: Path, arguments: tuple[str, ...]) -> None:
+    result = CliRunner().invoke(cli.app, ["pull", *arguments], catch_exceptions=False)
+    assert result.exit_code == 2
+    said = " ".join(result.output.replace("│", " ").split())
+    assert "--add or --replace goes with --to, and only one of them" in said
+    assert list(folder.iterdir()) == []

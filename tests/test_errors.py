@@ -95,7 +95,7 @@ def test_errors_come_back_from_another_process_whole() -> None:
         "sys.stdout.buffer.write(pickle.dumps(made))\n"
     )
     names = [kind.__name__ for kind in KINDS]
-    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code, *names], capture_output=True, check=True, timeout=60)
     made = pickle.loads(done.stdout)
     assert [type(error) for error in made] == KINDS
     assert {str(error) for error in made} == {TEXT}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 SERVICE = EXAMPLES / "sentiment_service"
-SECONDS = 100
+SECONDS = 250
 NOBODY_LISTENS = "http://127.0.0.1:9"
 
 

@@ -7,7 +7,8 @@ import os
 import pytest
 
 from modelenv import ConfigurationError, ModelSource, detect_environment, force_environment
-from modelenv.forcing import Run, current_forcing
+from modelenv.forcing import current_forcing
+from modelenv.loading.shared import Run
 
 
 @pytest.mark.parametrize("before", [None, "1", "0"])

@@ -8,6 +8,8 @@ import graphlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pytest
+
 HOME = Path(__file__).parents[1]
 CORE = HOME / "src" / "modelenv"
 PLUGIN = HOME / "pytest_modelenv"
@@ -16,8 +18,9 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 
 # Who may read or change the environment's variables, and why.
 READS_ENVIRONMENT = {
-    "modelenv/settings.py",  # reads all that we read, once
-    "modelenv/offline.py",  # sets variables for a while and puts them back
+    "modelenv/environment/settings.py",  # reads all that we read, once
+    "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
+    "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
     "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
     "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
     "pytest_modelenv/options.py",  # where an option was not given
@@ -29,32 +32,63 @@ OPENS_SOCKETS = {
     "modelenv/host",  # serves on loopback
 }
 ASKS_THE_HUB = {
-    "modelenv/download.py",
+    "modelenv/fetching/answers.py",  # checks what it answers: a type only
+    "modelenv/fetching/forbidden.py",  # keeps production from asking
+    "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches the requests of `download`
-    "modelenv/settings.py",  # only where the user's own cache is: huggingface_hub.constants
-    "modelenv/fetching/locked.py",  # asks for the files of a lock
-    "modelenv/locks/resolving.py",  # asks what a model is now
-    "modelenv/offline.py",  # only whether the Hub may be asked: huggingface_hub.constants
+    "modelenv/environment/hub_client.py",  # the client and its constants, with the variables that they read checked
+    "modelenv/fetching/blobs.py",  # asks for the files of a lock
+    "modelenv/environment/progress_bars.py",  # only the class of the client's bars
+    "modelenv/fetching/resolving.py",  # asks what a model is now
 }
 # Who may write to disk, and why.
 WRITES = {
-    "modelenv/store.py",  # the store, and small files written at once
+    "modelenv/store/store.py",  # the store, and small files written at once
     "modelenv/files/disk.py",  # small files written at once, for all others
-    "modelenv/fetching/locked.py",  # the blobs that it fetches
-    "modelenv/files/snapshots.py",  # takes snapshots away, for `prune`
+    "modelenv/files/claims.py",  # which locks need which snapshot
+    "modelenv/store/pruning.py",  # takes snapshots away, for `prune`
+    "modelenv/fetching/publishing.py",  # links of a snapshot, under the model's lock
+    "modelenv/fetching/blobs.py",  # the blobs that it fetches
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
-    "modelenv/locked_finding.py",  # links of a snapshot, under the model's lock
-    "modelenv/download.py",  # removes what killed processes left, under the model's lock
-    "modelenv/lockfile.py",
-    "modelenv/metadata.py",
-    "modelenv/hub/blobs.py",  # what clients upload to the embedded Hub
+    "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
+    "modelenv/fetching/snapshot.py",  # removes what killed processes left, under the model's lock
+    "modelenv/locks/project_lock.py",
+    "modelenv/volume/metadata.py",
+    "modelenv/hub/repos/blobs.py",  # what clients upload to the embedded Hub
     "modelenv/host",  # its socket, lock and log
     "modelenv/testing.py",  # models made for tests
     "modelenv/tiny",  # models made for tests
     "pytest_modelenv/session_cache.py",  # the folder that the workers share
 }
+# The layers, from top to bottom: a package imports only what lies below it, in functions and for type checkers too.
+LAYERS = (
+    ("modelenv",),
+    ("modelenv.__main__", "modelenv.default"),
+    ("modelenv.cli",),
+    ("modelenv.commands", "modelenv.manager"),
+    ("modelenv.manager_state",),
+    ("modelenv.handles", "modelenv.host"),
+    ("modelenv.forcing",),
+    ("modelenv.loading",),
+    ("modelenv.volume", "modelenv.fetching"),
+    ("modelenv.store", "modelenv.fakes"),
+    ("modelenv.locks", "modelenv.testing"),
+    ("modelenv.environment",),
+    ("modelenv.files",),
+    (
+        "modelenv.references",
+        "modelenv.deadlines",
+        "modelenv.tasks",
+        "modelenv.tiny",
+        "modelenv.hub",
+        "modelenv.amounts",
+        "modelenv.breaking",
+    ),
+    ("modelenv.errors", "modelenv.forks"),
+)
+ROW = {name: number for number, names in enumerate(LAYERS) for name in names}
 WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rename", "replace", "rmtree",
            "symlink_to", "hardlink_to", "chmod", "rmdir", "copytree", "copyfile", "mkdtemp", "mkstemp"}  # fmt: skip
 
@@ -180,6 +214,38 @@ def test_who_writes_to_disk() -> None:
     assert named((path, writes(tree_of(path))) for path in FILES if not allowed(name_of(path), WRITES)) == {}
 
 
+# Who may make a lock that a forked child does not find free, and why. All others take `forks.new_lock`.
+OWN_LOCKS = {
+    "modelenv/forks.py",  # makes the others
+    "modelenv/breaking.py",  # lives for one call
+    "modelenv/loading/build_lock.py",  # begins anew by itself, after a fork
+    "modelenv/fetching/monitor.py",  # lives for one download
+    "modelenv/host/client.py",  # begins anew by itself
+    "modelenv/host/serving",  # the host's process forks nothing
+    "modelenv/host/__main__.py",
+    "modelenv/hub/background.py",  # lives for the start of a server
+    "pytest_modelenv",  # its one thread is the one that forks
+}
+
+
+def test_who_makes_locks_that_outlive_a_fork() -> None:
+    kinds = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier", "local", "Queue",
+             "cached_property"}  # fmt: skip
+
+    def locks(path: Path) -> set[str]:
+        names = {f"{module}.{kind}" for module in ("threading", "queue", "functools") for kind in kinds}
+        used = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+        return (used | all_imports(path)) & names
+
+    def types_only(path: Path) -> set[str]:
+        """A field's type is written as `threading.Lock` too."""
+        annotations = (node.annotation for node in ast.walk(tree_of(path)) if isinstance(node, ast.AnnAssign))
+        return {ast.unparse(each) for each in annotations}
+
+    found = named((path, locks(path) - types_only(path)) for path in FILES if not allowed(name_of(path), OWN_LOCKS))
+    assert found == {}
+
+
 def test_no_file_is_longer_than_300_lines() -> None:
     lengths = {name_of(path): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {name: length for name, length in lengths.items() if length > 300} == {}
@@ -219,32 +285,55 @@ def test_what_is_public_has_a_docstring() -> None:
     assert named((path, list(undocumented(tree_of(path)))) for path in FILES) == {}
 
 
-def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
-    """Every module that importing `start` brings along."""
-    seen: set[str] = set()
-    pending = [start]
-    while pending:
-        new = graph[pending.pop()] - seen
-        seen |= new
-        pending += new
-    return seen
+def place_of(module: str) -> str:
+    """The row's name of a module: its package, or itself where it lies at the top."""
+    return ".".join(module.split(".")[:2])
 
 
-def test_the_arrows_between_modules_go_one_way() -> None:
-    modules = {module_name(path): path for path in CORE.rglob("*.py")}
-    graph = {}
-    for name, path in modules.items():
-        targets = imports_at_import(path) & set(modules)
-        # A package's own module imports nothing by being a parent; `from . import x` means x.
-        graph[name] = {target for target in targets if target != name and not name.startswith(target + ".")}
-    order = list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError on a cycle
-    assert set(order) == set(modules)
-    layers = ["errors", "references", "sources", "settings", "store", "download", "finding", "manager", "cli"]
-    layers = [f"modelenv.{layer}" for layer in layers]
-    for number, layer in enumerate(layers):
-        assert reachable(graph, layer) & set(layers[number + 1 :]) == set(), layer
-    assert graph["modelenv.errors"] == set()
-    assert [name for name in graph if "modelenv.cli" in graph[name]] == ["modelenv.__main__"]
+def against_the_layers(module: str, tree: ast.Module, path: Path) -> set[str]:
+    """The imports of a module, of every kind, that do not lead to a lower row or stay in its own package."""
+    own = place_of(module)
+    names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv"}
+    targets = {place_of(name) for name in names} & set(ROW)
+    return {target for target in targets if target != own and ROW[target] <= ROW[own]}
+
+
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in CORE_FILES}
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {place_of(name) for name in modules()} == set(ROW)
+
+
+def test_a_package_imports_only_what_lies_below_it() -> None:
+    found = {name: against_the_layers(name, tree_of(path), path) for name, path in modules().items()}
+    assert {name: targets for name, targets in found.items() if targets} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from modelenv.loading.build import load_pipeline",
+        "import modelenv.loading",
+        "def load():\n    from modelenv.loading import build",
+        "if TYPE_CHECKING:\n    from modelenv.loading.cache import PipelineCache",
+        "from ..loading import build",
+    ],
+)
+def test_an_import_against_the_layers_is_found(code: str) -> None:
+    path = CORE / "store" / "store.py"
+    assert against_the_layers("modelenv.store.store", ast.parse(code), path) == {"modelenv.loading"}
+    assert against_the_layers("modelenv.commands.pulling", ast.parse(code.replace("..", "modelenv.")), path) == set()
+
+
+def test_no_module_imports_itself_by_a_circle() -> None:
+    graph = {
+        name: {target for target in all_imports(path) & set(modules()) if not name.startswith(f"{target}.")} - {name}
+        for name, path in modules().items()
+        if name != "modelenv"  # whose names are imported on first use
+    }
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 def test_the_readers_themselves_see_what_they_should() -> None:
@@ -252,7 +341,7 @@ def test_the_readers_themselves_see_what_they_should() -> None:
     assert writes(tree) == {"path.write_text('x')", "open(p, 'wb')", "path.replace(other)"}
     code = "'''Text.'''\nclass A:\n  '''Text.'''\n  def b(self): ...\n  def _c(self): ...\ndef d(): ..."
     assert list(undocumented(ast.parse(code))) == ["d", "A.b"]
-    assert "huggingface_hub" in roots(all_imports(CORE / "download.py"))
-    assert "huggingface_hub" not in roots(imports_at_import(CORE / "download.py"))
-    assert "modelenv.settings" not in imports_at_import(CORE / "sources.py")
-    assert "modelenv.hub.server" in all_imports(CORE / "hub" / "serving.py")
+    assert "huggingface_hub" in roots(all_imports(CORE / "fetching" / "snapshot.py"))
+    assert "huggingface_hub" not in roots(imports_at_import(CORE / "fetching" / "snapshot.py"))
+    assert "modelenv.hub.background" in all_imports(CORE / "hub" / "server.py")
+    assert "modelenv.hub.background" not in imports_at_import(CORE / "hub" / "server.py")

@@ -59,9 +59,15 @@ def test_the_import_brings_nothing_along() -> None:
     assert not brought & set(HEAVY)
 
 
-def test_the_import_takes_a_few_milliseconds() -> None:
-    code = "import time; start = time.process_time(); import modelenv\nprint((time.process_time() - start) * 1000)"
-    assert min(float(run(code)) for _ in range(3)) < 15
+def test_the_import_is_quicker_than_that_of_argparse() -> None:
+    code = (
+        "import time\n"
+        "times = [time.process_time()]\n"
+        "import modelenv; times.append(time.process_time())\n"
+        "import argparse; times.append(time.process_time())\n"
+        "print(times[1] - times[0] < times[2] - times[1])"
+    )
+    assert any(run(code) == "True\n" for _ in range(3))  # it takes a twentieth, unless something disturbs it
 
 
 def test_detecting_imports_no_heavy_library(tmp_path: Path) -> None:
@@ -91,9 +97,9 @@ def test_threads_that_come_together_get_one_manager(tmp_path: Path) -> None:
         "init = SmartModelManager.__init__\n"
         "def slow(self):\n    made.append(self); time.sleep(0.05); init(self)\n"
         "SmartModelManager.__init__ = slow\n"
-        "def ask():\n    barrier.wait(10); got.append(modelenv.model_manager)\n"
+        "def ask():\n    barrier.wait(60); got.append(modelenv.model_manager)\n"
         "threads = [threading.Thread(target=ask) for _ in range(8)]\n"
-        "[thread.start() for thread in threads]; [thread.join(10) for thread in threads]\n"
+        "[thread.start() for thread in threads]; [thread.join(60) for thread in threads]\n"
         "print(len(made), len(got), len(set(map(id, got))))"
     )
     assert run(code, cwd=tmp_path) == "1 8 1\n"

@@ -23,7 +23,7 @@ from modelenv import (
     UnsafeModelError,
     force_environment,
 )
-from modelenv.load_request import resolve_request
+from modelenv.loading.request import resolve_request
 
 PROJECT = """
 [tool.modelenv.models]
@@ -81,7 +81,8 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
         resolve("plain")
     assert str(caught.value) == (
         "plain: no task was named for the model\n"
-        "  expected: load_model(name, task), or an alias of [tool.modelenv.models] with a task"
+        "  expected: a task in the call, or one that is declared for the model in [tool.modelenv.models]\n"
+        "  what to do: name the task, such as task='text-classification' in a marker, or load_model(name, task)"
     )
 
 
@@ -132,10 +133,10 @@ def test_the_fallback_is_a_fake_with_a_warning(project: Path) -> None:
         with pytest.warns(ModelFallbackWarning, match="a fake stands in for the model") as caught:
             fake = manager.load_model("acme/model", "sentiment")
         assert caught[0].filename == __file__
-        assert "offline mode forbids" in str(caught[0].message)
+        assert "offline mode is on, so it was not downloaded" in str(caught[0].message)
         with pytest.warns(ModelFallbackWarning):
             assert asyncio.run(manager.aload_model("acme/model", "sentiment")) is fake
-    assert fake("x")[0]["score"] if isinstance(fake("x")[0], dict) else fake("x")[0][0]["score"]
+        assert fake("x")[0]["score"] if isinstance(fake("x")[0], dict) else fake("x")[0][0]["score"]
 
 
 def test_no_fallback_where_real_models_were_asked_for(project: Path) -> None:

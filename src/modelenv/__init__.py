@@ -14,6 +14,9 @@ TYPE_CHECKING = False  # as type checkers know it; importing typing would take l
 if TYPE_CHECKING:
     from typing import Any
 
+    from modelenv.environment.detection import Explanation, Finding, detect_environment, explain_environment
+    from modelenv.environment.settings import Settings
+    from modelenv.environment.sources import ModelSource
     from modelenv.errors import (
         ConfigurationError,
         LockfileError,
@@ -30,10 +33,8 @@ if TYPE_CHECKING:
     )
     from modelenv.fakes import fake_pipeline
     from modelenv.forcing import force_environment
+    from modelenv.loading.reports import LoadReport, ManagerStatus, ModelStatus
     from modelenv.manager import SmartModelManager
-    from modelenv.reports import LoadReport, ManagerStatus, ModelStatus
-    from modelenv.settings import Settings
-    from modelenv.sources import Explanation, Finding, ModelSource, detect_environment, explain_environment
 
     model_manager: SmartModelManager
     __version__: str
@@ -47,9 +48,10 @@ _HOMES = {
     "modelenv.fakes": ("fake_pipeline",),
     "modelenv.forcing": ("force_environment",),
     "modelenv.manager": ("SmartModelManager",),
-    "modelenv.reports": ("LoadReport", "ManagerStatus", "ModelStatus"),
-    "modelenv.settings": ("Settings",),
-    "modelenv.sources": ("Explanation", "Finding", "ModelSource", "detect_environment", "explain_environment"),
+    "modelenv.loading.reports": ("LoadReport", "ManagerStatus", "ModelStatus"),
+    "modelenv.environment.settings": ("Settings",),
+    "modelenv.environment.detection": ("Explanation", "Finding", "detect_environment", "explain_environment"),
+    "modelenv.environment.sources": ("ModelSource",),
 }  # fmt: skip
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -13,28 +14,57 @@ import typer
 
 from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
 from modelenv.commands.progress import Teller
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
-from modelenv.settings import Settings
-from modelenv.sources import explain_environment
 
-app = typer.Typer(help="One model code for tests, laptop, CI and production.", no_args_is_help=True)
+app = typer.Typer(
+    help="One model code for tests, laptop, CI and production.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
+)
 hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
 host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
 
-# `readable=False`: what may not be read is an error of ours, which says what to do.
+
+def _folder(text: str) -> Path:
+    """Return the path; an empty one, as of a variable that is not set, is no name for the working folder."""
+    if not text.strip():
+        raise typer.BadParameter("a path must not be empty; the working folder is '.'")
+    return Path(text)
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
 CacheDir = Annotated[
-    Path | None, typer.Option("--cache-dir", readable=False, help="The cache; by default the detected one.")
+    Path | None,
+    typer.Option("--cache-dir", parser=_folder, metavar="PATH", help="The cache; by default the detected one."),
 ]
-VolumeDir = Annotated[Path | None, typer.Option("--volume", readable=False, help="A volume that `pull --to` filled.")]
+VolumeDir = Annotated[
+    Path | None,
+    typer.Option("--volume", parser=_folder, metavar="PATH", help="A volume that `pull --to` filled."),
+]
 Names = Annotated[list[str] | None, typer.Argument(help="Aliases of models; none means all.")]
-EnvFile = Annotated[Path | None, typer.Option("--env-file", help="Read variables from this file.")]
+EnvFile = Annotated[
+    Path | None,
+    typer.Option("--env-file", parser=_folder, metavar="PATH", help="Read variables from this file."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"modelenv {version('modelenv')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
 
 
 @app.callback()
-def _common(context: typer.Context, env_file: EnvFile = None) -> None:
+def _common(context: typer.Context, env_file: EnvFile = None, _: Version = False) -> None:
     context.obj = env_file
 
 
@@ -73,20 +103,30 @@ def env(
 def pull(
     context: typer.Context,
     names: Names = None,
-    to: Annotated[Path | None, typer.Option(readable=False, help="Fill this volume, for production.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(parser=_folder, metavar="PATH", help="Fill this volume, for production.")
+    ] = None,
+    add: Annotated[bool, typer.Option("--add", help="With --to: keep what other locks put on the volume.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="With --to: drop what other locks put on the volume.")
+    ] = False,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
     """Fetch the declared models into the cache, or onto a volume."""
     from modelenv.commands import fetching
+    from modelenv.volume.sharing import Others
 
+    if (add or replace) and (to is None or (add and replace)):
+        raise typer.BadParameter("--add or --replace goes with --to, and only one of them")
     settings, teller = _start(context, as_json)
     if to is None:
         _finish(fetching.pull(settings, teller, names or (), cache_dir=cache_dir), as_json)
     elif names:
         raise typer.BadParameter("a volume holds the whole lock: name no model beside --to")
     else:
-        _finish(fetching.pull_to(settings, teller, to, cache_dir=cache_dir), as_json)
+        others = Others.ADDED_TO if add else Others.REPLACED if replace else Others.REFUSED
+        _finish(fetching.pull_to(settings, teller, to, cache_dir=cache_dir, others=others), as_json)
 
 
 @app.command()
@@ -121,6 +161,9 @@ def list_models(
 def prune(
     context: typer.Context,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    unshared: Annotated[
+        bool, typer.Option("--unshared", help="No other project uses this cache: whoever fetched it, it goes.")
+    ] = False,
     volume: VolumeDir = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
@@ -129,7 +172,8 @@ def prune(
     from modelenv.commands import storing
 
     settings, _ = _start(context, as_json)
-    _finish(storing.prune(settings, dry_run=dry_run, volume=volume, cache_dir=cache_dir), as_json)
+    outcome = storing.prune(settings, dry_run=dry_run, unshared=unshared, volume=volume, cache_dir=cache_dir)
+    _finish(outcome, as_json)
 
 
 @app.command()
@@ -137,8 +181,7 @@ def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson =
     """Say what is wrong here, and how to mend it; 1 if anything is."""
     from modelenv.commands import doctor as verb
 
-    settings, _ = _start(context, as_json)
-    _finish(verb.doctor(settings, cache_dir=cache_dir), as_json)
+    _finish(verb.doctor(lambda: Settings.load(env_file=context.obj), cache_dir=cache_dir), as_json)
 
 
 @app.command()
@@ -215,9 +258,13 @@ def host_stop() -> None:
 
 @hub_app.command()
 def serve(
-    folder: Annotated[Path, typer.Argument(help="A folder of models: <org>/<name>/ or <name>/.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=_folder, metavar="PATH", help="A folder of models: <org>/<name>/ or <name>/.")
+    ],
     port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
-    faults: Annotated[Path | None, typer.Option(help="A TOML file: which requests fail, and how.")] = None,
+    faults: Annotated[
+        Path | None, typer.Option(parser=_folder, metavar="PATH", help="A TOML file: which requests fail, and how.")
+    ] = None,
 ) -> None:
     """Serve a folder of models over loopback, for any client of the Hub."""
     from modelenv.hub import serve as serve_folder

@@ -7,46 +7,14 @@ meets fakes in one test and real models in the next, and finds its own state aga
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
-from modelenv.failures import FailureLog
-from modelenv.files.verification import HashMemory
-from modelenv.offline import environment
-from modelenv.pipelines import PipelineCache
-from modelenv.reports import LoadReport
-from modelenv.sources import ModelSource
-
-
-def _ignore(report: LoadReport) -> None:
-    del report
-
-
-def _itself(pipeline: Any) -> Any:
-    return pipeline
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What the managers of one test run share.
-
-    Attributes:
-        pipelines: the real pipelines, loaded once per process.
-        failures: failed fetches, remembered for all processes of the run; None remembers nothing.
-        on_load: called after each real load, from the loading thread.
-        build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
-            `modelenv.loading.load_pipeline` is.
-        hashes: what was hashed in this process.
-    """
-
-    pipelines: PipelineCache = field(default_factory=PipelineCache)
-    failures: FailureLog | None = None
-    on_load: Callable[[LoadReport], None] = _ignore
-    build: Callable[..., Any] | None = None
-    view: Callable[[Any], Any] = _itself
-    hashes: HashMemory = field(default_factory=HashMemory)
+from modelenv.environment.libraries import environment
+from modelenv.environment.sources import ModelSource
+from modelenv.loading.shared import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +39,64 @@ class Forcing:
         return self is not _NATURAL
 
 
+class Scope(Protocol):
+    """One test of a run, or what all tests of the run share; managers keep the fakes of each apart.
+
+    Attributes:
+        shared: what all tests share: fixtures of wider scope, and code that runs at import. None if this is it.
+        used_real_model: whether a manager gave this test a real model.
+    """
+
+    shared: Scope | None
+    used_real_model: bool
+
+
+class _NoTests:
+    """The scope of a program that runs no tests."""
+
+    shared: Scope | None = None
+    used_real_model = False
+
+
 _OFFLINE = "HF_HUB_OFFLINE"
 _NATURAL = Forcing()
+_NO_TESTS = _NoTests()
 _stack: list[Forcing] = [_NATURAL]
+_scope: Scope = _NO_TESTS
+_moment = object()
 
 
 def current_forcing() -> Forcing:
     """Return the environment that is forced now, or the natural one."""
     return _stack[-1]
+
+
+def current_scope() -> Scope:
+    """Return the test that runs now, or what all tests share."""
+    return _scope
+
+
+def runs_tests() -> bool:
+    """Whether a test run told this process which test runs."""
+    return _scope is not _NO_TESTS
+
+
+def moment() -> object:
+    """Return an object that is another one as soon as another environment or another test holds."""
+    return _moment
+
+
+def enter_scope(scope: Scope) -> Scope:
+    """Tell managers which test runs from now on, and return which one ran before."""
+    global _scope
+    before, _scope = _scope, scope
+    _new_moment()
+    return before
+
+
+def _new_moment() -> None:
+    global _moment
+    _moment = object()
 
 
 @contextmanager
@@ -120,7 +138,9 @@ def force_environment(
     forcing = Forcing(run or outer.run, real, is_offline, offline_before)
     with environment(wanted) if wanted else nullcontext():  # looking at the libraries costs, in every test
         _stack.append(forcing)
+        _new_moment()
         try:
             yield forcing
         finally:
             _stack.remove(forcing)
+            _new_moment()

@@ -2,46 +2,44 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.detection import Explanation, explain_environment
+from modelenv.environment.settings import Settings, timeout_seconds
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import (
     ConfigurationError,
     ModelEnvError,
     ModelFallbackWarning,
     UnsafeModelError,
 )
-from modelenv.forcing import Forcing, Run, current_forcing
-from modelenv.load_request import LoadRequest, resolve_request
-from modelenv.pipelines import Load, PipelineKey
-from modelenv.reports import ManagerStatus, ModelStatus
-from modelenv.settings import Settings, timeout_seconds
-from modelenv.sources import Explanation, ModelSource, explain_environment
+from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
+from modelenv.forks import new_lock
+from modelenv.handles import Follower, Found, user_line
+from modelenv.loading.cache import Load, PipelineKey
+from modelenv.loading.reports import ManagerStatus
+from modelenv.loading.request import LoadRequest, resolve_request
+from modelenv.loading.shared import Run
+from modelenv.manager_state import ManagerState
 
 Fallback = Literal["raise", "mock"]
 
 
 @dataclass(frozen=True)
-class _State:
-    """What a manager knows and holds in one environment."""
+class _Call:
+    """The arguments of one call of `load_model`."""
 
-    settings: Settings
-    explanation: Explanation
-    real_models: bool
-    run: Run
-    used: set[PipelineKey] = field(default_factory=set)
-    views: dict[PipelineKey, Any] = field(default_factory=dict)
-    fakes: dict[PipelineKey, Any] = field(default_factory=dict)
-
-    @property
-    def source(self) -> ModelSource:
-        return self.explanation.source
+    name: str
+    model_type: str | None
+    timeout: float | None
+    options: Mapping[str, Any]
 
 
 class SmartModelManager:
@@ -53,7 +51,8 @@ class SmartModelManager:
             are read again, in the same way: what was an argument stays.
         fallback: `raise` raises when a real model cannot be loaded. `mock` gives a fake instead, with a
             `ModelFallbackWarning`; never from a persistent volume, never in a test that asked for real models, and
-            never for a mistake in the call or a model that is unsafe to load.
+            never for a mistake in the call or in the configuration (such as a proxy that cannot be used or a cache
+            that cannot be written), or for a model that is unsafe to load.
 
     Raises:
         ConfigurationError: an argument or a setting is not valid.
@@ -71,17 +70,17 @@ class SmartModelManager:
         self._source = None if source is None else ModelSource.parse(source)
         self._settings = settings
         self._fallback = fallback
-        self._states: WeakKeyDictionary[Forcing, _State] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._states: WeakKeyDictionary[Forcing, ManagerState] = WeakKeyDictionary()
+        self._lock = new_lock()
         self._state()
 
-    def _state(self) -> _State:
+    def _state(self) -> ManagerState:
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
             settings = self._settings_in(forcing)
             explanation = explain_environment(self._source, settings=settings)
-            fresh = _State(settings, explanation, forcing.real_models, forcing.run or Run())
+            fresh = ManagerState(settings, explanation, forcing.real_models, forcing.run or Run())
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
@@ -140,17 +139,12 @@ class SmartModelManager:
             UnsafeModelError: the model would run code that was not allowed.
             NoSpaceError: the disk is full.
         """
-        state, request, deadline = self._resolved(
-            name, model_type, timeout, revision=revision, allow_pickle=allow_pickle,
-            trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
-        )  # fmt: skip
-        if state.source is ModelSource.MOCK_MODELS:
-            return self._fake(state, request)
-        key, work = self._work(state, request, deadline)
-        try:
-            return self._view(state, key, state.run.pipelines.get(key, work, deadline))
-        except ModelEnvError as error:
-            return self._fall_back(state, request, error)
+        options = {
+            "revision": revision, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code,
+            "arguments": pipeline_kwargs,
+        }  # fmt: skip
+        now, call = moment(), _Call(name, model_type, timeout, options)
+        return self._given(call, now, self._load(call))
 
     async def aload_model(
         self,
@@ -164,78 +158,83 @@ class SmartModelManager:
         **pipeline_kwargs: Any,
     ) -> Any:
         """Return the pipeline as `load_model` does, without ever blocking the event loop."""
-        state, request, deadline = self._resolved(
-            name, model_type, timeout, revision=revision, allow_pickle=allow_pickle,
-            trust_remote_code=trust_remote_code, arguments=pipeline_kwargs,
-        )  # fmt: skip
+        options = {
+            "revision": revision, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code,
+            "arguments": pipeline_kwargs,
+        }  # fmt: skip
+        now, call = moment(), _Call(name, model_type, timeout, options)
+        return self._given(call, now, await self._aload(call))
+
+    def _load(self, call: _Call, held: Found | None = None) -> Found:
+        """Return what a call gives in this environment: what is held already, if another load would be the same."""
+        state, request, deadline = self._resolved(call)
         if state.source is ModelSource.MOCK_MODELS:
-            return self._fake(state, request)
+            return state.fake(request)
+        key, work = self._work(state, request, deadline)
+        if held is not None and held.key == key and held.run is state.run:
+            return replace(held, pipeline=state.fake(request).pipeline) if held.is_fake else held
+        try:
+            return state.view(key, state.run.pipelines.get(key, work, deadline))
+        except ModelEnvError as error:
+            if not self._falls_back(state, error):
+                raise
+            _warn_of_fallback(request, error)
+            return Found(key, state.fake(request).pipeline, state.run)
+
+    async def _aload(self, call: _Call) -> Found:
+        state, request, deadline = self._resolved(call)
+        if state.source is ModelSource.MOCK_MODELS:
+            return state.fake(request)
         key, work = self._work(state, request, deadline)
         try:
-            return self._view(state, key, await state.run.pipelines.aget(key, work, deadline))
+            return state.view(key, await state.run.pipelines.aget(key, work, deadline))
         except ModelEnvError as error:
-            return self._fall_back(state, request, error)
+            if not self._falls_back(state, error):
+                raise
+            _warn_of_fallback(request, error)
+            return Found(key, state.fake(request).pipeline, state.run)
 
-    def _resolved(
-        self, name: str, model_type: str | None, timeout: float | None, **options: Any
-    ) -> tuple[_State, LoadRequest, Deadline]:
+    def _given(self, call: _Call, now: object, found: Found) -> Any:
+        """Return what a call gives its caller: the pipeline, or in a test run a handle that follows the test."""
+        if not runs_tests():
+            return found.pipeline
+        state = self._state()
+        with state.lock:
+            follower = state.followers.get(found.key)
+            if follower is None or not follower.fits(found):
+                follower = Follower(partial(self._load, call), found.key.ref.repo_id, user_line())
+                state.followers[found.key] = follower
+            follower.answer_as(now, found)
+        return follower.handle
+
+    def _resolved(self, call: _Call) -> tuple[ManagerState, LoadRequest, Deadline]:
         """Return what a call means here: the environment, what is to be loaded, and until when."""
         state = self._state()
-        request = resolve_request(state.settings, state.source, name, model_type, **options)
-        seconds = state.settings.timeout_of(state.source) if timeout is None else timeout_seconds(timeout)
+        request = resolve_request(state.settings, state.source, call.name, call.model_type, **call.options)
+        seconds = state.settings.timeout_of(state.source) if call.timeout is None else timeout_seconds(call.timeout)
         return state, request, Deadline(seconds)
 
     def _work(
-        self, state: _State, request: LoadRequest, deadline: Deadline
+        self, state: ManagerState, request: LoadRequest, deadline: Deadline
     ) -> tuple[PipelineKey, Callable[[Load], Any]]:
         """Return what makes this load the same as another, and what it has to do."""
-        from modelenv.loader import Loader
+        from modelenv.loading.load import Loader
 
         loader = Loader.of(state.source, state.settings, state.run)
-        key = _key(state, request)
+        key = state.key_of(request)
         state.used.add(key)
-        return key, lambda load: loader.load(request, load, deadline)
+        current_scope().used_real_model = True
+        return key, lambda _: loader.load(request, deadline)
 
-    def _view(self, state: _State, key: PipelineKey, pipeline: Any) -> Any:
-        """Return what this manager gives of a pipeline that others share: the same object in each call."""
-        with self._lock:
-            return state.views.setdefault(key, state.run.view(pipeline))
-
-    def _fake(self, state: _State, request: LoadRequest) -> Any:
-        from modelenv.fakes import make_fake
-        from modelenv.locks.facts import config_of
-
-        key = replace(_key(state, request), task=request.task_name)
-        with self._lock:
-            if key not in state.fakes:
-                model = request.ref.repo_id
-                config = None if request.locked is None else config_of(request.locked.facts)
-                state.fakes[key] = make_fake(request.task_name, model, config, request.arguments)
-            return state.fakes[key]
-
-    def _fall_back(self, state: _State, request: LoadRequest, error: ModelEnvError) -> Any:
-        """Return a fake for a load that failed, where that was asked for and is honest; else raise the error."""
+    def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
+        """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""
         is_mistake = isinstance(error, ConfigurationError | UnsafeModelError)
         in_production = state.source is ModelSource.PERSISTENT_VOLUME
-        if self._fallback == "raise" or is_mistake or in_production or state.real_models:
-            raise error
-        warnings.warn(
-            f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
-            ModelFallbackWarning,
-            stacklevel=3,
-        )
-        return self._fake(state, request)
+        return self._fallback == "mock" and not (is_mistake or in_production or state.real_models)
 
     def status(self) -> ManagerStatus:
         """Return what this manager holds at the moment; loads nothing."""
-        state = self._state()
-        root = state.settings.root_of(state.source)
-        loads = state.run.pipelines.loads().items()
-        real = (_status(key, load.future.done(), load.stage) for key, load in loads if key in state.used)
-        fakes = (_status(key, True, "a fake") for key in state.fakes)
-        return ManagerStatus(
-            state.source.value, state.explanation.reason, None if root is None else str(root), (*real, *fakes)
-        )
+        return self._state().status()
 
     def unload(self, name: str | None = None) -> int:
         """Let go of the pipelines of a model, or of all models; a later `load_model` loads them anew.
@@ -248,16 +247,12 @@ class SmartModelManager:
         """
         state = self._state()
         alias = state.settings.models.get(name) if name is not None else None
-        repo_id = alias.ref.repo_id if alias is not None else name
-        held = (*(key for key in state.run.pipelines.loads() if key in state.used), *state.fakes)
-        keys = [key for key in held if repo_id in (None, key.ref.repo_id)]
-        for key in keys:
-            state.used.discard(key)
-            state.views.pop(key, None)
-            state.fakes.pop(key, None)
-            if current_forcing().run is None:  # else other managers of the run use it too
-                state.run.pipelines.forget(key)
-        return len(keys)
+        return state.unload(alias.ref.repo_id if alias is not None else name)
+
+    def start_afresh(self) -> None:
+        """Forget all that this manager knows and holds in the current environment: settings, fakes, pipelines."""
+        with self._lock:
+            self._states.pop(current_forcing(), None)
 
     def __enter__(self) -> Self:
         return self
@@ -267,21 +262,17 @@ class SmartModelManager:
     ) -> None:
         self.unload()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Cross to another process as the arguments alone: what is held begins anew there."""
+        return partial(SmartModelManager, settings=self._settings, fallback=self._fallback), (self._source,)
+
     def __repr__(self) -> str:
         return f"<SmartModelManager {self.environment.value}>"
 
 
-def _key(state: _State, request: LoadRequest) -> PipelineKey:
-    arguments = {
-        **request.arguments,
-        "device": request.device,
-        "allow_pickle": request.allow_pickle,
-        "trust_remote_code": request.trust_remote_code,
-    }
-    root = str(state.settings.root_of(state.source) or "")
-    return PipelineKey.of(request.ref, request.task, state.source.value, root, arguments)
-
-
-def _status(key: PipelineKey, done: bool, stage: str) -> ModelStatus:
-    state = "ready" if done else "loading"
-    return ModelStatus(key.ref.repo_id, key.ref.revision, key.task, state, stage)
+def _warn_of_fallback(request: LoadRequest, error: ModelEnvError) -> None:
+    warnings.warn(
+        f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
+        ModelFallbackWarning,
+        stacklevel=4,
+    )

@@ -60,10 +60,15 @@ class ModelRef:
     @property
     def is_commit(self) -> bool:
         """Whether the revision is a full commit hash, which never moves."""
-        return self.revision is not None and _COMMIT.fullmatch(self.revision) is not None
+        return is_commit(self.revision)
 
     def __str__(self) -> str:
         return self.repo_id if self.revision is None else f"{self.repo_id}@{self.revision}"
+
+
+def is_commit(text: object) -> bool:
+    """Return whether `text` is a full commit hash: 40 lowercase hexadecimal digits."""
+    return isinstance(text, str) and _COMMIT.fullmatch(text) is not None
 
 
 def _check_name(name: str) -> None:

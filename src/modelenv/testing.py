@@ -16,7 +16,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError
+from modelenv.forks import only_here
 from modelenv.tasks import resolve_task
 from modelenv.tiny import BUILDERS
 
@@ -164,7 +166,7 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
     def write(folder: Path) -> None:
         import torch
 
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), quiet_transformers():
             torch.manual_seed(seed)
             build(folder)
         for weights in folder.glob("*.safetensors"):
@@ -176,7 +178,7 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
 @functools.cache
 def _private_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="modelenv-tiny-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(only_here(shutil.rmtree), folder, ignore_errors=True)
     return folder
 
 
@@ -231,7 +233,8 @@ def _train(folder: Path) -> None:
             loss.backward()
             optimizer.step()
     model.eval()
-    model.save_pretrained(folder)
+    with quiet_transformers():
+        model.save_pretrained(folder)
     (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
     tokenizer.save_pretrained(folder)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from .conftest import Project
 
@@ -166,7 +166,10 @@ def test_prune_a_cache(filled: Project) -> None:
     filled.run("pull")
     other = filled.cache / "models--acme--other" / "snapshots" / ("a" * 40)
     other.mkdir(parents=True)  # the cache may be shared: what the lock does not name is not ours
-    (filled.cache / "models--acme--first/blobs/0123.incomplete").write_bytes(b"left by a killed process")
+    foreign = filled.cache / "models--acme--first/blobs/0123.incomplete"
+    foreign.write_bytes(b"of another program")
+    ours = filled.cache / "models--acme--first/blobs/0123.4567.modelenv.incomplete"
+    ours.write_bytes(b"left by a killed process")
     expected = [str(old), str(old_blob)]
     assert filled.json("prune", "--dry-run")["removed"] == expected
     assert old.exists()
@@ -175,7 +178,7 @@ def test_prune_a_cache(filled: Project) -> None:
     assert not old_blob.exists()
     assert weights.exists()  # the new commit has the same weights
     assert other.exists()
-    assert not list(filled.cache.rglob("*.incomplete"))
+    assert list(filled.cache.rglob("*.incomplete")) == [foreign]
     assert filled.lines("verify")[-1].endswith("all fine")
 
 

@@ -8,14 +8,15 @@ import pty
 import signal
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 
 from ..terminals import read_terminal
+from ..waiting import wait_until
 from .conftest import Project
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -94,6 +95,37 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
 
 
 @pytest.mark.slow
+def test_two_projects_and_one_volume(locked: Project, tmp_path: Path) -> None:
+    volume = str(tmp_path / "volume")
+    locked.run("pull", "--to", volume)
+    other = replace(locked, folder=tmp_path / "other")
+    other.folder.mkdir()
+    (other.folder / "pyproject.toml").write_text('[tool.modelenv.models]\nmine = "acme/second"\n')
+    other.run("lock")
+    refused = other.lines("pull", "--to", volume, code=1)[1:]  # after what it is about to do
+    assert refused[0] == "error: the volume holds models that this lock does not name"
+    assert refused[2] == "  found: first (acme/first), second (acme/second)"
+    assert "--add" in refused[3]
+    assert "--replace" in refused[3]
+    assert other.json("pull", "--to", volume, code=1)["error"]["type"] == "ConfigurationError"
+    assert other.lines("pull", "--to", volume, "--add") == [
+        "first: acme/first, as before",
+        "mine: acme/second, as before",
+        "second: acme/second, as before",
+        f"{volume}: 3 models, metadata written",
+    ]
+    assert "all fine" in locked.run("verify", "--volume", volume)
+    assert other.lines("prune", "--volume", volume) == [f"{volume}: nothing to remove"]
+    assert other.lines("pull", "--to", volume, "--replace") == [
+        "mine: acme/second, as before",
+        "first: acme/first is not on this volume any more",
+        "second: acme/second is not on this volume any more",
+        f"{volume}: 1 model, metadata written",
+    ]
+    assert other.lines("prune", "--volume", volume)[0] == f"removed {volume}/acme/first"
+
+
+@pytest.mark.slow
 def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, tmp_path: Path) -> None:
     (project.repos / "first/onnx").mkdir()
     (project.repos / "first/onnx/model.onnx").write_bytes(b"weights for another program")
@@ -108,8 +140,9 @@ def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, 
     project.run("pull", "--to", str(tmp_path / "volume"))
     assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
     said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
-    assert said.startswith("acme/first: there are no weights\n")
-    assert load(project, "local_cache", "onnx").startswith("acme/first: there are no weights\n")
+    what = "acme/first: it holds ONNX files, which no transformers pipeline loads\n"
+    assert said.startswith(what)
+    assert load(project, "local_cache", "onnx").startswith(what)
 
 
 def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:
@@ -156,16 +189,14 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
 
 @pytest.mark.slow
 def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Project) -> None:
-    locked.hub.fail(file="model.safetensors", bytes_per_second=1)
+    locked.hub.fail(file="model.safetensors", bytes_per_second=0.05)
     arguments = [sys.executable, "-m", "modelenv", "pull", "first", "--cache-dir", str(locked.folder / "new")]
     with subprocess.Popen(
         arguments, cwd=locked.folder, env=locked.environ, stderr=subprocess.PIPE, text=True
     ) as pull:
-        while "model.safetensors" not in [request.file for request in locked.hub.requests]:
-            assert pull.poll() is None
-            time.sleep(0.05)
+        wait_until(lambda: "model.safetensors" in [request.file for request in locked.hub.requests])
         pull.send_signal(signal.SIGINT)
-        _, said = pull.communicate(timeout=60)  # the file would take more than two minutes
+        _, said = pull.communicate(timeout=250)  # the file would take more than half an hour
     assert pull.returncode == 130, said
     assert [path.name for path in (locked.folder / "new").rglob("*.incomplete")] == []
 

@@ -222,7 +222,7 @@ def test_the_server_serves_from_the_read_only_volume(volume: Path, cluster: Clus
         assert ask(process, "/judge", {})[0] == 400
         assert ask(process, "/nowhere")[0] == 404
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
     assert state(volume) == before
 
 

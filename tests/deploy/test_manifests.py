@@ -41,7 +41,7 @@ def test_kustomize_makes_the_same_of_it(variant: str) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     command = ["kubectl", "kustomize", str(DEPLOY / variant)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
 
     def by_name(manifests: Any) -> list[str]:
         return sorted(json.dumps(manifest, sort_keys=True) for manifest in manifests)
@@ -58,7 +58,7 @@ def test_the_kustomization_in_the_documentation_names_image_and_namespace(tmp_pa
     (tmp_path / "production").mkdir()
     (tmp_path / "production" / "kustomization.yaml").write_text(text)
     command = ["kubectl", "kustomize", str(tmp_path / "production")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     manifests = list(yaml.safe_load_all(done.stdout))
     assert {manifest["metadata"]["namespace"] for manifest in manifests} == {"markets"}
     pods = [pod for manifest in manifests if (pod := pod_of(manifest)) is not None]

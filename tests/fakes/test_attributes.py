@@ -112,7 +112,7 @@ def test_a_streamer_of_transformers_can_be_iterated(real: Build, fake: Build) ->
     for build in (real, fake):
         pipe = build(TEXT_GENERATION)("")
         for skips in (True, False):
-            streamer = TextIteratorStreamer(pipe.tokenizer, skip_prompt=skips, skip_special_tokens=True, timeout=5)
+            streamer = TextIteratorStreamer(pipe.tokenizer, skip_prompt=skips, skip_special_tokens=True, timeout=60)
             [answer] = pipe("the price of", streamer=streamer, max_new_tokens=6, return_full_text=not skips)
             assert "".join(streamer) == answer["generated_text"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from modelenv.errors import ConfigurationError, ModelNotFoundError
 from modelenv.fakes import fake_pipeline
-from modelenv.fakes.facts import read_facts
+from modelenv.fakes.model.facts import read_facts
 
 LABELS = ("NEGATIVE", "POSITIVE")
 DEFAULT = {"id2label": dict(enumerate(LABELS))}

@@ -8,7 +8,7 @@ import pytest
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import fake_pipeline
-from modelenv.fakes.text_classification import FakeTextClassificationPipeline
+from modelenv.fakes.text.text_classification import FakeTextClassificationPipeline
 
 CRASH = "The crash of 1929"
 

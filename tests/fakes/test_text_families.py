@@ -223,7 +223,7 @@ def test_wrong_input_says_what_is_wrong(task: str, inputs: Any, kwargs: dict[str
 def test_the_arguments_of_generation_are_those_of_the_installed_transformers() -> None:
     from transformers import GenerationConfig
 
-    from modelenv.fakes.generating import GENERATION_CONFIG
+    from modelenv.fakes.text.generating import GENERATION_CONFIG
 
     assert {name for name in vars(GenerationConfig()) if not name.startswith("_")} == GENERATION_CONFIG
 

@@ -6,13 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modelenv.hub.faults import RuleFields
+    from modelenv.hub.faults.rules import RuleFields
 
 # The token that every process of the matrix sends; it must not be found in any text.
 TOKEN = "hf_" + "MatrixSecret" * 3
 WEIGHTS = "*.safetensors"
-_LONG = 20.0  # for loads that succeed: never reached
-_SHORT = 1.5  # for loads that the fault holds up to the end
+_LONG = 120.0  # for loads that end before it, also on a busy machine
+_SHORT = 1.5  # for loads that only the deadline ends
+_ENDLESS = 3600.0  # seconds of a fault: a load that waited for its end would hang
+ESCAPED = "escaped"  # no file may have this in its name
+_OUT = f"../../../../{ESCAPED}"  # from the folder of blobs, and from a snapshot: beside the store
+_NAMES = [_OUT, "config.json", "model.safetensors"]
+_OTHER_COMMIT = "b" * 40
 _REDIRECTED = {"Location": f"http://127.0.0.1:9/file?X-Signature={TOKEN}&token={TOKEN}"}
 
 
@@ -41,9 +46,9 @@ ROWS = (
     Row("403 to files", ({"status": 403, "kind": "resolve"},)),
     Row("expired token", ({"expired_token": True},), quick=True),
     Row("delay of 0.5 s", ({"delay": 0.5, "file": WEIGHTS, "times": 2},)),
-    Row("delay beyond the deadline", ({"delay": 30, "file": WEIGHTS},), _SHORT),
+    Row("delay beyond the deadline", ({"delay": _ENDLESS, "file": WEIGHTS},), _SHORT),
     Row("trickle at 400 kB/s", ({"bytes_per_second": 400_000, "file": WEIGHTS},)),
-    Row("trickle beyond the deadline", ({"bytes_per_second": 20_000, "file": WEIGHTS},), _SHORT),
+    Row("trickle beyond the deadline", ({"bytes_per_second": 100, "file": WEIGHTS},), _SHORT),
     Row("cut after 100,000 bytes, once", ({"cut_after": 100_000, "file": WEIGHTS, "times": 1},)),
     Row("cut after 100,000 bytes, always", ({"cut_after": 100_000, "file": WEIGHTS},), _SHORT),
     Row(
@@ -62,7 +67,23 @@ ROWS = (
     Row("reset without an answer, always", ({"reset": True},)),
     Row("reset in the body, once", ({"reset": True, "cut_after": 100_000, "file": WEIGHTS, "times": 1},)),
     Row("refused for 0.5 s", ({"refuse": 0.5, "file": WEIGHTS, "times": 1},)),
-    Row("refused beyond the deadline", ({"refuse": 30, "file": WEIGHTS, "times": 1},), _SHORT),
+    Row("refused beyond the deadline", ({"refuse": _ENDLESS, "file": WEIGHTS, "times": 1},), _SHORT),
+    Row("commit that leads out of the store", ({"lying_fields": {"sha": _OUT}, "kind": "info"},), quick=True),
+    Row(
+        "commit that leads out, in a header",
+        ({"lying_headers": {"X-Repo-Commit": _OUT}, "method": "HEAD", "file": WEIGHTS},),
+    ),
+    Row("another commit, in a header", ({"lying_headers": {"X-Repo-Commit": _OTHER_COMMIT}, "file": WEIGHTS},)),
+    Row(
+        "ETag that leads out",
+        ({"lying_headers": {"ETag": f'"{_OUT}"', "X-Linked-Etag": f'"{_OUT}"'}, "file": WEIGHTS},),
+        quick=True,
+    ),
+    Row("hash that leads out, in a listing", ({"lying_fields": {"oid": _OUT}, "kind": "tree"},)),
+    Row(
+        "file name that leads out",
+        ({"lying_fields": {"siblings": [{"rfilename": name} for name in _NAMES]}, "kind": "info"},),
+    ),
     Row("redirect loop", ({"redirect_loop": True, "file": WEIGHTS},)),
     Row(
         "redirect to nobody, token in the address",

@@ -18,13 +18,12 @@ from typing import Any
 
 from modelenv.hub import EmbeddedHub
 
-from .faults import TOKEN, Row
+from .faults import ESCAPED, TOKEN, Row
 
 LANES = {"cold load": 1, "resumed load": 1, "4 workers": 4}
 _WORKER = Path(__file__).with_name("worker.py")
 _WEIGHTS = 300_000
-_GRACE = 8.0  # seconds by which a busy machine may be late; without its deadline a load would take longer
-_CLEAN_SECONDS = 30.0
+_CLEAN_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -103,16 +102,14 @@ class Lane:
             self.hub.clear_faults()
             self.hub.start()
         clean = self.workers[0].order(store, folder / "clean", _CLEAN_SECONDS)
-        wrong = [*self._wrong_with(answers, row), *self._wrong_after(clean, store)]
+        wrong = [*self._wrong_with(answers), *self._wrong_after(clean, store)]
         first = next((answer for answer in answers if "error" in answer), answers[0])
         outcomes = sorted({answer.get("error", "model") for answer in answers})
         seconds = max(answer["seconds"] for answer in answers)
         return Cell(row.name, self.name, " or ".join(outcomes), seconds, first.get("text", ""), tuple(wrong))
 
-    def _wrong_with(self, answers: list[dict[str, Any]], row: Row) -> Iterator[str]:
+    def _wrong_with(self, answers: list[dict[str, Any]]) -> Iterator[str]:
         for answer in answers:
-            if answer["seconds"] > row.deadline + _GRACE:
-                yield f"{answer['seconds']:.1f} s with a deadline of {row.deadline:g} s"
             if "files" in answer:
                 if answer["files"] != self.expected:
                     yield f"wrong bytes: {answer['files']}"
@@ -136,6 +133,9 @@ class Lane:
         left = [str(path) for path in store.rglob("*.incomplete")]
         if left:
             yield f"left in the store: {left}"
+        escaped = [str(path) for path in self.folder.rglob(f"*{ESCAPED}*")]
+        if escaped:
+            yield f"written under a name that the Hub made up: {escaped}"
 
 
 @contextmanager
@@ -194,6 +194,9 @@ def _break_off(store: Path) -> Path:
     blob.unlink()
     link.unlink()
     shutil.rmtree(store / ".locks" / "modelenv")
+    note = store / ".locks/modelenv/models--acme--model/parts.json"
+    note.parent.mkdir(parents=True)
+    note.write_text("[]")  # a fetch began when no part was there, and did not end
     return store
 
 

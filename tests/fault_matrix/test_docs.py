@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.fetching.retries import PASSING, RetryPolicy
-from modelenv.hub.fault_file import read_faults
-from modelenv.hub.faults import Rule
+from modelenv.fetching.retries import RetryPolicy
+from modelenv.fetching.trouble import PASSING
+from modelenv.hub.faults.file import read_faults
+from modelenv.hub.faults.rules import Rule
 
 TEXT = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
 BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL))

@@ -13,10 +13,10 @@ import huggingface_hub.hf_api  # noqa: F401 - no deadline is to pass in its impo
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
-from modelenv.failures import FailureLog
-from modelenv.finding import find_or_fetch_model
+from modelenv.fetching.failures import FailureLog
+from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 
 def fetch(order: dict[str, Any]) -> dict[str, Any]:

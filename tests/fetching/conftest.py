@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from modelenv import force_environment
+from modelenv.environment.project import Alias
+from modelenv.fetching.resolving import Locker
 from modelenv.hub import EmbeddedHub
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.locks.resolving import Locker
-from modelenv.projectfile import Alias
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 MakeModel = Callable[..., Path]
 Lock = Callable[..., LockedModel]

@@ -16,10 +16,11 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError, ModelIntegrityError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.store import Store
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile, write_lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -33,10 +34,11 @@ import os, sys
 from pathlib import Path
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import read_lockfile, Lockfile
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.store.checks import Checks
+from modelenv.locks.project_lock import read_lockfile, Lockfile
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 lock, place = read_lockfile(sys.argv[1]), Path(sys.argv[2])
@@ -109,8 +111,8 @@ assert obtain(small) == first
 """
     said = isolated(SMALL_DISK, code, place=place)
     assert said == (
-        f"NoSpaceError | no space left for the model's files | {place} | "
-        "free space, or set MODEL_CACHE_DIR to a larger disk\n"
+        f"NoSpaceError | the model's files do not fit on the disk | 2.1 MB free in {place}: 1.1 MB too little | "
+        "free 1.1 MB, or set MODEL_CACHE_DIR to a folder on a larger disk\n"
     )
 
 
@@ -124,11 +126,11 @@ fill = lambda *models: Volume(place).fill(Lockfile(models), lambda model: obtain
 attempt(lambda: fill(small))
 attempt(lambda: fill(small, large))
 attempt(lambda: find_on_volume(place, volume_metadata(place), ModelRef("acme/small"), locked=small, checks=Checks()))
-attempt(lambda: sorted(path.name for path in (place / ".modelenv/staging").iterdir()))
+attempt(lambda: sorted(path.name for path in place.glob(".modelenv/staging/*")))
 """
     assert isolated(SMALL_DISK, code, place=place).splitlines() == [
         "('small',)",
-        f"NoSpaceError | no space left for the model's files | {place} | "
+        f"NoSpaceError | the model's files do not fit on the disk | 2.1 MB free in {place}: 1.1 MB too little | "
         "free space or change the rights there; what the volume held before still loads",
         f"{place}/acme/small",
         "[]",
@@ -139,7 +141,7 @@ attempt(lambda: sorted(path.name for path in (place / ".modelenv/staging").iterd
 def test_a_read_only_cache_of_another_user(
     hub: EmbeddedHub, isolated: Isolated, lock_path: Path, tmp_path: Path
 ) -> None:
-    from modelenv.lockfile import read_lockfile
+    from modelenv.locks.project_lock import read_lockfile
 
     place = tmp_path / "cache"
     small = read_lockfile(lock_path).by_alias("small")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from modelenv.deadlines import Deadline
-from modelenv.download import fetch
+from modelenv.environment.libraries import environment
 from modelenv.errors import ModelEnvError
 from modelenv.fetching.retries import RetryPolicy
+from modelenv.fetching.snapshot import fetch
 from modelenv.hub import EmbeddedHub
-from modelenv.offline import environment
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from .conftest import MakeModel
 

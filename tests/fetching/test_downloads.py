@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
 import threading
-import time
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from modelenv.deadlines import Deadline
-from modelenv.download import fetch, remove_leftovers
+from modelenv.environment.libraries import environment
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelIntegrityError, ModelLoadTimeoutError
-from modelenv.failures import FailureLog
+from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.retries import RetryPolicy
-from modelenv.finding import find_or_fetch_model
+from modelenv.fetching.snapshot import fetch
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.faults import RuleFields
-from modelenv.offline import environment
+from modelenv.hub.faults.rules import RuleFields
+from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from ..waiting import wait_until
 from .conftest import MakeModel
@@ -49,12 +48,14 @@ def shown(hub: EmbeddedHub, method: str, suffix: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_info_and_listing_wait_as_the_server_says(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_info_and_listing_wait_as_the_server_says(
+    hub: EmbeddedHub, store: Store, make_model: MakeModel, caplog: pytest.LogCaptureFixture
+) -> None:
     hub.add(make_model(), "acme/model")
     waits = [hub.fail(status=429, headers={"Retry-After": "1"}, kind=kind, times=1) for kind in ("info", "tree")]
-    start = time.monotonic()
-    fetch(store, REF, Deadline(20))
-    assert time.monotonic() - start >= 2
+    with caplog.at_level(logging.INFO, logger="modelenv"):
+        fetch(store, REF, Deadline(60))
+    assert [float(each) >= 1 for each in re.findall(r"429 .*; next try in ([\d.]+) s", caplog.text)] == [True, True]
     assert [wait.fired for wait in waits] == [1, 1]
 
 
@@ -150,7 +151,7 @@ def test_a_file_that_stays_damaged_is_not_kept(hub: EmbeddedHub, store: Store, m
         find_or_fetch_model(store, REF, Deadline(20))
     lines = str(caught.value).splitlines()
     [aside] = (store.root / ".locks/modelenv/damaged/models--acme--model").iterdir()
-    assert lines[0] == "acme/model: 1 of its files came damaged, twice"
+    assert lines[0] == "acme/model: 1 file of the model came damaged, twice"
     assert lines[2:] == [
         f"  found: other bytes; they were set aside as {aside}",
         "  what to do: try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
@@ -178,22 +179,6 @@ def test_a_listing_that_lacks_a_file_is_no_model(hub: EmbeddedHub, store: Store,
     assert not list(store.root.glob("models--*/trees/*"))
 
 
-def test_what_killed_processes_left_is_removed(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
-    hub.add(make_model(), "acme/model")
-    blobs = store.root / "models--acme--model" / "blobs"
-    blobs.mkdir(parents=True)
-    dead, alive = blobs / ("a" * 64 + ".0123abcd.incomplete"), blobs / ("b" * 64 + ".0123abcd.incomplete")
-    for part in (dead, alive):
-        part.write_bytes(b"a part")
-    lock = store.root / ".locks" / "models--acme--model" / ("b" * 64 + ".lock")
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):  # as the client of another program holds it while it downloads
-        find_or_fetch_model(store, REF, Deadline(20))
-        assert (dead.exists(), alive.exists()) == (False, True)
-    remove_leftovers(store, REF)
-    assert not alive.exists()
-
-
 def test_who_waited_in_vain_fails_with_the_words_of_the_other(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, tmp_path: Path
 ) -> None:
@@ -218,10 +203,10 @@ def test_a_hub_that_comes_back_is_found(store: Store, hub: EmbeddedHub, make_mod
 @pytest.mark.slow
 def test_nobody_there_is_said_long_before_the_deadline(hub: EmbeddedHub, store: Store) -> None:
     hub.stop()
-    start = time.monotonic()
+    deadline = Deadline(3600)
     with pytest.raises(ModelDownloadError, match="Connection refused for GET /api/models/acme/model, 3 times"):
-        fetch(store, REF, Deadline(60))
-    assert time.monotonic() - start < 20
+        fetch(store, REF, deadline)
+    assert deadline.remaining > 0
 
 
 def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(store: Store, tmp_path: Path) -> None:
@@ -229,12 +214,10 @@ def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(store: Stor
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        start = time.monotonic()
         # Without this variable the client asks, once in a process and outside of any download, who it works for.
         variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
         with environment(variables), pytest.raises(ModelLoadTimeoutError):
-            fetch(store, REF, Deadline(0.5))
-        assert time.monotonic() - start < 9.9  # the client itself would wait 10 s, several times
+            fetch(store, REF, Deadline(0.5))  # the client alone would wait for ever
 
 
 @pytest.mark.slow

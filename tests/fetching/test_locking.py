@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
+from modelenv.fetching.resolving import Locker
 from modelenv.hub import EmbeddedHub
-from modelenv.lockfile import Lockfile, format_lockfile
-from modelenv.locks.resolving import Locker
-from modelenv.projectfile import Alias
+from modelenv.locks.project_lock import Lockfile, format_lockfile
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -115,7 +115,9 @@ def test_a_hub_in_trouble_leaves_the_lock_alone(hub: EmbeddedHub, locker: Locker
 def test_a_damaged_file_is_hashed_by_nobody(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
     with hub.fail(flip_byte=3, file="tokenizer.json"), pytest.raises(ModelIntegrityError) as caught:
         locker.lock(DECLARED, Lockfile())
-    assert str(caught.value).startswith("acme/model: tokenizer.json came damaged, twice\n  expected: the hash ")
+    assert str(caught.value).startswith(
+        "acme/model: tokenizer.json came damaged, twice\n  expected: 18 bytes with the hash "
+    )
     assert locker.lock(DECLARED, Lockfile()).models
 
 
@@ -123,7 +125,8 @@ def test_what_was_fetched_to_be_hashed_is_not_fetched_again(
     hub: EmbeddedHub, source: Path, lock: Lock, tmp_path: Path
 ) -> None:
     from modelenv.deadlines import Deadline
-    from modelenv.locked_finding import Checks, obtain_locked
+    from modelenv.loading.locked_folder import obtain_locked
+    from modelenv.store.checks import Checks
 
     obtain_locked(Store(tmp_path / "locking"), lock(), Deadline(20), fetches=True, checks=Checks())
     assert [request.file for request in hub.requests] == ["model.safetensors"]

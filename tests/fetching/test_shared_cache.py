@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.libraries import environment
 from modelenv.errors import ModelIntegrityError, ModelNotFoundError
-from modelenv.files.snapshots import remove_snapshot, snapshots
-from modelenv.finding import find_or_fetch_model
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, find_locked, obtain_locked, snapshot_of
-from modelenv.locks.locked import LockedModel
-from modelenv.offline import environment
+from modelenv.loading.locked_folder import find_locked, obtain_locked, snapshot_of
+from modelenv.loading.unlocked_folder import find_or_fetch_model
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.pruning import remove, superfluous
+from modelenv.store.store import Store
 
 from .conftest import Lock, MakeModel
 
@@ -116,10 +117,13 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
 def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
     obtain(store, full)
     links = obtain(store, small)
-    [snapshot] = snapshots(store)
-    assert links != snapshot.found.path
-    remove_snapshot(store, snapshot)
+    ref = ModelRef("acme/model")
+    what = superfluous(store, ref, (), unshared=True)
+    assert what.snapshots == (snapshot_of(store, full),)
+    assert links.parent not in what.snapshots
+    remove(store, ref, what)
     assert not links.exists()
+    assert not list((store.root / "models--acme--model/blobs").iterdir())
 
 
 def damage(path: Path) -> bytes:
@@ -147,10 +151,10 @@ def test_offline_a_missing_model_is_told_as_such(store: Store, full: LockedModel
     with environment(OFFLINE), pytest.raises(ModelNotFoundError) as caught:
         obtain(store, full)
     assert caught.value.what == (
-        f"the locked commit {full.commit[:12]} is not in this store, and offline mode forbids to fetch it"
+        f"the locked commit {full.commit[:12]} is not in this store, and offline mode is on, so it was not downloaded"
     )
     assert caught.value.hint is not None
-    assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or fill the store with `modelenv pull`")
+    assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or run `modelenv pull`")
 
 
 def test_offline_damage_without_a_lock_is_named_and_nothing_set_aside(store: Store, repo: Path) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel
 
 SHA = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 WEIGHTS = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"

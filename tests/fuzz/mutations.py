@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from modelenv.errors import LockfileError
-from modelenv.lockfile import format_lockfile, parse_lockfile
+from modelenv.locks.project_lock import format_lockfile, parse_lockfile
 from modelenv.locks.text import Origin
 from modelenv.locks.toml_lines import LineReader
 from modelenv.locks.yaml_lines import BlockReader
-from modelenv.metadata import format_metadata, parse_metadata
+from modelenv.volume.metadata import format_metadata, parse_metadata
 
 from .examples import LOCK_TEXT, METADATA_TEXT
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.tasks import TASK_ALIASES, TASKS
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel
 
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 VISIBLE = st.characters(

@@ -12,8 +12,8 @@ import pytest
 
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.pipeline import HostedPipeline
-from modelenv.host.protocol import Recipe
+from modelenv.host.messages.protocol import Recipe
+from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 
 HELD = "hosted calls"  # the user property of a report with what held of a task's contract

@@ -19,9 +19,9 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.host.builder import HostBuilder
 from modelenv.host.client import HostClient
-from modelenv.host.pipeline import HostedPipeline, own_view
-from modelenv.host.streaming import HostedStream
-from modelenv.loading import load_pipeline
+from modelenv.host.client_stream import HostedStream
+from modelenv.host.proxy import HostedPipeline, own_view
+from modelenv.loading.build import load_pipeline
 from modelenv.testing import tiny_model
 from tests.fakes.cases import CONTRACTS as TEXT_CONTRACTS
 from tests.fakes.contract import Args, Case, Contract

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.host.cores import usable_cores
+from modelenv.host.serving.cores import usable_cores
 
 OWN = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
@@ -37,7 +37,10 @@ def test_torch_has_so_many_threads(
     environ.pop("OMP_NUM_THREADS", None)
     if chosen is not None:
         environ["OMP_NUM_THREADS"] = chosen
-    code = "import torch\nfrom modelenv.host.cores import share_cores\nshare_cores()\nprint(torch.get_num_threads())"
+    code = (
+        "import torch\nfrom modelenv.host.serving.cores import share_cores\n"
+        "share_cores()\nprint(torch.get_num_threads())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=100, check=True
     )

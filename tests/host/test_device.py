@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelenv.host.client import HostClient
-from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.testing import tiny_model
 
@@ -30,6 +30,6 @@ def test_auto_is_a_gpu_where_there_is_one(client: HostClient) -> None:
 
 
 def test_auto_is_the_device_that_a_local_load_would_take(client: HostClient) -> None:
-    from modelenv.loading import _torch_device
+    from modelenv.loading.build import _torch_device
 
     assert hosted(client, "auto").device.type == _torch_device("auto", "tiny")

@@ -11,7 +11,7 @@ import pytest
 
 from modelenv.host.client import _STARTS
 from modelenv.host.folder import _SECRET_ENDINGS
-from modelenv.loading import REST_OF_A_PIPELINE
+from modelenv.loading.build import REST_OF_A_PIPELINE
 from pytest_modelenv.hosting import _KEEP_BYTES, _KEEP_SECONDS
 from pytest_modelenv.memory import parse_memory
 from pytest_modelenv.options import _DEFAULT_MEMORY

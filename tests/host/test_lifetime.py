@@ -19,8 +19,8 @@ from modelenv import ModelHostError, ModelLoadTimeoutError
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.pipeline import HostedPipeline
-from modelenv.host.protocol import Recipe
+from modelenv.host.messages.protocol import Recipe
+from modelenv.host.proxy import HostedPipeline
 
 from ..waiting import is_running, state_of, wait_until
 
@@ -56,14 +56,14 @@ def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> No
 
 
 def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
-    watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     client = HostClient(folder, watch=watched.pid)
     client.start()
     wait_until(lambda: client.status() is not None)
     status = client.status()
     assert status is not None
     watched.kill()
-    watched.wait(10)
+    watched.wait(60)
     wait_until(lambda: not is_running(status.pid))
     assert not folder.socket.exists()
 
@@ -237,7 +237,7 @@ def test_a_host_that_does_not_answer_is_told(
 
 def test_no_host_is_started_for_a_run_that_has_ended(folder: HostFolder, recipe: Recipe) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait(30)
+    ended.wait(60)
     with pytest.raises(ModelHostError) as caught:
         HostClient(folder, watch=ended.pid).build(recipe, Deadline(10))
     assert str(caught.value) == "there is no model host any more: the run that it served has ended"

@@ -12,9 +12,9 @@ import pytest
 
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
-from modelenv.host.log import redact_output
-from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.host.serving.log import redact_output
 from modelenv.testing import tiny_model
 
 

@@ -19,7 +19,7 @@ def test_the_end_of_a_process_is_seen(monkeypatch: pytest.MonkeyPatch, has_descr
         has_ended = watcher(process.pid)
         assert not has_ended(0.01)
         assert is_running(process.pid)
-        process.communicate(b"\n", timeout=30)
+        process.communicate(b"\n", timeout=60)
         assert has_ended(0.01)
         assert not is_running(process.pid)
     assert watcher(process.pid)(0.01)

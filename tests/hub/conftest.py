@@ -77,7 +77,7 @@ def ask(hub: EmbeddedHub) -> Callable[..., Answer]:
     """Sends one request exactly as given, without any client's help."""
 
     def send(method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
-        connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
         try:
             named = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body, named)

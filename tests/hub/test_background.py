@@ -21,7 +21,7 @@ def test_a_stop_loses_no_connection_that_it_accepted(monkeypatch: pytest.MonkeyP
 
     def ask_again_and_again(port: int) -> None:
         while not is_over.is_set():
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 client.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
                 client.recv(100)
 
@@ -38,6 +38,6 @@ def test_a_stop_loses_no_connection_that_it_accepted(monkeypatch: pytest.MonkeyP
         finally:
             is_over.set()
             for client in clients:
-                client.join(timeout=20)
+                client.join(timeout=60)
     gc.collect()
     assert lost == []

@@ -27,7 +27,7 @@ def hub(model: Path) -> Iterator[EmbeddedHub]:
 
 def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=10)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=60)
     try:
         connection.request(method, url.removeprefix(f"http://{parts.netloc}"), headers=headers)
         answer = connection.getresponse()

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub import reading
-from modelenv.hub.repositories import Repository
+from modelenv.hub.http import reading
+from modelenv.hub.repos.repositories import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable

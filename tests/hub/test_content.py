@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.hub.commits import CommitText, commit_id
-from modelenv.hub.content import (
+from modelenv.hub.repos.commits import CommitText, commit_id
+from modelenv.hub.repos.content import (
     LFS_SIZE,
     FoundFile,
     git_id,
@@ -55,7 +55,7 @@ def test_ids_are_those_of_git_itself(tmp_path: Path) -> None:
 
     def git(*arguments: str) -> str:
         command = ["git", "-c", "core.autocrlf=false", *arguments]
-        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=30)
+        done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True, timeout=60)
         return done.stdout.strip()
 
     git("init", "--quiet", "--object-format=sha1")
@@ -75,7 +75,7 @@ def test_ids_are_those_of_git_itself(tmp_path: Path) -> None:
         check=True,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     text = CommitText("Served from a folder", "", "modelenv", datetime.fromtimestamp(0, UTC))
     assert commit_id(trees[""], (), text) == written.stdout.strip()

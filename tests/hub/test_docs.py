@@ -48,7 +48,7 @@ def test_its_command_prints_what_it_says(tmp_path: Path) -> None:
             assert server.stdout is not None
             printed = "".join(server.stdout.readline() for _ in shown.splitlines())
             server.send_signal(signal.SIGINT)
-            assert server.communicate(timeout=30)[0] == "Stopped.\n"
+            assert server.communicate(timeout=60)[0] == "Stopped.\n"
         finally:
             server.kill()
     assert re.sub(r":\d+", ":PORT", printed) == re.sub(r":\d+", ":PORT", shown)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub.facts import ModelFacts, read_facts
-from modelenv.hub.repositories import Repository
+from modelenv.hub.repos.facts import ModelFacts, read_facts
+from modelenv.hub.repos.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.hub.fault_file import read_faults
+from modelenv.hub.faults.file import read_faults
 
 if TYPE_CHECKING:
     from pathlib import Path

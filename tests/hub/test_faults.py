@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
@@ -9,8 +8,8 @@ import pytest
 
 from modelenv.errors import ConfigurationError
 from modelenv.hub import EmbeddedHub, FaultHandle, Rule
-from modelenv.hub.fault_script import FaultScript
-from modelenv.hub.faults import Asked, RuleFields
+from modelenv.hub.faults.rules import Asked, RuleFields
+from modelenv.hub.faults.script import FaultScript
 
 CONFIG = Asked("GET", "/org/name/resolve/main/config.json", "resolve", "org/name", "config.json")
 WEIGHTS = Asked("GET", "/org/name/resolve/main/a/model.safetensors", "resolve", "org/name", "a/model.safetensors")
@@ -88,14 +87,13 @@ def test_a_fault_ends_when_it_is_cancelled_and_with_its_block() -> None:
     assert not script.choose(CONFIG)
 
 
-@pytest.mark.slow
 def test_a_fault_may_last_some_seconds_from_its_first_hit() -> None:
-    script = FaultScript()
+    moments = iter([7.0, 7.9, 8.0])
+    script = FaultScript(clock=lambda: next(moments))
     script.add(Rule(status=503, seconds=1, file="*.json"))
     assert not script.choose(WEIGHTS)
     assert script.choose(CONFIG)
     assert script.choose(CONFIG)
-    time.sleep(1.1)
     assert not script.choose(CONFIG)
 
 
@@ -156,6 +154,11 @@ def test_many_threads_are_counted_exactly() -> None:
         ({"status": 500, "headers": {"X-A": "日"}}, "expected: values on one line, in Latin-1"),
         ({"status": 500, "headers": {"X-A": " a"}}, "expected: values on one line, in Latin-1"),
         ({"status": 500, "headers": {"content-length": "x"}}, "expected: a Content-Length of at most 18 digits"),
+        ({"lying_headers": {"Content-Length": "3"}}, "expected: no Content-Length: length_off_by makes that wrong"),
+        ({"lying_headers": {"ETag": "a\nb"}}, "a fault's lying_headers cannot be this\n  expected: values on one"),
+        ({"lying_fields": {1: "x"}}, "expected: a dictionary with names, and with values that JSON has"),
+        ({"lying_fields": {"sha": {1, 2}}}, "a fault's lying_fields cannot be this\n  expected: a dictionary with"),
+        ({"lying_fields": []}, "a fault's lying_fields cannot be this"),
         ({"delay": 1, "message": "x"}, "a fault has headers and a message only with a status\n  found: no status"),
         (
             {"status": 500, "reset": True},

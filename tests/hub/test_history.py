@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.hub.commits import CommitText, Snapshot, made_snapshot
-from modelenv.hub.content import FoundFile, ServedFile, git_id
-from modelenv.hub.history import History, TakenError, UnknownRevisionError, valid_name
+from modelenv.hub.repos.commits import CommitText, Snapshot, made_snapshot
+from modelenv.hub.repos.content import FoundFile, ServedFile, git_id
+from modelenv.hub.repos.history import History, TakenError, UnknownRevisionError, valid_name
 
 TEXT = CommitText("a title", "", "someone", datetime(2026, 1, 2, tzinfo=UTC))
 

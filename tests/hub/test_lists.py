@@ -105,7 +105,7 @@ def test_each_type_has_what_the_client_may_ask_of_it(api: HfApi, add) -> None:
     from huggingface_hub import hf_api
     from huggingface_hub.errors import BadRequestError
 
-    from modelenv.hub.expandable import EXPANDABLE
+    from modelenv.hub.http.expandable import EXPANDABLE
 
     add("ada/a")
     add("ada/a", repo_type="dataset")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub.content import gitattributes
-from modelenv.hub.patterns import ignored, stored_with_lfs
+from modelenv.hub.http.patterns import ignored, stored_with_lfs
+from modelenv.hub.repos.content import gitattributes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,14 +61,14 @@ IGNORES = [
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("git")
-    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True, timeout=30)
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True, timeout=60)
     return folder
 
 
 def git(repository: Path, *arguments: str) -> str:
     command = ["git", "-c", "core.excludesFile=", *arguments]
     done = subprocess.run(
-        command, cwd=repository, input="\0".join(PATHS), capture_output=True, text=True, timeout=30, check=False
+        command, cwd=repository, input="\0".join(PATHS), capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode in (0, 1), done.stderr  # 1: nothing is ignored
     return done.stdout

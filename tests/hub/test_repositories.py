@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.hub.repositories import Repositories, Repository
+from modelenv.hub.repos.repositories import Repositories, Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def test_the_commit_follows_from_names_and_bytes_alone(
 
 def test_another_process_gives_the_same_commit(model: Path) -> None:
     code = (
-        "import sys, pathlib; from modelenv.hub.repositories import Repository;"
+        "import sys, pathlib; from modelenv.hub.repos.repositories import Repository;"
         "print(Repository('a/b', pathlib.Path(sys.argv[1])).snapshot().commit)"
     )
     environment = {**os.environ, "PYTHONHASHSEED": "7", "TZ": "Asia/Tokyo"}

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from modelenv.hub import blobs
-from modelenv.hub.answers import RefusedError
-from modelenv.hub.files import Span, read_range
-from modelenv.hub.repositories import Repository
+from modelenv.hub.http.files import Span, read_range
+from modelenv.hub.http.responses import RefusedError
+from modelenv.hub.repos import blobs
+from modelenv.hub.repos.repositories import Repository
 
 if TYPE_CHECKING:
     from pathlib import Path

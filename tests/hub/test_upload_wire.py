@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelenv.hub import EmbeddedHub
-from modelenv.hub.content import LFS_SIZE
+from modelenv.hub.repos.content import LFS_SIZE
 
 from ..waiting import wait_until
 
@@ -148,7 +148,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(model: Path, tmp_path: Path) -
         port = int(hub.endpoint.rsplit(":", 1)[1])
         asked = json.dumps({"operation": "upload", "objects": [{"oid": OID, "size": 7}]}).encode()
         head = f"Host: 127.0.0.1:{port}\r\nAuthorization: Bearer hf_any\r\nContent-Length: "
-        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as client:
             start = f"POST /org/name.git/info/lfs/objects/batch HTTP/1.1\r\n{head}{len(asked)}\r\n\r\n"
             client.sendall(start.encode() + asked)
             answer = b""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.hub import EmbeddedHub, blobs
+from modelenv.hub import EmbeddedHub
+from modelenv.hub.repos import blobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ WEIGHTS = "/org/name/resolve/main/model.safetensors"
 def read(hub: EmbeddedHub, path: str, token: str | None = None) -> bytes:
     headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
     request = urllib.request.Request(f"{hub.endpoint}{path}", headers=headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return bytes(answer.read())
 
 
@@ -79,7 +80,7 @@ def test_a_view_begins_as_its_hub_is(hub: EmbeddedHub, model: Path) -> None:
 
 def test_rate_limits_begin_anew(hub: EmbeddedHub) -> None:
     def left(view: EmbeddedHub) -> str:
-        with urllib.request.urlopen(f"{view.endpoint}/api/models/org/name", timeout=10) as answer:
+        with urllib.request.urlopen(f"{view.endpoint}/api/models/org/name", timeout=60) as answer:
             return str(answer.headers["RateLimit"]).split(";")[1]
 
     assert [left(hub), left(hub)] == ["r=499", "r=498"]
@@ -103,12 +104,12 @@ def test_who_still_downloads_at_the_end_gets_an_error(hub: EmbeddedHub) -> None:
     begun, errors = threading.Event(), []
 
     def late(endpoint: str) -> None:
-        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
         connection.request("GET", WEIGHTS)
         answer = connection.getresponse()
         answer.read(1)
         begun.set()
-        for ask in (answer.read, lambda: urllib.request.urlopen(f"{endpoint}{WEIGHTS}", timeout=10)):
+        for ask in (answer.read, lambda: urllib.request.urlopen(f"{endpoint}{WEIGHTS}", timeout=60)):
             try:
                 ask()
             except (http.client.IncompleteRead, urllib.error.URLError) as error:
@@ -158,7 +159,7 @@ def test_a_view_ends_with_its_hub() -> None:
 
 def test_a_view_of_a_hub_with_a_cdn_has_one_of_its_own(make_model: Callable[[Path], Path], tmp_path: Path) -> None:
     def sent_on(view: EmbeddedHub) -> str:
-        with urllib.request.urlopen(f"{view.endpoint}{WEIGHTS}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{view.endpoint}{WEIGHTS}", timeout=60) as answer:
             return str(answer.url).partition("/cdn-lfs/")[0]
 
     make_model(tmp_path / "org" / "name")

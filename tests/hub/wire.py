@@ -11,13 +11,17 @@ URL = "/org/name/resolve/main/data.txt"
 
 @dataclass(frozen=True)
 class Wire:
-    """What came over the wire, how the connection ended, and after how long the first and the last bytes came."""
+    """What came over the wire, how the connection ended, and after how long the first and the last bytes came.
+
+    `first_body` is how much of the body the first bytes brought.
+    """
 
     head: bytes
     body: bytes
     end: str
     first: float
     seconds: float
+    first_body: int = 0
 
     def is_whole(self, method: str) -> bool:
         """Whether the answer has come to the end that its header names; its head always comes in one piece."""
@@ -56,4 +60,6 @@ def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float 
             received += piece
             head, _, body = received.partition(b"\r\n\r\n")
             seconds = time.monotonic() - start
-            wire = Wire(head, body, "open", wire.first or seconds, seconds)
+            wire = Wire(
+                head, body, "open", wire.first or seconds, seconds, wire.first_body if wire.head else len(body)
+            )

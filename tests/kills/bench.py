@@ -18,12 +18,12 @@ from importlib import import_module
 from pathlib import Path
 from random import Random
 
-from modelenv.lockfile import Lockfile, read_lockfile
+from modelenv.locks.project_lock import Lockfile, read_lockfile
 
 from .children import Child, run
 
 MODELS = {"first": "acme/first", "second": "acme/second"}
-SECONDS = 60.0
+SECONDS = 200.0
 _SHARDS, _SHARD_SIZE = 2, 400_000
 _BYTES_PER_SECOND = 1_000_000
 _HEAVY = (

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import LockfileError, ModelEnvError, ModelIntegrityError
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile, read_lockfile
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile, read_lockfile
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 from .bench import Bench, Case, Place
 
-_SECONDS = 30.0
+_SECONDS = 200.0
 _NUMBERS = re.compile(r"[0-9a-f]{6,}|\d+")
 _PASSING = ("*.tmp", "*.incomplete", ".modelenv/staging/*", ".locks/modelenv/staging/*")
 

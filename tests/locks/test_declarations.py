@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from modelenv.lockfile import Lockfile
+from modelenv.environment.project import Alias
 from modelenv.locks.declarations import Change, changes, disagreements, is_as_declared
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.projectfile import Alias
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.references import ModelRef
 
 ONE, TWO = "1" * 40, "2" * 40

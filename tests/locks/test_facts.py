@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from modelenv.fakes import fake_pipeline
 from modelenv.locks.facts import config_of, facts_of
-from modelenv.locks.locked import Facts
+from modelenv.locks.values import Facts
 
 CONFIG = {
     "architectures": ["BertForSequenceClassification"], "model_type": "bert", "hidden_size": 32, "vocab_size": 100,

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# A run in this process drops what it imported first; so what it may import is imported here.
-import modelenv.failures
 import modelenv.fakes
+
+# A run in this process drops what it imported first; so what it may import is imported here.
+import modelenv.fetching.failures
 import modelenv.manager  # noqa: F401
 
 if TYPE_CHECKING:

@@ -39,9 +39,8 @@ def errors_of(result: pytest.RunResult) -> list[str]:
 
 def failures_of(result: pytest.RunResult) -> dict[str, str]:
     """The place at which each failed test reached for a model, by the test's name."""
-    text = result.stdout.str()
-    found = re.findall(r"^E  .*?(?:::|/)(\w+) (?:asks|loads) .*?\nE +found: .*?, at (.+)$", text, re.MULTILINE)
-    return dict(found)
+    refused = r"^.*::(\w+) (?:asks the Hub|loads real weights).*\n  found: (\S+:\d+ in \w+): .+\n  what to do: .+$"
+    return dict(re.findall(refused, result.stdout.str(), re.MULTILINE))
 
 
 def line_of(text: str, mark: str) -> int:

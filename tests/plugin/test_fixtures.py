@@ -171,7 +171,7 @@ import pytest
 from modelenv import detect_environment
 
 def ask(hub, path):
-    connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
     connection.request("GET", path)
     response = connection.getresponse()
     response.read()

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.doors import DOORS, close_doors
-from pytest_modelenv.frames import Place, user_places
-from pytest_modelenv.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.import_watch import WITH_DOORS, ImportWatch
+from pytest_modelenv.guards.callers import Place, user_places
+from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
+from pytest_modelenv.guards.import_watch import WITH_DOORS, ImportWatch
+from pytest_modelenv.guards.patches import DOORS, close_doors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,6 +53,12 @@ def test_the_repository_of_a_request(url: str, name: str | None) -> None:
         ("https://mirror.example", "https://other.example/x", False),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000/x", True),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8001/x", False),
+        (None, "https://huggingface.co./x", True),
+        ("http://127.0.0.1:8000", "http://localhost:8000/x", True),
+        ("http://localhost:8000", "http://127.0.0.1:8000/x", True),
+        ("http://localhost:8000", "http://[::1]:8000/x", True),
+        ("http://[::1]:8000", "http://hub.localhost:8000/x", True),
+        ("http://127.0.0.1:8000", "http://127.0.0.2:8000/x", False),
     ],
 )
 def test_what_is_the_hub(endpoint: str | None, url: str, is_hub: bool) -> None:
@@ -137,6 +143,108 @@ def test_a_door_is_closed_and_opened_again() -> None:
         ("GET", "https://huggingface.co:443/tunnel"),
         ("GET", "http://huggingface.co/proxy"),
     ]
+
+
+def test_httpcore_has_a_door_of_its_own() -> None:
+    import asyncio
+
+    import httpcore2
+
+    async def ask(url: httpcore2.URL) -> None:
+        async with httpcore2.AsyncConnectionPool() as pool:
+            await pool.request("GET", url)
+
+    guard = Refusing()
+    doors = close_doors("httpcore2", guard)
+    try:
+        for url in (
+            httpcore2.URL("https://huggingface.co/acme/crypto"),
+            httpcore2.URL("http://[::1]:8000/acme/crypto?x=y"),
+            httpcore2.URL(scheme=b"http", host=b"proxy", port=8080, target=b"http://huggingface.co/proxy"),
+        ):
+            with httpcore2.ConnectionPool() as pool, pytest.raises(PermissionError):
+                pool.request("HEAD", url)
+            with pytest.raises(PermissionError):
+                asyncio.run(ask(url))
+    finally:
+        for door in doors:
+            door.reopen()
+    assert guard.asked == [
+        (method, url)
+        for url in (
+            "https://huggingface.co/acme/crypto",
+            "http://[::1]:8000/acme/crypto?x=y",
+            "http://huggingface.co/proxy",
+        )
+        for method in ("HEAD", "GET")
+    ]
+
+
+def write_weights(folder: Path, configuration: str | None) -> Path:
+    folder.mkdir()
+    header = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\1")
+    if configuration is not None:
+        (folder / "config.json").write_text(configuration)
+    return folder / "model.safetensors"
+
+
+def test_safe_open_stays_a_class(tmp_path: Path) -> None:
+    import safetensors
+
+    weights = write_weights(tmp_path / "model", '{"architectures": ["BertModel"]}')
+    original = safetensors.safe_open
+    with original(weights, framework="np") as before:
+        guard = Refusing()
+        (door,) = close_doors("safetensors", guard)
+        try:
+            guarded = safetensors.safe_open
+            assert guarded is not original
+            assert guarded | None  # as in an annotation
+            assert isinstance(before, guarded)
+            for file in (weights, str(weights)):
+                with pytest.raises(PermissionError):
+                    guarded(file, framework="np")
+            with pytest.raises(PermissionError):
+                guarded(filename=weights, framework="np")
+        finally:
+            door.reopen()
+    assert safetensors.safe_open is original
+    assert guard.asked == [("safetensors.safe_open", str(weights))] * 3
+
+
+@pytest.mark.parametrize(
+    ("configuration", "is_models"),
+    [
+        ('{"architectures": ["BertModel"], "model_type": "bert"}', True),
+        ('{"model_type": "bert", "transformers_version": "5.24.0"}', True),
+        ('{"_class_name": "UNet2DModel"}', True),
+        ('{"architecture": "vit_tiny", "pretrained_cfg": {}}', True),
+        ('{"model_type": "ridge", "features": 3}', False),
+        ('["architectures"]', False),
+        ('{"architectures": ', False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_weights_are_those_beside_a_models_configuration(
+    tmp_path: Path, configuration: str | None, is_models: bool
+) -> None:
+    import safetensors
+
+    weights = write_weights(tmp_path / "model", configuration)
+    guard = Refusing()
+    (door,) = close_doors("safetensors", guard)
+    try:
+        if is_models:
+            with pytest.raises(PermissionError):
+                safetensors.safe_open(weights, framework="np")
+        else:
+            with safetensors.safe_open(weights, framework="np") as opened:
+                assert list(opened.keys()) == ["w"]
+    finally:
+        door.reopen()
+    assert bool(guard.asked) is is_models
 
 
 def test_a_library_without_the_function_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

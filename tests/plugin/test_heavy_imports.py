@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_modelenv.heavy_imports import import_lines
+from pytest_modelenv.guards.heavy_imports import import_lines
 
 from .projects import N2, NO_XDIST, WITHOUT_XDIST, all_modes
 
@@ -67,7 +67,7 @@ def test_real_source():
     import torch
 
 @pytest.mark.integration
-def test_integration():
+def test_integration(model_cache_dir):
     import torch
 """
 FORBID = ("-o", "forbid_heavy_imports=true")
@@ -82,9 +82,12 @@ def test_forbidden_at_collection(
     assert result.ret != 0
     text = result.stdout.str()
     for name, line in (("test_collected", 1), ("test_swallowed", 2)):
-        assert f"{name}.py imports torch in a run without --real-models" in text
-        assert f"found: import torch, at {name}.py:{line}\n" in text
-    assert "what to do: forbid_heavy_imports = true forbids it: import it in the function that needs it" in text
+        assert f"{name}.py imports torch in a run without --real-models\n  found: {name}.py:{line}: " in text
+    assert "  found: test_collected.py:1: import torch  # at the top\n" in text
+    assert (
+        "  what to do: import it in the function that needs it, and give the test a fake; or let it through: " in text
+    )
+    assert "forbid_heavy_imports = false (all tests)\n" in text
     assert "heavy imports" not in text
 
 
@@ -98,8 +101,8 @@ def test_forbidden_in_tests_without_leave(
     result.assert_outcomes(failed=1, passed=3, skipped=1)
     text = result.stdout.str()
     assert "test_in_tests.py::test_unmarked imports transformers in a run without --real-models" in text
-    assert "found: import transformers, at service.py:2 in load\n" in text
-    for allowed in (("--real-models", "--model-host=off"), ("--no-model-guards",)):
+    assert "found: service.py:2 in load: from transformers import pipeline  # in the service\n" in text
+    for allowed in (("--real-models", "--model-host=off"), ("--model-guards=off",)):
         run_program(*mode, *FORBID, *allowed, "-k", "unmarked").assert_outcomes(passed=1)
 
 
@@ -110,7 +113,7 @@ def test_forbidden_in_a_conftest(run_program: RunTests, heavy_project: pytest.Py
     assert result.ret != 0
     text = result.stdout.str() + result.stderr.str()
     assert "a conftest.py or a plugin imports torch in a run without --real-models" in text
-    assert "found: import torch, at conftest.py:1" in text
+    assert "found: conftest.py:1: import torch" in text
 
 
 @all_modes

@@ -91,14 +91,13 @@ import pytest
 from pathlib import Path
 import modelenv.host.client
 
-modelenv.host.client._ANSWER_SECONDS = 0.5
-
 @pytest.mark.integration
 @pytest.mark.model("acme/one", "text-classification")
 def test_one(model):
     model("x")
     [folder] = Path(os.environ["TMPDIR"]).glob("modelenv-run-*/host")
     pid = modelenv.host.client.HostClient(modelenv.host.folder.HostFolder(folder)).status().pid
+    modelenv.host.client._ANSWER_SECONDS = 0.5
     os.kill(pid, signal.SIGSTOP)
     Path("pid").write_text(str(pid))
 """

@@ -1,4 +1,4 @@
-"""Markers: checked at collection, and the environment that they give a test."""
+"""Markers: the environment that they give a test."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N0, N2, WITHOUT_XDIST, all_modes, errors_of
+from .projects import N2, WITHOUT_XDIST, all_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,54 +139,6 @@ def test_markers_are_listed_with_their_signatures(run_tests: RunTests) -> None:
             "@pytest.mark.model_source(source): force this model source for the test, with all its fixtures",
         ]
     )
-
-
-MISTAKES = {
-    "model": "@pytest.mark.model: model() missing 1 required positional argument: 'name'",
-    "model('a/b', 'sentiment', 3)": (
-        "@pytest.mark.model: model() takes from 1 to 2 positional arguments but 3 were given"
-    ),
-    "model(3)": "@pytest.mark.model: name and task must be text",
-    "model('a/b', task=3)": "@pytest.mark.model: name and task must be text",
-    "model_source": "@pytest.mark.model_source: model_source() missing 1 required positional argument: 'source'",
-    "model_source(source='nowhere')": (
-        "@pytest.mark.model_source: unknown model source 'nowhere', expected one of persistent_volume, mock_models, "
-        "download_on_demand, local_cache, huggingface_hub"
-    ),
-    "model_source(3)": (
-        "@pytest.mark.model_source: unknown model source 3, expected one of persistent_volume, mock_models, "
-        "download_on_demand, local_cache, huggingface_hub"
-    ),
-    "integration('slow')": (
-        "@pytest.mark.integration: integration() takes 0 positional arguments but 1 was given"
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("marker", MISTAKES)
-def test_a_mistake_names_the_test(run_tests: RunTests, project: pytest.Pytester, marker: str) -> None:
-    project.makepyfile(test_it=f"import pytest\ndef test_good(): pass\n@pytest.mark.{marker}\ndef test_bad(): pass\n")
-    result = run_tests()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert errors_of(result) == [f"test_it.py::test_bad: {MISTAKES[marker]}"]
-    result.assert_outcomes()
-
-
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N0, N2], ids=["without-xdist", "n0", "n2"])
-def test_a_mistake_ends_every_mode_in_the_same_way(
-    run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
-) -> None:
-    project.makepyfile(test_it="import pytest\n@pytest.mark.model_source\ndef test_bad(): pass\n")
-    result = run_tests(*mode)
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert errors_of(result) == [f"test_it.py::test_bad: {MISTAKES['model_source']}"]
-    assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
-    assert "Traceback" not in result.stderr.str()
-
-
-def test_a_mistake_in_a_deselected_test_costs_nothing(run_tests: RunTests, project: pytest.Pytester) -> None:
-    project.makepyfile("import pytest\ndef test_good(): pass\n@pytest.mark.model\ndef test_bad(): pass\n")
-    run_tests("-k", "good").assert_outcomes(passed=1, deselected=1)
 
 
 # The outermost hook of a test compares the process before and after it.

@@ -109,7 +109,7 @@ def test_workers_with_their_own_models_share_the_cores(
         """
         import os
         import pytest
-        from modelenv.host.cores import usable_cores
+        from modelenv.host.serving.cores import usable_cores
 
         @pytest.mark.integration
         @pytest.mark.parametrize("number", range(4))

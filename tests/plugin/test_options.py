@@ -52,6 +52,12 @@ def test_header_with_defaults(run_tests: RunTests, project: pytest.Pytester, mod
 def test_each_place_for_the_cache_folder_comes_before_the_next(
     run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (project.path / "pyproject.toml").write_text('[tool.modelenv]\ncache_dir = "from_project"\n')
+    ending = header_of(run_tests(*REAL))
+    assert ending.endswith(f"cache {project.path}/from_project ([tool.modelenv] in {project.path}/pyproject.toml)")
+    (project.path / ".env").write_text("MODEL_CACHE_DIR=from_env_file\n")
+    ending = header_of(run_tests(*REAL))
+    assert ending.endswith(f"cache {project.path}/from_env_file (MODEL_CACHE_DIR in {project.path}/.env)")
     with (project.path / "tox.ini").open("a") as ini:
         ini.write("\nmodel_cache_dir = from_ini\n")
     folder = project.mkdir("elsewhere")
@@ -77,6 +83,24 @@ def test_without_pytests_cache_the_folder_belongs_to_the_run(run_tests: RunTests
     result.assert_outcomes(passed=1)
     assert header_of(result).endswith("/cache (a folder of this run, as pytest has no cache folder)")
     assert temporary_files(project) == []
+
+
+@all_modes
+def test_every_process_gets_the_projects_folder(
+    run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    (project.path / "pyproject.toml").write_text('[tool.modelenv]\ncache_dir = "from_project"\n')
+    project.makepyfile(
+        """
+        import os, pathlib, modelenv
+        def test_folder(model_cache_dir, model_env):
+            assert model_cache_dir == pathlib.Path("from_project").absolute()
+            model_env("download_on_demand")
+            assert os.environ["MODEL_CACHE_DIR"] == str(model_cache_dir)
+            assert modelenv.model_manager.settings.cache_dir == model_cache_dir
+        """
+    )
+    run_tests(*mode).assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize("extra", [(), ("-p", "no:cacheprovider")], ids=["cache", "no-cache"])
@@ -109,7 +133,7 @@ def test_the_local_cache_is_the_projects_own(
     assert header.endswith(f"cache {project.path}/model_cache (the local cache, default)")
     (project.path / ".env").write_text("MODEL_CACHE_DIR=from_env_file\n")
     header = header_of(run_tests(*REAL, "--model-source", "local_cache"))
-    assert f"cache {project.path}/from_env_file (the local cache, MODEL_CACHE_DIR in" in header
+    assert header.endswith(f"cache {project.path}/from_env_file (MODEL_CACHE_DIR in {project.path}/.env)")
     monkeypatch.setenv("MODEL_TIMEOUT", "soon")
     result = run_tests(*REAL, "--model-source", "local_cache")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -201,8 +225,10 @@ def test_a_file_of_the_project_forces_every_test(
     assert header_of(result) == f"modelenv: {told} forces local_cache; real models with --real-models"
     assert header_of(run_tests(*REAL)).startswith(f"modelenv: real models from local_cache ({told}), cache ")
     (project.path / file).write_text(text.replace("local_cache", "nowhere"))
-    (error, *_) = errors_of(run_tests())
-    assert error.startswith("source: unknown model source (from ")
+    mistakes = [run_tests(*REAL), *([run_tests()] if file == "pyproject.toml" else [])]
+    for result in mistakes:
+        (error, *_) = errors_of(result)
+        assert error.startswith("source: unknown model source (from ")
     (project.path / file).write_text("")
     assert header_of(run_tests("-p", "no:cacheprovider", "--co")) == "modelenv: fakes; real models with --real-models"
 

@@ -9,13 +9,15 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks, obtain_locked
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 from modelenv.volume.filling import Filled, Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
+from modelenv.volume.sharing import Others
 
 from ..fetching.conftest import Lock, MakeModel, hub, lock, make_model, store
 
@@ -61,11 +63,11 @@ def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel
 def fill(root: Path, store: Store) -> Fill:
     """A function that fills the volume with the models given."""
 
-    def run(*models: LockedModel) -> Filled:
+    def run(*models: LockedModel, others: Others = Others.REFUSED) -> Filled:
         def obtain(model: LockedModel) -> Path:
             return obtain_locked(store, model, Deadline(20), fetches=True, checks=Checks()).path
 
-        return Volume(root).fill(Lockfile(models), obtain, Deadline(20))
+        return Volume(root).fill(Lockfile(models), obtain, Deadline(20), others=others)
 
     return run
 

@@ -15,17 +15,16 @@ import pytest
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import (
-    LockfileError,
     ModelIntegrityError,
     ModelLoadTimeoutError,
     UnsafeModelError,
 )
 from modelenv.hub import EmbeddedHub
-from modelenv.locked_finding import Checks
-from modelenv.lockfile import Lockfile, write_lockfile
-from modelenv.locks.locked import LockedModel
+from modelenv.locks.project_lock import Lockfile, write_lockfile
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 from modelenv.volume.reading import find_on_volume, volume_metadata
 
@@ -36,7 +35,7 @@ FILL = """
 import sys
 from pathlib import Path
 from modelenv.deadlines import Deadline
-from modelenv.lockfile import read_lockfile
+from modelenv.locks.project_lock import read_lockfile
 from modelenv.volume.filling import Volume
 root, lock, source = map(Path, sys.argv[1:])
 Volume(root).fill(read_lockfile(lock), lambda model: source, Deadline(20))
@@ -149,24 +148,6 @@ def test_a_damaged_folder_is_never_changed_but_replaced(fill: Fill, first: Locke
     assert read(root) == root / f"acme/model@{first.commit[:12]}"
     assert fill(first).removed == ()
     assert Volume(root).prune(Deadline(5)) == ("acme/model",)
-
-
-def test_a_damaged_metadata_is_written_anew(fill: Fill, first: LockedModel, root: Path) -> None:
-    fill(first)
-    path = root / "model-metadata.yaml"
-    path.write_text(path.read_text().replace("commit:", "komit:"))
-    with pytest.raises(LockfileError, match=r"model-metadata\.yaml:\d+: "):
-        read(root)
-    assert fill(first).changed
-    assert read(root) == root / "acme/model"
-
-
-def test_what_others_laid_there_is_left_alone(fill: Fill, first: LockedModel, root: Path) -> None:
-    (root / "acme/model").mkdir(parents=True)
-    (root / "acme/model/config.json").write_text("of somebody")
-    fill(first)
-    assert read(root).name == f"model@{first.commit[:12]}"
-    assert (root / "acme/model/config.json").read_text() == "of somebody"
 
 
 def test_aliases_of_one_set_share_a_folder_and_other_sets_do_not(fill: Fill, first: LockedModel, root: Path) -> None:

@@ -15,10 +15,10 @@ from modelenv.errors import (
     ModelNotFoundError,
     UnsafeModelError,
 )
-from modelenv.locked_finding import Checks
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata, write_metadata
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
+from modelenv.volume.metadata import VolumeMetadata, write_metadata
 from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 from .conftest import REF, Fill, read

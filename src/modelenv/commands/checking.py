@@ -6,23 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from modelenv.commands.outcome import Outcome, code_of, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome, code_of
 from modelenv.commands.places import cache_of, check_names, chosen, metadata_of, volume_of
 from modelenv.commands.progress import Teller
+from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Progress
-from modelenv.files.integrity import check_links
-from modelenv.files.snapshots import snapshots
-from modelenv.files.verification import Difference, Kind
-from modelenv.locked_finding import Checks, find_locked, snapshot_of, total_size
-from modelenv.lockfile import Lockfile
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeModel
+from modelenv.loading.locked_folder import find_locked, snapshot_of
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel, total_size
 from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.store import FoundModel, Store
+from modelenv.store.checks import Checks
+from modelenv.store.snapshots import snapshots
+from modelenv.store.store import FoundModel, Store
+from modelenv.store.verification import Difference, Kind
+from modelenv.volume.metadata import VolumeModel
 from modelenv.volume.reading import verify_on_volume
 
 
@@ -168,8 +169,7 @@ def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checke
 def _named_by_hash(store: Store, ref: ModelRef, found: FoundModel, size: int, advance: Progress) -> Checked:
     where = (ref.repo_id, found.commit or "", str(found.path))
     try:
-        check_links(found.path, root=store.root, model=ref.repo_id)
-        damaged = store.damaged_blobs(found)
+        damaged = store.damaged_blobs(ref, found)
     except (ModelEnvError, OSError) as error:
         return Checked(*where, problem=getattr(error, "what", None) or str(error))
     advance(size)

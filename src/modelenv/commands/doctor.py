@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from modelenv.commands.outcome import Outcome, code_of, columns, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome, code_of, columns
 from modelenv.commands.places import cache_of
-from modelenv.errors import LockfileError, ModelEnvError
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.hub_client import hub_constants, mistakes, proxy_variable
+from modelenv.environment.libraries import is_offline, offline_variable
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.errors import LockfileError, ModelEnvError, redact
 from modelenv.files.disk import reading
-from modelenv.files.integrity import check_links
-from modelenv.files.snapshots import set_aside_files
-from modelenv.files.verification import scan
-from modelenv.locked_finding import snapshot_of, total_size
-from modelenv.lockfile import Lockfile
+from modelenv.loading.locked_folder import snapshot_of
 from modelenv.locks.declarations import disagreements
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource, explain_environment
-from modelenv.store import Store
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel, total_size
+from modelenv.store.integrity import check_links
+from modelenv.store.pruning import set_aside_files
+from modelenv.store.store import Store
+from modelenv.store.verification import scan
 from modelenv.volume.reading import volume_metadata
 
 _NEEDED = (("huggingface_hub", "huggingface_hub"), ("filelock", "filelock"))
@@ -49,29 +53,70 @@ class Examined:
     mend: str | None = None
 
 
-def doctor(settings: Settings, *, cache_dir: Path | None = None) -> Outcome:
-    """Look at rights, space, locks, versions, the lock and variables; change nothing, ask no network.
+def doctor(read_settings: Callable[[], Settings], *, cache_dir: Path | None = None) -> Outcome:
+    """Look at rights, space, locks, versions, the lock and variables; change nothing, make no request.
+
+    Each check stands alone: one that fails is a finding, and the others still run.
 
     Args:
-        settings: what was told, and what is in force.
+        read_settings: reads the settings, which may be what is wrong.
         cache_dir: the cache, where another one is meant.
     """
-    store = cache_of(settings, cache_dir)
-    examined = [
-        *_versions(),
-        *_variables(settings),
-        *_project(settings),
-        *_cache(store),
-        *_models(settings, store),
-        *_space(settings, store),
-        *_held_locks(store),
-        *_volume(settings),
-    ]
+    examined = [*_isolated("versions", _versions), *_isolated("the Hub's client", _client)]
+    try:
+        settings = read_settings()
+    except ModelEnvError as error:
+        examined.append(_wrong("the settings", error))
+    else:
+        examined += _isolated("the environment", lambda: _variables(settings))
+        examined += _isolated("the project", lambda: _project(settings))
+        examined += _isolated("the cache", lambda: _store(settings, cache_dir))
+        examined += _isolated("the volume", lambda: _volume(settings))
     wrong = [each for each in examined if each.state == "wrong"]
+    again = [each for at, each in enumerate(wrong) if any(each.found == other.found for other in wrong[:at])]
+    examined = [each for each in examined if each not in again]  # one mistake may fail several checks
+    wrong = [each for each in wrong if each not in again]
     lines = columns(*((each.state, each.what, each.found) for each in examined))
-    lines += [f"to mend {each.what}: {each.mend}" for each in wrong]
+    lines += [f"to mend {each.what}: {each.mend}" for each in wrong if each.mend is not None]
     lines.append(f"{len(wrong)} wrong" if wrong else "nothing is wrong")
     return Outcome(lines, {"examined": [asdict(each) for each in examined]}, code_of(wrong))
+
+
+def _isolated(what: str, check: Callable[[], Iterable[Examined]]) -> list[Examined]:
+    """Return what a check found; if it fails, the failure is the last finding."""
+    found: list[Examined] = []
+    try:
+        for each in check():
+            found.append(each)  # noqa: PERF402 - what was found before a failure stays
+    except ModelEnvError as error:
+        found.append(_wrong(what, error))
+    except Exception as error:  # noqa: BLE001 - what breaks one check must not hide what the others find
+        said = redact(f"this check failed: {type(error).__name__}: {error}")
+        found.append(Examined(what, "wrong", said, "mend what the error names, and run `modelenv doctor` again"))
+    return found
+
+
+def _wrong(what: str, error: ModelEnvError) -> Examined:
+    found = error.what if error.found is None else f"{error.what}: {error.found}"
+    return Examined(what, "wrong", found, error.hint or "correct it, and run `modelenv doctor` again")
+
+
+def _client() -> Iterator[Examined]:
+    """The variables that `huggingface_hub` and its HTTP client read."""
+    wrong = [_wrong("the Hub's client", mistake) for mistake in mistakes()]
+    yield from wrong
+    if not wrong:
+        endpoint = str(hub_constants().ENDPOINT)
+        proxy = proxy_variable(endpoint)
+        yield Examined("the Hub's client", "fine", redact(endpoint) + (f", proxy from {proxy}" if proxy else ""))
+
+
+def _store(settings: Settings, cache_dir: Path | None) -> Iterator[Examined]:
+    store = cache_of(settings, cache_dir)
+    yield from _isolated("the cache", lambda: _cache(store))
+    yield from _isolated("the models", lambda: _models(settings, store))
+    yield from _isolated("space", lambda: _space(settings, store))
+    yield from _isolated("locks", lambda: _held_locks(store))
 
 
 def _versions() -> Iterator[Examined]:
@@ -92,11 +137,12 @@ def _variables(settings: Settings) -> Iterator[Examined]:
     source = explain_environment(settings=settings).source
     yield Examined("the environment", "fine", f"{source.value}, by {explain_environment(settings=settings).reason}")
     variables = settings.variables
-    if source.downloads and _is_offline():
+    if source.downloads and is_offline():
+        variable = offline_variable()
         yield Examined(
-            "HF_HUB_OFFLINE", "note" if lock_is_warm(settings) else "wrong",
+            variable, "note" if lock_is_warm(settings) else "wrong",
             f"set, while {source.value} downloads what is missing",
-            "unset HF_HUB_OFFLINE, or run `modelenv pull` while the Hub can be reached",
+            f"unset {variable}, or run `modelenv pull` while the Hub can be reached",
         )  # fmt: skip
     if settings.source is ModelSource.MOCK_MODELS and variables.get("GITHUB_ACTIONS") == "true":
         yield Examined("MODEL_SOURCE", "note", f"mock_models from {settings.origins['source']}: no real model in CI")
@@ -155,11 +201,11 @@ def _cache(store: Store) -> Iterator[Examined]:
     owner = place.stat().st_uid
     whose = "" if owner == os.getuid() else f", of user {owner} (this is user {os.getuid()})"
     if not place.is_dir():
-        yield Examined("the cache", "wrong", f"{place} is no folder", "move it away, or set MODEL_CACHE_DIR")
+        yield Examined("the cache", "wrong", f"{place} is no folder", f"move it away, or set {store.setting}")
     elif place != root and os.access(place, os.W_OK | os.X_OK):
         yield Examined("the cache", "fine", f"{root}, not there yet")
     elif not os.access(place, os.W_OK | os.X_OK):
-        mend = "give this user the right to write it, or set MODEL_CACHE_DIR to a folder of its own"
+        mend = f"give this user the right to write it, or set {store.setting} to a folder of its own"
         yield Examined("the cache", "wrong", f"{root} cannot be written{whose}", mend)
     else:
         yield Examined("the cache", "fine", f"{root}{whose}")
@@ -202,7 +248,7 @@ def _space(settings: Settings, store: Store) -> Iterator[Examined]:
     needed = total_size(model for model in lock.models if not _is_there(store, model))
     found = f"{size_text(free)} free, {size_text(needed)} still to fetch"
     if needed > free:
-        yield Examined("space", "wrong", found, "free space, or set MODEL_CACHE_DIR to a larger disk")
+        yield Examined("space", "wrong", found, f"free space, or set {store.setting} to a folder on a larger disk")
     else:
         yield Examined("space", "fine", found)
 
@@ -240,12 +286,6 @@ def _volume(settings: Settings) -> Iterator[Examined]:
         yield Examined("the volume", "wrong", f"{root}/{closed[0]} is not there, or may not be read", mend)
     else:
         yield Examined("the volume", "fine", f"{root}, {counted(len(metadata.models), 'model')}")
-
-
-def _is_offline() -> bool:
-    from modelenv.offline import is_offline
-
-    return is_offline()
 
 
 def _version(package: str) -> str | None:

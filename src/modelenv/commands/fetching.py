@@ -6,21 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from modelenv.commands.outcome import Outcome, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
 from modelenv.deadlines import Deadline
-from modelenv.download import Fetched
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
-from modelenv.files.verification import HashMemory
-from modelenv.finding import Obtained, find_or_fetch_model
-from modelenv.locked_finding import Checks, obtain_locked, total_size
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.fetching.snapshot import Fetched
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.loading.unlocked_folder import Obtained, find_or_fetch_model
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.values import LockedModel, total_size
+from modelenv.store.checks import Checks
+from modelenv.store.store import Store
+from modelenv.store.verification import HashMemory
 from modelenv.volume.filling import Volume
+from modelenv.volume.sharing import Others
 
 
 def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:
@@ -61,8 +64,22 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
     return Outcome(lines, {"cache": str(store.root), "models": rows})
 
 
-def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path | None = None) -> Outcome:
+def pull_to(
+    settings: Settings,
+    teller: Teller,
+    root: Path,
+    *,
+    cache_dir: Path | None = None,
+    others: Others = Others.REFUSED,
+) -> Outcome:
     """Fill a volume with the locked models, by way of the cache.
+
+    Args:
+        settings: with the lock.
+        teller: shows how far it is.
+        root: the volume.
+        cache_dir: the cache, where another one is meant.
+        others: what becomes of models there that the lock does not name.
 
     Raises:
         ModelEnvError: there is no lock, or a model could not be fetched or written; the volume holds what it held.
@@ -77,12 +94,13 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
                 return _obtain(store, model, Checks(memory, progress=advance), _seconds(settings)).path
 
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
-        filled = Volume(root, copied, memory).fill(lock, obtain, deadline)
+        filled = Volume(root, copied, memory).fill(lock, obtain, deadline, others=others)
     folders = {model.locked.alias: model.folder for model in filled.metadata.models}
     lines = [
         f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "as before")
         for alias, folder in folders.items()
     ]
+    lines += [f"{model.alias}: {model.repo} is not on this volume any more" for model in filled.dropped]
     lines += [f"removed {folder}, which nothing names any more" for folder in filled.removed]
     lines.append(
         f"{root}: {counted(len(folders), 'model')}, metadata " + ("written" if filled.changed else "as before")
@@ -90,6 +108,7 @@ def pull_to(settings: Settings, teller: Teller, root: Path, *, cache_dir: Path |
     data = {
         "volume": str(root), "folders": folders, "copied": list(filled.copied),
         "removed": list(filled.removed), "changed": filled.changed,
+        "dropped": [model.alias for model in filled.dropped],
     }  # fmt: skip
     return Outcome(lines, data)
 

@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from modelenv.commands.outcome import FINDING, Outcome, code_of, columns, counted
+from modelenv.amounts import counted
+from modelenv.commands.outcome import FINDING, Outcome, code_of, columns
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
 from modelenv.commands.progress import Teller
-from modelenv.lockfile import Lockfile, write_lockfile
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.fetching.resolving import Locker
 from modelenv.locks.declarations import changes, disagreements
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.resolving import Locker
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile, write_lockfile
 
 
 def write_lock(

@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
-from modelenv.forcing import Run
-from modelenv.loader import Loader
-from modelenv.lockfile import Lockfile
-from modelenv.locks.in_use import lock_of
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata
-from modelenv.settings import Settings
-from modelenv.sources import VOLUME_METADATA, ModelSource, explain_environment
-from modelenv.store import Store
+from modelenv.files.claims import claimant_of
+from modelenv.loading.load import Loader
+from modelenv.loading.shared import Run
+from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
+from modelenv.store.store import Store
+from modelenv.volume.metadata import VolumeMetadata
 from modelenv.volume.reading import volume_metadata
 
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
     """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
-    if cache_dir is not None or settings.origins["cache_dir"] != "default":
-        return Store((cache_dir or settings.cache_dir).absolute())
+    claimant = claimant_of(settings.lock_path)
+    if cache_dir is not None:
+        return Store(cache_dir.absolute(), claimant=claimant, setting="--cache-dir")
+    if settings.origins["cache_dir"] != "default":
+        setting = settings.cache_setting(ModelSource.LOCAL_CACHE)
+        return Store(settings.cache_dir.absolute(), claimant=claimant, setting=setting)
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
     return Loader.of(source, settings, Run()).store

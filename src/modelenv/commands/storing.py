@@ -6,23 +6,18 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from modelenv.commands.outcome import Outcome, columns, counted, size_text
+from modelenv.amounts import counted, size_text
+from modelenv.commands.outcome import Outcome, columns
 from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
-from modelenv.download import remove_leftovers
-from modelenv.files.snapshots import (
-    Snapshot,
-    remove_files,
-    remove_snapshot,
-    set_aside_files,
-    snapshots,
-    unreferenced_blobs,
-)
-from modelenv.locks.in_use import lock_of
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.fetching.snapshot import remove_leftovers
+from modelenv.locks.locked_models import lock_of
 from modelenv.references import ModelRef
-from modelenv.settings import Settings
-from modelenv.sources import ModelSource
-from modelenv.store import Store
+from modelenv.store.pruning import Kept, remove, remove_set_aside, set_aside_files, superfluous
+from modelenv.store.snapshots import Snapshot, snapshots
+from modelenv.store.store import Store
 from modelenv.volume.filling import Volume
 
 
@@ -57,17 +52,24 @@ def list_models(settings: Settings, *, volume: Path | None = None, cache_dir: Pa
 
 
 def prune(
-    settings: Settings, *, dry_run: bool = False, volume: Path | None = None, cache_dir: Path | None = None
+    settings: Settings,
+    *,
+    dry_run: bool = False,
+    unshared: bool = False,
+    volume: Path | None = None,
+    cache_dir: Path | None = None,
 ) -> Outcome:
     """Remove what nothing needs any more.
 
-    From a cache: other commits of the models that the lock names, blobs of these that no snapshot leads to, parts of
-    downloads, and what was set aside. Models that the lock does not name are left alone: the cache may be shared.
+    From a cache: other commits of the models that the lock names, the blobs that nothing leads to then, parts of our
+    own downloads, and what was set aside. A cache may be shared, so a commit goes only if modelenv fetched it for
+    this lock, and nothing says that others use it. Models that the lock does not name are left alone.
     From a volume: the folders that `pull --to` made and the metadata does not name.
 
     Args:
         settings: with the lock, and what was detected.
         dry_run: whether to say only what would be removed.
+        unshared: whether the cache is this project's alone, so that commits and blobs go whoever fetched them.
         volume: the volume, where one is meant.
         cache_dir: the cache, where another one is meant.
 
@@ -76,54 +78,45 @@ def prune(
     """
     deadline = Deadline(settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND))
     root = None if cache_dir is not None and volume is None else volume_of(settings, volume)
+    kept: list[Kept] = []
     if root is not None:
         metadata_of(root)
         removed = [str(root / name) for name in Volume(root).prune(deadline, dry_run=dry_run)]
     else:
         store = cache_of(settings, cache_dir)
-        root, removed = store.root, _prune_cache(settings, store, deadline, dry_run=dry_run)
+        root = store.root
+        removed, kept = _prune_cache(settings, store, deadline, dry_run=dry_run, unshared=unshared)
     verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {path}" for path in removed]
+    lines += [f"kept {each.path}: {each.reason}" for each in kept]
     lines.append(f"{root}: {verb} {len(removed)}" if removed else f"{root}: nothing to remove")
-    return Outcome(lines, {"place": str(root), "dry_run": dry_run, "removed": removed})
+    data = [{"path": str(each.path), "reason": each.reason} for each in kept]
+    return Outcome(lines, {"place": str(root), "dry_run": dry_run, "removed": removed, "kept": data})
 
 
-def _prune_cache(settings: Settings, store: Store, deadline: Deadline, *, dry_run: bool) -> list[str]:
+def _prune_cache(
+    settings: Settings, store: Store, deadline: Deadline, *, dry_run: bool, unshared: bool
+) -> tuple[list[str], list[Kept]]:
     lock = lock_of(settings)
-    kept: dict[str, set[str]] = defaultdict(set)
+    needed: dict[str, set[str]] = defaultdict(set)
     for model in lock.models if lock is not None else ():
-        kept[model.repo].add(model.commit)
+        needed[model.repo].add(model.commit)
     aside = set_aside_files(store)
     removed = [str(path) for path in aside]
+    kept: list[Kept] = []
     if not dry_run:
-        remove_files(store, "the cache", aside)
-    held: dict[str, list[Snapshot]] = defaultdict(list)
-    for snapshot in snapshots(store):
-        if snapshot.ref.repo_id in kept:
-            held[snapshot.ref.repo_id].append(snapshot)
-    for repo, there in held.items():
-        old = [snapshot for snapshot in there if snapshot.ref.revision not in kept[repo]]
-        removed += [str(snapshot.found.path) for snapshot in old]
-        removed += map(str, _unused_blobs(there, old))
-        if not dry_run:
-            _prune_model(store, ModelRef(repo), old, there, deadline)
-    return removed
-
-
-def _unused_blobs(there: list[Snapshot], old: list[Snapshot]) -> list[Path]:
-    """Return the blobs that nothing leads to once the old snapshots are gone; parts of downloads are no blobs."""
-    commits = [snapshot.ref.revision or "" for snapshot in old]
-    caches = sorted({snapshot.found.path.parent.parent for snapshot in there})
-    blobs = [blob for cache in caches for blob in unreferenced_blobs(cache, commits)]
-    return [blob for blob in blobs if not blob.name.endswith(".incomplete")]
-
-
-def _prune_model(store: Store, ref: ModelRef, old: list[Snapshot], there: list[Snapshot], deadline: Deadline) -> None:
-    with store.lock(ref, deadline):
-        for snapshot in old:
-            remove_snapshot(store, snapshot)
-        remove_leftovers(store, ref)
-        remove_files(store, ref.repo_id, _unused_blobs(there, old))
+        remove_set_aside(store, aside)
+    for repo, commits in sorted(needed.items()):
+        ref = ModelRef(repo)
+        what = superfluous(store, ref, commits, unshared=unshared)
+        if not dry_run and what.is_usable:
+            with store.lock(ref, deadline):
+                what = superfluous(store, ref, commits, unshared=unshared)  # as it is now that nobody changes it
+                remove(store, ref, what)
+                remove_leftovers(store, ref)
+        removed += map(str, (*what.snapshots, *what.blobs))
+        kept += what.kept
+    return removed, kept
 
 
 def _row(snapshot: Snapshot, aliases: dict[tuple[str, str], list[str]]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import registry
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.facts import read_facts
+from modelenv.fakes.model.facts import read_facts
 from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.tasks import resolve_task
 
@@ -58,7 +58,7 @@ def fake_pipeline(
         Exception: an argument is wrong; the class is that of the real pipeline.
     """
     if config is None and isinstance(model, str) and not Path(model).is_dir():
-        from modelenv.locks.in_use import locked_config
+        from modelenv.locks.locked_models import locked_config
 
         model, config = locked_config(model)
     return make_fake(task, model, config, pipeline_kwargs)

@@ -13,18 +13,18 @@ from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.mocking import MockFace
-from modelenv.fakes.model_face import FakeConfig, FakeModel, cpu
+from modelenv.fakes.model.model import FakeConfig, FakeModel, cpu
+from modelenv.fakes.model.tokenizer import FakeTokenizer
+from modelenv.fakes.model.tokens import TextTokenizer, WordTokenizer, read_tokenizer
 from modelenv.fakes.parts import NEEDS_REAL_MODEL, is_none
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream
-from modelenv.fakes.tokenizer_face import FakeTokenizer
-from modelenv.fakes.tokens import TextTokenizer, WordTokenizer, read_tokenizer
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from modelenv.fakes.facts import ModelFacts
+    from modelenv.fakes.model.facts import ModelFacts
 
 # Arguments of transformers.pipeline and Pipeline.__init__ that choose what is loaded, and how.
 _LOADING = frozenset(
@@ -128,6 +128,10 @@ class FakePipeline(MockFace, ABC):
         self._batch_size = parameters.pop("batch_size", None)
         self._num_workers = parameters.pop("num_workers", None)
         self._parameters = self._read_parameters(parameters)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._script = Script(list(self._script.rules))  # a rule for a copy is none for the original
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:

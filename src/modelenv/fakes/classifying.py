@@ -5,10 +5,10 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import as_predicate
-from modelenv.fakes.text_classification import WhenClassified
+from modelenv.fakes.text.text_classification import WhenClassified
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelenv.fakes.media import Seen
 
 FUNCTIONS: Mapping[str, Callable[[Sequence[float]], list[float]]] = MappingProxyType(
-    {"softmax": drawing.softmax, "sigmoid": drawing.sigmoid, "none": list}
+    {"softmax": seeded.softmax, "sigmoid": seeded.sigmoid, "none": list}
 )
 """What makes scores of a model's outputs, under the names that the real pipelines take."""
 
@@ -43,7 +43,7 @@ class FakeLabelRanking(FakePipeline):
         labels = self._facts.labels
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if scripted is None:
-            scores = function(drawing.logits(len(labels), self._facts.name, *seen.digests))
+            scores = function(seeded.logits(len(labels), self._facts.name, *seen.digests))
             first = -1
         else:
             scores, first = self._spread(scripted), scripted.index

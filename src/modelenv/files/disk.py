@@ -5,17 +5,25 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from modelenv.amounts import size_text
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, NoSpaceError
 
 
 @contextmanager
-def writing(root: Path, model: str, *, hint: str | None = None) -> Iterator[None]:
-    """Turn what a disk refuses into our errors; `hint` says what to do, where that is not about the cache.
+def writing(root: Path, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None) -> Iterator[None]:
+    """Turn what a disk refuses into our errors.
+
+    Args:
+        root: the folder that is written to.
+        model: the model's name, for errors.
+        setting: what names another folder.
+        hint: what to do instead, if the folder is not a cache.
 
     Raises:
         NoSpaceError: the disk is full.
@@ -26,7 +34,7 @@ def writing(root: Path, model: str, *, hint: str | None = None) -> Iterator[None
     except OSError as error:
         if isinstance(error, ModelEnvError):
             raise
-        raise disk_error(root, model, error, hint=hint) from error
+        raise disk_error(root, model, error, setting=setting, hint=hint) from error
 
 
 @contextmanager
@@ -47,21 +55,47 @@ def reading(model: str) -> Iterator[None]:
         ) from None
 
 
-def disk_error(root: Path, model: str, error: OSError, *, hint: str | None = None) -> ModelEnvError:
+def disk_error(
+    root: Path, model: str, error: OSError, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None
+) -> ModelEnvError:
     """Return our error for one with which the disk under `root` answered."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(
             "no space left for the model's files",
             model=model,
             found=str(root),
-            hint=hint or "free space, or set MODEL_CACHE_DIR to a larger disk",
+            hint=hint or f"free space, or set {setting} to a folder on a larger disk",
         )
     return ConfigurationError(
         "models cannot be written here",
         model=model,
         found=f"{root}: {error.strerror or error}",
-        hint=hint or "set MODEL_CACHE_DIR to a folder that this user may write, or fill the store beforehand",
+        hint=hint or f"set {setting} to a folder that this user may write, or fill the store beforehand",
     )
+
+
+def check_space(
+    root: Path, needed: int, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None
+) -> None:
+    """Check that `needed` bytes can be written below `root`, which need not exist.
+
+    Raises:
+        NoSpaceError: the disk has less room.
+    """
+    place = next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110
+    try:
+        usage = shutil.disk_usage(place)
+    except OSError:
+        return  # nothing is known; writing will show it
+    if usage.total and needed > usage.free:  # some network file systems state no size at all
+        lacking = size_text(needed - usage.free)
+        raise NoSpaceError(
+            "the model's files do not fit on the disk",
+            model=model,
+            expected=f"{size_text(needed)} of free space for the files that are not there yet",
+            found=f"{size_text(usage.free)} free in {root}: {lacking} too little",
+            hint=hint or f"free {lacking}, or set {setting} to a folder on a larger disk",
+        )
 
 
 def make_private(folder: Path) -> None:
@@ -71,7 +105,21 @@ def make_private(folder: Path) -> None:
         ConfigurationError: the folder is a link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = folder.lstat()
+    check_private(folder)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def check_private(folder: Path) -> None:
+    """Check that nobody else made `folder`, which need not exist.
+
+    Raises:
+        ConfigurationError: the folder is a link, or belongs to another user.
+    """
+    try:
+        state = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
     if folder.is_symlink() or state.st_uid != os.getuid():
         raise ConfigurationError(
             "the private folder for downloads belongs to somebody else",
@@ -79,8 +127,6 @@ def make_private(folder: Path) -> None:
             found=f"{folder}, of user {state.st_uid}",
             hint="remove it, or set MODEL_CACHE_DIR to a folder of your own",
         )
-    if state.st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 def write_atomically(path: Path, text: str, *, mode: int | None = None, durable: bool = False) -> None:

@@ -7,6 +7,7 @@ Three layouts are found under a root, in this order: the Hugging Face cache
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from enum import StrEnum
@@ -43,7 +44,12 @@ def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
 
 def first_model(root: Path) -> Path | None:
     """Return a folder under `root` that holds a model in any layout, or None. Looks no deeper than needed."""
-    return next((folder for folder in _candidates(root) if _is_model(folder)), None)
+    return next(model_folders(root), None)
+
+
+def model_folders(root: Path) -> Iterator[Path]:
+    """Yield the folders under `root` that hold a model in any layout."""
+    return (folder for folder in _candidates(root) if _is_model(folder))
 
 
 def _candidates(root: Path) -> Iterator[Path]:
@@ -68,3 +74,18 @@ def _folders(folder: Path) -> Iterator[Path]:
     except OSError:
         return  # what cannot be listed, missing, forbidden or a loop of links, holds no model for us
     yield from (child for child in children if not child.name.startswith("."))
+
+
+def is_organisation(path: Path) -> bool:
+    """Return whether a folder holds an organisation's models: it has no configuration, and its children have one."""
+    return not (path / CONFIG).exists() and any((child / CONFIG).exists() for child in path.iterdir())
+
+
+def stated_owner(path: Path, ref: ModelRef) -> str | None:
+    """Return the repo id in the configuration, if it is of the same name: transformers 4 wrote it there."""
+    try:
+        stated = json.loads((path / CONFIG).read_bytes()).get("_name_or_path")
+    except (OSError, ValueError, AttributeError):
+        return None  # a damaged configuration is reported by the check that follows
+    same_name = isinstance(stated, str) and stated.count("/") == 1 and stated.endswith("/" + ref.name)
+    return stated if same_name else None

@@ -16,13 +16,13 @@ from multiprocessing.connection import Listener
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.host.answers import Answers
-from modelenv.host.cores import share_cores
 from modelenv.host.folder import HostFolder
-from modelenv.host.held import HeldModels
-from modelenv.host.log import redact_output
 from modelenv.host.processes import watcher
-from modelenv.host.server import Host, accept_forever
+from modelenv.host.serving.cores import share_cores
+from modelenv.host.serving.log import redact_output
+from modelenv.host.serving.model_cache import HeldModels
+from modelenv.host.serving.response_cache import Answers
+from modelenv.host.serving.server import Host, accept_forever
 
 _POLL_SECONDS = 0.1
 _ENDING_SECONDS = 5.0  # for the questions under way when somebody stops the host
@@ -83,7 +83,7 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
 
 
 def _import_early(done: threading.Event) -> None:
-    from modelenv.loading import import_libraries
+    from modelenv.loading.build import import_libraries
 
     try:
         import_libraries()

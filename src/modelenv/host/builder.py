@@ -9,17 +9,17 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.host.client import HostClient
-from modelenv.host.crossing import CannotCrossError
-from modelenv.host.pipeline import HostedPipeline
+from modelenv.host.messages.pickling import CannotCrossError
+from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
-from modelenv.loading import load_pipeline
+from modelenv.loading.build import load_pipeline
 
 _LOCAL_SECONDS = 300.0  # for a pipeline that is needed in this process after all, when no deadline is known any more
 
 
 @dataclass(frozen=True)
 class HostBuilder:
-    """Builds pipelines as `modelenv.loading.load_pipeline` does, in a host.
+    """Builds pipelines as `modelenv.loading.build.load_pipeline` does, in a host.
 
     Attributes:
         client: asks the host.

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.errors import ModelHostError
-from modelenv.host.crossing import crossing
-from modelenv.host.protocol import Recipe
+from modelenv.host.messages.pickling import crossing
+from modelenv.host.messages.protocol import Recipe
 
 
 def cannot_stream(error: Exception) -> ModelHostError:

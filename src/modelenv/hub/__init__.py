@@ -9,21 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .fault_script import FaultHandle
-    from .faults import Rule
-    from .repositories import RepositoryInfo
-    from .request_log import HubRequest
-    from .server import EmbeddedHub
-    from .serving import serve
+    from modelenv.hub.faults.rules import Rule
+    from modelenv.hub.faults.script import FaultHandle
+    from modelenv.hub.repos.repositories import RepositoryInfo
+    from modelenv.hub.request_log import HubRequest
+    from modelenv.hub.server import EmbeddedHub
+    from modelenv.hub.serving import serve
 
 __all__ = ["EmbeddedHub", "FaultHandle", "HubRequest", "RepositoryInfo", "Rule", "serve"]
 
 _HOMES = {
-    "FaultHandle": "fault_script",
-    "Rule": "faults",
+    "FaultHandle": "faults.script",
+    "Rule": "faults.rules",
     "EmbeddedHub": "server",
     "HubRequest": "request_log",
-    "RepositoryInfo": "repositories",
+    "RepositoryInfo": "repos.repositories",
     "serve": "serving",
 }
 

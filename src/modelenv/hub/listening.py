@@ -6,7 +6,7 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError
+from modelenv.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections import deque

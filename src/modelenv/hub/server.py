@@ -8,21 +8,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
-from ..errors import ConfigurationError, ModelEnvError
-from .accounts import Account, Accounts, Role
-from .blobs import BlobStore
-from .fault_script import FaultHandle, FaultScript
-from .faults import Rule, RuleFields
-from .listening import address, bind, loopback
-from .repositories import Repositories, RepositoryInfo
-from .repository import Gated, RepositorySettings, RepoType
-from .request_log import HubRequest, RequestLog
+from modelenv.errors import ConfigurationError, ModelEnvError
+from modelenv.forks import at_fork
+from modelenv.hub.accounts import Account, Accounts, Role
+from modelenv.hub.faults.rules import Rule, RuleFields
+from modelenv.hub.faults.script import FaultHandle, FaultScript
+from modelenv.hub.listening import address, bind, loopback
+from modelenv.hub.repos.blobs import BlobStore
+from modelenv.hub.repos.repositories import Repositories, RepositoryInfo
+from modelenv.hub.repos.repository import Gated, RepositorySettings, RepoType
+from modelenv.hub.request_log import HubRequest, RequestLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import ModuleType, TracebackType
 
-    from .background import BackgroundServer, ServerThread
+    from modelenv.hub.background import BackgroundServer, ServerThread
 
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
@@ -77,6 +78,11 @@ class EmbeddedHub:
         self._thread: ServerThread | None = None
         self._shared_thread: ServerThread | None = None  # a view has that of the Hub of which it is one
         self._used_ports: deque[int] = deque(maxlen=_USED_PORTS)
+        at_fork(self, EmbeddedHub._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the parent goes on serving."""
+        self._server = self._thread = self._shared_thread = None
 
     @property
     def endpoint(self) -> str:
@@ -110,7 +116,7 @@ class EmbeddedHub:
             raise AssertionError("\n".join([f"the Hub was asked {len(requests)} times:", *lines]))
 
     def fail(self, **rule: Unpack[RuleFields]) -> FaultHandle:
-        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.Rule`.
+        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.rules.Rule`.
 
         For example `hub.fail(status=503, file="*.safetensors", times=1)`. Faults apply in the order in which they
         were set. The handle tells how often this one hit, and cancels it.
@@ -279,7 +285,8 @@ def late(verb: str, seconds: float) -> ModelEnvError:
 
 def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
     try:
-        from . import app, background, entrance
+        from modelenv.hub import background
+        from modelenv.hub.http import app, middleware
     except ModuleNotFoundError as error:
         missing = (error.name or "").split(".")[0]
         if missing not in {"starlette", "uvicorn"}:
@@ -289,4 +296,4 @@ def _import_server() -> tuple[ModuleType, ModuleType, ModuleType]:
             found=f"{missing} is not installed",
             hint="pip install 'modelenv[hub]'",
         ) from error
-    return background, app, entrance
+    return background, app, middleware

@@ -7,14 +7,14 @@ import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from .fault_file import read_faults
-from .server import EmbeddedHub
+from modelenv.hub.faults.file import read_faults
+from modelenv.hub.server import EmbeddedHub
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from .request_log import HubRequest
+    from modelenv.hub.request_log import HubRequest
 
 _SHOWN = 5
 

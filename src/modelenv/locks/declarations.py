@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedModel
-from modelenv.projectfile import Alias
+from modelenv.amounts import counted
+from modelenv.environment.project import Alias
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedModel
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Change:
 
     def __str__(self) -> str:
         if self.before is None:
-            return f"{self.alias}: new, commit {(self.after or '')[:12]}, {len(self.files)} files"
+            return f"{self.alias}: new, commit {(self.after or '')[:12]}, {counted(len(self.files), 'file')}"
         if self.after is None:
             return f"{self.alias}: removed, was commit {self.before[:12]}"
         commits = f"commit {self.before[:12]}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from modelenv.locks.locked import Fact, Facts, LockedValueError
+from modelenv.locks.values import Fact, Facts, LockedValueError
 
 # What the fakes read of a `config.json`, where it is text, a number or a truth value.
 _OF_CONFIG = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 
-from modelenv.locks.locked import INVISIBLE, Fact, LockedValueError, show
+from modelenv.locks.values import INVISIBLE, Fact, LockedValueError, show
 
 _ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
 _TEXT = rf'"(?:[^{INVISIBLE}"\\]|\\["\\]|\\u[0-9A-F]{{4}}|\\U[0-9A-F]{{8}})*+"'

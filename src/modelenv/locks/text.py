@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, TypeVar
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
 from modelenv.files.disk import write_atomically
-from modelenv.locks.locked import INVISIBLE, LockedFile, LockedModel, LockedValueError, Where, show, within
+from modelenv.locks.values import INVISIBLE, LockedFile, LockedModel, LockedValueError, Where, show, within
 
 VERSION = 1
 _LONGEST_VERSION = 20

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modelenv.locks.locked import LockedValueError, Where, show
 from modelenv.locks.scalars import SCALAR, read_scalar
 from modelenv.locks.text import check_version
+from modelenv.locks.values import LockedValueError, Where, show
 
 _FORM = "`[[models]]`, `[models.facts]`, `key = value`, or a file in braces with a comma behind"
 _KEY = r"[A-Za-z_][A-Za-z0-9_-]{0,63}"

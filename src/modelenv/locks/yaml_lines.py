@@ -12,9 +12,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modelenv.locks.locked import LockedValueError, Where, show
 from modelenv.locks.scalars import read_scalar
 from modelenv.locks.text import check_version
+from modelenv.locks.values import LockedValueError, Where, show
 
 _FORM = "`key: value`, `key:` or `- ` and a value; text in double quotes, two spaces to a level, nothing behind"
 _DEEPEST = 8  # levels; ours has four

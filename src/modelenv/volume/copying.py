@@ -1,14 +1,15 @@
-"""Copying one locked file: hashed while it is copied, and never under its name before it is right."""
+"""Copying one locked file, hashed while it is copied, and handing it and its folder to the disk."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
 
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import CHUNK, Progress
-from modelenv.locks.locked import LockedFile
+from modelenv.locks.values import LockedFile
 
 _FILE_MODE = 0o644
 
@@ -42,3 +43,19 @@ def copy_checked(
             found=f"{size} bytes, sha256 {digest.hexdigest()} in {source}",
             hint="run `modelenv verify --full`, and try again",
         )
+
+
+def sync_folder(folder: Path) -> None:
+    """Let the disk have what was written to the folder, before anything says that it is there.
+
+    Raises:
+        OSError: it cannot be handed to the disk.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do this for folders
+            raise
+    finally:
+        os.close(descriptor)

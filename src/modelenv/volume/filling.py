@@ -8,7 +8,6 @@ reader that began with the metadata before is then done, or finds out and begins
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import itertools
 import json
@@ -22,16 +21,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import LockfileError, UnsafeModelError
-from modelenv.files.disk import write_atomically, writing
+from modelenv.environment.sources import VOLUME_METADATA
+from modelenv.errors import UnsafeModelError
+from modelenv.files.disk import check_space, write_atomically, writing
 from modelenv.files.hashing import Progress
-from modelenv.files.verification import HashMemory, integrity_error, verify_folder
-from modelenv.locked_finding import Checks
-from modelenv.lockfile import Lockfile
-from modelenv.locks.locked import LockedFile, LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel, write_metadata
-from modelenv.sources import VOLUME_METADATA
-from modelenv.volume.copying import copy_checked
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel, total_size
+from modelenv.store.checks import Checks
+from modelenv.store.verification import HashMemory, integrity_error, verify_folder
+from modelenv.volume.copying import copy_checked, sync_folder
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.volume.reading import (
     OWN_FOLDERS,
     SIDE,
@@ -40,6 +39,7 @@ from modelenv.volume.reading import (
     verify_on_volume,
     volume_metadata,
 )
+from modelenv.volume.sharing import Others, dropped, held_before, joined
 
 _FOLDER_MODE = 0o755
 _FOR_ANYBODY = 0o555
@@ -60,12 +60,14 @@ class Filled:
         copied: the aliases whose files were copied.
         removed: the folders that were removed, as no metadata names them any more.
         changed: whether the metadata is another one than before.
+        dropped: the models that another lock had put there, and that the volume does not hold any more.
     """
 
     metadata: VolumeMetadata
     copied: tuple[str, ...]
     removed: tuple[str, ...]
     changed: bool
+    dropped: tuple[LockedModel, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,26 +84,36 @@ class Volume:
     progress: Progress | None = None
     memory: HashMemory = field(default_factory=HashMemory)
 
-    def fill(self, lock: Lockfile, obtain: Obtain, deadline: Deadline) -> Filled:
-        """Let the volume hold what the lock says, and nothing besides; then say so in its metadata.
+    def fill(self, lock: Lockfile, obtain: Obtain, deadline: Deadline, *, others: Others = Others.REFUSED) -> Filled:
+        """Let the volume hold what the lock says; then say so in its metadata.
 
         A process that is killed leaves the volume with the metadata it had, and all that this names.
 
+        Args:
+            lock: the models.
+            obtain: gives the files of each.
+            deadline: of the whole.
+            others: what becomes of the models there that the lock does not name.
+
         Raises:
+            ConfigurationError: the volume holds what modelenv, or this lock, did not put there.
+            LockfileError: the volume's metadata cannot be read, so that it is not known what it holds.
             ModelEnvError: what `obtain` raises.
             ModelLoadTimeoutError: another process is filling the volume.
             NoSpaceError, ConfigurationError: it cannot be written; it then holds what it held.
             ModelIntegrityError: a file changed while it was copied.
             UnsafeModelError: a link is on the way to where a model would be written.
         """
-        self._check_links(model.repo for model in lock.models)
+        self._plan(lock, others)  # a folder that is not for us to fill gets not even a lock
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
-            before = self._metadata()
+            before, lock = self._plan(lock, others)
             named = {} if before is None else {_key(model.locked): model.folder for model in before.models}
             folders = self._held(lock.models, named)
             if before is not None and _metadata(lock, folders) == before:
                 return Filled(before, (), (), changed=False)
             removed = self._remove_but({*named.values(), *folders.values()})
+            lacking = {_key(model): model for model in lock.models if _key(model) not in folders}
+            check_space(self.root, total_size(lacking.values()), _NO_MODEL, hint=_HINT)
             copied = []
             for model in lock.models:
                 if _key(model) not in folders:
@@ -113,25 +125,28 @@ class Volume:
             metadata = _metadata(lock, folders)
             assert metadata is not None  # noqa: S101 - every model has its folder now
             changed = write_metadata(self.root / VOLUME_METADATA, metadata)
-            _sync(self.root)
-        return Filled(metadata, tuple(copied), removed, changed)
+            sync_folder(self.root)
+        return Filled(metadata, tuple(copied), removed, changed, dropped(before, metadata))
 
     def prune(self, deadline: Deadline, *, dry_run: bool = False) -> tuple[str, ...]:
         """Remove the folders that we made and the metadata does not name; return them.
 
+        Without metadata of ours nothing is known to be superfluous, and nothing is removed.
+
         Raises:
             ModelLoadTimeoutError: another process is filling the volume.
-            LockfileError: the metadata cannot be read, so that nothing is known to be superfluous.
+            LockfileError: the metadata cannot be read.
             ConfigurationError: the volume cannot be written.
             UnsafeModelError: a link is on the way to a folder of ours.
         """
         self._check_links(())
-        metadata = volume_metadata(self.root)
-        named = {model.folder for model in metadata.models} if metadata is not None else set()
         if dry_run:
-            return self._all_but(named)
+            return self._superfluous()
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
-            return self._remove_but(named)
+            superfluous = self._superfluous()  # as it is now that nobody fills the volume
+            for name in superfluous:
+                self._discard(name)
+        return superfluous
 
     def _check_links(self, names: Iterable[str]) -> None:
         """Check that what is written and removed lies on the volume, before anything is."""
@@ -139,12 +154,16 @@ class Volume:
             place = self.root / name
             check_no_link(self.root, place if name.startswith(SIDE) else place.parent, model=_NO_MODEL)
 
-    def _metadata(self) -> VolumeMetadata | None:
-        """Return what the volume says; a damaged metadata says nothing, and is written anew."""
-        try:
-            return volume_metadata(self.root)
-        except LockfileError:
-            return None
+    def _plan(self, lock: Lockfile, others: Others) -> tuple[VolumeMetadata | None, Lockfile]:
+        """Return what the volume holds, and what it is to hold."""
+        before = held_before(self.root, others)
+        lock = joined(before, lock, self.root, others)
+        self._check_links(model.repo for model in lock.models)
+        return before, lock
+
+    def _superfluous(self) -> tuple[str, ...]:
+        metadata = volume_metadata(self.root)
+        return () if metadata is None else self._all_but({model.folder for model in metadata.models})
 
     def _held(self, models: Sequence[LockedModel], named: Mapping[_Key, str]) -> dict[_Key, str]:
         """Return for each model that is there already, every byte of it, in which folder: best where it is named."""
@@ -183,7 +202,7 @@ class Volume:
                 if stat.S_IMODE(parent.stat().st_mode) & _FOR_ANYBODY != _FOR_ANYBODY:  # it may be somebody else's
                     parent.chmod(_FOLDER_MODE)
             staged.rename(target)
-            _sync(target.parent)
+            sync_folder(target.parent)
         finally:
             shutil.rmtree(staged, ignore_errors=True)  # of a copy that failed; else it is gone
 
@@ -192,7 +211,7 @@ class Volume:
             copy_checked(source / file.path, staged / file.path, file, model=model.repo, progress=self.progress)
         for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
             folder.chmod(_FOLDER_MODE)
-            _sync(folder)
+            sync_folder(folder)
         differences = verify_folder(staged, model, strict=True, allow_links=False).differences
         if differences:
             hint = "check the disk under the volume, and run again"
@@ -271,15 +290,3 @@ def _names(model: LockedModel, models: Sequence[LockedModel]) -> Iterator[str]:
     with_commit = f"{model.repo}@{model.commit[:12]}"
     yield with_commit
     yield from (f"{with_commit}-{number}" for number in itertools.count(2))
-
-
-def _sync(folder: Path) -> None:
-    """Let the disk have what was written to the folder, before anything says that it is there."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do this for folders
-            raise
-    finally:
-        os.close(descriptor)

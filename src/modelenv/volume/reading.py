@@ -7,15 +7,15 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from modelenv.environment.sources import VOLUME_METADATA
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError, UnsafeModelError
-from modelenv.files.integrity import check_model_folder
-from modelenv.files.verification import Verified, integrity_error, verify_folder
-from modelenv.locked_finding import Checks
-from modelenv.locks.in_use import read_once
-from modelenv.locks.locked import LockedModel
-from modelenv.metadata import VolumeMetadata, VolumeModel, read_metadata
+from modelenv.locks.locked_models import read_once
+from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
-from modelenv.sources import VOLUME_METADATA
+from modelenv.store.checks import Checks
+from modelenv.store.integrity import check_model_folder
+from modelenv.store.verification import Verified, integrity_error, verify_folder
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel, read_metadata
 
 SIDE = ".modelenv"  # the folder on a volume with our own things
 OWN_FOLDERS = f"{SIDE}/folders.json"
@@ -96,7 +96,11 @@ def find_on_volume(
         ModelIntegrityError: a file is missing, extra, changed or unreadable, or the volume has another commit.
         UnsafeModelError: a link is on the way, or its weights are pickled.
     """
-    model = metadata.find(ref.repo_id, ref.revision) or (None if ref.revision else metadata.by_alias(ref.repo_id))
+    model = None if locked is None else metadata.holding(locked)
+    if model is None:
+        model = metadata.find(ref.repo_id, ref.revision)
+    if model is None and not ref.revision:
+        model = metadata.by_alias(ref.repo_id)
     if model is None:
         raise _not_on_volume(root, metadata, ref)
     if locked is not None and locked.commit != model.locked.commit:

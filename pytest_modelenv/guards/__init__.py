@@ -1,0 +1,1 @@
+"""Guards: tests with fakes that reach for a real model fail, and say where."""

@@ -1,0 +1,124 @@
+"""Being called around the import of some modules, without importing anything.
+
+This is all of the guards that a run without these modules pays for: `guards` is imported with the first of them.
+
+PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from pytest_modelenv.startup import ENDPOINT, GUARDS, GUARDS_OFF, STARTED, hub_endpoint, run_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from contextlib import AbstractContextManager
+    from importlib.abc import Loader
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
+
+    import pytest
+
+    from pytest_modelenv.guards.guards import ModelGuards
+
+# The modules with ways to real models (`doors.DOORS`), and those that are slow to import.
+WITH_DOORS = (
+    "hf_xet", "http.client", "httpcore", "httpcore2", "httpx", "httpx2", "safetensors", "safetensors.torch",
+    "torch.serialization", "transformers.modeling_utils", "urllib3.connectionpool",
+)  # fmt: skip
+HEAVY = ("torch", "transformers")
+
+
+def guard_imports(config: pytest.Config) -> None:
+    """Put a guard before each watched module when it is imported, unless the guards are switched off."""
+    if ENDPOINT in config.stash:
+        return  # done already, before the first conftest.py
+    config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
+    if getattr(config.known_args_namespace, "model_guards", None) == GUARDS_OFF:
+        return
+    watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
+    watch.install()
+    config.add_cleanup(watch.uninstall)
+    present = [name for name in WITH_DOORS if name in sys.modules]
+    if present:
+        from pytest_modelenv.guards.patches import close_doors
+
+        for name in present:
+            for closed in close_doors(name, _GuardsWhenAsked(config)):
+                config.add_cleanup(closed.reopen)
+
+
+def guards_of(config: pytest.Config) -> ModelGuards:
+    """Return the guards of this process, made now if they were not."""
+    if GUARDS not in config.stash:
+        from pytest_modelenv.guards.guards import ModelGuards
+
+        config.stash[GUARDS] = ModelGuards(config)
+        run_of(config)  # it tells what the guards have seen
+    return config.stash[GUARDS]
+
+
+class _GuardsWhenAsked:
+    """The guards of a process, made when the first door that they stand before is used."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(guards_of(self._config), name)
+
+
+class ImportWatch:
+    """Runs a context manager around the execution of watched modules, whoever imports them.
+
+    A finder in `sys.meta_path`. The modules keep their own loaders, so nothing that looks at those sees a
+    difference. Looking for a module without importing it, as `importlib.util.find_spec` does, runs nothing.
+
+    Args:
+        names: the modules to watch, by their full names.
+        around: gives the context manager for a module's name.
+    """
+
+    def __init__(self, names: Collection[str], around: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._names = frozenset(names)
+        self._around = around
+
+    def install(self) -> None:
+        """Start watching."""
+        sys.meta_path.insert(0, self)
+
+    def uninstall(self) -> None:
+        """Stop watching."""
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return what the finders behind this one find, watched; for all other modules nothing."""
+        if fullname not in self._names or self not in sys.meta_path:
+            return None
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            spec = finder.find_spec(fullname, path, target)
+            if spec is not None:
+                if spec.loader is not None and not isinstance(spec.loader, type):
+                    self._watch(spec.loader, fullname)
+                return spec
+        return None
+
+    def _watch(self, loader: Loader, name: str) -> None:
+        execute = loader.exec_module
+
+        def exec_module(module: ModuleType) -> None:
+            __tracebackhide__ = True
+            if module.__name__ != name:  # another module of the same loader
+                execute(module)
+                return
+            vars(loader).pop("exec_module", None)
+            with self._around(name):
+                execute(module)
+
+        vars(loader)["exec_module"] = exec_module

@@ -1,0 +1,63 @@
+"""The tasks of models whose marker names none: what the Hub says, asked once in a process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pytest_modelenv.startup import hub_endpoint
+
+if TYPE_CHECKING:
+    from modelenv.errors import ModelEnvError
+    from modelenv.manager import SmartModelManager
+    from modelenv.references import ModelRef
+    from pytest_modelenv.markers import ModelCall
+
+
+@dataclass(frozen=True)
+class HubTasks:
+    """Asks the Hub for the task of a model, once for each model and endpoint; an error is kept as an answer is."""
+
+    _known: dict[tuple[str | None, ModelRef], str | ModelEnvError] = field(default_factory=dict)
+
+    def task_of(self, call: ModelCall, manager: SmartModelManager) -> str | None:
+        """Return the task of a marker's model that neither the marker nor the project names.
+
+        Returns:
+            None if the Hub is not asked: a fake stands in for the model, or its source downloads nothing, or the
+            project names the task.
+
+        Raises:
+            ModelEnvError: the Hub could not be asked, or names no task that transformers has.
+        """
+        from modelenv.loading.request import resolve_name
+
+        named = resolve_name(manager.settings, call.name, call.pipeline_kwargs.get("revision"))
+        if named.task is not None or not manager.environment.downloads:
+            return None
+        key = (hub_endpoint(), named.ref)
+        if key not in self._known:
+            self._known[key] = _asked(named.ref, manager)
+        answer = self._known[key]
+        if isinstance(answer, str):
+            return answer
+        raise answer.with_traceback(None)
+
+
+def _asked(ref: ModelRef, manager: SmartModelManager) -> str | ModelEnvError:
+    from modelenv.errors import ConfigurationError, ModelEnvError
+    from modelenv.fetching.resolving import Locker
+    from modelenv.loading.load import Loader
+    from modelenv.loading.shared import Run
+    from modelenv.tasks import resolve_task
+
+    source, settings = manager.environment, manager.settings
+    try:
+        task = Locker(Loader.of(source, settings, Run()).store, settings.timeout_of(source)).task(ref)
+        if task is None:
+            raise ConfigurationError("the Hub names no task for this model", model=str(ref))
+        resolve_task(task)
+    except ModelEnvError as error:
+        error.add_note("The marker names no task, so the Hub was asked. Name it: @pytest.mark.model(name, task=...)")
+        return error
+    return task

@@ -1,0 +1,138 @@
+"""Makes the Hugging Face libraries follow the environment, and undoes it.
+
+`huggingface_hub` reads its variables once, when its `constants` are imported; other modules and the shared clients
+keep copies. So after a change of variables the constants are worked out anew, by running that module's own code, and
+what differs is set wherever the old value is held.
+
+Known limits: what a module derives from the constants under a name of its own stays as it was at import. These are
+the defaults of timeouts in signatures, transformers' folder for code of models (under `HF_HOME`), and the origins
+to which the client forwards a token on a redirect.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from modelenv.environment.hub_client import hub_constants, unparsable
+
+_LIBRARIES = ("huggingface_hub", "transformers")
+_ENDPOINT = "ENDPOINT"
+_SHARED_CLIENTS = (
+    ("huggingface_hub.hf_api", "api"),
+    ("huggingface_hub.hf_file_system", "hffs"),
+    ("transformers.utils.hub", "_hf_api"),
+)
+_MISSING = object()
+_Undo = list[tuple[Any, str, Any]]
+
+
+def is_offline() -> bool:
+    """Return whether the Hugging Face libraries of this process may not ask the Hub.
+
+    Raises:
+        ConfigurationError: `huggingface_hub` cannot parse one of its variables.
+    """
+    return bool(hub_constants().HF_HUB_OFFLINE)
+
+
+def offline_variable() -> str:
+    """Return the variable that turns offline mode on, for hints: `huggingface_hub` reads the second one too."""
+    is_first = os.environ.get("HF_HUB_OFFLINE") or not os.environ.get("TRANSFORMERS_OFFLINE")
+    return "HF_HUB_OFFLINE" if is_first else "TRANSFORMERS_OFFLINE"
+
+
+@contextmanager
+def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
+    """Set variables of this process for a block; None removes one. The Hugging Face libraries follow.
+
+    Afterwards these variables and the libraries are as they were, also what was imported in between.
+
+    Raises:
+        ConfigurationError: a variable has a value that `huggingface_hub` cannot parse; nothing has changed then.
+        ValueError, TypeError: a variable has a value that the system cannot take; nothing has changed then.
+    """
+    before = {name: os.environ.get(name) for name in variables}
+    known = {id(holder): holder for holder in _holders()}  # what is made in between has the values of the block
+    old = _constants() if _is_imported() else None
+    new, undo = None, _Undo()
+    try:
+        _set(variables)
+        if old is not None:
+            new = _constants()
+            undo = _replace(old, new, _holders())
+        yield
+    finally:
+        for holder, name, value in reversed(undo):
+            setattr(holder, name, value)
+        if old is None and _is_imported():  # imported in between
+            new = _constants()
+        _set(before)
+        if new is not None:
+            _replace(new, old or _constants(), [holder for holder in _holders() if id(holder) not in known])
+
+
+def _set(variables: Mapping[str, str | None]) -> None:
+    for name, value in variables.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def _is_imported() -> bool:
+    return "huggingface_hub.constants" in sys.modules
+
+
+def _constants() -> dict[str, Any]:
+    """Return what the constants would be if `huggingface_hub` were imported now."""
+    package = sys.modules["huggingface_hub"].__file__
+    assert package is not None  # noqa: S101 - it is imported from a file
+    spec = importlib.util.spec_from_file_location(
+        "huggingface_hub.constants", Path(package).with_name("constants.py")
+    )
+    assert spec is not None  # noqa: S101
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # said once already, when the library was imported
+        try:
+            spec.loader.exec_module(module)
+        except ValueError as error:
+            raise unparsable(error) from None
+    return {name: value for name, value in vars(module).items() if name.isupper()}
+
+
+def _replace(old: Mapping[str, Any], new: Mapping[str, Any], holders: Iterable[Any]) -> _Undo:
+    """Set each constant that differs wherever one of `holders` has its old value; return how to undo it."""
+    changed = {name: (old.get(name, _MISSING), value) for name, value in new.items()}
+    changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
+    if _ENDPOINT in changed:
+        changed["endpoint"] = changed[_ENDPOINT]  # its name in the shared clients
+    undo = _Undo()
+    for holder in holders if changed else ():
+        held = vars(holder)
+        for name, (before, after) in changed.items():
+            if name in held and held[name] == before:
+                undo.append((holder, name, before))
+                setattr(holder, name, after)
+    return undo
+
+
+def _holders() -> list[Any]:
+    """Return what keeps constants: the libraries' modules, and the clients that they keep for everybody.
+
+    A lazy transformers module is asked nothing that would import more.
+    """
+    if not any(name in sys.modules for name in _LIBRARIES):
+        return []
+    modules = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _LIBRARIES}
+    clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
+    clients += [vars(client).get("_api") for client in clients if client is not None]  # within the file system
+    return [holder for holder in (*modules.values(), *clients) if holder is not None]

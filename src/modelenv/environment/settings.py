@@ -1,0 +1,258 @@
+"""Settings: each value with where it came from (argument > variable > .env file > pyproject.toml > default)."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from modelenv.environment.hub_client import hub_constants
+from modelenv.environment.project import Alias, find_project_file, lock_beside, read_project_file
+from modelenv.environment.sources import ModelSource
+from modelenv.errors import ConfigurationError
+
+_LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
+
+
+def timeout_seconds(value: Any) -> float:
+    """Return a timeout as seconds; raise ConfigurationError if it is not a positive number."""
+    try:
+        seconds = -1.0 if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        seconds = -1.0
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise ConfigurationError(
+            "a timeout must be a positive number of seconds",
+            expected=f"more than 0, at most {_LONGEST_TIMEOUT:.0f}",
+            found=repr(value),
+        )
+    return seconds
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ConfigurationError("this setting must be text", found=repr(value))
+    return value.strip()
+
+
+def _path(value: Any) -> Path:
+    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    if not isinstance(text, str) or not text.strip() or "\0" in text:
+        raise ConfigurationError("this setting must be a path", found=repr(value))
+    try:
+        return Path(text.strip()).expanduser()
+    except RuntimeError:  # pathlib's word for a home that it cannot find
+        raise ConfigurationError("this path begins with an unknown user's home", found=repr(value)) from None
+
+
+def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
+    """Return those variables of ours that have a value; an empty one counts as unset."""
+    asked = ((name, variables.get(name)) for name in _VARIABLES)
+    return {name: value for name, value in asked if value and value.strip()}
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    variable: str | None
+    parse: Callable[[Any], Any]
+    default: Any
+
+
+_FIELDS = (
+    _Field("source", "MODEL_SOURCE", ModelSource.parse, None),
+    _Field("cache_dir", "MODEL_CACHE_DIR", _path, "model_cache"),
+    _Field("volume_dir", "MODEL_VOLUME_DIR", _path, "/app/models"),
+    _Field("timeout", "MODEL_TIMEOUT", timeout_seconds, None),
+    _Field("device", None, _text, "auto"),
+    _Field("environment", "ENVIRONMENT", _text, None),
+)
+_PROBED = ("TESTING", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
+_VARIABLES = (*_PROBED, *(field.variable for field in _FIELDS if field.variable is not None))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What modelenv was told, frozen at one moment.
+
+    Attributes:
+        source: the forced source, or None.
+        cache_dir: the local cache; in CI, if it was set at all, the download folder. Absolute.
+        volume_dir: where the persistent volume is mounted. Absolute.
+        timeout: seconds for one load, or None for the source's own.
+        device: `auto` (CUDA, then MPS, then CPU), or a torch device such as `cpu` or `cuda:1`.
+        environment: the name of the deployment from ENVIRONMENT, such as `development`. For the service's own
+            decisions; modelenv decides nothing by it.
+        models: the aliases of `[tool.modelenv.models]`.
+        project_file: the `pyproject.toml` that was read, or None.
+        variables: the variables that the probes look at, and their values.
+        origins: for the name of each field, where its value came from.
+    """
+
+    source: ModelSource | None
+    cache_dir: Path
+    volume_dir: Path
+    timeout: float | None
+    device: str
+    environment: str | None
+    models: Mapping[str, Alias]
+    project_file: Path | None
+    variables: Mapping[str, str]
+    origins: Mapping[str, str]
+    _reading: Callable[[], Settings] | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def load(
+        cls,
+        *,
+        env_file: str | os.PathLike[str] | None = None,
+        project_dir: str | os.PathLike[str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **arguments: Any,
+    ) -> Settings:
+        """Read the settings.
+
+        Args:
+            env_file: a file of `NAME=value` lines; by default `.env` in the project's folder, if there is one.
+            project_dir: where to look for `pyproject.toml`, upwards; by default the working folder. Without such a
+                file this is the project's folder.
+            environ: the environment's variables; by default those of this process.
+            arguments: values for fields by name, before all else: `source`, `cache_dir`, `volume_dir`, `timeout`,
+                `device`, `environment`.
+
+        Raises:
+            ConfigurationError: a value is not valid, a file cannot be read, or an argument's name is unknown; the
+                message says where the value came from.
+        """
+        _check_names(arguments)
+        working_dir = _working_folder()
+        start = working_dir / (project_dir or "")
+        project = read_project_file(find_project_file(start))
+        is_own = environ is None
+        environ = _given(os.environ if environ is None else environ)
+        env_path, file_values = _read_env_file(env_file, project.folder or start)
+        values: dict[str, Any] = {}
+        origins: dict[str, str] = {}
+        for each in _FIELDS:
+            value, origin, base = each.default, "default", working_dir
+            if arguments.get(each.name) is not None:
+                value, origin = arguments[each.name], "argument"
+            elif each.variable and environ.get(each.variable):
+                value, origin = environ[each.variable], f"variable {each.variable}"
+            elif each.variable and file_values.get(each.variable):
+                value, origin = file_values[each.variable], f"{each.variable} in {env_path}"
+            elif each.name in project.settings:
+                value, origin = project.settings[each.name], f"[tool.modelenv] in {project.path}"
+                base = project.folder or working_dir
+            values[each.name] = _parse(each, value, origin, base)
+            origins[each.name] = origin
+        reading = partial(cls.load, env_file=env_file, project_dir=project_dir, **arguments)
+        known = {**file_values, **environ}
+        variables = {name: known[name] for name in _PROBED if known.get(name)}
+        return cls(
+            **values,
+            models=project.models,
+            project_file=project.path,
+            variables=MappingProxyType(variables),
+            origins=MappingProxyType(origins),
+            _reading=reading if is_own else None,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain dicts for the read-only ones, which cannot be pickled."""
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            object.__setattr__(self, name, MappingProxyType(value) if isinstance(value, dict) else value)
+
+    def read_again(self) -> Settings:
+        """Return these settings as they are now, read in the same way; themselves where that was no process's own."""
+        return self if self._reading is None else self._reading()
+
+    @property
+    def lock_path(self) -> Path | None:
+        """Where the lock is, or would be: beside the project's file; None without a project."""
+        return lock_beside(self.project_file)
+
+    def timeout_of(self, source: ModelSource) -> float:
+        """Return the seconds that one load from `source` may take."""
+        return source.timeout if self.timeout is None else self.timeout
+
+    def root_of(self, source: ModelSource) -> Path | None:
+        """Return the folder that holds the models of `source`; None for `MOCK_MODELS`, which has no files.
+
+        Raises:
+            ConfigurationError: `huggingface_hub`, which knows its cache, cannot parse one of its variables.
+        """
+        if source is ModelSource.MOCK_MODELS:
+            return None
+        if source is ModelSource.PERSISTENT_VOLUME:
+            return self.volume_dir
+        if source is ModelSource.HUGGINGFACE_HUB:
+            return Path(hub_constants().HF_HUB_CACHE)
+        if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
+            return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
+        return self.cache_dir
+
+    def cache_setting(self, source: ModelSource) -> str:
+        """Return the variable, or the argument, that names another folder for the models of `source`."""
+        if source is ModelSource.PERSISTENT_VOLUME:
+            return "MODEL_VOLUME_DIR"
+        if source is ModelSource.HUGGINGFACE_HUB:
+            is_set = any(os.environ.get(name) for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"))
+            return "HF_HUB_CACHE" if is_set else "HF_HOME"
+        return "cache_dir" if self.origins["cache_dir"] == "argument" else "MODEL_CACHE_DIR"
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise ConfigurationError("the working folder does not exist any more", hint="go to another") from None
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    known = {field.name for field in _FIELDS}
+    unknown = sorted(set(arguments) - known)
+    if unknown:
+        raise ConfigurationError(
+            f"unknown setting {unknown[0]!r}", expected="one of " + ", ".join(sorted(known)), found=unknown[0]
+        )
+
+
+def _parse(field: _Field, value: Any, origin: str, base: Path) -> Any:
+    if value is None:
+        return None
+    try:
+        parsed = field.parse(value)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{field.name}: {error.what} (from {origin})",
+            expected=error.expected,
+            found=error.found,
+            hint=error.hint,
+        ) from None
+    return base / parsed if isinstance(parsed, Path) else parsed
+
+
+def _read_env_file(path: str | os.PathLike[str] | None, folder: Path) -> tuple[Path, Mapping[str, str]]:
+    """Return the file's path and its values; without `path`, `.env` in `folder`, which may be missing."""
+    env_path = folder / ".env" if path is None else _path(path)
+    # os.path says no in a folder that may not be searched, where pathlib raises.
+    if path is None and not os.path.isfile(env_path):  # noqa: PTH113
+        return env_path, {}
+    if not os.path.exists(env_path):  # noqa: PTH110
+        raise ConfigurationError("the file of variables does not exist", found=str(env_path))
+    from dotenv import dotenv_values
+
+    try:
+        with env_path.open(encoding="utf-8") as stream:
+            return env_path, _given(dotenv_values(stream=stream))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError("the file of variables cannot be read", found=f"{env_path}: {error}") from None

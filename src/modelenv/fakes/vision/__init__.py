@@ -1,0 +1,1 @@
+"""Fakes of the tasks on images and video."""

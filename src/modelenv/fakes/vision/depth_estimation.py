@@ -1,0 +1,92 @@
+"""The fake of `DepthEstimationPipeline` (`transformers/pipelines/depth_estimation.py`, 5.24)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import seeded
+from modelenv.fakes.base import FakePipeline
+from modelenv.fakes.media import Image, Seen, as_predicate, read_image
+from modelenv.fakes.scripting import When
+from modelenv.fakes.tensors import as_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_NOTHING = object()
+
+
+class WhenMeasured(When):
+    """A rule for a depth estimator."""
+
+    def returns(self, depth: Any) -> None:
+        """Answer every matching image with this depth.
+
+        Args:
+            depth: rows of numbers, as nested lists or as an array of two dimensions; its size is not changed.
+
+        Raises:
+            ConfigurationError: it has not two dimensions.
+        """
+        numpy = importlib.import_module("numpy")
+        array = numpy.asarray(depth, dtype="float32")
+        if array.ndim != 2 or not array.size:
+            raise ConfigurationError(
+                "this is not a depth for each pixel",
+                expected="rows of numbers: an array of two dimensions",
+                found=f"an array of the shape {array.shape}",
+                hint="write fake.when(…).returns([[1.0, 2.0], [3.0, 4.0]])",
+            )
+        self._add(array)
+
+
+class FakeDepthEstimationPipeline(FakePipeline):
+    """Gives an image a smooth slope: `predicted_depth`, a tensor, and `depth`, a grey image of the same size.
+
+    Without torch in the process `predicted_depth` is a `FakeTensor` over an array of numpy.
+    """
+
+    __slots__ = ()
+
+    def when(self, pattern: Any) -> WhenMeasured:
+        """Begin a rule: `fake.when("room.png").returns([[1.0, 2.0], [3.0, 4.0]])`.
+
+        Args:
+            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+                was passed, or an image with the same content. The later of two matching rules wins.
+        """
+        return WhenMeasured(self._script, as_predicate(pattern))
+
+    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
+        if inputs is _NOTHING or args:
+            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
+        inputs = kwargs.pop("images", inputs)
+        if inputs is None:
+            raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")
+        return self._run(inputs, **kwargs)
+
+    def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        return {}  # the real pipeline takes any argument, and uses a timeout alone
+
+    def _one(self, item: Any, /) -> Any:
+        image = read_image(item)
+        scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
+        depth = self._slope(image) if scripted is None else scripted
+        return {"predicted_depth": as_tensor(depth.copy()), "depth": _as_grey(depth)}
+
+    def _slope(self, image: Image) -> Any:
+        numpy = importlib.import_module("numpy")
+        near, right, down = seeded.units(3, self._facts.name, image.digest)
+        columns = numpy.linspace(0, 0.5 + right, image.width, dtype="float32")
+        rows = numpy.linspace(0, 0.5 + down, image.height, dtype="float32")
+        slope = numpy.float32(0.5 + near) + rows[:, None] + columns[None, :]
+        # As in the real pipeline: one row or column is a line, and of one pixel Pillow makes no image (IndexError).
+        return slope.squeeze()
+
+
+def _as_grey(depth: Any) -> Any:
+    span = float(depth.max() - depth.min()) or 1.0
+    grey = (depth - depth.min()) / span
+    return importlib.import_module("PIL.Image").fromarray((grey * 255).astype("uint8"))

@@ -1,0 +1,171 @@
+"""The fake of `ImageFeatureExtractionPipeline` (`transformers/pipelines/image_feature_extraction.py`, 5.24)."""
+
+from __future__ import annotations
+
+import importlib
+from math import prod
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from modelenv.errors import ConfigurationError
+from modelenv.fakes import seeded
+from modelenv.fakes.base import FakePipeline
+from modelenv.fakes.media import Image, Seen, as_predicate, read_image
+from modelenv.fakes.scripting import Script, When
+from modelenv.fakes.tensors import as_tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from modelenv.fakes.model.facts import ModelFacts
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_PROCESSING = frozenset(  # what every image processor takes (`ImagesKwargs`)
+    """
+    crop_size data_format default_to_square device disable_grouping do_center_crop do_convert_rgb do_normalize do_pad
+    do_rescale do_resize image_mean image_seq_length image_std input_data_format pad_size resample rescale_factor
+    return_tensors size
+    """.split()  # noqa: SIM905
+)
+_POOLED_MAPS = ("regnet", "resnet")  # what they pool is a map of one cell
+_WITHOUT_CLASS_TOKEN = ("siglip_vision_model", "siglip2_vision_model", "swin", "swinv2")
+
+
+class WhenEmbedded(When):
+    """A rule for an extractor of features."""
+
+    def __init__(self, script: Script, pattern: Any, width: int) -> None:
+        super().__init__(script, pattern)
+        self._width = width
+
+    def returns(self, vector: Sequence[float]) -> None:
+        """Answer every matching image with this vector, at every place of the sequence.
+
+        Raises:
+            ConfigurationError: the vector is not as wide as the model.
+        """
+        found = [float(value) for value in vector]
+        if len(found) != self._width:
+            raise ConfigurationError(
+                "this vector cannot come from this model",
+                expected=f"{self._width} numbers, the width of the model",
+                found=f"{len(found)} numbers",
+                hint="if the model is wider, pass config={'hidden_size': …}, or the model's folder",
+            )
+        self._add(found)
+
+
+class FakeImageFeatureExtractionPipeline(FakePipeline):
+    """Gives an image a vector of the model's width for each patch, and with `pool=True` one in all."""
+
+    __slots__ = ()
+
+    @classmethod
+    def default_config(cls, task: str) -> Mapping[str, Any]:
+        """Return the sizes of google/vit-base-patch16-224, transformers' default model for the task."""
+        return {"model_type": "vit", "hidden_size": 768, "image_size": 224, "patch_size": 16}
+
+    def when(self, pattern: Any) -> WhenEmbedded:
+        """Begin a rule: `fake.when("cat.png").returns([0.1] * 768)`.
+
+        Args:
+            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+                was passed, or an image with the same content. The later of two matching rules wins.
+        """
+        return WhenEmbedded(self._script, as_predicate(pattern), _shape(self._facts)[-1])
+
+    def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        processing = kwargs.get("image_processor_kwargs")
+        parameters: dict[str, Any] = {} if processing is None else {"processing": {**processing}}
+        for name in ("pool", "return_tensors"):
+            if kwargs.get(name) is not None:
+                parameters[name] = kwargs[name]
+        return parameters
+
+    def _one(
+        self,
+        item: Any,
+        /,
+        *,
+        pool: Any = False,
+        return_tensors: Any = False,
+        processing: Mapping[str, Any] = _NOTHING,
+    ) -> Any:
+        image = read_image(item)
+        _check_processing(self._facts, image, processing)
+        shape = _shape(self._facts)
+        if pool:
+            shape = _pooled(shape, self._facts)
+        scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
+        values = (
+            [4 * unit - 2 for unit in seeded.units(prod(shape), self._facts.name, image.digest, str(bool(pool)))]
+            if scripted is None
+            else scripted * (prod(shape) // len(scripted))
+        )
+        if return_tensors:
+            return as_tensor(importlib.import_module("numpy").array(values, dtype="float32").reshape(shape))
+        return _nested(values, shape)
+
+
+def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, Any]) -> None:
+    """Raise what the image processor or the model raises for these arguments of the processor.
+
+    Raises:
+        TypeError: the processor has no such argument.
+        ValueError: the image gets another size than the model's.
+    """
+    own = facts.processor("image_processor")
+    unknown = [name for name in processing if name not in _PROCESSING and name not in own]
+    if unknown:
+        raise TypeError(f"the image processor does not take {', '.join(unknown)}")
+    expected = facts.config.get("image_size")
+    if facts.config.get("model_type") != "vit" or not isinstance(expected, int):
+        return
+    size = (image.height, image.width)
+    if processing.get("do_resize", True):
+        wanted = processing.get("size", {"height": expected, "width": expected})
+        size = (wanted.get("height", expected), wanted.get("width", expected))
+    if size != (expected, expected):
+        raise ValueError(f"the image is {size[0]} x {size[1]}, but the model takes {expected} x {expected}")
+
+
+def _shape(facts: ModelFacts) -> tuple[int, ...]:
+    """Return the shape of the model's first output for one image."""
+    config = facts.config
+    side = _side(facts)
+    if "hidden_sizes" in config:  # a convolutional network: maps of features, each stage half as large
+        cells = max(1, side // (2 << len(config["hidden_sizes"])))
+        return (1, config["hidden_sizes"][-1], cells, cells)
+    patch = config.get("patch_size", 16)
+    cells = max(1, side // patch)
+    if config.get("model_type") in ("swin", "swinv2"):
+        stages = len(config.get("depths", (2, 2, 6, 2))) - 1
+        return (1, max(1, cells >> stages) ** 2, config.get("embed_dim", 96) << stages)
+    special = 0 if config.get("model_type") in _WITHOUT_CLASS_TOKEN else 1
+    special += config.get("num_register_tokens", 0) + (config.get("model_type") == "deit")
+    return (1, cells**2 + special, config.get("hidden_size", 768))
+
+
+def _pooled(shape: tuple[int, ...], facts: ModelFacts) -> tuple[int, ...]:
+    if len(shape) != 4:
+        return (1, shape[-1])
+    return (1, shape[1], 1, 1) if facts.config.get("model_type") in _POOLED_MAPS else (1, shape[1])
+
+
+def _side(facts: ModelFacts) -> int:
+    processor = facts.processor("image_processor")
+    names = ("crop_size", "size") if processor.get("do_center_crop") else ("size",)
+    for name in names:
+        size = processor.get(name)
+        found = size.get("height", size.get("shortest_edge")) if isinstance(size, dict) else size
+        if isinstance(found, int):
+            return found
+    size = facts.config.get("image_size", 224)
+    return int(size if isinstance(size, int) else size[0])
+
+
+def _nested(values: list[float], shape: tuple[int, ...]) -> Any:
+    if len(shape) == 1:
+        return values
+    step = prod(shape[1:])
+    return [_nested(values[index * step : (index + 1) * step], shape[1:]) for index in range(shape[0])]

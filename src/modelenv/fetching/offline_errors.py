@@ -1,0 +1,42 @@
+"""What to say where a model would have to be fetched and offline mode is on."""
+
+from __future__ import annotations
+
+from modelenv.environment.libraries import offline_variable
+from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError
+from modelenv.files.links import broken_links
+from modelenv.references import ModelRef
+from modelenv.store.store import FoundModel, Store
+
+
+def offline_error(store: Store, ref: ModelRef, found: FoundModel | None = None) -> ModelEnvError:
+    """Return the error for a model that is not in the store, or not whole.
+
+    Args:
+        store: where it was looked for.
+        ref: the model.
+        found: the part of it that is there.
+    """
+    variable = offline_variable()
+    if found is None:
+        return ModelNotFoundError(
+            "not in the store, and offline mode is on, so it was not downloaded",
+            model=ref.repo_id,
+            tried=store.places(ref),
+            hint=f"unset {variable}, or fill the store while the Hub can be reached",
+        )
+    broken = broken_links(found.path)
+    if broken:
+        target = broken[0].readlink()
+        lacks = f"{broken[0]} is a link to {target}, which does not exist" + (
+            f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        )
+    else:
+        lacks = f"{found.path} lacks files that the model needs"
+    return ModelIntegrityError(
+        "the store holds only a part of the model, and offline mode is on, so the rest was not downloaded",
+        model=ref.repo_id,
+        found=lacks,
+        hint=f"unset {variable}, so that the rest is downloaded, or copy the whole folder of the model, "
+        "with the blobs that its links lead to",
+    )

@@ -1,0 +1,185 @@
+"""From the models that a project declares to its lock: the Hub is asked what they are now.
+
+The Hub says each file's size, and the sha256 of those in large file storage. The others are small: they are fetched
+once, into the cache where `modelenv pull` would put them, and hashed there.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from modelenv.deadlines import Deadline
+from modelenv.environment.libraries import is_offline, offline_variable
+from modelenv.environment.project import Alias
+from modelenv.errors import ModelDownloadError, ModelIntegrityError, UnsafeModelError
+from modelenv.fetching.answers import check_blob, check_names, commit_of
+from modelenv.fetching.blobs import BlobFetch, WantedFile
+from modelenv.fetching.monitor import Monitor, monitored
+from modelenv.fetching.retries import RetryPolicy, with_retries
+from modelenv.fetching.snapshot import remove_leftovers, translated
+from modelenv.files.layouts import CONFIG, hub_cache_folders
+from modelenv.locks.declarations import is_as_declared
+from modelenv.locks.facts import facts_of
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
+from modelenv.references import ModelRef
+from modelenv.store.needed_files import plan_files
+from modelenv.store.store import Store
+
+_TOKENIZER = "tokenizer_config.json"
+
+
+@dataclass(frozen=True)
+class Locker:
+    """Makes locks.
+
+    Attributes:
+        store: where files that must be hashed are fetched to.
+        seconds: the deadline for each model.
+        policy: how often a request is tried again.
+        starting: called with the alias of each model that the Hub is asked about.
+    """
+
+    store: Store
+    seconds: float
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    starting: Callable[[str], None] = lambda alias: None
+
+    def lock(
+        self, declared: Mapping[str, Alias], current: Lockfile, *, upgrade: Collection[str] = frozenset()
+    ) -> Lockfile:
+        """Return the lock of the declared models.
+
+        Args:
+            declared: the models by alias.
+            current: the lock so far; a model whose declaration is unchanged keeps its commit, and asks the Hub
+                nothing.
+            upgrade: the aliases that move to the newest commit of their revision.
+
+        Raises:
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as a fetch.
+            ModelIntegrityError: a repo holds none of the files that are asked for.
+            UnsafeModelError: the weights that would be loaded are pickled.
+        """
+        return Lockfile(tuple(self._locked(name, alias, current, upgrade) for name, alias in declared.items()))
+
+    def newest(self, locked: LockedModel) -> str:
+        """Return the commit that the model's declared revision is now; one request to the Hub."""
+        ref = ModelRef(locked.repo, locked.revision)
+        with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
+            return commit_of(self._info(ref, monitor, files=False), ref)
+
+    def task(self, ref: ModelRef) -> str | None:
+        """Return the task that the Hub names for a model, its `pipeline_tag`, or None; one request to the Hub."""
+        with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
+            tag = self._info(ref, monitor, files=False).pipeline_tag
+        return None if tag is None else str(tag)
+
+    def _locked(self, name: str, alias: Alias, current: Lockfile, upgrade: Collection[str]) -> LockedModel:
+        locked = current.by_alias(name)
+        if locked is not None and name not in upgrade and is_as_declared(alias, locked):
+            return replace(locked, task=alias.task)
+        self.starting(name)
+        deadline = Deadline(self.seconds)
+        with monitored(deadline, alias.ref.repo_id) as monitor, translated(self.store, alias.ref, monitor):
+            info = self._info(alias.ref, monitor, files=True)
+        commit = commit_of(info, alias.ref)
+        if locked is not None and commit == locked.commit and is_as_declared(alias, locked):
+            return replace(locked, task=alias.task)
+        siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
+        paths = _chosen(alias, sorted(siblings))
+        ref = ModelRef(alias.ref.repo_id, commit)
+        wanted = [_wanted(siblings[path], ref) for path in paths]
+        return self._with_hashes(name, alias, ref, wanted, deadline)
+
+    def _with_hashes(
+        self, name: str, alias: Alias, ref: ModelRef, wanted: Sequence[WantedFile], deadline: Deadline
+    ) -> LockedModel:
+        blobs = hub_cache_folders(self.store.root, ref)[0] / "blobs"
+        to_read = [file for file in wanted if file.sha256 is None or file.path in (CONFIG, _TOKENIZER)]
+        with self.store.lock(ref, deadline):
+            remove_leftovers(self.store, ref)
+            fetched = BlobFetch(self.store, ref, blobs, self.policy).fetch(to_read, deadline)
+            by_path = {file.path: blobs / file.blob_id for file in to_read}
+            facts = facts_of(_json(by_path.get(CONFIG)), _json(by_path.get(_TOKENIZER)))
+        hashes = {file.path: fetched.fingerprints[file.blob_id].sha256 for file in to_read}
+        files = tuple(
+            LockedFile(file.path, file.size, file.sha256 or hashes[file.path] or "", file.blob_id) for file in wanted
+        )
+        revision, commit = alias.ref.revision, ref.revision or ""
+        return LockedModel(name, ref.repo_id, revision, commit, alias.task, files, alias.files, facts)
+
+    def _info(self, ref: ModelRef, monitor: Monitor, *, files: bool) -> Any:
+        from huggingface_hub import HfApi
+
+        if is_offline():
+            raise ModelDownloadError(
+                "a lock needs the Hub's answer on this model, and offline mode is on",
+                model=str(ref),
+                found=f"{offline_variable()} is set",
+                hint=f"unset {offline_variable()}",
+            )
+        api = HfApi(headers=monitor.headers)
+
+        def ask() -> Any:
+            monitor.watch()
+            return api.model_info(ref.repo_id, revision=ref.revision, files_metadata=files)
+
+        return with_retries(ask, monitor, self.policy)
+
+
+def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
+    if not alias.files:
+        try:
+            return plan_files(names, model=alias.ref.repo_id)
+        except UnsafeModelError as error:
+            hint = "use a revision with safetensors, or, if you trust its author, name its files in `files`"
+            raise UnsafeModelError(
+                error.what, model=error.model, expected=error.expected, found=error.found,
+                hint=hint + ", and load it with allow_pickle=True",
+            ) from None  # fmt: skip
+    chosen = tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in alias.files))
+    if not chosen:
+        raise ModelIntegrityError(
+            "no file of the repo matches its patterns",
+            model=alias.ref.repo_id,
+            expected=", ".join(alias.files),
+            found=", ".join(names[:20]) or "an empty repo",
+            hint="correct `files` in [tool.modelenv.models]",
+        )
+    return chosen
+
+
+def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
+    """Return the file as the Hub announces it: named by its sha256 in large file storage, else by its git blob id.
+
+    Raises:
+        ModelDownloadError: the Hub does not say these, or they are not valid.
+    """
+    check_names([sibling.rfilename], ref)
+    if sibling.lfs is not None:
+        check_blob(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, ref)
+        return WantedFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, sibling.lfs.sha256)
+    if sibling.size is None or sibling.blob_id is None:
+        raise ModelDownloadError(
+            "the Hub does not say the size and the blob id of a file",
+            model=str(ref),
+            found=sibling.rfilename,
+            hint="check HF_ENDPOINT: a mirror may lack what the Hub has",
+        )
+    check_blob(sibling.rfilename, sibling.size, sibling.blob_id, ref)
+    return WantedFile(sibling.rfilename, sibling.size, sibling.blob_id, None)
+
+
+def _json(path: Path | None) -> Mapping[str, Any]:
+    """Return the content of a JSON file; nothing where there is none, or it is none: no facts are known then."""
+    try:
+        content = json.loads(path.read_bytes()) if path is not None else {}
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,134 @@
+"""Which locks need a snapshot of a store, and what of the snapshot modelenv put there.
+
+A cache may be shared with other projects and programs, so `prune` takes only what these notes say is superfluous.
+Each lock has a file of its own for each snapshot that it needs, so a claim is made without holding the model's lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelenv.files.disk import write_atomically
+
+_FORMAT = 1
+
+
+def claimant_of(lock_path: Path | None) -> str | None:
+    """Return the name under which the lock claims snapshots; None without a lock.
+
+    The machine belongs to it: in two containers that share a cache, `/app/modelenv.lock` are two locks.
+    """
+    return None if lock_path is None else f"{os.uname().nodename}:{os.path.realpath(lock_path)}"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What modelenv put into a cache for one snapshot.
+
+    Attributes:
+        files: the snapshot's links that modelenv made.
+        references: the references that modelenv wrote.
+    """
+
+    files: frozenset[str] = frozenset()
+    references: frozenset[str] = frozenset()
+
+    def __or__(self, other: Made) -> Made:
+        return Made(self.files | other.files, self.references | other.references)
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims on one snapshot.
+
+    Attributes:
+        side: the folder in which modelenv keeps what it knows of the model.
+        commit: the snapshot's commit.
+    """
+
+    side: Path
+    commit: str
+
+    def claim(self, claimant: str) -> None:
+        """Note that the lock needs the snapshot.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        path = self._path(claimant)
+        if not path.exists():
+            write_atomically(path, claimant + "\n")
+
+    def holds(self, claimant: str) -> bool:
+        """Return whether the lock has claimed the snapshot."""
+        return self._path(claimant).exists()
+
+    def others(self, claimant: str | None) -> int:
+        """Return how many other locks need the snapshot."""
+        try:
+            names = {name for name in os.listdir(self._folder) if not name.startswith(".")}  # noqa: PTH208
+        except FileNotFoundError:
+            return 0
+        return len(names) if claimant is None else len(names - {self._path(claimant).name})
+
+    def withdraw(self, claimant: str) -> None:
+        """Take the lock's claim back.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        self._path(claimant).unlink(missing_ok=True)
+
+    def made(self) -> Made | None:
+        """Return what modelenv put there; None if that is not known."""
+        try:
+            document = json.loads(self._made.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            return None
+        if not isinstance(document, dict) or document.get("format") != _FORMAT:
+            return None
+        return Made(_names(document.get("files")), _names(document.get("references")))
+
+    def add(self, made: Made) -> None:
+        """Note what is about to be put there. The caller holds the model's lock.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        known = self.made() or Made()
+        both = known | made
+        if both != known:
+            document = {"format": _FORMAT, "files": sorted(both.files), "references": sorted(both.references)}
+            write_atomically(self._made, json.dumps(document, indent=1) + "\n")
+
+    def forget(self) -> None:
+        """Remove what is known of a snapshot that is gone. The caller holds the model's lock.
+
+        Raises:
+            OSError: the store cannot be written.
+        """
+        self._made.unlink(missing_ok=True)
+        if self._folder.is_dir():
+            for path in self._folder.iterdir():
+                path.unlink()
+            self._folder.rmdir()
+
+    @property
+    def _folder(self) -> Path:
+        return self.side / f"{self.commit}.claims"
+
+    @property
+    def _made(self) -> Path:
+        return self.side / f"{self.commit}.made.json"
+
+    def _path(self, claimant: str) -> Path:
+        return self._folder / hashlib.sha256(claimant.encode()).hexdigest()[:16]
+
+
+def _names(value: Any) -> frozenset[str]:
+    return frozenset(map(str, value)) if isinstance(value, list) else frozenset()

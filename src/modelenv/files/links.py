@@ -1,0 +1,19 @@
+"""Links in a model's folder that lead nowhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+BROKEN_LINK = "a link to a file that does not exist"
+
+
+def is_broken_link(path: Path) -> bool:
+    """Return whether `path` is a link whose target does not exist."""
+    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - says no where pathlib raises
+
+
+def broken_links(folder: Path) -> list[Path]:
+    """Return the links below `folder` whose targets do not exist."""
+    found = (Path(parent) / name for parent, folders, names in os.walk(folder) for name in (*folders, *names))
+    return sorted(path for path in found if is_broken_link(path))

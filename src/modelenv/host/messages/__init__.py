@@ -1,0 +1,1 @@
+"""What workers and the host send each other, and how it crosses the socket."""

@@ -1,0 +1,151 @@
+"""The host's side of a stream: a pipeline runs here over inputs that stay with the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection
+from typing import Any
+
+from modelenv.errors import ModelHostError
+from modelenv.host.messages.call_context import Surroundings, Turn
+from modelenv.host.messages.protocol import CannotCross, EndOfItems, Item, NextItem, SourceFailed, Started, Stream
+from modelenv.host.messages.remote_errors import Failure
+from modelenv.host.messages.transport import UnreadableError, receive, send
+from modelenv.host.recipes import cannot_stream
+from modelenv.host.serving.compute_lock import Computing
+from modelenv.host.serving.model_cache import in_one_process
+
+
+class RunningStream:
+    """Runs a pipeline over a worker's source, and answers result by result.
+
+    Args:
+        connection: to the worker, for this stream alone.
+        computing: held by whose turn it is to compute.
+        stream: what the worker asked for.
+    """
+
+    def __init__(self, connection: Connection, computing: Computing, stream: Stream) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._turn = Turn(computing, stream.surroundings)
+        self._of_source: BaseException | None = None
+
+    def run(self, call: Callable[..., Any]) -> object:
+        """Call the pipeline, and answer all results but the last message, which is returned: the end of the results,
+        or what is no stream of results; or that the source failed.
+        """
+        try:
+            return self._run(call)
+        except BaseException as error:
+            if error is self._of_source:
+                return SourceFailed()
+            raise
+
+    def _run(self, call: Callable[..., Any]) -> object:
+        self._turn.begin()
+        try:
+            # This takes the first item already.
+            results = call(self._source(), *self._stream.args, **in_one_process(self._stream.kwargs))
+        finally:
+            changes = self._turn.end()
+        if not isinstance(results, Iterator):
+            return Item(results, changes)
+        send(self._connection, Started(_length(results), changes))
+        iterator = None
+        while True:
+            self._turn.begin()
+            try:
+                iterator = iter(results) if iterator is None else iterator  # beginning draws a random number
+                message: Callable[[Surroundings], object] = partial(Item, next(iterator))
+            except StopIteration:
+                message = EndOfItems
+            finally:
+                changes = self._turn.end()
+            if message is EndOfItems:
+                return EndOfItems(changes)
+            send(self._connection, message(changes), CannotCross.result)
+
+    def _source(self) -> Any:
+        """Return what the pipeline takes for the worker's source."""
+        if self._stream.source == "generator":
+            return self._items()
+        from torch.utils.data import Dataset, IterableDataset
+        from transformers.pipelines.pt_utils import KeyDataset
+
+        stream = self
+
+        class Sized:
+            def __len__(self) -> int:
+                return stream._stream.length or 0
+
+        class Items(IterableDataset):  # type: ignore[misc]
+            def __iter__(self) -> Iterator[Any]:
+                return stream._items()
+
+        class SizedItems(Sized, Items):
+            pass
+
+        class Indexed(Dataset):  # type: ignore[misc]
+            def __getitem__(self, index: int) -> Any:
+                return stream._ask(index).value
+
+        class SizedIndexed(Sized, Indexed):
+            pass
+
+        class Keyed(Sized, KeyDataset):  # type: ignore[misc]
+            def __init__(self) -> None:
+                pass  # there is nothing here to take items from
+
+            def __getitem__(self, index: int) -> Any:
+                return stream._ask(index).value
+
+        has_length = self._stream.length is not None  # which decides how transformers goes through them
+        kinds = {
+            "iterable dataset": SizedItems if has_length else Items,
+            "dataset": SizedIndexed if has_length else Indexed,
+            "key dataset": Keyed,
+        }
+        return kinds[self._stream.source]()
+
+    def _items(self) -> Iterator[Any]:
+        while True:
+            message = self._ask(None)
+            if isinstance(message, EndOfItems):
+                return
+            yield message.value
+
+    def _ask(self, index: int | None) -> Any:
+        """Have the worker give an item. The worker may need this host to make it, so the turn ends meanwhile."""
+        changes = self._turn.end()
+        try:
+            send(self._connection, NextItem(index, changes))
+            message = self._receive()
+            if not isinstance(message, Item | EndOfItems | Failure):
+                raise ModelHostError("a worker sent something else than an item", found=repr(message))
+            if not isinstance(message, Failure):
+                self._turn.taken_over(message.surroundings)
+        finally:
+            self._turn.begin()
+        if isinstance(message, Failure):
+            try:
+                message.raise_here()
+            except BaseException as error:
+                self._of_source = error
+                raise
+        return message
+
+    def _receive(self) -> Any:
+        try:
+            return receive(self._connection)
+        except UnreadableError as error:
+            raise cannot_stream(error) from error
+
+
+def _length(results: Any) -> int | None:
+    """Return the number of batches, where there is one."""
+    try:
+        return len(results)
+    except TypeError:  # of a source without a length
+        return None

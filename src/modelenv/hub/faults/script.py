@@ -1,0 +1,123 @@
+"""The faults that are set now: rules in order, how often each one hit, and the choice for each request."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Self
+
+from modelenv.forks import new_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from modelenv.hub.faults.rules import Asked, Rule
+
+
+class FaultScript:
+    """Rules that may be added and removed at any time, from any thread, while requests are answered.
+
+    Args:
+        clock: returns the current time in seconds; for rules that last some seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._lock = new_lock()
+        self._handles: list[FaultHandle] = []
+
+    def add(self, rule: Rule) -> FaultHandle:
+        """Append a rule; it concerns requests that arrive from now on."""
+        handle = FaultHandle(rule, self)
+        with self._lock:
+            self._handles = [*self._handles, handle]
+        return handle
+
+    def remove(self, handle: FaultHandle) -> None:
+        """Take a rule out. Does nothing if it is out already."""
+        with self._lock:
+            self._handles = [kept for kept in self._handles if kept is not handle]
+
+    def clear(self) -> None:
+        """Take all rules out."""
+        with self._lock:
+            self._handles = []
+
+    def holds(self, handle: FaultHandle) -> bool:
+        """Return whether a rule is still set."""
+        return any(kept is handle for kept in self._handles)  # the list is replaced, never changed
+
+    def choose(self, asked: Asked) -> tuple[FaultHandle, ...]:
+        """Return the faults that hit this request, in their order; none comes after one that answers it."""
+        chosen: list[FaultHandle] = []
+        with self._lock:
+            for handle in self._handles:
+                if handle.count(asked):
+                    chosen.append(handle)
+                    if handle.rule.answers:
+                        break
+        return tuple(chosen)
+
+
+class FaultHandle:
+    """A rule that was set: how often it hit, and its end. As a context manager it ends with the block."""
+
+    def __init__(self, rule: Rule, script: FaultScript) -> None:
+        self.rule = rule
+        self._script = script
+        self._matched = 0
+        self._fired = 0
+        self._first: float | None = None
+        self._asked: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def fired(self) -> int:
+        """How many requests it has hit so far."""
+        return self._fired
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it has not been ended."""
+        return self._script.holds(self)
+
+    def cancel(self) -> None:
+        """End this fault: no more requests are hit, and bodies that trickle are sent on as fast as possible."""
+        self._script.remove(self)
+
+    def count(self, asked: Asked) -> bool:
+        """Count a request, and return whether it is hit. The script calls this, under its lock."""
+        rule = self.rule
+        if not rule.matches(asked):
+            return False
+        self._matched += 1
+        self._asked[asked.method, asked.path] += 1
+        now = self._script.clock()
+        hit = (
+            (rule.nth is None or self._matched == rule.nth)
+            and (rule.times is None or self._fired < rule.times)
+            and (rule.seconds is None or self._first is None or now < self._first + rule.seconds)
+            and (rule.share is None or self._drawn(asked) < rule.share)
+        )
+        if hit:
+            self._fired += 1
+            self._first = now if self._first is None else self._first
+        return hit
+
+    def _drawn(self, asked: Asked) -> float:
+        """Return a number from 0 to 1 that depends on the seed, on what is asked, and on how often it was before."""
+        before = self._asked[asked.method, asked.path]
+        text = f"{self.rule.seed}\n{asked.method}\n{asked.path}\n{before}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.cancel()
+
+    def __repr__(self) -> str:
+        return f"<fault {self.rule}: hit {self._fired} times>"

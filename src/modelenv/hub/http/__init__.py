@@ -1,0 +1,1 @@
+"""The Hub's HTTP interface: what each request asks for, and the responses."""

@@ -1,0 +1,1 @@
+"""The repositories of the embedded Hub: files, commits, branches and tags."""

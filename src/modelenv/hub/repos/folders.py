@@ -1,0 +1,87 @@
+"""Folders that are served: which of their files, and their commit as they are now."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from modelenv.hub.repos.commits import Snapshot, folder_snapshot
+from modelenv.hub.repos.content import FoundFile, ServedFile, hash_file, served_file
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelenv.hub.repos.blobs import BlobStore
+
+
+class ServedFolder:
+    """A folder served as a repository; each file is hashed once for each (path, size, modification time).
+
+    Args:
+        path: the folder.
+        blobs: keeps what was served, so that it is still there when the folder has changed; None keeps nothing.
+        known, served: what was hashed before, by the file as it was found, and by its path at the last snapshot.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        blobs: BlobStore | None,
+        known: Mapping[FoundFile, ServedFile] = MappingProxyType({}),
+        served: Mapping[str, ServedFile] = MappingProxyType({}),
+    ) -> None:
+        self.path = path
+        self._blobs = blobs
+        self._known = known  # both are replaced, never changed
+        self._served = served
+
+    def copy(self, blobs: BlobStore) -> ServedFolder:
+        """Return the same folder, which knows what this one has hashed, and keeps what is new in `blobs`."""
+        return ServedFolder(self.path, blobs, self._known, self._served)
+
+    def listing(self) -> tuple[FoundFile, ...]:
+        """Return the files that are served, by path, without reading them.
+
+        Left out are dot-folders such as `.git` and `.cache`, whatever is not a regular file, linked folders,
+        and links to files that lie outside the repository or in a dot-folder of it.
+        """
+        top = self.path.resolve()
+        found = []
+        for folder, subfolders, names in os.walk(top):
+            subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+            found += [file for name in names if (file := _file_in(top, Path(folder) / name)) is not None]
+        return tuple(sorted(found, key=lambda file: file.path))
+
+    def snapshot(self, previous: Snapshot | None) -> Snapshot:
+        """Return the folder as it is now; `previous` itself if that is how it was at the last call."""
+        files = self.listing()
+        if previous is not None and previous.files is self._served and tuple(self._known) == files:
+            return previous
+        self._known = {file: self._known[file] if file in self._known else self._hashed(file) for file in files}
+        self._served = {file.path: served for file, served in self._known.items()}
+        return folder_snapshot(self._served, previous)
+
+    def _hashed(self, file: FoundFile) -> ServedFile:
+        if self._blobs is None:
+            return served_file(file, hash_file(file))
+        return self._blobs.keep_file(file)
+
+
+def _file_in(top: Path, location: Path) -> FoundFile | None:
+    path = location.relative_to(top).as_posix()
+    try:
+        target = location.resolve(strict=True) if location.is_symlink() else location
+        status = target.stat()
+        path.encode()
+    except (OSError, RuntimeError, UnicodeEncodeError):
+        # A broken or circular link (RuntimeError before Python 3.13), a file just removed, a name not in UTF-8.
+        return None
+    inside = target.is_relative_to(top) and not any(
+        part.startswith(".") for part in target.relative_to(top).parts[:-1]
+    )
+    if not inside or not stat.S_ISREG(status.st_mode):
+        return None
+    return FoundFile(path, target, status.st_size, status.st_mtime_ns)

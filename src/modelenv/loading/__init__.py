@@ -1,0 +1,1 @@
+"""One road: a request, a folder, a pipeline."""

@@ -1,0 +1,202 @@
+"""One real load from beginning to end: find or fetch the files, build the pipeline, report."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from modelenv.deadlines import BUILDING, Deadline
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
+from modelenv.fetching.forbidden import no_hub
+from modelenv.files.claims import claimant_of
+from modelenv.loading.build import import_libraries, load_pipeline
+from modelenv.loading.locked_folder import obtain_locked
+from modelenv.loading.reports import LoadReport
+from modelenv.loading.request import LoadRequest
+from modelenv.loading.shared import Run
+from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
+from modelenv.store.checks import Checks
+from modelenv.store.integrity import check_model_folder
+from modelenv.store.records import is_unchanged
+from modelenv.store.store import Store
+from modelenv.volume.metadata import VolumeMetadata
+from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
+
+logger = logging.getLogger("modelenv")
+_LOOKING, _HASHING = "finding and checking its files", "hashing its files"
+_WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads real models from one source.
+
+    Attributes:
+        source: where they come from; never `MOCK_MODELS`.
+        store: the folder that holds them.
+        run: what is shared with other managers.
+    """
+
+    source: ModelSource
+    store: Store
+    run: Run
+
+    @classmethod
+    def of(cls, source: ModelSource, settings: Settings, run: Run) -> Loader:
+        """Return the loader for `source` under these settings."""
+        root = settings.root_of(source)
+        assert root is not None  # noqa: S101 - every source but the fakes has a folder
+        private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
+        claimant = claimant_of(settings.lock_path)
+        return cls(source, Store(root, private, claimant, settings.cache_setting(source)), run)
+
+    def load(self, request: LoadRequest, deadline: Deadline) -> Any:
+        """Load the model and return its pipeline; the deadline's stages say meanwhile what is being done.
+
+        Raises:
+            ModelEnvError: as `SmartModelManager.load_model`.
+        """
+        started = time.monotonic()
+        obtained: Obtained | None = None
+        pipeline, message, built = None, None, started
+        try:
+            while True:
+                deadline.stages.enter(_LOOKING)
+                volume = self._metadata()
+                try:
+                    obtained = self._obtain(request, volume, deadline)
+                    verified = self.run.hashes.of(obtained.path)
+                    built = time.monotonic()
+                    deadline.stages.enter(BUILDING)
+                    pipeline = self._build(request, obtained, deadline)
+                    if volume is None or is_unchanged(obtained.path, verified):
+                        break
+                except ModelEnvError:
+                    if volume == self._metadata():
+                        raise
+                pipeline = None  # updates of the volume took away what was being read: once more, from the new set
+                if not deadline.remaining:
+                    doing = "loading it, while updates of the volume took its files away"
+                    raise deadline.passed(str(request.ref), doing)
+            deadline.stages.enter("done")
+        except ModelEnvError as error:
+            message = error.what
+            raise
+        finally:
+            report = self._report(request, obtained, message, built - started, time.monotonic() - built)
+            logger.info("%s", report)
+            self.run.on_load(report)
+        return pipeline
+
+    def _metadata(self) -> VolumeMetadata | None:
+        """Return what the volume says it holds; None elsewhere, and where it says nothing."""
+        return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
+
+    def _obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
+        def begin_hashing(size: int) -> None:
+            deadline.stages.enter(_HASHING)
+            if self.run.build is None:
+                _import_meanwhile(size)
+
+        checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=begin_hashing)
+        if self.source is not ModelSource.PERSISTENT_VOLUME:
+            return self._from_store(request, checks, deadline)
+        if metadata is None:
+            return self._put_there_by_hand(request, checks, deadline)
+        folder = find_on_volume(
+            self.store.root, metadata, request.ref,
+            locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
+        )  # fmt: skip
+        return Obtained(folder)
+
+    def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
+        build = self.run.build or load_pipeline
+        in_production = self.source is ModelSource.PERSISTENT_VOLUME
+        with no_hub(request.ref.repo_id) if in_production else nullcontext():
+            return build(
+                obtained.path,
+                request.task,
+                request.arguments,
+                model=request.ref.repo_id,
+                device=request.device,
+                trust_remote_code=request.trust_remote_code,
+                deadline=deadline,
+            )
+
+    def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
+        """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
+        root, model = self.store.root, request.ref.repo_id
+        try:
+            obtained = self._from_store(request, checks, deadline)
+        except ModelNotFoundError:
+            check_put_there_by_hand(root, None, model=model)
+            raise
+        check_put_there_by_hand(root, obtained.path, model=model)
+        return obtained
+
+    def _from_store(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
+        if request.locked is not None:
+            obtained = obtain_locked(
+                self.store,
+                request.locked,
+                deadline,
+                fetches=self.source.downloads,
+                checks=checks,
+                failures=self.run.failures,
+            )
+            model, pickle = request.locked.repo, request.allow_pickle
+            check_model_folder(obtained.path, root=self.store.root, model=model, allow_pickle=pickle)
+            return obtained
+        if not self.source.downloads:
+            return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
+        return find_or_fetch_model(
+            self.store,
+            request.ref,
+            deadline,
+            allow_pickle=request.allow_pickle,
+            failures=self.run.failures,
+        )
+
+    def _report(
+        self,
+        request: LoadRequest,
+        obtained: Obtained | None,
+        error: str | None,
+        fetch_seconds: float,
+        load_seconds: float,
+    ) -> LoadReport:
+        fetched = None if obtained is None else obtained.fetched
+        return LoadReport(
+            repo_id=str(request.ref),
+            task=request.task,
+            source=self.source.value,
+            fetched=fetched is not None,
+            files=0 if fetched is None else fetched.files,
+            bytes=0 if fetched is None else fetched.bytes,
+            requests=0 if fetched is None else fetched.requests,
+            fetch_seconds=fetch_seconds,
+            load_seconds=load_seconds,
+            hosted=self.run.build is not None,
+            error=error,
+        )
+
+
+def _import_meanwhile(size: int) -> None:
+    """Import torch and transformers while files are hashed, which takes cores but not the interpreter.
+
+    The thread is no daemon: a program that ends early, as after a damaged file, waits for it, for an interpreter
+    that ends in the middle of such an import may crash.
+    """
+    if size >= _WORTH_IT:
+        threading.Thread(target=_import, name="modelenv-import").start()
+
+
+def _import() -> None:
+    with suppress(ConfigurationError):  # what is missing is told when the pipeline is built
+        import_libraries()

@@ -1,0 +1,253 @@
+"""From a locked model to a folder that holds exactly what the lock says: found, repaired, or fetched.
+
+What is there and was checked since it last changed costs a `stat` for each file, and no request. A file that is not
+as locked is never loaded: it is set aside, and fetched again where that is allowed. A cache is shared: what others
+have of the same commit stays, and a load then gets a folder of links to the locked files alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelenv.deadlines import Deadline
+from modelenv.environment.libraries import is_offline, offline_variable
+from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
+from modelenv.fetching.blobs import BlobFetch, FetchedBlobs, WantedFile
+from modelenv.fetching.failures import FailureLog
+from modelenv.fetching.publishing import publish, publish_snapshot
+from modelenv.fetching.snapshot import Fetched, remove_leftovers
+from modelenv.files.disk import reading
+from modelenv.files.hashing import Fingerprint
+from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.ownership import check_owned, owns
+from modelenv.loading.unlocked_folder import Obtained, holding_lock
+from modelenv.locks.values import LockedModel
+from modelenv.references import ModelRef
+from modelenv.store.checks import Checks
+from modelenv.store.integrity import check_links
+from modelenv.store.store import FoundModel, Store
+from modelenv.store.verification import Difference, Verified, integrity_error, verify_folder, with_shared
+
+logger = logging.getLogger("modelenv")
+
+
+def snapshot_of(store: Store, locked: LockedModel) -> Path:
+    """Return the folder of the locked commit in the store; it need not be there."""
+    caches = hub_cache_folders(store.root, ModelRef(locked.repo))
+    folders = [cache / "snapshots" / locked.commit for cache in caches]
+    return next((folder for folder in folders if os.path.isdir(folder)), folders[0])  # noqa: PTH112 - never raises
+
+
+def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Checks) -> Verified:
+    """Compare a folder of the store with the lock, and remember what was hashed.
+
+    Files that others have in the snapshot are no differences; see `Verified.shared`.
+
+    Raises:
+        UnsafeModelError: a link leads out of the store.
+    """
+    ref = ModelRef(locked.repo, locked.commit)
+    is_snapshot = folder.parent.name == "snapshots"
+    if folder.is_dir():
+        check_links(folder, root=store.root, model=locked.repo)
+    known: Mapping[str, Fingerprint] = {}
+    if not checks.full:
+        known = {**(store.known(ref, locked.commit) if is_snapshot else {}), **checks.memory.of(folder)}
+    verified = verify_folder(
+        folder, locked, known=known, strict=False, allow_links=True,
+        before_hashing=checks.before_hashing, progress=checks.progress,
+    )  # fmt: skip
+    if is_snapshot:
+        verified = with_shared(folder, verified)
+    if verified.hashed:
+        checks.memory.remember(folder, verified.fingerprints)
+        if is_snapshot and checks.remembers and not verified.differences and not store.is_read_only():
+            _remember(store, ref, folder, verified.fingerprints)
+    return verified
+
+
+def obtain_locked(
+    store: Store,
+    locked: LockedModel,
+    deadline: Deadline,
+    *,
+    fetches: bool,
+    checks: Checks,
+    failures: FailureLog | None = None,
+) -> Obtained:
+    """Return a folder that holds what the lock says, fetched into the store where it is not there.
+
+    Whether that makes a model that can be loaded is for `check_model_folder` to say.
+
+    Args:
+        store: where it is looked for.
+        locked: the model.
+        deadline: of the whole.
+        fetches: whether the Hub may be asked.
+        checks: how files are checked.
+        failures: failed fetches of this run.
+
+    Raises:
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
+        ModelIntegrityError: its files are not as locked, and could not be fetched again.
+        UnsafeModelError: a link leaves the store.
+    """
+    ref = ModelRef(locked.repo, locked.commit)
+    with reading(locked.repo):
+        if checks.remembers and snapshot_of(store, locked).is_dir():
+            store.claim(ref, locked.commit)  # first: from here on no `prune` of another project takes it
+        path, verified = find_locked(store, locked, checks)
+        fetched = None
+        if verified.differences:
+            if not fetches or store.is_read_only():
+                raise _not_here(store, locked, verified.differences, fetches=fetches)
+            with holding_lock(store, ref, deadline, failures):
+                path, verified = find_locked(store, locked, checks)  # another process may have fetched it meanwhile
+                if verified.differences:
+                    remove_leftovers(store, ref)
+                    path, verified, fetched = _repair(store, locked, verified, deadline, checks, failures)
+        if verified.shared:
+            path = _alone(store, locked, path, verified, checks, deadline)
+    return Obtained(path, fetched)
+
+
+def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
+    """Return the folder that is as locked; else the snapshot's, which need not be there, and what is wrong with it.
+
+    Raises:
+        UnsafeModelError: a link leads out of the store.
+    """
+    snapshot = snapshot_of(store, locked)
+    of_snapshot = verify_locked(store, locked, snapshot, checks)
+    if not of_snapshot.differences:
+        return snapshot, of_snapshot
+    for _, folder in plain_folders(store.root, ModelRef(locked.repo)):  # the user's own: used or not, never changed
+        if (folder / CONFIG).is_file():
+            verified = verify_locked(store, locked, folder, checks)
+            if not verified.differences:
+                return folder, verified
+    return snapshot, of_snapshot
+
+
+def _alone(
+    store: Store, locked: LockedModel, snapshot: Path, verified: Verified, checks: Checks, deadline: Deadline
+) -> Path:
+    """Return a folder of links to the locked files alone, for nothing else of the snapshot may be loaded.
+
+    Raises:
+        ModelIntegrityError: there is none, and none may be made.
+    """
+    ref = ModelRef(locked.repo, locked.commit)
+    view = store.view(ref, locked.commit, "\n".join(file.path for file in locked.files))
+
+    def is_right() -> bool:
+        return not verify_folder(view, locked, known=verified.fingerprints, strict=True, allow_links=True).differences
+
+    if is_right():
+        return view
+    if not checks.remembers or store.is_read_only():
+        hint = "run `modelenv pull` as a user who may write this store: it sets the locked files apart"
+        raise integrity_error(verified.shared, model=locked.repo, folder=snapshot, hint=hint)
+    with holding_lock(store, ref, deadline), store.writing(locked.repo):
+        if not is_right():  # another process may have made it meanwhile
+            remove_leftovers(store, ref)
+            shutil.rmtree(view, ignore_errors=True)
+            targets = {file.path: (snapshot / file.path).resolve() for file in locked.files}
+            publish(store.staging(ref), view, targets)
+    return view
+
+
+def _not_here(
+    store: Store, locked: LockedModel, differences: tuple[Difference, ...], *, fetches: bool
+) -> ModelEnvError:
+    reason = "nothing may be written to it"
+    hint = f"run `modelenv pull` where it may be written, or set {store.setting} to another folder"
+    if not fetches:
+        reason = "nothing is downloaded in this environment"
+        hint = f"fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be reached"
+    elif is_offline():
+        reason = "offline mode is on, so it was not downloaded"
+        hint = f"unset {offline_variable()}, or run `modelenv pull` while the Hub can be reached"
+    snapshot = snapshot_of(store, locked)
+    if snapshot.is_dir():
+        return integrity_error(differences, model=locked.repo, folder=snapshot, hint=hint)
+    return ModelNotFoundError(
+        f"the locked commit {locked.commit[:12]} is not in this store, and {reason}",
+        model=locked.repo,
+        tried=store.places(ModelRef(locked.repo, locked.commit)),
+        hint=hint,
+    )
+
+
+def _repair(
+    store: Store,
+    locked: LockedModel,
+    found: Verified,
+    deadline: Deadline,
+    checks: Checks,
+    failures: FailureLog | None,
+) -> tuple[Path, Verified, Fetched | None]:
+    """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
+    ref = ModelRef(locked.repo, locked.commit)
+    if failures is not None:
+        failures.raise_if_failed(ref, deadline)
+    snapshot = snapshot_of(store, locked)
+    blob_ids = {file.path: file.blob_id for file in locked.files}
+    wrong = {each.path for each in found.differences}
+    files = [file for file in locked.files if file.path in wrong]
+    wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
+    fetch = BlobFetch(store, ref, snapshot.parent.parent / "blobs", progress=checks.progress)
+    if is_offline() and fetch.lacks(wanted):
+        raise _not_here(store, locked, found.differences, fetches=True)
+    for difference in found.differences:
+        _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
+    began = deadline.remaining
+    try:
+        blobs = fetch.fetch(wanted, deadline)
+    except ModelEnvError as error:
+        if failures is not None:
+            failures.remember(ref, error, deadline)
+        raise
+    publish_snapshot(store, locked, snapshot, {file.path: fetch.blobs / file.blob_id for file in files})
+    known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
+    known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
+    verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
+    if verified.differences:
+        hint = "another program changes this store: run again when it is done"
+        raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
+    store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints)
+    return snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining)
+
+
+def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched | None:
+    if not blobs.requests:
+        return None  # all of it was among the blobs
+    found = FoundModel(snapshot, Layout.HUB_CACHE, locked.commit, checked=True)
+    return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
+
+
+def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
+    """Move a wrong file away: its own blob behind the link, else the link or the file itself.
+
+    A folder that is a link raises an `UnsafeModelError`, also where the file is missing and will be written.
+    A link that leads to another blob than it should is wrong, but that blob need not be; and a blob of another model
+    is not ours to move.
+    """
+    check_owned(store.root, ref, path)
+    if not os.path.lexists(path):
+        return
+    blob = Path(os.path.realpath(path))
+    is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists() and owns(store.root, ref, blob)
+    aside = store.set_aside(ref, blob if is_damaged else path)
+    logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
+
+
+def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
+    try:
+        store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints)
+    except (ConfigurationError, NoSpaceError) as error:  # it is right all the same; the next process hashes again
+        logger.info("%s: what was hashed cannot be remembered: %s", ref.repo_id, error.what)

@@ -1,0 +1,68 @@
+"""What a store remembers of a snapshot's files: their fingerprints, and the hashes that they had."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from modelenv.files.hashing import Fingerprint
+from modelenv.store.verification import scan
+
+_FORMAT = 2
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def read_record(path: Path) -> Mapping[str, Fingerprint]:
+    """Return what is remembered; nothing where the record is missing or broken, which only costs another check."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] != _FORMAT:
+            return {}
+        return {name: _fingerprint(entry) for name, entry in document["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def format_record(fingerprints: Mapping[str, Fingerprint]) -> str:
+    """Return the text of a record."""
+    files = {
+        name: [known.size, known.mtime_ns, known.inode, known.sha256] for name, known in sorted(fingerprints.items())
+    }
+    return json.dumps({"format": _FORMAT, "files": files}, indent=1) + "\n"
+
+
+def is_unchanged(folder: Path, known: Mapping[str, Fingerprint]) -> bool:
+    """Return whether the folder's files are those that the record knows, each with the fingerprint it had."""
+    there, broken = scan(folder, allow_links=True)
+    return (
+        bool(known)
+        and not broken
+        and there.keys() == known.keys()
+        and all(known[name].is_same_file(seen) for name, seen in there.items())
+    )
+
+
+def fingerprints_of(folder: Path) -> dict[str, Fingerprint]:
+    """Return the fingerprints of a snapshot that was checked: a blob that is named by its sha256 has that hash."""
+    there, _ = scan(folder, allow_links=True)
+    return {
+        name: Fingerprint(seen.size, seen.mtime_ns, seen.inode, _stated_hash(folder / name))
+        for name, seen in there.items()
+    }
+
+
+def _stated_hash(file: Path) -> str | None:
+    blob = file.readlink().name if file.is_symlink() else ""
+    return blob if _SHA256.fullmatch(blob) else None
+
+
+def _fingerprint(entry: Any) -> Fingerprint:
+    size, mtime_ns, inode, sha256 = entry  # another form raises what the caller catches
+    if not all(type(number) is int for number in (size, mtime_ns, inode)):
+        raise TypeError(entry)
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise ValueError(entry)
+    return Fingerprint(size, mtime_ns, inode, sha256)

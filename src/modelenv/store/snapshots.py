@@ -1,0 +1,72 @@
+"""What a store in the Hugging Face cache layout holds, one snapshot at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelenv.errors import ConfigurationError
+from modelenv.files.layouts import Layout
+from modelenv.references import ModelRef, is_commit
+from modelenv.store.records import is_unchanged
+from modelenv.store.store import FoundModel, Store
+
+_PREFIX = "models--"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One model at one commit in a store.
+
+    Attributes:
+        ref: the model, with its commit.
+        found: its folder.
+        files: how many files it has.
+        size: their bytes.
+    """
+
+    ref: ModelRef
+    found: FoundModel
+    files: int
+    size: int
+
+
+def snapshots(store: Store) -> Iterator[Snapshot]:
+    """Yield every snapshot in the store, by name and commit. Folders that no model can have are passed over."""
+    for cache in (store.root, store.root / "hub"):
+        for name in sorted(_names(cache)):
+            if name.startswith(_PREFIX):
+                folder = cache / name / "snapshots"
+                commits = sorted(commit for commit in _names(folder) if _ref(name, commit) is not None)
+                yield from (_snapshot(store, name, folder / commit) for commit in commits)
+
+
+def _snapshot(store: Store, name: str, path: Path) -> Snapshot:
+    ref = _ref(name, path.name)
+    assert ref is not None  # noqa: S101 - asked before
+    sizes = [
+        file.stat().st_size
+        for parent, _, names in os.walk(path)
+        for file in (Path(parent) / name for name in names)
+        if file.exists()
+    ]
+    checked = is_unchanged(path, store.known(ref, path.name))
+    return Snapshot(ref, FoundModel(path, Layout.HUB_CACHE, path.name, checked), len(sizes), sum(sizes))
+
+
+def _ref(folder: str, commit: str) -> ModelRef | None:
+    if not is_commit(commit):
+        return None
+    try:
+        return ModelRef(folder.removeprefix(_PREFIX).replace("--", "/"), commit)
+    except ConfigurationError:
+        return None
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return [entry.name for entry in os.scandir(folder)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []

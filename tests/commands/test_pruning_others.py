@@ -1,0 +1,113 @@
+"""What others have of a commit lets it stay, whatever this project's lock says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelenv.locks.values import LockedModel
+from modelenv.store.store import Store
+
+from .sharers import Sharer, blob_of, folder_of, moved, new, old, project, store, tree
+
+__all__ = ["moved", "new", "old", "project", "store"]  # fixtures
+
+
+Change = Callable[[Path, LockedModel, Path], None]
+
+
+def of_another_program(root: Path, old: LockedModel, mine: Path) -> None:
+    for note in (root / ".locks").rglob(f"{old.commit}.made.json"):
+        note.unlink()
+
+
+def with_a_note(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / folder_of(old) / "NOTES.md").write_text("what I found out about this commit")
+
+
+def with_a_note_in_a_folder(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / folder_of(old) / "notes").mkdir()
+    (root / folder_of(old) / "notes/one.md").write_text("a note")
+
+
+def with_a_file_of_the_users(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / folder_of(old) / "extra.json").symlink_to(mine / "file")
+
+
+def with_a_folder_of_the_users(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / folder_of(old) / "extra").symlink_to(mine)
+
+
+def with_more_files(root: Path, old: LockedModel, mine: Path) -> None:
+    link = root / folder_of(old) / "README.md"
+    link.symlink_to(os.path.relpath(root / blob_of(old, "tokenizer.json"), link.parent))
+
+
+def with_a_file_that_is_not_there(root: Path, old: LockedModel, mine: Path) -> None:
+    absent = root / f"models--acme--model/.no_exist/{old.commit}"
+    absent.mkdir(parents=True)
+    (absent / "adapter_config.json").write_text("")
+
+
+def with_a_listing(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / "models--acme--model/trees").mkdir()
+    (root / f"models--acme--model/trees/{old.commit}.json").write_text("{}")
+
+
+def with_a_tag(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / "models--acme--model/refs/pr").mkdir(parents=True)
+    (root / "models--acme--model/refs/pr/1").write_text(old.commit)
+
+
+def with_a_linked_reference(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / "models--acme--model/refs/stable").symlink_to("main")
+
+
+def behind_a_link(root: Path, old: LockedModel, mine: Path) -> None:
+    (root / folder_of(old)).rename(mine / old.commit)
+    (root / folder_of(old)).symlink_to(mine / old.commit)
+
+
+def no_folder(root: Path, old: LockedModel, mine: Path) -> None:
+    for path in (root / folder_of(old)).iterdir():
+        path.unlink()
+    (root / folder_of(old)).rmdir()
+    (root / folder_of(old)).write_text("a note in the place of a folder")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "if_unshared"),
+    [
+        (of_another_program, "modelenv did not fetch it for a lock", True),
+        (with_more_files, "another program fetched README.md", True),
+        (with_a_file_that_is_not_there, "another program has used it", True),
+        (with_a_listing, "another program has used it", True),
+        (with_a_tag, "refs/pr/1, which another program wrote, names it", True),
+        (with_a_linked_reference, "refs/stable, which another program wrote, names it", True),
+        (with_a_note, "it holds NOTES.md, which is no link to a blob", False),
+        (with_a_note_in_a_folder, "it holds notes/one.md, which is no link to a blob", False),
+        (with_a_file_of_the_users, "its link extra.json leads elsewhere", False),
+        (with_a_folder_of_the_users, "its link extra leads elsewhere", False),
+        (behind_a_link, "it is a link, and what is behind it is not this cache's", False),
+        (no_folder, "it is no folder", False),
+    ],
+)
+def test_what_others_have_of_a_commit_lets_it_stay(
+    project: Sharer, store: Store, moved: LockedModel, tmp_path: Path, change: Change, reason: str, if_unshared: bool
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "file").write_text("mine")
+    change(store.root, moved, mine)
+    before, of_mine = tree(store.root), tree(mine)
+    assert project.prune(dry_run=True) == project.prune() == ([], {folder_of(moved): reason})
+    assert (tree(store.root), tree(mine)) == (before, of_mine)
+    removed, kept = project.prune(unshared=True)
+    assert (folder_of(moved) in removed, kept == {}) == (if_unshared, if_unshared)
+    assert tree(mine) == of_mine
+    assert tree(store.root).items() <= before.items()
+    if not if_unshared:
+        assert [path for path in before.keys() - tree(store.root).keys() if path not in removed] == []

@@ -1,0 +1,158 @@
+"""Answers that a kept host gives again: only those that an equal call is sure to have."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelenv.host.client import HostClient
+from modelenv.host.folder import HostFolder
+from modelenv.host.messages.call_context import Surroundings
+from modelenv.host.messages.protocol import Call, Recipe
+from modelenv.host.proxy import HostedPipeline
+from modelenv.host.recipes import recipe_of
+from modelenv.host.serving.response_cache import Answers, Question
+from modelenv.testing import tiny_model
+
+
+def question(
+    *args: Any, task: str = "text-classification", path: tuple[str, ...] = (), **kwargs: Any
+) -> Question | None:
+    recipe = Recipe("/models/tiny", 1, task, b"", "cpu", False, "acme/tiny")
+    return Question.of(Call(recipe, path, args, kwargs, Surroundings()))
+
+
+def test_equal_calls_are_equal_questions() -> None:
+    assert question("a text", top_k=2) is not None
+    assert question("a text", top_k=2) == question("a text", top_k=2)
+    others = [
+        question("another text", top_k=2),
+        question("a text", top_k=1),
+        question("a text", top_k=True),
+        question("a text", top_k=2.0),
+        question("a text", 2),
+        question(["a text"], top_k=2),
+        question(("a text",), top_k=2),
+        question("a text", top_k=2, task="fill-mask"),
+    ]
+    assert None not in others
+    assert len({question("a text", top_k=2), *others}) == len(others) + 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        question("cat.png", task="image-classification"),
+        question("https://example.com/cat.png", task="image-text-to-text"),
+        question("a text", path=("tokenizer", "__call__")),
+        question(object()),
+        question("a text", stopping_criteria=[object()]),
+        question([{"role": "user", "content": "the date?"}], task="text-generation"),
+    ],
+    ids=["a path", "an address", "another method", "an object", "an object in a list", "a chat"],
+)
+def test_calls_whose_answers_may_depend_on_more_are_no_questions(other: Question | None) -> None:
+    assert other is None
+
+
+def test_what_was_not_asked_for_longest_is_forgotten() -> None:
+    answers = Answers(limit=10_000)
+    first, second, third = (question(text) for text in ("one", "two", "three"))
+    assert first is not None
+    assert second is not None
+    assert third is not None
+    answers.keep(first, bytes(4000))
+    answers.keep(second, bytes(4000))
+    answers.keep(first, bytes(4000))  # again, by another worker: it counts once
+    assert answers.find(first) == bytes(4000)
+    answers.keep(third, bytes(4000))
+    assert answers.find(second) is None
+    assert answers.find(first) is not None
+    assert answers.find(third) is not None
+    answers.keep(second, bytes(20_000))  # more than all that is allowed
+    assert [answers.find(each) for each in (first, second, third)] == [None, None, None]
+
+
+def test_it_counts_what_it_gave_again() -> None:
+    answers = Answers(limit=10_000)
+    asked = question("one")
+    assert asked is not None
+    assert answers.find(asked) is None
+    answers.keep(asked, b"an answer")
+    answers.find(asked)
+    answers.find(asked)
+    assert answers.take_repeated() == {"acme/tiny": 2}
+    assert answers.take_repeated() == {}
+
+
+@pytest.fixture
+def count(client: HostClient) -> Iterator[Any]:
+    """A function that tells how many answers the host has given again since the last time."""
+
+    def taken() -> int:
+        return sum(report.repeated for report in client.take_reports())
+
+    taken()
+    yield taken
+    taken()
+
+
+def hosted(client: HostClient, folder: Path, task: str) -> HostedPipeline:
+    recipe = recipe_of(folder, task, {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
+
+
+@pytest.mark.integration
+def test_an_equal_call_is_answered_again_and_its_result_is_the_callers_own(
+    client: HostClient, count: Any, tmp_path: Path
+) -> None:
+    pipe = hosted(client, tiny_model("feature-extraction", tmp_path / "model", seed=11), "feature-extraction")
+    first = pipe("a text")
+    assert count() == 0
+    again = pipe("a text")
+    assert again == first
+    again[0].clear()
+    assert pipe("a text") == first
+    assert count() == 2
+    assert pipe("another text") != first
+    assert count() == 0
+
+
+@pytest.mark.integration
+def test_a_call_that_draws_random_numbers_is_computed_each_time(client: HostClient, count: Any) -> None:
+    pipe = hosted(client, tiny_model("text-generation"), "text-generation")
+    drawn = {pipe("the market", do_sample=True, max_new_tokens=20)[0]["generated_text"] for _ in range(5)}
+    assert len(drawn) > 1
+    assert count() == 0
+    greedy = {pipe("the market", do_sample=False, max_new_tokens=20)[0]["generated_text"] for _ in range(5)}
+    assert len(greedy) == 1
+    assert count() == 4
+
+
+@pytest.mark.integration
+def test_a_changed_folder_is_another_model(client: HostClient, count: Any, tmp_path: Path) -> None:
+    answers = []
+    for seed in (1, 2):
+        folder = tiny_model("feature-extraction", tmp_path / f"made-{seed}", seed=seed)
+        (tmp_path / "model").unlink(missing_ok=True)
+        (tmp_path / "model").symlink_to(folder)
+        answers.append(hosted(client, tmp_path / "model", "feature-extraction")("a text"))
+    assert answers[0] != answers[1]
+    assert count() == 0
+
+
+@pytest.mark.integration
+def test_a_host_of_one_run_computes_each_call() -> None:
+    with tempfile.TemporaryDirectory(prefix="modelenv-host-") as place:
+        client = HostClient(HostFolder(Path(place)), watch=os.getpid())
+        try:
+            pipe = hosted(client, tiny_model("fill-mask"), "fill-mask")
+            assert pipe("the [MASK]") == pipe("the [MASK]")
+            assert client.take_reports() == ()
+        finally:
+            client.stop()

@@ -1,0 +1,126 @@
+"""Pipelines of real files: devices, arguments, and what is missing beside the weights."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelenv import ConfigurationError, ModelIntegrityError, Settings, SmartModelManager, force_environment
+from modelenv.hub import EmbeddedHub
+from modelenv.testing import tiny_model
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def volume(classifier: Path, tmp_path: Path) -> Path:
+    """A volume that was filled by hand, with the classifier as `acme/sentiment`."""
+    shutil.copytree(classifier, tmp_path / "volume" / "acme" / "sentiment")
+    return tmp_path / "volume"
+
+
+def manager_of(volume: Path, source: str = "persistent_volume", **options: Any) -> SmartModelManager:
+    return SmartModelManager(
+        source, settings=Settings.load(volume_dir=volume, cache_dir=volume, timeout=200), **options
+    )
+
+
+def load(volume: Path, **kwargs: Any) -> Any:
+    return manager_of(volume).load_model("acme/sentiment", "sentiment", **kwargs)
+
+
+@pytest.mark.parametrize("device", [-1, None, "cpu", "-1"])
+def test_the_cpu_has_the_names_that_transformers_gives_it(volume: Path, device: object) -> None:
+    assert load(volume, device=device).device.type in ("cpu", "cuda", "mps")
+    assert load(volume, device=-1).device.type == "cpu"
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99", "99", 99])
+def test_a_device_that_is_not_there_is_a_mistake_in_the_call(volume: Path, device: object) -> None:
+    manager = manager_of(volume, "local_cache", fallback="mock")
+    with pytest.raises(ConfigurationError) as caught:
+        manager.load_model("acme/sentiment", "sentiment", device=device)
+    what, expected, found = str(caught.value).splitlines()
+    assert what == f"acme/sentiment: this machine has no device {str(device)!r}"
+    assert expected.startswith(
+        "  expected: auto, cpu, cuda, cuda:1, mps and the like, or the number of an accelerator"
+    )
+    assert "Error: " in found
+
+
+def test_an_unknown_argument_is_a_mistake_in_the_call(tmp_path: Path) -> None:
+    tiny_model("fill-mask", tmp_path / "acme" / "mask")
+    with pytest.raises(ConfigurationError, match="an argument is unknown to the task 'fill-mask'\n") as caught:
+        manager_of(tmp_path).load_model("acme/mask", "fill-mask", bogus=1)
+    assert "unexpected keyword argument 'bogus'" in str(caught.value)
+
+
+def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
+    folder = volume / "acme" / "sentiment"
+    elsewhere = volume / "tokenizer"
+    elsewhere.mkdir()
+    for path in [path for path in folder.iterdir() if "token" in path.name or "vocab" in path.name]:
+        path.rename(elsewhere / path.name)
+    with pytest.raises(ModelIntegrityError) as caught:
+        load(volume)
+    assert str(caught.value) == (
+        "acme/sentiment: the files of its tokenizer are missing\n"
+        f"  expected: tokenizer.json, tokenizer_config.json or a vocabulary\n  found: none in {folder}"
+    )
+    shutil.copy(folder / "config.json", elsewhere)
+    assert load(volume, tokenizer=str(elsewhere))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"
+
+
+def test_a_dictionary_of_arguments_stays_the_callers(volume: Path) -> None:
+    manager, arguments = manager_of(volume), {"attn_implementation": "eager"}
+    first = manager.load_model("acme/sentiment", "sentiment", model_kwargs=arguments)
+    assert arguments == {"attn_implementation": "eager"}
+    assert manager.load_model("acme/sentiment", "sentiment", model_kwargs=arguments) is first
+
+
+@pytest.mark.parametrize("source", ["persistent_volume", "local_cache"])
+def test_a_plain_folder_serves_one_organisation_in_a_process(
+    classifier: Path, tmp_path: Path, source: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(classifier, tmp_path / "models" / "sentiment")
+    manager_of(tmp_path / "models", source).load_model("acme/sentiment", "sentiment", revision="v1")
+    assert "acme/sentiment@v1: " in caplog.text
+    assert "does not say which revision it holds; it is used as it is" in caplog.text
+    with pytest.raises(ModelIntegrityError, match="the folder of that name holds another organisation's model"):
+        manager_of(tmp_path / "models", source).load_model("zeta/sentiment", "sentiment")
+
+
+def test_production_refuses_what_transformers_would_ask_the_hub_for_by_itself(tmp_path: Path) -> None:
+    """A SpeechT5 without a vocoder: the pipeline takes one from the Hub, and no argument says so."""
+    from transformers import SpeechT5Config, SpeechT5ForTextToSpeech, VitsTokenizer
+
+    voice = tmp_path / "volume/acme/voice"
+    tiny_model("text-to-audio", tmp_path / "vits")
+    sizes = {
+        "hidden_size": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2, "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "speech_decoder_prenet_units": 8,
+        "speech_decoder_postnet_units": 8, "speech_decoder_postnet_layers": 1, "speaker_embedding_dim": 4,
+    }  # fmt: skip
+    SpeechT5ForTextToSpeech(SpeechT5Config(vocab_size=50, **sizes)).save_pretrained(voice)
+    tokenizer = VitsTokenizer.from_pretrained(tmp_path / "vits")
+    with EmbeddedHub() as hub, force_environment(variables={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": None}):
+        with pytest.raises(ConfigurationError) as caught:
+            manager_of(tmp_path / "volume").load_model("acme/voice", "text-to-audio", tokenizer=tokenizer)
+        hub.assert_no_requests()
+    assert str(caught.value).splitlines()[:2] == [
+        "acme/voice: loading it would ask the Hub, which is not asked in production",
+        "  found: GET /api/models/microsoft/speecht5_hifigan/revision/main",
+    ]
+
+
+@pytest.mark.parametrize("value", [("acme/other", {}), "acme/other"])
+def test_production_takes_a_tokenizer_from_a_folder_and_from_no_hub(volume: Path, value: Any) -> None:
+    with EmbeddedHub() as hub, force_environment(variables={"HF_ENDPOINT": hub.endpoint}):
+        with pytest.raises(ConfigurationError, match="the tokenizer would come from the Hub"):
+            load(volume, tokenizer=value)
+        hub.assert_no_requests()
+    folder = str(volume / "acme" / "sentiment")
+    assert load(volume, tokenizer=(folder, {}))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"

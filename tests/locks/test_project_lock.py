@@ -1,0 +1,287 @@
+"""A lock is read back as it was written, and everything else is an error with the line it is on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
+from modelenv.locks.project_lock import Lockfile, format_lockfile, parse_lockfile, read_lockfile, write_lockfile
+from modelenv.locks.text import LARGEST, write_text
+from modelenv.locks.toml_lines import LineReader
+from modelenv.locks.values import LockedFile, LockedModel
+
+from ..fuzz.examples import BLOB, COMMIT, FINBERT, LOCK_TEXT, LOCKFILE, MINILM, OTHER_COMMIT, SHA
+from ..fuzz.mutations import FORMATS, check, damage
+from ..fuzz.strategies import LOCKFILES
+from ..growth import assert_linear
+
+FILE = LockedFile("config.json", 1, SHA, BLOB)
+FILE_LINE = LOCK_TEXT.splitlines()[9]  # config.json of finbert, line 10
+MEGABYTE = 2**20
+
+
+def error_of(text: str) -> LockfileError:
+    with pytest.raises(LockfileError) as caught:
+        parse_lockfile(text, "some/modelenv.lock")
+    return caught.value
+
+
+def test_the_example_is_written_and_read_as_it_stands_here() -> None:
+    assert format_lockfile(LOCKFILE) == LOCK_TEXT
+    assert parse_lockfile(LOCK_TEXT, "modelenv.lock") == LOCKFILE
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(LOCKFILES)
+@pytest.mark.slow
+def test_what_is_written_is_read_back_and_is_the_same_toml(lockfile: Lockfile) -> None:
+    text = format_lockfile(lockfile)
+    again = parse_lockfile(text, "modelenv.lock")
+    assert repr(again) == repr(lockfile)  # not only ==, for which 1 is True and 1.0
+    assert format_lockfile(again) == text
+    assert repr(LineReader(text).read()) == repr(tomllib.loads(text))
+
+
+def test_an_empty_lock_is_read_back() -> None:
+    assert parse_lockfile(format_lockfile(Lockfile()), "modelenv.lock") == Lockfile()
+
+
+def test_the_order_of_models_files_and_facts_does_not_change_the_text() -> None:
+    turned = replace(FINBERT, files=FINBERT.files[::-1], facts=dict(reversed(list(FINBERT.facts.items()))))
+    assert format_lockfile(Lockfile((MINILM, turned))) == LOCK_TEXT
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("version = 1", "version = 2", 2, "this version of the file is unknown"),
+        ("version = 1", "version = 0", 2, "version 1, which this modelenv reads"),
+        ("version = 1", "version = true", 2, "wrong version"),
+        ("version = 1\n", "", 1, "the key 'version' is missing"),
+        ("version = 1", "version = 1\nother = 1", 3, "unknown key"),
+        ("version = 1", "version = 1\nversion = 1", 3, "the same key twice"),
+        ("version = 1", "version = 1\nmodels = []", 3, "wrong form of the models"),
+        ("version = 1", "version = 1\nversion.a = 1", 3, "wrong form of a line"),
+        ("version = 1", "version = 1\n[models.facts]", 3, "wrong form of a line"),
+        ('"finbert"', '"minilm"', 23, "two models have the same alias"),
+        ('"finbert"', '"../finbert"', 5, "a model's name must not lead out of its folder"),
+        ('alias = "finbert"', "alias = 7", 5, "wrong text"),
+        ('alias = "finbert"', "alias = finbert", 5, "wrong form of a value"),
+        ('alias = "finbert"', 'alias = "fin\\"', 5, "wrong form of a value"),
+        ('alias = "finbert"', 'alias = "\\uD800"', 5, "no such character"),
+        ('alias = "finbert"', 'alias = "\\U00110000"', 5, "no such character"),
+        ('alias = "finbert"\n', "", 4, "the key 'alias' is missing"),
+        ('"ProsusAI/finbert"', '"a/b/c"', 6, "this is not the name of a model"),
+        ('"v2.0"', '"a b"', 25, "this is not a revision"),
+        ('"v2.0"', f'"{"a" * 40}"', 26, "another commit"),
+        (COMMIT, COMMIT.upper(), 7, "wrong commit"),
+        ('"sentiment"', '"sentimental"', 8, "unknown task 'sentimental'"),
+        ('"sentiment"', '"summarization"', 8, "transformers 5 has removed the task"),
+        ('patterns = ["*.json", ', 'patterns = ["", ', 27, "wrong text"),
+        ('patterns = ["*.json", ', 'patterns = ["*.json" ', 27, "wrong form of a list"),
+        ('patterns = ["*.json", ', 'patterns = [[["*.json"]], ', 27, "wrong form of a list"),
+        ('patterns = ["*.json", "1_Pooling/*"]', "patterns = 1", 27, "wrong kind of value"),
+        ("758", "-1", 10, "wrong size"),
+        ("758", "9223372036854775808", 10, "wrong size"),
+        ("758", "9" * 5000, 10, "wrong form of a key and a value"),
+        ("758", "7.5", 10, "wrong size"),
+        ("758", "true", 10, "wrong size"),
+        ("size = 758, ", "", 10, "the key 'size' is missing"),
+        ("size = 758", "size = 758, mode = 7", 10, "unknown key"),
+        ("size = 758", "size = 758, size = 758", 10, "the same key twice"),
+        ('"config.json"', '"/etc/passwd"', 10, "a path must not be absolute"),
+        ('"config.json"', '"a/../../b"', 10, "a path must not leave its folder"),
+        ('"config.json"', '"a//b"', 10, "a path must have no empty part and no '.'"),
+        ('"config.json"', '"./a"', 10, "a path must have no empty part and no '.'"),
+        ('"config.json"', '"a\\\\b"', 10, "a path must not hold a backslash"),
+        ('"config.json"', '"a\\u0000b"', 10, "wrong text"),
+        ('"config.json"', '"a\\u202Eb"', 10, "wrong text"),
+        ('"config.json"', '""', 10, "wrong text"),
+        ('"config.json"', f'"{"é" * 128}"', 10, "a path has at most 1024 bytes, and 255 in each part"),
+        ('"config.json"', '"model.safetensors"', 11, "two files have the same path"),
+        ('"config.json"', '"model.safetensors/x"', 11, "a file and a folder have the same path"),
+        (SHA, SHA[1:], 10, "wrong sha256"),
+        (f'blob_id = "{BLOB}"', f'blob_id = "{"b" * 64}"', 10, "wrong blob_id"),
+        (f"{FILE_LINE}\n", f"{FILE_LINE[:-1]}\n", 10, "wrong form of a line"),
+        (f"{FILE_LINE}\n", "    1,\n", 10, "wrong form of a line"),
+        ("\n]\n\n[models.facts]", "\n\n[models.facts]", 13, "wrong form of a line"),
+        ("files = [\n", "files = []\nother = [\n", 10, "unknown key"),
+        ("[models.facts]", "facts = 1\n[other]", 15, "wrong form of a line"),
+        ("problems = []\n", "problems = []\n\n[[models]]\nfacts = 1\n", 22, "the key 'alias' is missing"),
+        ('patterns = ["*.json", "1_Pooling/*"]', "facts = 1", 27, "wrong kind of value"),
+        ("hidden_size = 768", "hidden_size = nan", 17, "wrong form of a value"),
+        ("hidden_size = 768", "hidden_size = 1979-05-27", 17, "wrong form of a value"),
+        ("hidden_size = 768", "hidden_size = 0x10", 17, "wrong form of a value"),
+        ("hidden_size = 768", "hidden_size = 1.0e+999", 17, "wrong value of a fact"),
+        ("hidden_size = 768", "hidden_size = 9999999999999999999", 17, "wrong value of a fact"),
+        ("hidden_size = 768", "null = 768", 17, "wrong name of a fact"),
+        ('["positive", ', "[1, ", 19, "wrong value of a fact"),
+        ("problems = []", "problems = []\n[models.facts]", 21, "wrong form of a line"),
+        ("Stärke", "Stär\u2028ke", 19, "a character that nobody sees"),
+        ("[models.facts]\n", "[models.facts]\r\n", 14, "a character that nobody sees"),
+    ],
+)  # fmt: skip
+def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+    assert old in LOCK_TEXT
+    error = error_of(LOCK_TEXT.replace(old, new, 1))
+    text = str(error)
+    assert text.startswith(f"some/modelenv.lock:{line}: "), text
+    assert message in text
+    assert "what to do: " in text
+    assert len(text) < 1000
+
+
+def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
+    assert str(error_of(LOCK_TEXT.replace("758", "-1"))) == (
+        "some/modelenv.lock:10: wrong size\n"
+        "  expected: a number of bytes from 0 to 2**63 - 1\n"
+        "  found: -1\n"
+        "  what to do: take it from version control again, then run `modelenv lock`, which adds what is missing; or "
+        "remove it first, and every model is locked at its newest commit"
+    )
+
+
+def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
+    error = error_of("# newer\nversion = 7\nmodels.a = { }\n")
+    assert str(error).startswith("some/modelenv.lock:2: this version of the file is unknown")
+    assert error.found == "version 7"
+    assert error.hint == "upgrade modelenv"
+
+
+def test_a_list_that_does_not_end_and_a_model_without_files() -> None:
+    start = LOCK_TEXT[: LOCK_TEXT.index("    { path")]
+    assert "some/modelenv.lock:10: the list is not closed" in str(error_of(start))
+    assert "some/modelenv.lock:9: a model needs files" in str(error_of(start + "]\n"))
+
+
+def test_carriage_returns_are_told_how_to_keep_them_away() -> None:
+    assert "`eol=lf` in .gitattributes" in str(error_of(LOCK_TEXT.replace("\n", "\r\n")))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version = 1\n\n# \xff\n", ":3: this is not UTF-8"),
+        (b"\xef\xbb\xbfversion = 1\n", ":1: the file starts with a byte order mark"),
+        (b"version = 1\n\0", ":2: a character that nobody sees"),
+        (b"#" * (LARGEST + 1), ":1: the file is too large"),
+    ],
+)
+def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "modelenv.lock"
+    path.write_bytes(content)
+    with pytest.raises(LockfileError) as caught:
+        read_lockfile(path)
+    assert str(caught.value).startswith(f"{path}{message}")
+
+
+def test_a_text_is_bounded_as_a_file_is() -> None:
+    assert "the file is too large" in str(error_of("#" * (LARGEST + 1)))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for name, found in (
+        ("missing", "No such file"),
+        (".", "this is no plain file"),
+        ("pipe", "this is no plain file"),
+    ):
+        with pytest.raises(LockfileError, match="cannot be read") as caught:
+            read_lockfile(tmp_path / name)
+        assert found in str(caught.value)
+        assert str(tmp_path) in str(caught.value)
+    with pytest.raises(LockfileError, match="cannot be read"):
+        read_lockfile("a\0b")
+
+
+def test_the_same_lock_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "project" / "modelenv.lock"
+    assert write_lockfile(path, LOCKFILE)
+    os.utime(path, ns=(1, 1))
+    assert not write_lockfile(path, LOCKFILE)
+    assert path.stat().st_mtime_ns == 1
+    assert write_lockfile(path, Lockfile((FINBERT,)))
+    assert read_lockfile(path) == Lockfile((FINBERT,))
+    assert [file.name for file in path.parent.iterdir()] == ["modelenv.lock"]
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "modelenv.lock"
+    with pytest.raises(ConfigurationError, match="too many models for one file") as caught:
+        write_text(path, "#" * (LARGEST + 1))
+    assert f"{path}: {LARGEST + 1} bytes" in str(caught.value)
+    assert "fewer files of each" in str(caught.value)
+    assert not path.exists()
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigurationError, match="this file cannot be written") as caught:
+        write_lockfile(tmp_path / "file" / "modelenv.lock", LOCKFILE)
+    assert str(tmp_path / "file") in str(caught.value)
+    assert "change the rights" in str(caught.value)
+
+
+def test_a_full_disk_is_told_from_a_forbidden_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("modelenv.locks.text.write_atomically", full)
+    with pytest.raises(NoSpaceError, match="no space left for this file") as caught:
+        write_text(tmp_path / "modelenv.lock", "")
+    assert "free space there" in str(caught.value)
+
+
+def test_a_model_is_found_by_alias_and_by_repo_and_revision() -> None:
+    other = replace(FINBERT, alias="a-pinned", revision="v1", commit=OTHER_COMMIT)
+    lockfile = Lockfile((MINILM, FINBERT, other))
+    assert [model.alias for model in lockfile.models] == ["a-pinned", "finbert", "minilm"]
+    assert lockfile.by_alias("finbert") == FINBERT
+    assert lockfile.by_alias("ProsusAI/finbert") is None
+    assert lockfile.find("ProsusAI/finbert") == FINBERT  # that of the default branch, not the first
+    assert lockfile.find("ProsusAI/finbert", "v1") == other
+    assert lockfile.find("ProsusAI/finbert", OTHER_COMMIT) == other
+    assert lockfile.find("ProsusAI/finbert", "main") is None
+    assert lockfile.find("ProsusAI/finbert", "a" * 40) is None
+    assert lockfile.find(MINILM.repo) is None  # it was declared at a revision
+    assert lockfile.find(MINILM.repo, MINILM.commit) == MINILM
+    assert lockfile.find("ProsusAI/other") is None
+    fewer = replace(FINBERT, alias="fewer", patterns=("*.json",))
+    assert Lockfile((fewer, replace(FINBERT, alias="whole"))).find(FINBERT.repo).alias == "whole"  # type: ignore[union-attr]
+    assert Lockfile((fewer,)).find(FINBERT.repo) == fewer
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_damage_gives_a_lock_or_a_lockfile_error(seed: int) -> None:
+    random, form = Random(seed), FORMATS["lock"]
+    accepted = sum(check(form, damage(form.example, random)) for _ in range(1000))
+    assert 0 < accepted < 500
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["a.", "[", "x = [", "{a=", "1,", '"\\"', '"""\\', "'", "#", "\n", " ", "=", "a=1\n", "[[models]]\n", "\\",
+     'x = "\\u0041', "files = [\n", f"{FILE_LINE}\n", "[models.facts]\n", "a = 1\n", 'x = ["", "", '],
+)  # fmt: skip
+@pytest.mark.slow
+def test_a_megabyte_of_anything_takes_eight_times_as_long_as_an_eighth_of_it(part: str) -> None:
+    end = "" if part not in ("#", "\n", " ") else "\0"
+    for start in ("", "version = 1\n", LOCK_TEXT, LOCK_TEXT[: LOCK_TEXT.index("]\n\n[models.facts]")]):
+        small, large = (start + part * (size // len(part)) + end for size in (MEGABYTE // 8, MEGABYTE))
+        assert_linear(error_of, small, large, times=8)
+
+
+def test_the_time_to_read_grows_with_the_number_of_models() -> None:
+    files = tuple(replace(FILE, path=f"onnx/{index}.json") for index in range(12))
+    models = [LockedModel(f"m{index}", f"a/m{index}", None, COMMIT, None, files) for index in range(200)]
+    locks = [Lockfile(tuple(models[:count])) for count in (25, 200)]
+    assert [parse_lockfile(format_lockfile(lock), "modelenv.lock") for lock in locks] == locks
+    assert_linear(lambda text: parse_lockfile(text, "modelenv.lock"), *map(format_lockfile, locks), times=8)

@@ -1,0 +1,243 @@
+"""A volume's metadata is YAML that is read back as it was written; everything else is an error with its line."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import stat
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+
+from modelenv.errors import LockfileError
+from modelenv.locks.text import LARGEST
+from modelenv.locks.values import LockedFile, LockedModel, LockedValueError
+from modelenv.locks.yaml_lines import BlockReader
+from modelenv.volume.metadata import (
+    VolumeMetadata,
+    VolumeModel,
+    format_metadata,
+    parse_metadata,
+    read_metadata,
+    write_metadata,
+)
+
+from ..fuzz.examples import BLOB, COMMIT, FINBERT, LOCKFILE, METADATA, METADATA_TEXT, MINILM, OTHER_COMMIT, SHA
+from ..fuzz.mutations import FORMATS, check, damage
+from ..fuzz.strategies import metadata
+from ..growth import assert_linear
+
+MEGABYTE = 2**20
+
+
+def error_of(text: str) -> LockfileError:
+    with pytest.raises(LockfileError) as caught:
+        parse_metadata(text, "/app/models/model-metadata.yaml")
+    return caught.value
+
+
+def test_the_example_is_written_and_read_as_it_stands_here() -> None:
+    assert format_metadata(METADATA) == METADATA_TEXT
+    assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(metadata())
+@pytest.mark.slow
+def test_what_is_written_is_read_back_and_is_the_same_yaml(volume: VolumeMetadata) -> None:
+    text = format_metadata(volume)
+    again = parse_metadata(text, "model-metadata.yaml")
+    assert repr(again) == repr(volume)  # not only ==, for which 1 is True and 1.0
+    assert format_metadata(again) == text
+    assert repr(BlockReader(text).read()) == repr(yaml.safe_load(text))
+
+
+def test_an_empty_volume_is_read_back() -> None:
+    assert parse_metadata(format_metadata(VolumeMetadata()), "model-metadata.yaml") == VolumeMetadata()
+
+
+def test_blank_lines_and_comments_are_read_over() -> None:
+    text = METADATA_TEXT.replace("models:\n", "\n# ours\nmodels:\n    # the first\n\n", 1)
+    assert parse_metadata(text, "model-metadata.yaml") == METADATA
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("version: 1", "version: 2", 3, "this version of the file is unknown"),
+        ("version: 1", 'version: "1"', 3, "wrong version"),
+        ("version: 1\n", "", 3, "the key 'version' is missing"),
+        ("version: 1", "%YAML 1.1", 3, "wrong form of a line"),
+        ("version: 1", "---\nversion: 1", 3, "wrong form of a line"),
+        ("version: 1", " version: 1", 3, "wrong form of a line"),
+        ("version: 1", "version: 1 # ours", 3, "wrong form of a value"),
+        ("models:", "models: &anchor", 4, "wrong form of a value"),
+        ("models:", "models: !!seq", 4, "wrong form of a value"),
+        ("models:", "models: *anchor", 4, "wrong form of a value"),
+        ("models:", "models: " + "[" * 5000, 4, "wrong form of a value"),
+        ("models:", "other:", 4, "unknown key"),
+        ("models:", "models: 1\nother:", 5, "unknown key"),
+        ("models:", "models:\n  finbert:", 5, "a key without a value"),
+        ("models:", "models:\n  - 7", 5, "wrong kind of value"),
+        ("models:", "models:\n  - - 7", 5, "wrong form of a value"),
+        ('  - alias: "finbert"', '  - <<: "x"\n    alias: "finbert"', 5, "wrong form of a value"),
+        ('  - alias: "finbert"', '  - "alias": "finbert"', 5, "wrong form of a value"),
+        ('alias: "finbert"', "alias: finbert", 5, "wrong form of a value"),
+        ('alias: "finbert"', "alias: 'finbert'", 5, "wrong form of a value"),
+        ('alias: "finbert"', 'alias: "minilm"', 31, "two models have the same alias"),
+        ('alias: "finbert"', 'alias: "fin bert"', 5, "this is not the name of a model"),
+        ('"ProsusAI/finbert"', '"ProsusAI/"', 6, "this is not the name of a model"),
+        ('folder: "ProsusAI/finbert"', 'folder: "../finbert"', 7, "a path must not leave its folder"),
+        ('folder: "ProsusAI/finbert"', 'folder: "/etc"', 7, "a path must not be absolute"),
+        ('folder: "ProsusAI/finbert"', f'folder: "{MINILM.repo}"', 33, "one folder cannot hold two models"),
+        ('    folder: "ProsusAI/finbert"\n', "", 5, "the key 'folder' is missing"),
+        (COMMIT, COMMIT[:-1], 8, "wrong commit"),
+        ('    task: "sentiment"\n', '    task: "sentiment"\n    task: "ner"\n', 10, "the same key twice"),
+        ('"sentiment"', '"sentimental"', 9, "unknown task"),
+        ('"sentiment"', "null", 9, "wrong form of a value"),
+        ('"sentiment"', '"sentiment', 9, "wrong form of a value"),
+        ('"sentiment"', '"\\x41"', 9, "wrong form of a value"),
+        ('"sentiment"', '"\\uD800"', 9, "no such character"),
+        ('task: "sentiment"', "task:", 9, "a key without a value"),
+        ('task: "sentiment"', 'task:\n      - "ner"', 9, "wrong text"),
+        ("facts:", "facts: []", 11, "wrong form of a line"),
+        ("1.0e-05", ".nan", 13, "wrong form of a value"),
+        ("1.0e-05", "1.0e+999", 13, "wrong value of a fact"),
+        ("hidden_size: 768", "hidden_size: 1979-05-27", 14, "wrong form of a value"),
+        ("hidden_size: 768", "hidden_size:\n        a: 1", 14, "wrong value of a fact"),
+        ("hidden_size: 768", "no: 768", 14, "wrong name of a fact"),
+        ('- "positive"', "- 1", 17, "wrong value of a fact"),
+        ("problems: []", "problems: {}", 21, "wrong form of a value"),
+        ('"config.json"', '"a/../../b"', 23, "a path must not leave its folder"),
+        ("758", "-1", 24, "wrong size"),
+        ("758", "9" * 5000, 24, "wrong form of a value"),
+        ("758", "0x10", 24, "wrong form of a value"),
+        ("758", "12:30", 24, "wrong form of a value"),
+        ("        size: 758", "         size: 758", 24, "wrong form of a line"),
+        ("        size: 758", "\tsize: 758", 24, "a character that nobody sees"),
+        (SHA, SHA.upper(), 25, "wrong sha256"),
+        (BLOB, "g" * 40, 26, "wrong blob_id"),
+        ('"model.safetensors"', '"config.json"', 27, "two files have the same path"),
+        ('"v2.0"', '"v2 0"', 34, "this is not a revision"),
+        ("Stärke", "Stär\u2028ke", 20, "a character that nobody sees"),
+        ("version: 1\n", "version: 1\r\n", 3, "a character that nobody sees"),
+    ],
+)  # fmt: skip
+def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+    assert old in METADATA_TEXT
+    text = str(error_of(METADATA_TEXT.replace(old, new, 1)))
+    assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
+    assert message in text
+    assert "what to do: " in text
+    assert len(text) < 1000
+
+
+def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
+    assert str(error_of(METADATA_TEXT.replace("758", "0o7"))) == (
+        "/app/models/model-metadata.yaml:24: wrong form of a value\n"
+        "  expected: text in double quotes, a number, true or false\n"
+        "  found: '0o7'\n"
+        "  what to do: `modelenv pull --to` writes it anew"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "# nothing\n"])
+def test_an_empty_file_is_an_error(text: str) -> None:
+    assert str(error_of(text)).startswith("/app/models/model-metadata.yaml:1: the file is empty")
+
+
+def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
+    error = error_of("# newer\nversion: 7\nmodels: {a: b}\n")
+    assert str(error).startswith("/app/models/model-metadata.yaml:2: this version of the file is unknown")
+    assert error.hint == "upgrade modelenv"
+
+
+def test_a_staircase_of_keys_ends_at_its_bound() -> None:
+    assert "wrong form of a line" in str(error_of("\n".join("  " * level + "a:" for level in range(1000))))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version: 1\n\n# \xff\n", ":3: this is not UTF-8"),
+        (b"\xef\xbb\xbf#\nversion: 1\n", ":1: the file starts with a byte order mark"),
+        (b"#" * (LARGEST + 1), ":1: the file is too large"),
+        (b"version: 1\nmodels:\n  - alias: \x1b[31m\n", ":3: a character that nobody sees"),
+    ],
+)
+def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "model-metadata.yaml"
+    path.write_bytes(content)
+    with pytest.raises(LockfileError) as caught:
+        read_metadata(path)
+    assert str(caught.value).startswith(f"{path}{message}")
+    assert "`modelenv pull --to` writes it anew" in str(caught.value)
+
+
+def test_the_same_metadata_is_not_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "model-metadata.yaml"
+    assert write_metadata(path, METADATA)
+    os.utime(path, ns=(1, 1))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not write_metadata(path, METADATA)
+    assert path.stat().st_mtime_ns == 1
+    assert read_metadata(path) == METADATA
+
+
+def test_a_model_is_found_as_in_the_lock() -> None:
+    finbert, minilm = METADATA.models
+    assert METADATA.lockfile == LOCKFILE
+    assert METADATA.by_alias("minilm") == minilm
+    assert METADATA.by_alias("other") is None
+    assert METADATA.find("ProsusAI/finbert") == finbert
+    assert METADATA.find(MINILM.repo, OTHER_COMMIT) == minilm
+    assert METADATA.find("ProsusAI/finbert", "main") is None
+
+
+def test_one_folder_may_serve_two_aliases_of_one_commit_only() -> None:
+    one, other = VolumeModel(FINBERT, "a"), VolumeModel(replace(FINBERT, alias="other"), "a")
+    assert VolumeMetadata((other, one)).models == (one, other)
+    with pytest.raises(LockedValueError, match="one folder cannot hold two models") as caught:
+        VolumeMetadata((one, VolumeModel(replace(FINBERT, alias="other", commit="a" * 40), "a")))
+    assert caught.value.where == ("models", 1, "folder")
+
+
+def test_values_are_hashable_and_cross_processes() -> None:
+    again = pickle.loads(pickle.dumps(METADATA))
+    assert again == METADATA
+    assert hash(again) == hash(METADATA)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_damage_gives_metadata_or_a_lockfile_error(seed: int) -> None:
+    random, form = Random(seed), FORMATS["metadata"]
+    accepted = sum(check(form, damage(form.example, random)) for _ in range(1000))
+    assert 0 < accepted < 500
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["- ", "a:\n", "a: 1\n", '"', "[", "{a: ", "&a ", "*a ", "\\", "  ", "\n", "#", '  - "a"\n', "  - a: 1\n", "1",
+     '  - alias: "\\u0041"\n', '      - path: "a"\n', '        - "x"\n'],
+)  # fmt: skip
+@pytest.mark.slow
+def test_a_megabyte_of_anything_takes_eight_times_as_long_as_an_eighth_of_it(part: str) -> None:
+    ends = ("", "\0") if part not in ("  ", "\n", "#") else ("\0",)
+    for start in ("", "version: 1\nmodels:\n", METADATA_TEXT, METADATA_TEXT[: METADATA_TEXT.index('        - "no"')]):
+        for end in ends:
+            small, large = (start + part * (size // len(part)) + end for size in (MEGABYTE // 8, MEGABYTE))
+            assert_linear(error_of, small, large, times=8)
+
+
+def test_the_time_to_read_grows_with_the_number_of_models() -> None:
+    files = tuple(LockedFile(f"onnx/{index}.json", 1, SHA, BLOB) for index in range(12))
+    models = [LockedModel(f"m{index}", f"a/m{index}", None, COMMIT, None, files) for index in range(200)]
+    volumes = [
+        VolumeMetadata(tuple(VolumeModel(model, model.repo) for model in models[:count])) for count in (25, 200)
+    ]
+    assert [parse_metadata(format_metadata(volume), "model-metadata.yaml") for volume in volumes] == volumes
+    assert_linear(lambda text: parse_metadata(text, "model-metadata.yaml"), *map(format_metadata, volumes), times=8)

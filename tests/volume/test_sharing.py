@@ -1,0 +1,240 @@
+"""Several projects and one volume: refused, added or replaced by word, and never a loss without one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from modelenv.deadlines import Deadline
+from modelenv.errors import ConfigurationError, LockfileError, ModelIntegrityError
+from modelenv.hub import EmbeddedHub
+from modelenv.locks.values import LockedModel
+from modelenv.references import ModelRef
+from modelenv.volume.filling import Volume
+from modelenv.volume.metadata import VolumeMetadata
+from modelenv.volume.reading import volume_metadata
+from modelenv.volume.sharing import Others
+
+from .conftest import REF, Fill, Lock, MakeModel, read
+
+METADATA = "model-metadata.yaml"
+
+
+@pytest.fixture
+def other(hub: EmbeddedHub, make_model: MakeModel, lock: Lock) -> LockedModel:
+    """A model of another project."""
+    hub.add(make_model("other", other=True), "acme/other")
+    return lock("acme/other", alias="theirs")
+
+
+def held(root: Path) -> dict[str, str]:
+    metadata = volume_metadata(root)
+    assert metadata is not None
+    return {model.locked.alias: model.locked.repo for model in metadata.models}
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    """Every file of the volume; without the lock of who fills it."""
+    paths = [path for path in root.rglob("*") if path.is_file() and path != root / ".modelenv/lock"]
+    return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
+
+
+def refused(fill: Fill, root: Path, *models: LockedModel, others: Others = Others.REFUSED) -> ConfigurationError:
+    """Return the error; nothing changes on the volume."""
+    before = tree(root)
+    with pytest.raises(ConfigurationError) as caught:
+        fill(*models, others=others)
+    assert tree(root) == before
+    return caught.value
+
+
+def test_a_second_project_is_refused_and_both_ways_out_are_named(
+    fill: Fill, first: LockedModel, other: LockedModel, root: Path
+) -> None:
+    fill(first)
+    assert str(refused(fill, root, other)) == (
+        "the volume holds models that this lock does not name\n"
+        "  expected: models of this lock alone, at any commit\n"
+        "  found: m (acme/model)\n"
+        f"  what to do: to keep them beside those of this lock, run `modelenv pull --to {root} --add`; "
+        f"to drop them, run `modelenv pull --to {root} --replace`"
+    )
+    assert read(root) == root / "acme/model"
+
+
+def test_added_both_load_and_each_moves_on_alone(
+    fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, other: LockedModel, root: Path
+) -> None:
+    fill(first)
+    filled = fill(other, others=Others.ADDED_TO)
+    assert (filled.copied, filled.removed, filled.dropped) == (("theirs",), (), ())
+    assert held(root) == {"m": "acme/model", "theirs": "acme/other"}
+    assert read(root, locked=first) == root / "acme/model"
+    assert read(root, ModelRef("acme/other"), other) == root / "acme/other"
+    assert not fill(first, others=Others.ADDED_TO).changed
+    for model in (second, third):
+        fill(model, others=Others.ADDED_TO)
+    assert held(root) == {"m": "acme/model", "theirs": "acme/other"}
+    assert Volume(root).prune(Deadline(5)) == (f"acme/model@{second.commit[:12]}",)
+    assert read(root, locked=third)
+    assert read(root, ModelRef("acme/other"), other)
+    assert not (root / "acme/model").exists()  # gone with the update after the one that had left it
+
+
+def test_added_two_commits_of_one_model_are_each_for_its_lock(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path
+) -> None:
+    theirs = replace(second, alias="theirs")
+    fill(first)
+    fill(theirs, others=Others.ADDED_TO)
+    newer = root / f"acme/model@{second.commit[:12]}"
+    assert (read(root, locked=first), read(root, locked=theirs)) == (root / "acme/model", newer)
+    assert read(root, ModelRef("theirs")) == newer
+    assert Volume(root).prune(Deadline(5)) == ()
+    fewer = replace(first, alias="fewer", files=first.files[:2], patterns=("a", "b"))
+    fill(fewer, others=Others.ADDED_TO)
+    assert read(root, locked=first) == root / "acme/model"
+    assert read(root, locked=fewer) != root / "acme/model"
+
+
+def test_what_is_added_is_mended_too(fill: Fill, first: LockedModel, other: LockedModel, root: Path) -> None:
+    fill(first)
+    (root / "acme/model/config.json").write_text("damaged")
+    assert fill(other, others=Others.ADDED_TO).copied == ("m", "theirs")
+    assert read(root, locked=first) == root / f"acme/model@{first.commit[:12]}"
+
+
+def test_replaced_the_others_are_gone_with_the_next_update(
+    fill: Fill, first: LockedModel, other: LockedModel, root: Path
+) -> None:
+    fill(first)
+    filled = fill(other, others=Others.REPLACED)
+    assert ([model.alias for model in filled.dropped], filled.removed) == (["m"], ())
+    assert held(root) == {"theirs": "acme/other"}
+    assert (root / "acme/model").exists()  # for who reads the old set
+    assert Volume(root).prune(Deadline(5)) == ("acme/model",)
+
+
+def test_one_alias_for_two_models_cannot_be_added(
+    fill: Fill, first: LockedModel, other: LockedModel, root: Path
+) -> None:
+    same = replace(other, alias="m")
+    fill(first)
+    assert refused(fill, root, same).found == "m (acme/model)"
+    assert str(refused(fill, root, same, others=Others.ADDED_TO)) == (
+        "m: the volume holds another model by the same alias\n"
+        "  expected: acme/other, as in this lock\n"
+        "  found: acme/model\n"
+        "  what to do: give the model another alias in [tool.modelenv.models] and run `modelenv lock`, "
+        f"or drop what other locks put there with `modelenv pull --to {root} --replace`"
+    )
+    assert [model.repo for model in fill(same, others=Others.REPLACED).dropped] == ["acme/model"]
+
+
+def test_a_lock_that_grows_or_moves_needs_no_word_and_one_that_shrinks_does(
+    fill: Fill, first: LockedModel, second: LockedModel, other: LockedModel, root: Path
+) -> None:
+    fill(first)
+    fill(second, other)
+    assert refused(fill, root, second).found == "theirs (acme/other)"
+    assert [model.alias for model in fill(second, others=Others.REPLACED).dropped] == ["theirs"]
+    many = [replace(other, alias=f"alias-{number}") for number in range(7)]
+    fill(second, *many)
+    assert (refused(fill, root, second).found or "").endswith("alias-4 (acme/other), …")
+
+
+def cut(text: str) -> str:
+    return text[: len(text) // 2]
+
+
+def of_another_version(text: str) -> str:
+    return text.replace("version: 1", "version: 99")
+
+
+def damaged(text: str) -> str:
+    return text.replace("commit:", "komit:")
+
+
+@pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
+@pytest.mark.parametrize("change", [cut, of_another_version, damaged])
+def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
+    fill: Fill, first: LockedModel, root: Path, change: Callable[[str], str], others: Others
+) -> None:
+    fill(first)
+    path = root / METADATA
+    path.write_text(change(path.read_text()))
+    before = tree(root)
+    with pytest.raises(LockfileError) as caught:
+        fill(first, others=others)
+    assert caught.value.what.startswith(f"{path}:")
+    assert caught.value.what.endswith("; so it is not known what the volume holds")
+    assert caught.value.hint == (
+        f"mend or restore the file, or run `modelenv pull --to {root} --replace`, which writes it anew"
+    )
+    assert tree(root) == before
+    with pytest.raises(LockfileError):
+        Volume(root).prune(Deadline(5))
+    assert fill(first, others=Others.REPLACED).changed
+    assert read(root) == root / "acme/model"
+
+
+@pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
+@pytest.mark.parametrize("content", ["models:\n  - acme/model\n", ""])
+def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
+    fill: Fill, first: LockedModel, root: Path, content: str, others: Others
+) -> None:
+    root.mkdir()
+    (root / METADATA).write_text(content)
+    assert str(refused(fill, root, first, others=others)) == (
+        "the volume has a model-metadata.yaml that modelenv did not write\n"
+        f"  found: {root}/model-metadata.yaml\n"
+        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`, which writes it anew; "
+        "models that were put there by hand are not loaded any more then"
+    )
+    assert [path.name for path in root.iterdir()] == [METADATA]  # and no folder of ours
+    fill(first, others=Others.REPLACED)
+    assert read(root) == root / "acme/model"
+
+
+@pytest.mark.parametrize("folder", ["acme/by-hand", "by-hand", "models--acme--m/snapshots/x", "acme/model"])
+def test_models_that_were_put_there_by_hand_are_not_hidden_without_a_word(
+    fill: Fill, first: LockedModel, root: Path, folder: str
+) -> None:
+    (root / folder).mkdir(parents=True)
+    (root / folder / "config.json").write_text("of somebody")
+    assert str(refused(fill, root, first)) == (
+        "the folder holds models that modelenv did not put there\n"
+        f"  found: {root / folder}\n"
+        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`: they stay there, but are "
+        "not loaded any more, since the metadata does not name them"
+    )
+    fill(first, others=Others.REPLACED)
+    assert read(root) == root / ("acme/model" if folder != "acme/model" else f"acme/model@{first.commit[:12]}")
+    assert (root / folder / "config.json").read_text() == "of somebody"
+    fill(first)  # the metadata is there now, and hides them already
+
+
+def test_a_set_of_ours_that_is_not_complete_is_completed(fill: Fill, first: LockedModel, root: Path) -> None:
+    fill(first)
+    (root / METADATA).unlink()  # as a pull leaves it that is killed before its last step
+    assert Volume(root).prune(Deadline(5)) == ()  # nobody knows what is superfluous
+    assert fill(first).copied == ()
+    assert read(root) == root / "acme/model"
+
+
+def test_prune_takes_nothing_that_a_pull_has_named_meanwhile(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path
+) -> None:
+    fill(first)
+    fill(second)
+    volume = Volume(root)
+    assert volume.prune(Deadline(5), dry_run=True) == ("acme/model",)
+    fill(first)
+    assert volume.prune(Deadline(5)) == (f"acme/model@{second.commit[:12]}",)
+    assert read(root, REF, first)
+    with pytest.raises(ModelIntegrityError):
+        read(root, REF, second)
+    assert volume_metadata(root) != VolumeMetadata()
