@@ -56,10 +56,11 @@ def idle_lines(tests: Sequence[str]) -> list[str]:
     """Return the line that counts the tests that passed and used no real model; none if there is no such test."""
     if not tests:
         return []
-    count = "1 integration test" if len(tests) == 1 else f"{len(tests)} integration tests"
+    from modelenv.amounts import counted
+
     named = ", ".join(sorted(tests)[:_NAMED])
     more = f" and {len(tests) - _NAMED} more" if len(tests) > _NAMED else ""
-    return [f"{count} passed without a real model of modelenv: {named}{more}"]
+    return [f"{counted(len(tests), 'integration test')} passed without a real model of modelenv: {named}{more}"]
 
 
 def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:

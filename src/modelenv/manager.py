@@ -39,7 +39,10 @@ class _Call:
     name: str
     model_type: str | None
     timeout: float | None
-    options: Mapping[str, Any]
+    revision: str | None
+    allow_pickle: bool
+    trust_remote_code: bool
+    arguments: Mapping[str, Any]
 
 
 class SmartModelManager:
@@ -139,11 +142,8 @@ class SmartModelManager:
             UnsafeModelError: the model would run code that was not allowed.
             NoSpaceError: the disk is full.
         """
-        options = {
-            "revision": revision, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code,
-            "arguments": pipeline_kwargs,
-        }  # fmt: skip
-        now, call = moment(), _Call(name, model_type, timeout, options)
+        now = moment()
+        call = _Call(name, model_type, timeout, revision, allow_pickle, trust_remote_code, pipeline_kwargs)
         return self._given(call, now, self._load(call))
 
     async def aload_model(
@@ -158,11 +158,8 @@ class SmartModelManager:
         **pipeline_kwargs: Any,
     ) -> Any:
         """Return the pipeline as `load_model` does, without ever blocking the event loop."""
-        options = {
-            "revision": revision, "allow_pickle": allow_pickle, "trust_remote_code": trust_remote_code,
-            "arguments": pipeline_kwargs,
-        }  # fmt: skip
-        now, call = moment(), _Call(name, model_type, timeout, options)
+        now = moment()
+        call = _Call(name, model_type, timeout, revision, allow_pickle, trust_remote_code, pipeline_kwargs)
         return self._given(call, now, await self._aload(call))
 
     def _load(self, call: _Call, held: Found | None = None) -> Found:
@@ -178,8 +175,7 @@ class SmartModelManager:
         except ModelEnvError as error:
             if not self._falls_back(state, error):
                 raise
-            _warn_of_fallback(request, error)
-            return Found(key, state.fake(request).pipeline, state.run)
+            return _stand_in(state, request, key, error)
 
     async def _aload(self, call: _Call) -> Found:
         state, request, deadline = self._resolved(call)
@@ -191,8 +187,7 @@ class SmartModelManager:
         except ModelEnvError as error:
             if not self._falls_back(state, error):
                 raise
-            _warn_of_fallback(request, error)
-            return Found(key, state.fake(request).pipeline, state.run)
+            return _stand_in(state, request, key, error)
 
     def _given(self, call: _Call, now: object, found: Found) -> Any:
         """Return what a call gives its caller: the pipeline, or in a test run a handle that follows the test."""
@@ -210,7 +205,11 @@ class SmartModelManager:
     def _resolved(self, call: _Call) -> tuple[ManagerState, LoadRequest, Deadline]:
         """Return what a call means here: the environment, what is to be loaded, and until when."""
         state = self._state()
-        request = resolve_request(state.settings, state.source, call.name, call.model_type, **call.options)
+        request = resolve_request(
+            state.settings, state.source, call.name, call.model_type,
+            revision=call.revision, allow_pickle=call.allow_pickle, trust_remote_code=call.trust_remote_code,
+            arguments=call.arguments,
+        )  # fmt: skip
         seconds = state.settings.timeout_of(state.source) if call.timeout is None else timeout_seconds(call.timeout)
         return state, request, Deadline(seconds)
 
@@ -270,9 +269,11 @@ class SmartModelManager:
         return f"<SmartModelManager {self.environment.value}>"
 
 
-def _warn_of_fallback(request: LoadRequest, error: ModelEnvError) -> None:
+def _stand_in(state: ManagerState, request: LoadRequest, key: PipelineKey, error: ModelEnvError) -> Found:
+    """Return a fake for a load that failed, with a warning at the line that asked for the model."""
     warnings.warn(
         f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
         ModelFallbackWarning,
         stacklevel=4,
     )
+    return Found(key, state.fake(request).pipeline, state.run)
