@@ -22,8 +22,6 @@ MODEL_ACCESS = "model_access"
 MISTAKE = pytest.StashKey[str]()
 # A test with the gate marker, for which that marker has another meaning.
 LEFT_ALONE = pytest.StashKey[bool]()
-# A test that uses the fixture `model_manager`, and so gets a state of its own.
-OWN_STATE = pytest.StashKey[bool]()
 _CALL = pytest.StashKey["ModelCall"]()
 _HOSTED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
@@ -116,8 +114,6 @@ def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:
     """
     gate = gate_marker(item.config)
     fixtures = own_fixtures(item)
-    if "model_manager" in fixtures:
-        item.stash[OWN_STATE] = True
     read = _readings(item, gate)
     if read.call is not None:
         item.stash[_CALL] = read.call

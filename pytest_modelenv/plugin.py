@@ -12,13 +12,12 @@ import pytest
 
 from pytest_modelenv import startup
 from pytest_modelenv.fixtures import (
+    fixtures_of,
     mock_models,
-    model,
     model_cache_dir,
     model_env,
     model_hub,
     model_hub_server,
-    model_manager,
     real_models,
     tiny_model,
 )
@@ -28,12 +27,10 @@ from pytest_modelenv.shown_errors import shortened, show_shortened
 
 __all__ = [
     "mock_models",
-    "model",
     "model_cache_dir",
     "model_env",
     "model_hub",
     "model_hub_server",
-    "model_manager",
     "real_models",
     "tiny_model",
 ]
@@ -54,6 +51,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and begin the run of models where there will be one."""
     startup.register_markers(config)
+    config.pluginmanager.register(fixtures_of(config), "modelenv-fixtures")
     guard_imports(config)
     _scopes_of(config)
     if not startup.asks_for_nothing(config):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -30,7 +30,6 @@ class ModelRun:
         self._config = config
         self._is_worker = hasattr(config, "workerinput")
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
-        self._state_of_test = ExitStack()
 
     @cached_property
     def models(self) -> ModelSession:
@@ -84,26 +83,11 @@ class ModelRun:
             self.models.prepare(session.items)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with a wrong marker, and give one that uses `model_manager` a state of its own.
-
-        It begins with each setup: a test that is run again, as by pytest-rerunfailures, begins anew.
-        """
-        from pytest_modelenv.markers import MISTAKE, OWN_STATE
+        """Fail a test with a wrong marker."""
+        from pytest_modelenv.markers import MISTAKE
 
         if MISTAKE in item.stash:
             pytest.fail(item.stash[MISTAKE], pytrace=False)
-        if OWN_STATE in item.stash:
-            self._state_of_test.enter_context(self.models.own_state())
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Generator[None, None, None]:
-        """Forget the state of the test when its fixtures are gone."""
-        try:
-            yield
-        finally:
-            if self._has_models:
-                self.models.forget_test()
-            self._state_of_test.close()
 
     def put_facts_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
         """Put what happened in this process since the last report on this one: it travels even if this crashes."""
@@ -136,7 +120,6 @@ class ModelRun:
 
     def pytest_unconfigure(self) -> None:
         """Remove what belongs to this run alone."""
-        self._state_of_test.close()  # of a test that was interrupted
         if self._has_models:
             self.models.close()
 

@@ -83,10 +83,13 @@ class SmartModelManager:
         if state is None:
             settings = self._settings_in(forcing)
             explanation = explain_environment(self._source, settings=settings)
-            fresh = ManagerState(settings, explanation, forcing.real_models, forcing.run or Run())
+            fresh = ManagerState(settings, explanation, forcing.real_models, self._run_in(forcing))
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
+
+    def _run_in(self, forcing: Forcing) -> Run:
+        return forcing.run or Run()
 
     def _settings_in(self, forcing: Forcing) -> Settings:
         if self._settings is None:
@@ -247,11 +250,6 @@ class SmartModelManager:
         state = self._state()
         alias = state.settings.models.get(name) if name is not None else None
         return state.unload(alias.ref.repo_id if alias is not None else name)
-
-    def start_afresh(self) -> None:
-        """Forget all that this manager knows and holds in the current environment: settings, fakes, pipelines."""
-        with self._lock:
-            self._states.pop(current_forcing(), None)
 
     def __enter__(self) -> Self:
         return self

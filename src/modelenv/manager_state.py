@@ -67,8 +67,7 @@ class ManagerState:
 
     def fake(self, request: LoadRequest) -> Found:
         """Return the fake of the test that runs now. It begins with the answers that were set for all tests."""
-        from modelenv.fakes import make_fake
-        from modelenv.locks.facts import config_of
+        from modelenv.fakes import fake_of_facts
 
         key = self.key_of(request, request.task_name)
         scope = current_scope()
@@ -79,8 +78,8 @@ class ManagerState:
                 if key in shared:
                     fakes[key] = copy(shared[key])
                 else:
-                    config = None if request.locked is None else config_of(request.locked.facts)
-                    fakes[key] = make_fake(request.task_name, request.ref.repo_id, config, request.arguments)
+                    facts = None if request.locked is None else request.locked.facts
+                    fakes[key] = fake_of_facts(request.task_name, request.ref.repo_id, facts, request.arguments)
             return Found(key, fakes[key])
 
     def status(self) -> ManagerStatus:

@@ -11,7 +11,6 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError, ModelLoadTimeoutError
-from modelenv.loading.build import pipeline_bytes
 from modelenv.references import ModelRef
 
 
@@ -153,6 +152,8 @@ class PipelineCache:
             ]
         if len(done) < 2:
             return
+        from modelenv.loading.build import pipeline_bytes
+
         sizes = {key: pipeline_bytes(pipeline) for _, key, pipeline in done}
         for _, key, _ in sorted(done, key=lambda each: each[0])[:-1]:
             if sum(sizes.values()) <= limit:
