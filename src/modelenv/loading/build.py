@@ -96,6 +96,9 @@ def import_libraries() -> None:
         ModelLoadTimeoutError: another thread's import does not end.
     """
     if not _imported:
+        # filelock registers hooks around forks. A fork that waits for this turn would call only half of them.
+        import filelock  # noqa: F401
+
         with imports_not_counted(), _turns.importing(Deadline(IMPORT_SECONDS)):
             _import_transformers()
             _imported.append(True)
