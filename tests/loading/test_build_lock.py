@@ -43,7 +43,7 @@ class Kept:
 
 @dataclass
 class Hanging:
-    """A build that changes the process and then runs until it is let go: it stands still, or it moves all the time."""
+    """A build that changes the process and runs until it is let go: it stands still, or it moves all the time."""
 
     process: Process
     moves: bool = False
