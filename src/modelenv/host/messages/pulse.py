@@ -10,7 +10,6 @@ from __future__ import annotations
 import select
 import socket
 import time
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -70,7 +69,7 @@ def stopped(model: str, pid: int | None) -> ModelHostError:
 
 
 class _Pulse:
-    """Knocks at a host's socket again and again.
+    """Connects to a host's socket again and again.
 
     Args:
         address: the socket.
@@ -91,7 +90,7 @@ class _Pulse:
         return time.monotonic() - self._since > transport.SILENT_SECONDS
 
     def close(self) -> None:
-        """Take the hand from the door."""
+        """Close the second connection."""
         if self._knock is not None:
             self._knock.close()
             self._knock = None
@@ -100,8 +99,11 @@ class _Pulse:
         self._since, self._used = time.monotonic(), self._processor_seconds()
         knock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         knock.setblocking(False)
-        with suppress(OSError):  # nobody listens, or too many others are waiting: then only its processor time counts
+        try:
             knock.connect(str(self._address))
+        except OSError:  # nobody listens, or too many others are waiting: then only its processor time counts
+            knock.close()
+        else:
             self._knock = knock
 
     def _is_greeted(self) -> bool:
