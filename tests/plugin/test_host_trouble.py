@@ -65,9 +65,8 @@ def test_no_process_can_be_started(
     text = run(run_program, "--model-host=run")
     assert "the model host cannot be started" in text
     assert "found: FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/python'" in text
-    assert (
-        "what to do: set TMPDIR to a folder that this user may write; or run without the host: --model-host=off" in text
-    )
+    hint = "set TMPDIR to a folder that this user may write; or run without the host: --model-host=off"
+    assert f"what to do: {hint}" in text
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")

@@ -225,6 +225,24 @@ def test_another_users_private_folder_is_refused(tmp_path: Path) -> None:
         pytest.fail("the lock was taken")
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("level", ["", "models"])
+def test_nothing_is_found_in_another_users_private_folder(tmp_path: Path, level: str) -> None:
+    store = Store(tmp_path / "mine" / "models", private=True)
+    assert find(store, "acme/model") is None
+    store.root.mkdir(parents=True)
+    theirs = tmp_path / "mine" / level
+    os.chown(theirs, 65534, 65534)
+    with pytest.raises(ConfigurationError) as caught:
+        find(store, "acme/model")
+    assert str(caught.value) == (
+        "the private folder for downloads belongs to somebody else\n"
+        f"  expected: a folder of user {os.getuid()}\n"
+        f"  found: {theirs}, of user 65534\n"
+        "  what to do: remove it, or set MODEL_CACHE_DIR to a folder of your own"
+    )
+
+
 def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a folder")
     store = Store(tmp_path / "store")

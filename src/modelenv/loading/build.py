@@ -185,6 +185,8 @@ def _torch_device(device: str, model: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if (forked := _gpu_after_fork(error, model)) is not None:
+            raise forked from error
         raise ConfigurationError(
             f"this machine has no device {device!r}",
             model=model,
@@ -194,15 +196,22 @@ def _torch_device(device: str, model: str) -> str:
     return name
 
 
+def _gpu_after_fork(error: Exception, model: str) -> ConfigurationError | None:
+    """Return the error for a GPU that the parent used before the fork, or None if `error` is another one."""
+    if "forked subprocess" not in str(error):  # torch's words, see torch.cuda._lazy_init
+        return None
+    return ConfigurationError(
+        "torch cannot use the GPU in this process, which was forked from one that used it",
+        model=model,
+        found=_said(error),
+        hint="start the process with the method 'spawn', or load models only after the fork; or device='cpu'",
+    )
+
+
 def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
     said = _said(error)
-    if "forked subprocess" in str(error):  # torch's words, see torch.cuda._lazy_init
-        return ConfigurationError(
-            "torch cannot use the GPU in this process, which was forked from one that used it",
-            model=model,
-            found=said,
-            hint="start the process with the method 'spawn', or load models only after the fork; or device='cpu'",
-        )
+    if (forked := _gpu_after_fork(error, model)) is not None:
+        return forked
     if "trust_remote_code" in str(error):
         return UnsafeModelError(
             "the model needs code that comes with it, and running that code was not allowed",
