@@ -61,6 +61,8 @@ class SmartModelManager:
         ConfigurationError: an argument or a setting is not valid.
     """
 
+    _run: Run | None = None  # what this manager shares with others where the environment does not say
+
     def __init__(
         self,
         source: ModelSource | str | None = None,
@@ -78,18 +80,23 @@ class SmartModelManager:
         self._state()
 
     def _state(self) -> ManagerState:
+        """Return what this manager knows and holds in the environment that holds now."""
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
-            settings = self._settings_in(forcing)
-            explanation = explain_environment(self._source, settings=settings)
-            fresh = ManagerState(settings, explanation, forcing.real_models, self._run_in(forcing))
+            fresh = self._read(forcing)
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
 
-    def _run_in(self, forcing: Forcing) -> Run:
-        return forcing.run or Run()
+    def _read(self, forcing: Forcing) -> ManagerState:
+        """Return the settings of an environment and what follows from them; nothing is held yet."""
+        settings = self._settings_in(forcing)
+        explanation = explain_environment(self._source, settings=settings)
+        shared = forcing.run or self._run
+        return ManagerState(
+            settings, explanation, forcing.real_models, shared or Run(), shares_run=shared is not None
+        )
 
     def _settings_in(self, forcing: Forcing) -> Settings:
         if self._settings is None:

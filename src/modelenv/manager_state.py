@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from modelenv.environment.detection import Explanation
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.forcing import Scope, current_forcing, current_scope
+from modelenv.forcing import Scope, current_scope
 from modelenv.handles import Follower, Found
 from modelenv.loading.cache import PipelineKey
 from modelenv.loading.reports import ManagerStatus, ModelStatus
@@ -27,7 +27,8 @@ class ManagerState:
         settings: the settings that hold there.
         explanation: the source, and why it applies.
         real_models: whether a test asked for real models, so that no fake may stand in for one.
-        run: what this manager shares with others.
+        run: what this manager loads its pipelines with.
+        shares_run: whether other managers load theirs with it too.
         used: the real pipelines of the run that this manager asked for.
         views: what this manager gives of each of them.
         followers: what finds the pipeline behind each handle that was given.
@@ -38,6 +39,7 @@ class ManagerState:
     explanation: Explanation
     real_models: bool
     run: Run
+    shares_run: bool = False
     used: set[PipelineKey] = field(default_factory=set)
     views: dict[PipelineKey, Any] = field(default_factory=dict)
     followers: dict[PipelineKey, Follower] = field(default_factory=dict)
@@ -102,7 +104,7 @@ class ManagerState:
             self.views.pop(key, None)
             self.followers.pop(key, None)
             fakes.pop(key, None)
-            if current_forcing().run is None:  # else other managers of the run use it too
+            if not self.shares_run:
                 self.run.pipelines.forget(key)
         return len(keys)
 
