@@ -53,7 +53,8 @@ WRITES = {
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
-    "modelenv/fetching/snapshot.py",  # removes what killed processes left, under the model's lock
+    "modelenv/fetching/snapshot.py",  # removes a listing that lies, under the model's lock
+    "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
     "modelenv/volume/metadata.py",
     "modelenv/hub/repos/blobs.py",  # what clients upload to the embedded Hub

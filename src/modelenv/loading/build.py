@@ -13,7 +13,9 @@ from modelenv.deadlines import Deadline
 from modelenv.environment.hub_client import hub_constants
 from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
-from modelenv.store.integrity import check_tokenizer_files
+from modelenv.store.model_files import ModelFiles
+from modelenv.store.needs import ADAPTER_CONFIG
+from modelenv.store.parts import check_vocabulary
 
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
 # `from_pretrained` sets process-wide defaults (the dtype among them), so models are built one after the other too.
@@ -53,6 +55,7 @@ def load_pipeline(
     with _turn_to_build(deadline, model):
         transformers = _import_transformers()
         _check_task(transformers, task)
+        _check_peft(transformers, folder, model)
         place = _torch_device(device, model)
         # transformers writes into the dictionaries that it is given.
         own = {name: dict(value) if isinstance(value, dict) else value for name, value in pipeline_kwargs.items()}
@@ -63,9 +66,18 @@ def load_pipeline(
                 )
         except Exception as error:
             raise _our_error(error, folder, task, model) from error
-        if pipeline.tokenizer is not None and "tokenizer" not in own:
-            check_tokenizer_files(folder, model)
+        _check_vocabularies(pipeline, ModelFiles.in_folder(folder, model), own)
         return pipeline
+
+
+def _check_vocabularies(pipeline: Any, files: ModelFiles, given: Mapping[str, Any]) -> None:
+    """Check that the tokenizers that came with the model had their vocabulary."""
+    tokenizers = [] if "tokenizer" in given else [pipeline.tokenizer]
+    if "processor" not in given:
+        tokenizers.append(getattr(pipeline.processor, "tokenizer", None))
+    for tokenizer in tokenizers:
+        if tokenizer is not None:
+            check_vocabulary(files, type(tokenizer).vocab_files_names)
 
 
 def pipeline_bytes(pipeline: Any) -> int:
@@ -133,6 +145,17 @@ def _check_task(transformers: Any, task: str) -> None:
         raise ConfigurationError(
             f"transformers {transformers.__version__} has no task {task!r}",
             expected="one of " + ", ".join(supported),
+        )
+
+
+def _check_peft(transformers: Any, folder: Path, model: str) -> None:
+    """Check that an adapter beside the weights can be applied: without peft transformers leaves it out in silence."""
+    if ADAPTER_CONFIG in ModelFiles.in_folder(folder, model).names and not transformers.utils.is_peft_available():
+        raise ConfigurationError(
+            "this model comes with an adapter, which needs peft, and peft is not installed",
+            model=model,
+            found=str(folder / ADAPTER_CONFIG),
+            hint="pip install peft",
         )
 
 

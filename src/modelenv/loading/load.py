@@ -23,7 +23,9 @@ from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
 from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
 from modelenv.store.checks import Checks
-from modelenv.store.integrity import check_model_folder
+from modelenv.store.model_files import ModelFiles, Use
+from modelenv.store.model_folder import check_model_folder
+from modelenv.store.needs import check_needs
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import Store
 from modelenv.volume.metadata import VolumeMetadata
@@ -71,6 +73,7 @@ class Loader:
                 volume = self._metadata()
                 try:
                     obtained = self._obtain(request, volume, deadline)
+                    self._check_needs(request, volume, obtained)
                     verified = self.run.hashes.of(obtained.path)
                     built = time.monotonic()
                     load.stage = "building the pipeline"
@@ -111,6 +114,23 @@ class Loader:
         )  # fmt: skip
         return Obtained(folder)
 
+    def _check_needs(self, request: LoadRequest, metadata: VolumeMetadata | None, obtained: Obtained) -> None:
+        """Check that the folder has what this load needs, and that a locked model reads nothing from elsewhere."""
+        locked = None
+        if request.locked is not None and metadata is None:
+            locked = {file.path for file in request.locked.files}
+        is_locked = request.locked is not None or metadata is not None
+        use = Use(
+            request.task,
+            given=frozenset(request.arguments),
+            allow_pickle=request.allow_pickle,
+            runs_code=request.trust_remote_code,
+            closed=is_locked or self.source is ModelSource.PERSISTENT_VOLUME,
+            whole=is_locked or obtained.whole,
+            hint=None if is_locked else obtained.hint,
+        )
+        check_needs(ModelFiles.in_folder(obtained.path, request.ref.repo_id, locked), use)
+
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
         in_production = self.source is ModelSource.PERSISTENT_VOLUME
@@ -146,8 +166,10 @@ class Loader:
                 checks=checks,
                 failures=self.run.failures,
             )
-            model, pickle = request.locked.repo, request.allow_pickle
-            check_model_folder(obtained.path, root=self.store.root, model=model, allow_pickle=pickle)
+            check_model_folder(
+                obtained.path, root=self.store.root, model=request.locked.repo, allow_pickle=request.allow_pickle,
+                locked={file.path for file in request.locked.files},
+            )  # fmt: skip
             return obtained
         if not self.source.downloads:
             return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
@@ -175,7 +197,7 @@ class Loader:
             fetched=fetched is not None,
             files=0 if fetched is None else fetched.files,
             bytes=0 if fetched is None else fetched.bytes,
-            requests=0 if fetched is None else fetched.requests,
+            requests=(0 if obtained is None else obtained.requests) + (0 if fetched is None else fetched.requests),
             fetch_seconds=fetch_seconds,
             load_seconds=load_seconds,
             hosted=self.run.build is not None,

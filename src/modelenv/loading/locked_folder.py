@@ -18,8 +18,9 @@ from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError, NoSpaceError
 from modelenv.fetching.blobs import BlobFetch, FetchedBlobs, WantedFile
 from modelenv.fetching.failures import FailureLog
+from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.fetching.publishing import publish, publish_snapshot
-from modelenv.fetching.snapshot import Fetched, remove_leftovers
+from modelenv.fetching.snapshot import Fetched
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
@@ -219,7 +220,7 @@ def _repair(
     if verified.differences:
         hint = "another program changes this store: run again when it is done"
         raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
-    store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints)
+    store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints, whole=False)
     return snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining)
 
 
@@ -248,6 +249,6 @@ def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> 
 
 def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
     try:
-        store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints)
+        store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints, whole=False)
     except (ConfigurationError, NoSpaceError) as error:  # it is right all the same; the next process hashes again
         logger.info("%s: what was hashed cannot be remembered: %s", ref.repo_id, error.what)
