@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
+from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found, user_line
 from modelenv.loading.cache import Load, PipelineKey
 from modelenv.loading.reports import ManagerStatus
@@ -74,7 +74,7 @@ class SmartModelManager:
         self._settings = settings
         self._fallback = fallback
         self._states: WeakKeyDictionary[Forcing, ManagerState] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._state()
 
     def _state(self) -> ManagerState:
@@ -226,7 +226,7 @@ class SmartModelManager:
         key = state.key_of(request)
         state.used.add(key)
         current_scope().used_real_model = True
-        return key, lambda load: loader.load(request, load, deadline)
+        return key, lambda _: loader.load(request, deadline)
 
     def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
         """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""
