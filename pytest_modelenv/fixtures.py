@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, RUNNING, models_of
+from pytest_modelenv.access import models_of
+from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, RUNNING
 
 if TYPE_CHECKING:
     from modelenv import SmartModelManager

@@ -65,7 +65,23 @@ WRITES = {
 }
 # The layers, from top to bottom: a package imports only what lies below it, in functions and for type checkers too.
 LAYERS = (
-    ("modelenv",),
+    ("pytest_modelenv", "modelenv"),
+    ("pytest_modelenv.plugin",),
+    ("pytest_modelenv.fixtures",),
+    ("pytest_modelenv.access",),
+    ("pytest_modelenv.run",),
+    ("pytest_modelenv.scopes", "pytest_modelenv.report"),
+    ("pytest_modelenv.guards",),
+    ("pytest_modelenv.session_cache",),
+    ("pytest_modelenv.hosting", "pytest_modelenv.hub_tasks", "pytest_modelenv.planning"),
+    ("pytest_modelenv.markers",),
+    ("pytest_modelenv.options",),
+    (
+        "pytest_modelenv.startup",
+        "pytest_modelenv.memory",
+        "pytest_modelenv.shown_errors",
+        "pytest_modelenv.fixture_types",
+    ),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
     ("modelenv.shared_manager",),
@@ -87,7 +103,7 @@ LAYERS = (
         "modelenv.hub",
         "modelenv.amounts",
     ),
-    ("modelenv.errors",),
+    ("modelenv.errors", "modelenv.forks"),
 )
 ROW = {name: number for number, names in enumerate(LAYERS) for name in names}
 WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rename", "replace", "rmtree",
@@ -170,6 +186,14 @@ def test_the_plugin_imports_the_library_only_inside_functions() -> None:
     assert named((path, roots(all_imports(path)) & {"_pytest"}) for path in PLUGIN_FILES) == {}
 
 
+def test_all_hooks_are_in_one_file() -> None:
+    def hooks(path: Path) -> set[str]:
+        functions = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef))
+        return {function.name for function in functions if function.name.startswith("pytest_")}
+
+    assert set(named((path, hooks(path)) for path in PLUGIN_FILES)) == {"pytest_modelenv/plugin.py"}
+
+
 def test_heavy_libraries_are_imported_only_inside_functions() -> None:
     """Except within the embedded Hub."""
     found = named((path, roots(imports_at_import(path)) & HEAVY) for path in CORE_FILES)
@@ -213,6 +237,37 @@ def writes(tree: ast.Module) -> set[str]:
 
 def test_who_writes_to_disk() -> None:
     assert named((path, writes(tree_of(path))) for path in FILES if not allowed(name_of(path), WRITES)) == {}
+
+
+# Who may make a lock that a forked child does not find free, and why. All others take `forks.new_lock`.
+OWN_LOCKS = {
+    "modelenv/forks.py",  # makes the others
+    "modelenv/loading/build_lock.py",  # begins anew by itself, after a fork
+    "modelenv/fetching/monitor.py",  # lives for one download
+    "modelenv/host/client.py",  # begins anew by itself
+    "modelenv/host/serving",  # the host's process forks nothing
+    "modelenv/host/__main__.py",
+    "modelenv/hub/background.py",  # lives for the start of a server
+    "pytest_modelenv",  # its one thread is the one that forks
+}
+
+
+def test_who_makes_locks_that_outlive_a_fork() -> None:
+    kinds = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier", "local", "Queue",
+             "cached_property"}  # fmt: skip
+
+    def locks(path: Path) -> set[str]:
+        names = {f"{module}.{kind}" for module in ("threading", "queue", "functools") for kind in kinds}
+        used = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+        return (used | all_imports(path)) & names
+
+    def types_only(path: Path) -> set[str]:
+        """A field's type is written as `threading.Lock` too."""
+        annotations = (node.annotation for node in ast.walk(tree_of(path)) if isinstance(node, ast.AnnAssign))
+        return {ast.unparse(each) for each in annotations}
+
+    found = named((path, locks(path) - types_only(path)) for path in FILES if not allowed(name_of(path), OWN_LOCKS))
+    assert found == {}
 
 
 def test_no_file_is_longer_than_300_lines() -> None:
@@ -262,13 +317,13 @@ def place_of(module: str) -> str:
 def against_the_layers(module: str, tree: ast.Module, path: Path) -> set[str]:
     """The imports of a module, of every kind, that do not lead to a lower row or stay in its own package."""
     own = place_of(module)
-    names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv"}
+    names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv", "pytest_modelenv"}
     targets = {place_of(name) for name in names} & set(ROW)
     return {target for target in targets if target != own and ROW[target] <= ROW[own]}
 
 
 def modules() -> dict[str, Path]:
-    return {module_name(path): path for path in CORE_FILES}
+    return {module_name(path): path for path in FILES}
 
 
 def test_every_module_has_a_layer() -> None:
@@ -296,13 +351,36 @@ def test_an_import_against_the_layers_is_found(code: str) -> None:
     assert against_the_layers("modelenv.commands.pulling", ast.parse(code.replace("..", "modelenv.")), path) == set()
 
 
-def test_no_module_imports_itself_by_a_circle() -> None:
-    graph = {
+def import_graph() -> dict[str, set[str]]:
+    """By module, the modules of both packages that it imports in any way; those that it is in are no imports."""
+    return {
         name: {target for target in all_imports(path) & set(modules()) if not name.startswith(f"{target}.")} - {name}
         for name, path in modules().items()
         if name != "modelenv"  # whose names are imported on first use
     }
-    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_no_module_imports_itself_by_a_circle() -> None:
+    list(graphlib.TopologicalSorter(import_graph()).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pytest_modelenv.access import models_of",
+        "def models():\n    from pytest_modelenv import access",
+        "if TYPE_CHECKING:\n    from pytest_modelenv.run import ModelRun",
+    ],
+)
+def test_a_circle_of_the_plugin_is_found(code: str) -> None:
+    path = PLUGIN / "startup.py"
+    names = {name for node in ast.walk(ast.parse(code)) for name in imported(node, path)} & set(modules())
+    names -= {"pytest_modelenv"}
+    graph = import_graph()
+    graph["pytest_modelenv.startup"] = graph["pytest_modelenv.startup"] | names
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(graph).static_order())
+    assert against_the_layers("pytest_modelenv.startup", ast.parse(code), path) == names
 
 
 def test_the_readers_themselves_see_what_they_should() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
+from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found, user_line
 from modelenv.loading.cache import Load, PipelineKey
 from modelenv.loading.reports import ManagerStatus
@@ -76,7 +76,7 @@ class SmartModelManager:
         self._settings = settings
         self._fallback = fallback
         self._states: WeakKeyDictionary[Forcing, ManagerState] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._state()
 
     def _state(self) -> ManagerState:
@@ -84,19 +84,18 @@ class SmartModelManager:
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
-            fresh = self._read(forcing)
+            shared = forcing.run or self._run
+            fresh = ManagerState(
+                *self._read(forcing), forcing.real_models, shared or Run(), shares_run=shared is not None
+            )
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
 
-    def _read(self, forcing: Forcing) -> ManagerState:
-        """Return the settings of an environment and what follows from them; nothing is held yet."""
+    def _read(self, forcing: Forcing) -> tuple[Settings, Explanation]:
+        """Read the settings of an environment, and find the source that follows from them."""
         settings = self._settings_in(forcing)
-        explanation = explain_environment(self._source, settings=settings)
-        shared = forcing.run or self._run
-        return ManagerState(
-            settings, explanation, forcing.real_models, shared or Run(), shares_run=shared is not None
-        )
+        return settings, explain_environment(self._source, settings=settings)
 
     def _settings_in(self, forcing: Forcing) -> Settings:
         if self._settings is None:
@@ -233,7 +232,7 @@ class SmartModelManager:
         key = state.key_of(request)
         state.used.add(key)
         current_scope().used_real_model = True
-        return key, lambda load: loader.load(request, load, deadline)
+        return key, lambda _: loader.load(request, deadline)
 
     def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
         """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""

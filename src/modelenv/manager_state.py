@@ -12,6 +12,7 @@ from modelenv.environment.detection import Explanation
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.forcing import Scope, current_scope
+from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found
 from modelenv.loading.cache import PipelineKey
 from modelenv.loading.reports import ManagerStatus, ModelStatus
@@ -44,7 +45,7 @@ class ManagerState:
     views: dict[PipelineKey, Any] = field(default_factory=dict)
     followers: dict[PipelineKey, Follower] = field(default_factory=dict)
     fakes: WeakKeyDictionary[Scope, dict[PipelineKey, Any]] = field(default_factory=WeakKeyDictionary)
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     @property
     def source(self) -> ModelSource:
@@ -88,7 +89,7 @@ class ManagerState:
         """Return what is held at the moment."""
         root = self.settings.root_of(self.source)
         loads = self.run.pipelines.loads().items()
-        real = (_status(key, load.future.done(), load.stage) for key, load in loads if key in self.used)
+        real = (_status(key, load.future.done(), load.stages.now) for key, load in loads if key in self.used)
         fakes = (_status(key, True, "a fake") for key in self.fakes.get(current_scope(), ()))
         return ManagerStatus(
             self.source.value, self.explanation.reason, None if root is None else str(root), (*real, *fakes)

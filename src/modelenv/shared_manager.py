@@ -24,12 +24,12 @@ class SharedManager(SmartModelManager):
         super().__init__()
 
     def _state(self) -> ManagerState:
-        forcing, scope = current_forcing(), current_scope()
-        if self._read_in.get(forcing) is not scope:
-            fresh = self._read(forcing)
-            with self._lock:
+        state, forcing, scope = super()._state(), current_forcing(), current_scope()
+        read_in = self._read_in.get(forcing)
+        if read_in is not scope:
+            if read_in is not None:  # else they were read just now
+                settings, explanation = self._read(forcing)
                 # What is held stays, such as the answers that all tests share.
-                held = self._states.get(forcing, fresh)
-                self._states[forcing] = replace(held, settings=fresh.settings, explanation=fresh.explanation)
-                self._read_in[forcing] = scope
-        return self._states[forcing]
+                self._states[forcing] = state = replace(state, settings=settings, explanation=explanation)
+            self._read_in[forcing] = scope
+        return state

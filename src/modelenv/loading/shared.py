@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fetching.failures import FailureLog
+from modelenv.forks import cached_property
 from modelenv.loading.cache import PipelineCache
 from modelenv.loading.reports import LoadReport
 

@@ -75,7 +75,11 @@ def show(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, int) and abs(value) > _LARGEST:
         return f"an integer of {value.bit_length()} bits"  # beyond 4300 digits Python refuses to print it
-    text = repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return shorten(repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value))
+
+
+def shorten(text: str) -> str:
+    """Return the start of a text, with `…` behind it if there is more."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import IMPORTING, Deadline
 from modelenv.host.messages.protocol import Built, Recipe
 from modelenv.host.messages.transport import unpickled
 from modelenv.loading.build import REST_OF_A_PIPELINE, load_pipeline, pipeline_bytes
@@ -114,13 +114,14 @@ class HeldModels:
         """Load the slot's pipeline if it is not loaded; whoever else asks for it waits. Return whether this did."""
         if slot.pipeline is not None:
             return False
-        if not slot.lock.acquire(timeout=deadline.remaining):
+        if not deadline.until(lambda seconds: slot.lock.acquire(timeout=seconds)):
             raise deadline.passed(recipe.model, "waiting for the host to load it")
         try:
             if slot.pipeline is not None:
                 return False
-            if not self.libraries.wait(deadline.remaining):
-                raise deadline.passed(recipe.model, "waiting for transformers to be imported")
+            with deadline.stages.doing(IMPORTING):
+                if not deadline.until(self.libraries.wait):
+                    raise deadline.passed(recipe.model, IMPORTING)
             arguments = unpickled(recipe.arguments)
             self._make_room(_expected_bytes(Path(recipe.folder)))
             pipeline = load_pipeline(

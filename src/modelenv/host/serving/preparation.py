@@ -22,7 +22,6 @@ from modelenv.host.folder import whereabouts
 from modelenv.host.messages.protocol import PlannedModel, Prepare
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.model_cache import HeldModels
-from modelenv.loading.cache import Load
 from modelenv.loading.load import Loader
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest, resolve_request
@@ -138,4 +137,4 @@ def _size(loader: Loader, request: LoadRequest) -> float:
 
 def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
     with suppress(ModelEnvError):  # reported, and remembered for the test that needs the model
-        loader.load(request, Load(request.ref.repo_id, lambda _: None), Deadline(seconds))
+        loader.load(request, Deadline(seconds))
