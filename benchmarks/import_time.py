@@ -1,4 +1,4 @@
-"""What `from modelenv import SmartModelManager` costs over a bare interpreter: python benchmarks/import_time.py [RUNS]."""
+"""What the import of SmartModelManager costs over a bare interpreter: python benchmarks/import_time.py [RUNS]."""
 
 from __future__ import annotations
 

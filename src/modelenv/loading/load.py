@@ -16,11 +16,12 @@ from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundErro
 from modelenv.fetching.forbidden import no_hub
 from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
+from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
-from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
+from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.store.checks import Checks
 from modelenv.store.model_files import ModelFiles, Use
 from modelenv.store.model_folder import check_model_folder
