@@ -21,6 +21,7 @@ from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
+from modelenv.loading.spec import ModelSpec
 from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.store.checks import Checks
 from modelenv.store.model_files import ModelFiles, Use
@@ -138,17 +139,13 @@ class Loader:
 
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
+        spec = ModelSpec(
+            obtained.path, request.task, request.arguments, request.ref.repo_id, request.device,
+            request.trust_remote_code,
+        )  # fmt: skip
         in_production = self.source is ModelSource.PERSISTENT_VOLUME
         with no_hub(request.ref.repo_id) if in_production else nullcontext():
-            return build(
-                obtained.path,
-                request.task,
-                request.arguments,
-                model=request.ref.repo_id,
-                device=request.device,
-                trust_remote_code=request.trust_remote_code,
-                deadline=deadline,
-            )
+            return build(spec, deadline)
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
