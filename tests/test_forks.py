@@ -60,12 +60,8 @@ class Owner:
     def __init__(self) -> None:
         self.called: list[str] = []
         self.pids: set[int] = set()
-        forks.at_fork(
-            self,
-            lambda owner: owner.note("child"),
-            before=lambda owner: owner.note("before"),
-            in_parent=lambda owner: owner.note("parent"),
-        )
+        forks.at_fork(self, lambda owner: owner.note("child"))
+        forks.hold_off(self, lambda owner: owner.note("before"), lambda owner: owner.note("parent"))
 
     def note(self, hook: str) -> None:
         self.called.append(hook)
@@ -83,8 +79,8 @@ def test_each_fork_calls_the_hooks_of_those_who_live() -> None:
     assert called == []
 
 
-def test_the_hooks_of_the_standard_library_come_after_ours() -> None:
-    """They take locks, which the thread that ours wait for may need."""
+def test_a_fork_waits_for_a_build_before_hooks_that_take_locks() -> None:
+    """The thread that builds may need the locks that the hooks of the standard library and of filelock take."""
     program = (
         "import os\norder = []\n"
         "register = os.register_at_fork\n"
@@ -93,25 +89,27 @@ def test_the_hooks_of_the_standard_library_come_after_ours() -> None:
         "    if before: hooks['before'] = lambda: (order.append(before.__module__ or 'a lock'), before())\n"
         "    register(**hooks)\n"
         "os.register_at_fork = noting\n"
-        "import modelenv.loading.build\n"
+        "from modelenv.loading import build\n"
+        "build._import_transformers = lambda: None\n"
+        "build.import_libraries()\n"
         "child = os.fork()\nif not child: os._exit(0)\n"
-        "os.waitpid(child, 0)\nprint(*order)\n"
+        "os.waitpid(child, 0)\nprint(*order, sep=',')\n"
     )
-    first, *others = output_of(program).strip().split(" ", 1)
-    assert (first, bool(others)) == ("modelenv.forks", True)
+    first, *others = output_of(program).strip().split(",")
+    assert first == "modelenv.forks"
+    assert {"a lock", "filelock._core._fork"} <= set(others)
 
 
-def test_an_error_in_one_hook_leaves_out_no_other() -> None:
+def test_an_owner_that_fails_to_begin_anew_leaves_out_no_other() -> None:
     program = (
         "import os, sys\nfrom modelenv import forks\n"
         "class Owner: pass\n"
         "def fail(_): raise ValueError('broken')\n"
         "sys.unraisablehook = lambda each: print(each.exc_value)\n"
         "one, other = Owner(), Owner()\n"
-        "forks.at_fork(one, in_parent=fail)\n"
-        "forks.at_fork(other, in_parent=lambda _: print('called'))\n"
-        "child = os.fork()\nif not child: os._exit(0)\n"
-        "os.waitpid(child, 0)\n"
+        "forks.at_fork(one, fail)\n"
+        "forks.at_fork(other, lambda _: print('called'))\n"
+        "child = os.fork()\nif child: os.waitpid(child, 0)\n"
     )
     assert output_of(program) == "called\nbroken\n"
 

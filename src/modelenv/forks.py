@@ -2,18 +2,14 @@
 
 Only the thread that forks exists in the child. A lock that another thread of the parent held stays locked for ever, a
 load of another thread never ends, and a socket is shared with the parent. So everything of ours that outlives a call
-registers here how it begins anew, and the hooks at the end of this module call all of it.
+registers here how it begins anew, and one hook at the end of this module calls all of it.
 """
 
 from __future__ import annotations
 
-# The first two register hooks that take locks. Python calls the hook that was registered last first: ours must come
-# before theirs, because the thread that a fork waits for may need those locks.
-import concurrent.futures.thread  # noqa: F401
 import functools
 import importlib
 import itertools
-import logging  # noqa: F401
 import os
 import sys
 import threading
@@ -30,39 +26,47 @@ _IMPORTED_ONCE = frozenset({"torch", "numpy"})
 
 
 @dataclass(frozen=True)
-class _Hooks:
+class _Hook:
     owner: weakref.ref[Any]
-    in_child: Callable[[Any], None] | None
-    before: Callable[[Any], None] | None
-    in_parent: Callable[[Any], None] | None
+    begin_anew: Callable[[Any], None]
 
 
-_registered: dict[int, _Hooks] = {}
+_registered: dict[int, _Hook] = {}
 _numbers = itertools.count()
 _broken: set[str] = set()
 
 
-def at_fork(
-    owner: Owner,
-    in_child: Callable[[Owner], None] | None = None,
-    *,
-    before: Callable[[Owner], None] | None = None,
-    in_parent: Callable[[Owner], None] | None = None,
-) -> None:
-    """Call these functions with `owner` around each fork of this process, for as long as the owner exists.
+def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
+    """Call `begin_anew` with `owner` in each forked child of this process, for as long as the owner exists.
 
-    Args:
-        owner: what begins anew. The registration does not keep it alive.
-        in_child: called in the child, where no other thread exists.
-        before: called before the fork, in the thread that forks. It may wait, with a deadline of its own.
-        in_parent: called after the fork, in the same thread.
+    In the child no other thread exists. The registration does not keep the owner alive.
     """
     number = next(_numbers)
 
-    def forget(_: object, registered: dict[int, _Hooks] = _registered) -> None:
+    def forget(_: object, registered: dict[int, _Hook] = _registered) -> None:
         registered.pop(number, None)
 
-    _registered[number] = _Hooks(weakref.ref(owner, forget), in_child, before, in_parent)
+    _registered[number] = _Hook(weakref.ref(owner, forget), begin_anew)
+
+
+def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
+    """Have each fork of this process wait for the owner, for as long as the owner exists.
+
+    Python calls first what was registered last. So what waits for another thread is registered after the hooks of
+    other modules that take locks, which that thread may need.
+
+    Args:
+        owner: what a fork waits for.
+        wait: called before the fork, in the thread that forks. It has a deadline of its own.
+        go_on: called in the parent after the fork, in the same thread.
+    """
+    reference = weakref.ref(owner)
+
+    def call(function: Callable[[Owner], None]) -> None:
+        if (owner := reference()) is not None:
+            function(owner)
+
+    os.register_at_fork(before=lambda: call(wait), after_in_parent=lambda: call(go_on))
 
 
 def new_lock() -> threading.Lock:
@@ -107,23 +111,18 @@ def _free(lock: Any) -> None:
     lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does with its own locks
 
 
-def _call(hook: str) -> None:
-    """Call one kind of hook of all owners. If one raises, the others are called too; Python prints the error."""
+def _in_child() -> None:
+    """Have all owners begin anew. If one raises, the others do all the same; Python prints the error."""
+    _forget_imports()
     errors: list[BaseException] = []
-    for hooks in _registered.copy().values():
-        owner, function = hooks.owner(), getattr(hooks, hook)
+    for hook in _registered.copy().values():
         try:
-            if owner is not None and function is not None:
-                function(owner)
+            if (owner := hook.owner()) is not None:
+                hook.begin_anew(owner)
         except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
     if errors:
         raise errors[0]
-
-
-def _in_child() -> None:
-    _forget_imports()
-    _call("in_child")
 
 
 def _forget_imports() -> None:
@@ -145,6 +144,4 @@ def _forget_imports() -> None:
             del sys.modules[name]
 
 
-os.register_at_fork(
-    before=lambda: _call("before"), after_in_parent=lambda: _call("in_parent"), after_in_child=_in_child
-)
+os.register_at_fork(after_in_child=_in_child)

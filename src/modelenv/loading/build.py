@@ -95,7 +95,10 @@ def import_libraries() -> None:
         ModelLoadTimeoutError: another thread's import does not end.
     """
     if not _imported:
-        # filelock registers hooks around forks. A fork that waits for this turn would call only half of them.
+        # These have hooks around forks that take locks, and must be registered before that by which forks wait for
+        # the turn; see `forks.hold_off`.
+        import concurrent.futures.thread  # noqa: F401
+
         import filelock  # noqa: F401
 
         with imports_not_counted(), _turns.importing(Deadline(IMPORT_SECONDS)):

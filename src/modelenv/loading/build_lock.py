@@ -84,9 +84,8 @@ class BuildLock:
         self._clean: Defaults | None = None  # what the first build that was left behind has found
         self._forks = 0
         self.has_built = False
-        forks.at_fork(
-            self, BuildLock._begin_anew, before=BuildLock._wait_before_fork, in_parent=BuildLock._go_on_after_fork
-        )
+        self._holds_off_forks = False
+        forks.at_fork(self, BuildLock._begin_anew)
 
     @contextmanager
     def importing(self, deadline: Deadline) -> Iterator[None]:
@@ -137,6 +136,9 @@ class BuildLock:
     @contextmanager
     def _turn(self, turn: _Turn) -> Iterator[None]:
         with self._changed:
+            if not self._holds_off_forks:
+                self._holds_off_forks = True
+                forks.hold_off(self, BuildLock._wait_before_fork, BuildLock._go_on_after_fork)
             self._wait_for_turn(turn)
             self._holder = turn
         try:
