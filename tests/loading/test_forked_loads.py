@@ -89,9 +89,7 @@ def fork(classifier: Path, tmp_path: Path, make_environ: Callable[..., dict[str,
 
     def run(program: str, *arguments: object) -> list[str]:
         command = [sys.executable, "-W", "ignore", "-c", _BEGINNING + program, *map(str, arguments)]
-        done = subprocess.run(
-            command, env=environ, capture_output=True, text=True, timeout=5 * SECONDS, check=False
-        )
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=5 * SECONDS, check=False)
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout.splitlines()
 
