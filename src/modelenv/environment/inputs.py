@@ -57,9 +57,10 @@ def _look(files: tuple[str, ...]) -> tuple[object, ...]:
     return (folder, *variables, *map(environ.__contains__, _OF_PYTEST), *map(_state, files))
 
 
-def _state(path: str) -> tuple[int, int, int] | None:
+def _state(path: str) -> object:
+    """Return which content a file has, or why it cannot be looked at."""
     try:
         found = os.stat(path)  # noqa: PTH116 - without making a path, in every test
-    except OSError:
-        return None
+    except OSError as error:
+        return error.errno
     return found.st_size, found.st_mtime_ns, found.st_ino
