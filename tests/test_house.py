@@ -18,6 +18,7 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 
 # Who may read or change the environment's variables, and why.
 READS_ENVIRONMENT = {
+    "modelenv/environment/inputs.py",  # sees whether they have changed
     "modelenv/environment/settings.py",  # reads all that we read, once
     "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
