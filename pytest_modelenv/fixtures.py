@@ -9,11 +9,13 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, models_of
+from pytest_modelenv.access import models_of
+from pytest_modelenv.startup import CACHE_VARIABLE, NEEDS_REAL_MODELS, RUNNING
 
 if TYPE_CHECKING:
     from modelenv import SmartModelManager
@@ -24,28 +26,40 @@ if TYPE_CHECKING:
 BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch
 
 
-@pytest.fixture(scope="session")
-def model_manager(pytestconfig: pytest.Config) -> SmartModelManager:
-    """A `SmartModelManager` that follows the test: each call gives the models of the running test's environment.
+def fixtures_of(config: pytest.Config) -> ModuleType:
+    """Return the fixtures that most tests of models use, as a plugin of pytest.
 
-    Fixtures of every scope can use it. Real models are loaded once per worker, however many tests use them. Fakes are
-    new in each test, with no scripts and no calls.
+    They have the configuration from here. Asking for `pytestconfig` or `request`, as the other fixtures do, takes
+    pytest about as long as making a fake.
     """
-    return models_of(pytestconfig).manager
 
+    @pytest.fixture(scope="session")
+    def model_manager() -> SmartModelManager:
+        """A `SmartModelManager` that follows the test: each call gives the models of the running test's environment.
 
-@pytest.fixture
-def model(request: pytest.FixtureRequest, model_manager: SmartModelManager) -> Any:
-    """The pipeline of the test's marker `@pytest.mark.model(name, task=..., **pipeline_kwargs)`.
+        Fixtures of every scope can use it. Real models are loaded once per worker, however many tests use them. Fakes
+        are new in each test: without calls, and with those scripts only that a fixture of wider scope has set.
+        """
+        return models_of(config).manager
 
-    A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
-    loaded. Without a task in the marker it is the one in the project's lock, or, for a real model, the Hub's.
-    """
-    from pytest_modelenv.markers import model_call
+    @pytest.fixture
+    def model(model_manager: SmartModelManager) -> Any:
+        """The pipeline of the test's marker `@pytest.mark.model(name, task=..., **pipeline_kwargs)`.
 
-    call = model_call(request.node)
-    task = call.task or models_of(request.config).hub_tasks.task_of(call, model_manager)
-    return model_manager.load_model(call.name, task, **call.pipeline_kwargs)
+        A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
+        loaded. Without a task in the marker it is the one in the project's lock, or, for a real model, the Hub's.
+        """
+        from pytest_modelenv.markers import model_call
+
+        test = config.stash[RUNNING]
+        assert test is not None  # noqa: S101 - a test asks for this
+        call = model_call(test)
+        task = call.task or models_of(config).hub_tasks.task_of(call, model_manager)
+        return model_manager.load_model(call.name, task, **call.pipeline_kwargs)
+
+    plugin = ModuleType(__name__)
+    vars(plugin).update(model_manager=model_manager, model=model)
+    return plugin
 
 
 @pytest.fixture

@@ -22,9 +22,8 @@ MODEL_ACCESS = "model_access"
 MISTAKE = pytest.StashKey[str]()
 # A test with the gate marker, for which that marker has another meaning.
 LEFT_ALONE = pytest.StashKey[bool]()
-# A test that uses the fixture `model_manager`, and so gets a state of its own.
-OWN_STATE = pytest.StashKey[bool]()
-_CALL = pytest.StashKey["ModelCall"]()
+# The closest `model` marker of a test, with what it says, or why it is wrong.
+_CALL = pytest.StashKey[tuple[pytest.Mark, "ModelCall | _WrongMark"]]()
 _HOSTED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
     ("mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_hub_server", "model_manager",
@@ -82,15 +81,30 @@ def model_call(node: pytest.Item) -> ModelCall:
     Raises:
         pytest.UsageError: there is none, or its arguments are wrong.
     """
-    mark = node.get_closest_marker("model")
-    if mark is None:
+    call = _read_call(node)
+    if call is None:
         raise pytest.UsageError(
             f"{node.nodeid}: the fixture `model` needs the marker @pytest.mark.model(name, task=...) on the test"
         )
-    try:
-        return _read(mark, model)
-    except _WrongMarkError as error:
-        raise pytest.UsageError(f"{node.nodeid}: {error}") from None
+    if isinstance(call, _WrongMark):
+        raise pytest.UsageError(f"{node.nodeid}: {call}")
+    return call
+
+
+def call_of(item: pytest.Item) -> ModelCall | None:
+    """Return what the closest `model` marker of a test says; None for no marker, and for one that is wrong."""
+    call = _read_call(item)
+    return call if isinstance(call, ModelCall) else None
+
+
+def _read_call(item: pytest.Item) -> ModelCall | _WrongMark | None:
+    """Read the closest `model` marker of a test, once, unless a fixture has added another one since."""
+    mark = item.get_closest_marker("model")
+    if mark is None:
+        return None
+    if _CALL not in item.stash or item.stash[_CALL][0] is not mark:
+        item.stash[_CALL] = (mark, _reading(mark, model))
+    return item.stash[_CALL][1]
 
 
 def project_uses_models(config: pytest.Config) -> bool:
@@ -116,11 +130,7 @@ def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:
     """
     gate = gate_marker(item.config)
     fixtures = own_fixtures(item)
-    if "model_manager" in fixtures:
-        item.stash[OWN_STATE] = True
     read = _readings(item, gate)
-    if read.call is not None:
-        item.stash[_CALL] = read.call
     uses = bool(fixtures) or read.source is not None
     # Markers of these two names are common: a wrong one is a mistake only where nobody else's can be meant.
     is_mistake = {"model": "model" in fixtures, gate: uses}
@@ -145,13 +155,11 @@ class _Readings:
     """What the closest markers of a test say; None for one that is missing, or wrong.
 
     Attributes:
-        call: what `model` says.
         source: what `model_source` says.
         hosted: what the gate marker says.
         mistakes: by the names of the markers that are wrong, why.
     """
 
-    call: ModelCall | None
     source: str | None
     hosted: bool | None
     mistakes: Mapping[str, str]
@@ -161,15 +169,18 @@ def _readings(item: pytest.Item, gate: str) -> _Readings:
     closest = {mark.name: mark for mark in reversed(list(item.iter_markers()))}
     mistakes: dict[str, str] = {}
 
+    def good(name: str, said: T | _WrongMark | None) -> T | None:
+        if not isinstance(said, _WrongMark):
+            return said
+        mistakes[name] = f"{said}{_OTHER_MARKER if name == gate else ''}"
+        return None
+
     def read(name: str, signature: Callable[..., T]) -> T | None:
-        try:
-            return _read(closest[name], signature) if name in closest else None
-        except _WrongMarkError as error:
-            mistakes[name] = f"{error}{_OTHER_MARKER if name == gate else ''}"
-            return None
+        return good(name, _reading(closest[name], signature)) if name in closest else None
 
     read(MODEL_ACCESS, model_access)
-    return _Readings(read("model", model), read("model_source", model_source), read(gate, integration), mistakes)
+    good("model", _read_call(item))
+    return _Readings(read("model_source", model_source), read(gate, integration), mistakes)
 
 
 def own_fixtures(item: pytest.Item) -> frozenset[str]:
@@ -196,11 +207,6 @@ def is_hosted(item: pytest.Item) -> bool:
     return item.stash.get(_HOSTED, True)
 
 
-def call_of(item: pytest.Item) -> ModelCall | None:
-    """Return what the `model` marker of a collected test says; None for no marker, and for one that is wrong."""
-    return item.stash.get(_CALL, None)
-
-
 def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
     """Yield what the tests that are forced to `source` will ask the model host for, as far as their markers say."""
     for item in items:
@@ -221,13 +227,19 @@ def _is_skipped(item: pytest.Item) -> bool:
     return holds or item.get_closest_marker("skip") is not None
 
 
-class _WrongMarkError(Exception):
-    """A marker's arguments are not those of ours."""
+@dataclass(frozen=True)
+class _WrongMark:
+    """A marker whose arguments are not those of ours, and why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
-def _read(mark: pytest.Mark, signature: Callable[..., T]) -> T:
+def _reading(mark: pytest.Mark, signature: Callable[..., T]) -> T | _WrongMark:
     try:
         return signature(*mark.args, **mark.kwargs)
     except TypeError as error:
         said = str(error).replace(f"{signature.__name__}()", f"{mark.name}()", 1)
-        raise _WrongMarkError(f"@pytest.mark.{mark.name}: {said}") from None
+        return _WrongMark(f"@pytest.mark.{mark.name}: {said}")

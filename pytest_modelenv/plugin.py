@@ -1,4 +1,6 @@
-"""The hooks, each a few lines that delegate. The library is imported only when a test asks for a model.
+"""All hooks, each a few lines that delegate: first those of every run, then those of a run that uses models.
+
+The library is imported only when a test asks for a model.
 
 PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
 """
@@ -6,34 +8,32 @@ PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them 
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv import startup
+from pytest_modelenv import access, startup
 from pytest_modelenv.fixtures import (
+    fixtures_of,
     mock_models,
-    model,
     model_cache_dir,
     model_env,
     model_hub,
     model_hub_server,
-    model_manager,
     real_models,
     tiny_model,
 )
-from pytest_modelenv.guards.import_watch import guard_imports
-from pytest_modelenv.scopes import Scopes
 from pytest_modelenv.shown_errors import shortened, show_shortened
+
+if TYPE_CHECKING:
+    from pytest_modelenv.run import ModelRun
 
 __all__ = [
     "mock_models",
-    "model",
     "model_cache_dir",
     "model_env",
     "model_hub",
     "model_hub_server",
-    "model_manager",
     "real_models",
     "tiny_model",
 ]
@@ -47,24 +47,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """Put the guards in place before the first conftest.py is imported."""
-    guard_imports(early_config)
-    _scopes_of(early_config)
+    _watch(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and begin the run of models where there will be one."""
     startup.register_markers(config)
-    guard_imports(config)
-    _scopes_of(config)
+    config.pluginmanager.register(fixtures_of(config), "modelenv-fixtures")
+    _watch(config)
     if not startup.asks_for_nothing(config):
-        startup.models_of(config).start_host()
+        access.models_of(config).start_host()
     if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
-        startup.run_of(config)
+        access.run_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Say where models come from."""
-    return startup.FAKES if startup.asks_for_nothing(config) else startup.models_of(config).header()
+    return startup.FAKES if startup.asks_for_nothing(config) else access.models_of(config).header()
 
 
 @pytest.hookimpl(trylast=True)
@@ -76,7 +75,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         or any(mark.name in names for mark in item.iter_markers())
         for item in items
     ):
-        startup.run_of(config).prepare_tests(items)
+        access.run_of(config).prepare_tests(items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -89,15 +88,15 @@ def pytest_make_collect_report(
     report = yield
     show_shortened(collector, report)
     stash[startup.COLLECTING] = None
-    if startup.GUARDS in stash:
-        stash[startup.GUARDS].collected(report)
+    if access.GUARDS in stash:
+        stash[access.GUARDS].collected(report)
     return report
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Begin a test, once more where another plugin repeats it: fakes are its own."""
-    _scopes_of(item.config).begin_test()
+    access.scopes_of(item.config).begin_test()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -108,7 +107,7 @@ def pytest_fixture_setup(
     __tracebackhide__ = True
     if fixturedef.scope == "function":
         return (yield)
-    with _scopes_of(request.config).shared_by_tests():
+    with access.scopes_of(request.config).shared_by_tests():
         return (yield)
 
 
@@ -120,11 +119,11 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     try:
         if startup.FORCED_SOURCE not in item.stash:
             return (yield)
-        with startup.run_of(item.config).forcing_source_of(item):
+        with access.run_of(item.config).forcing_source_of(item):
             return (yield)
     finally:
         stash[startup.RUNNING] = None
-        _scopes_of(item.config).end_test()
+        access.scopes_of(item.config).end_test()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -132,21 +131,68 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
-    guards = item.config.stash.get(startup.GUARDS, None)
+    stash = item.config.stash
+    guards = stash.get(access.GUARDS, None)
     is_refusal = guards is not None and guards.before_report(call)
     with shortened(item.config, call):
         report = yield
     if guards is not None and is_refusal:
         guards.shorten(report, call)
-    if startup.RUN in item.config.stash:
-        item.config.stash[startup.RUN].put_facts_on(report, item)
+    if access.RUN in stash:
+        used_real_model = access.scopes_of(item.config).used_real_model
+        stash[access.RUN].put_facts_on(report, item, used_real_model=used_real_model)
     return report
 
 
-def _scopes_of(config: pytest.Config) -> Scopes:
-    """Return what knows the running test of this process, put in place now if it was not."""
-    if startup.SCOPES not in config.stash:
-        config.stash[startup.SCOPES] = scopes = Scopes()
-        scopes.install()
-        config.add_cleanup(scopes.uninstall)
-    return config.stash[startup.SCOPES]
+class RunHooks:
+    """The hooks of a run that uses models: `access.run_of` registers them when it begins the run."""
+
+    def __init__(self, config: pytest.Config, run: ModelRun) -> None:
+        self._config = config
+        self._run = run
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Have the model host load what the tests will ask for, while the first of them run."""
+        if access.GUARDS in self._config.stash:
+            self._config.stash[access.GUARDS].collection_ended()
+        self._run.prepare_models(session.items)
+
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail a test with a wrong marker."""
+        from pytest_modelenv.markers import MISTAKE
+
+        if MISTAKE in item.stash:
+            pytest.fail(item.stash[MISTAKE], pytrace=False)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take the facts that a test report brought along."""
+        self._run.take_facts_of(report)
+
+    def pytest_sessionfinish(self) -> None:
+        """Report what no test report took along, and end the host of this run."""
+        self._run.finish()
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print what the processes of the run reported."""
+        self._run.print_summary(terminalreporter)
+
+    def pytest_unconfigure(self) -> None:
+        """Remove what belongs to this run alone."""
+        self._run.close()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """pytest-xdist: a worker is about to start."""
+        self._run.hand_down(node.workerinput)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """pytest-xdist: a worker ended. One that crashed has no output."""
+        self._run.worker_ended(node.gateway.id, getattr(node, "workeroutput", {}))
+
+
+def _watch(config: pytest.Config) -> None:
+    """Put in place, once, what watches the imports of a process and knows its running test."""
+    config.stash.setdefault(access.RUN_HOOKS, RunHooks)
+    access.guard_imports(config)
+    access.scopes_of(config)

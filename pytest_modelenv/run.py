@@ -1,9 +1,9 @@
-"""A run that uses models: what its processes keep and report, and the hooks that only such a run needs."""
+"""A run that uses models: what one of its processes keeps, and the facts that the processes report."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
-from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, GUARDS, SCOPES, START_OF_RUN, STARTED
+from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, START_OF_RUN, STARTED
 
 # The kinds of facts: as attributes of test reports, and keys of a worker's output.
 _LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
@@ -20,17 +20,18 @@ _MISTAKE = "modelenv_mistake"  # the key under which a worker's output has a mis
 
 
 class ModelRun:
-    """One process's part of a run that uses models; a plugin of pytest, registered by `startup.run_of`.
+    """One process's part of a run that uses models.
 
     Args:
         config: pytest's configuration.
+        take_imports: returns the heavy imports since its last call, as plain types.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, take_imports: Callable[[], list[dict[str, Any]]]) -> None:
         self._config = config
+        self._take_imports = take_imports
         self._is_worker = hasattr(config, "workerinput")
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
-        self._state_of_test = ExitStack()
 
     @cached_property
     def models(self) -> ModelSession:
@@ -76,50 +77,26 @@ class ModelRun:
         with self.models.forcing(item.stash[FORCED_SOURCE], hosted=is_hosted(item)):
             yield
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
+    def prepare_models(self, items: list[pytest.Item]) -> None:
         """Have the model host load what the tests will ask for, while the first of them run."""
-        if GUARDS in self._config.stash:
-            self._config.stash[GUARDS].collection_ended()
         if self._has_models:
-            self.models.prepare(session.items)
+            self.models.prepare(items)
 
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with a wrong marker, and give one that uses `model_manager` a state of its own.
-
-        It begins with each setup: a test that is run again, as by pytest-rerunfailures, begins anew.
-        """
-        from pytest_modelenv.markers import MISTAKE, OWN_STATE
-
-        if MISTAKE in item.stash:
-            pytest.fail(item.stash[MISTAKE], pytrace=False)
-        if OWN_STATE in item.stash:
-            self._state_of_test.enter_context(self.models.own_state())
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_teardown(self) -> Generator[None, None, None]:
-        """Forget the state of the test when its fixtures are gone."""
-        try:
-            yield
-        finally:
-            if self._has_models:
-                self.models.forget_test()
-            self._state_of_test.close()
-
-    def put_facts_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
+    def put_facts_on(self, report: pytest.TestReport, item: pytest.Item, *, used_real_model: bool) -> None:
         """Put what happened in this process since the last report on this one: it travels even if this crashes."""
         facts = self._take_facts()
         if facts:
             vars(report).update(facts)
         is_real = item.stash.get(FORCED_SOURCE, MOCK_MODELS) != MOCK_MODELS
-        if is_real and report.when == "call" and report.passed and not item.config.stash[SCOPES].used_real_model:
+        if is_real and report.when == "call" and report.passed and not used_real_model:
             vars(report)[_IDLE] = [{"test": item.nodeid}]
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+    def take_facts_of(self, report: pytest.TestReport) -> None:
         """Take the facts that a test report brought along; a crashed worker has fewer, no more."""
         if not self._is_worker:
             self._add(getattr(report, "worker_id", ""), vars(report))
 
-    def pytest_sessionfinish(self) -> None:
+    def finish(self) -> None:
         """Give the controller, or the summary, the facts that no test report took along."""
         facts = self._take_facts()
         if self._is_worker:
@@ -129,29 +106,29 @@ class ModelRun:
         if self._has_models:
             self._add(HOST, {_LOADS: self.models.end_host()})
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
         print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
 
-    def pytest_unconfigure(self) -> None:
+    def close(self) -> None:
         """Remove what belongs to this run alone."""
-        self._state_of_test.close()  # of a test that was interrupted
         if self._has_models:
             self.models.close()
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: Any) -> None:
-        """pytest-xdist: hand the shared folders, and the endpoint and the start of the run, to a worker."""
-        self.models.hand_down(node.workerinput)
-        node.workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
-        node.workerinput[START_OF_RUN] = self._config.stash[STARTED]
+    def hand_down(self, workerinput: dict[str, Any]) -> None:
+        """Give a worker of pytest-xdist the shared folders, and the endpoint and the start of the run."""
+        self.models.hand_down(workerinput)
+        workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
+        workerinput[START_OF_RUN] = self._config.stash[STARTED]
 
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """pytest-xdist: a worker ended; raise the user's mistake that it found. A crashed worker has no output."""
-        output = getattr(node, "workeroutput", {})
-        self._add(node.gateway.id, output)
+    def worker_ended(self, worker: str, output: Mapping[str, Any]) -> None:
+        """Take the facts of a worker that ended.
+
+        Raises:
+            pytest.UsageError: it found a mistake of the user's.
+        """
+        self._add(worker, output)
         if _MISTAKE in output:
             raise pytest.UsageError(output[_MISTAKE])
 
@@ -160,8 +137,7 @@ class ModelRun:
         facts = {}
         if self._has_models and (loads := self.models.take_reports()):
             facts[_LOADS] = loads
-        guards = self._config.stash.get(GUARDS, None)
-        if guards is not None and (imports := guards.imports.take()):
+        if imports := self._take_imports():
             facts[_IMPORTS] = imports
         return facts
 

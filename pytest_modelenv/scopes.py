@@ -1,6 +1,6 @@
 """Tells the library which test runs, so that what `load_model` gave follows it.
 
-Nothing of the library is imported for it: it is told when the tests import it.
+Nothing of the library is imported for this: it is told when the tests import it.
 
 PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
 """

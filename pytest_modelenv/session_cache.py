@@ -254,25 +254,9 @@ class ModelSession:
     @cached_property
     def manager(self) -> SmartModelManager:
         """The manager that all tests of this process share."""
-        from modelenv.manager import SmartModelManager
+        from modelenv.shared_manager import SharedManager
 
-        return SmartModelManager()
-
-    def forget_test(self) -> None:
-        """Let the shared manager forget the test that ends.
-
-        Most tests have a state of their own, but not one that asks for the manager by `request.getfixturevalue`.
-        """
-        if "manager" in vars(self):
-            self.manager.start_afresh()
-
-    @contextmanager
-    def own_state(self) -> Iterator[None]:
-        """Give managers a new state for a block, over the run's pipelines, in the environment that holds."""
-        from modelenv.forcing import current_forcing, force_environment
-
-        with force_environment(run=current_forcing().run or self.run):
-            yield
+        return SharedManager(self.run)
 
     @contextmanager
     def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:

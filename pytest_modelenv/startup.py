@@ -1,6 +1,6 @@
-"""What every test run pays for, whether it uses models or not: options, markers, and the way to everything else.
+"""What every test run pays for, whether it uses models or not: constants, options and markers.
 
-So nothing is made here that such a run does not need, and no other module of ours is imported.
+Nothing is made here that such a run does not need, and no other module of ours is imported.
 
 PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
 """
@@ -8,15 +8,8 @@ PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
-
-if TYPE_CHECKING:
-    from pytest_modelenv.guards.guards import ModelGuards
-    from pytest_modelenv.run import ModelRun
-    from pytest_modelenv.scopes import Scopes
-    from pytest_modelenv.session_cache import ModelSession
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 # The values of `modelenv.environment.sources.ModelSource`.
@@ -34,12 +27,6 @@ _ONLY_SHOWN = (
     "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "collectonly", "setupplan", "cacheshow",
 )  # fmt: skip
 
-# This process's part of the run, once something of it uses models.
-RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
-# The guards of this process, once there is something to guard.
-GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
-# What tells the library which test runs.
-SCOPES: pytest.StashKey[Scopes] = pytest.StashKey()
 # The test that runs in this process, and the file or folder that is being collected.
 RUNNING: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
@@ -222,22 +209,3 @@ def runs_tests(config: pytest.Config) -> bool:
 def hub_endpoint() -> str | None:
     """Return HF_ENDPOINT as it is now, None if it is not set."""
     return os.environ.get("HF_ENDPOINT") or None
-
-
-def run_of(config: pytest.Config) -> ModelRun:
-    """Return this process's part of the run, begun now if it was not."""
-    if RUN not in config.stash:
-        from pytest_modelenv.run import ModelRun
-
-        config.stash[RUN] = ModelRun(config)
-        config.pluginmanager.register(config.stash[RUN], "modelenv-run")
-    return config.stash[RUN]
-
-
-def models_of(config: pytest.Config) -> ModelSession:
-    """Return the models of this process.
-
-    Raises:
-        pytest.UsageError: an option is wrong.
-    """
-    return run_of(config).models

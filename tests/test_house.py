@@ -18,6 +18,7 @@ HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starl
 
 # Who may read or change the environment's variables, and why.
 READS_ENVIRONMENT = {
+    "modelenv/environment/inputs.py",  # sees whether they have changed
     "modelenv/environment/settings.py",  # reads all that we read, once
     "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
@@ -53,7 +54,8 @@ WRITES = {
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
-    "modelenv/fetching/snapshot.py",  # removes what killed processes left, under the model's lock
+    "modelenv/fetching/snapshot.py",  # removes a listing that lies, under the model's lock
+    "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
     "modelenv/volume/metadata.py",
     "modelenv/hub/repos/blobs.py",  # what clients upload to the embedded Hub
@@ -64,9 +66,26 @@ WRITES = {
 }
 # The layers, from top to bottom: a package imports only what lies below it, in functions and for type checkers too.
 LAYERS = (
-    ("modelenv",),
+    ("pytest_modelenv", "modelenv"),
+    ("pytest_modelenv.plugin",),
+    ("pytest_modelenv.fixtures",),
+    ("pytest_modelenv.access",),
+    ("pytest_modelenv.run",),
+    ("pytest_modelenv.scopes", "pytest_modelenv.report"),
+    ("pytest_modelenv.guards",),
+    ("pytest_modelenv.session_cache",),
+    ("pytest_modelenv.hosting", "pytest_modelenv.hub_tasks", "pytest_modelenv.planning"),
+    ("pytest_modelenv.markers",),
+    ("pytest_modelenv.options",),
+    (
+        "pytest_modelenv.startup",
+        "pytest_modelenv.memory",
+        "pytest_modelenv.shown_errors",
+        "pytest_modelenv.fixture_types",
+    ),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
+    ("modelenv.shared_manager",),
     ("modelenv.commands", "modelenv.manager"),
     ("modelenv.manager_state",),
     ("modelenv.handles", "modelenv.host"),
@@ -166,6 +185,14 @@ def test_the_library_never_imports_pytest_nor_its_plugin() -> None:
 def test_the_plugin_imports_the_library_only_inside_functions() -> None:
     assert named((path, roots(imports_at_import(path)) & ({"modelenv"} | HEAVY)) for path in PLUGIN_FILES) == {}
     assert named((path, roots(all_imports(path)) & {"_pytest"}) for path in PLUGIN_FILES) == {}
+
+
+def test_all_hooks_are_in_one_file() -> None:
+    def hooks(path: Path) -> set[str]:
+        functions = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef))
+        return {function.name for function in functions if function.name.startswith("pytest_")}
+
+    assert set(named((path, hooks(path)) for path in PLUGIN_FILES)) == {"pytest_modelenv/plugin.py"}
 
 
 def test_heavy_libraries_are_imported_only_inside_functions() -> None:
@@ -291,13 +318,13 @@ def place_of(module: str) -> str:
 def against_the_layers(module: str, tree: ast.Module, path: Path) -> set[str]:
     """The imports of a module, of every kind, that do not lead to a lower row or stay in its own package."""
     own = place_of(module)
-    names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv"}
+    names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv", "pytest_modelenv"}
     targets = {place_of(name) for name in names} & set(ROW)
     return {target for target in targets if target != own and ROW[target] <= ROW[own]}
 
 
 def modules() -> dict[str, Path]:
-    return {module_name(path): path for path in CORE_FILES}
+    return {module_name(path): path for path in FILES}
 
 
 def test_every_module_has_a_layer() -> None:
@@ -325,13 +352,36 @@ def test_an_import_against_the_layers_is_found(code: str) -> None:
     assert against_the_layers("modelenv.commands.pulling", ast.parse(code.replace("..", "modelenv.")), path) == set()
 
 
-def test_no_module_imports_itself_by_a_circle() -> None:
-    graph = {
+def import_graph() -> dict[str, set[str]]:
+    """By module, the modules of both packages that it imports in any way; those that it is in are no imports."""
+    return {
         name: {target for target in all_imports(path) & set(modules()) if not name.startswith(f"{target}.")} - {name}
         for name, path in modules().items()
         if name != "modelenv"  # whose names are imported on first use
     }
-    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
+
+
+def test_no_module_imports_itself_by_a_circle() -> None:
+    list(graphlib.TopologicalSorter(import_graph()).static_order())  # raises CycleError
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from pytest_modelenv.access import models_of",
+        "def models():\n    from pytest_modelenv import access",
+        "if TYPE_CHECKING:\n    from pytest_modelenv.run import ModelRun",
+    ],
+)
+def test_a_circle_of_the_plugin_is_found(code: str) -> None:
+    path = PLUGIN / "startup.py"
+    names = {name for node in ast.walk(ast.parse(code)) for name in imported(node, path)} & set(modules())
+    names -= {"pytest_modelenv"}
+    graph = import_graph()
+    graph["pytest_modelenv.startup"] = graph["pytest_modelenv.startup"] | names
+    with pytest.raises(graphlib.CycleError):
+        list(graphlib.TopologicalSorter(graph).static_order())
+    assert against_the_layers("pytest_modelenv.startup", ast.parse(code), path) == names
 
 
 def test_the_readers_themselves_see_what_they_should() -> None:

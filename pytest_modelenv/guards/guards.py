@@ -18,9 +18,9 @@ import pytest
 from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.guards.import_watch import HEAVY
+from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
 from pytest_modelenv.guards.patches import DOORS, close_doors
 from pytest_modelenv.markers import LEFT_ALONE, MODEL_ACCESS
-from pytest_modelenv.own_models import OwnModels, is_in_hub_cache
 from pytest_modelenv.startup import (
     COLLECTING,
     ENDPOINT,
@@ -29,11 +29,13 @@ from pytest_modelenv.startup import (
     START_OF_RUN,
     STARTED,
     gate_marker,
-    models_of,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from modelenv.errors import UnexpectedModelAccessError
+    from pytest_modelenv.session_cache import ModelSession
 
 _SOURCE_LINE = 100  # characters of a line of code that are shown
 _SHORTENED = ("auto", "short")  # values of --tb; whoever asks for another one gets it
@@ -47,10 +49,12 @@ class ModelGuards:
 
     Args:
         config: pytest's configuration; may be read before pytest has all its options.
+        models: gives the models of this process.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, models: Callable[[], ModelSession]) -> None:
         self._config = config
+        self._models = models
         self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
         self._real_models = bool(getattr(config.known_args_namespace, "real_models", False))
         # Under pytest-xdist the controller's: a worker starts later, and a conftest.py may set variables before.
@@ -169,7 +173,7 @@ class ModelGuards:
         return self._config.stash.get(COLLECTING, None) or "a conftest.py or a plugin"
 
     def _folders_of_this_run(self) -> Iterator[Path]:
-        session = models_of(self._config)
+        session = self._models()
         yield session.tiny_models
         factory: pytest.TempPathFactory | None = getattr(self._config, "_tmp_path_factory", None)
         if factory is not None:  # else pytest runs with -p no:tmpdir

@@ -8,10 +8,7 @@ PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them 
 from __future__ import annotations
 
 import sys
-import time
-from typing import TYPE_CHECKING, Any
-
-from pytest_modelenv.startup import ENDPOINT, GUARDS, GUARDS_OFF, STARTED, hub_endpoint, run_of
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -20,55 +17,12 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-    import pytest
-
-    from pytest_modelenv.guards.guards import ModelGuards
-
-# The modules with ways to real models (`doors.DOORS`), and those that are slow to import.
+# The modules with ways to real models (`patches.DOORS`), and those that are slow to import.
 WITH_DOORS = (
     "hf_xet", "http.client", "httpcore", "httpcore2", "httpx", "httpx2", "safetensors", "safetensors.torch",
     "torch.serialization", "transformers.modeling_utils", "urllib3.connectionpool",
 )  # fmt: skip
 HEAVY = ("torch", "transformers")
-
-
-def guard_imports(config: pytest.Config) -> None:
-    """Put a guard before each watched module when it is imported, unless the guards are switched off."""
-    if ENDPOINT in config.stash:
-        return  # done already, before the first conftest.py
-    config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
-    if getattr(config.known_args_namespace, "model_guards", None) == GUARDS_OFF:
-        return
-    watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
-    watch.install()
-    config.add_cleanup(watch.uninstall)
-    present = [name for name in WITH_DOORS if name in sys.modules]
-    if present:
-        from pytest_modelenv.guards.patches import close_doors
-
-        for name in present:
-            for closed in close_doors(name, _GuardsWhenAsked(config)):
-                config.add_cleanup(closed.reopen)
-
-
-def guards_of(config: pytest.Config) -> ModelGuards:
-    """Return the guards of this process, made now if they were not."""
-    if GUARDS not in config.stash:
-        from pytest_modelenv.guards.guards import ModelGuards
-
-        config.stash[GUARDS] = ModelGuards(config)
-        run_of(config)  # it tells what the guards have seen
-    return config.stash[GUARDS]
-
-
-class _GuardsWhenAsked:
-    """The guards of a process, made when the first door that they stand before is used."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(guards_of(self._config), name)
 
 
 class ImportWatch:

@@ -61,6 +61,8 @@ class SmartModelManager:
         ConfigurationError: an argument or a setting is not valid.
     """
 
+    _run: Run | None = None  # what this manager shares with others where the environment does not say
+
     def __init__(
         self,
         source: ModelSource | str | None = None,
@@ -78,15 +80,22 @@ class SmartModelManager:
         self._state()
 
     def _state(self) -> ManagerState:
+        """Return what this manager knows and holds in the environment that holds now."""
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
-            settings = self._settings_in(forcing)
-            explanation = explain_environment(self._source, settings=settings)
-            fresh = ManagerState(settings, explanation, forcing.real_models, forcing.run or Run())
+            shared = forcing.run or self._run
+            fresh = ManagerState(
+                *self._read(forcing), forcing.real_models, shared or Run(), shares_run=shared is not None
+            )
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
+
+    def _read(self, forcing: Forcing) -> tuple[Settings, Explanation]:
+        """Read the settings of an environment, and find the source that follows from them."""
+        settings = self._settings_in(forcing)
+        return settings, explain_environment(self._source, settings=settings)
 
     def _settings_in(self, forcing: Forcing) -> Settings:
         if self._settings is None:
@@ -247,11 +256,6 @@ class SmartModelManager:
         state = self._state()
         alias = state.settings.models.get(name) if name is not None else None
         return state.unload(alias.ref.repo_id if alias is not None else name)
-
-    def start_afresh(self) -> None:
-        """Forget all that this manager knows and holds in the current environment: settings, fakes, pipelines."""
-        with self._lock:
-            self._states.pop(current_forcing(), None)
 
     def __enter__(self) -> Self:
         return self

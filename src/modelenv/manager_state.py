@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 from modelenv.environment.detection import Explanation
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.forcing import Scope, current_forcing, current_scope
+from modelenv.forcing import Scope, current_scope
 from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found
 from modelenv.loading.cache import PipelineKey
@@ -28,7 +28,8 @@ class ManagerState:
         settings: the settings that hold there.
         explanation: the source, and why it applies.
         real_models: whether a test asked for real models, so that no fake may stand in for one.
-        run: what this manager shares with others.
+        run: what this manager loads its pipelines with.
+        shares_run: whether other managers load theirs with it too.
         used: the real pipelines of the run that this manager asked for.
         views: what this manager gives of each of them.
         followers: what finds the pipeline behind each handle that was given.
@@ -39,6 +40,7 @@ class ManagerState:
     explanation: Explanation
     real_models: bool
     run: Run
+    shares_run: bool = False
     used: set[PipelineKey] = field(default_factory=set)
     views: dict[PipelineKey, Any] = field(default_factory=dict)
     followers: dict[PipelineKey, Follower] = field(default_factory=dict)
@@ -68,8 +70,7 @@ class ManagerState:
 
     def fake(self, request: LoadRequest) -> Found:
         """Return the fake of the test that runs now. It begins with the answers that were set for all tests."""
-        from modelenv.fakes import make_fake
-        from modelenv.locks.facts import config_of
+        from modelenv.fakes import fake_of_facts
 
         key = self.key_of(request, request.task_name)
         scope = current_scope()
@@ -80,8 +81,8 @@ class ManagerState:
                 if key in shared:
                     fakes[key] = copy(shared[key])
                 else:
-                    config = None if request.locked is None else config_of(request.locked.facts)
-                    fakes[key] = make_fake(request.task_name, request.ref.repo_id, config, request.arguments)
+                    facts = None if request.locked is None else request.locked.facts
+                    fakes[key] = fake_of_facts(request.task_name, request.ref.repo_id, facts, request.arguments)
             return Found(key, fakes[key])
 
     def status(self) -> ManagerStatus:
@@ -104,7 +105,7 @@ class ManagerState:
             self.views.pop(key, None)
             self.followers.pop(key, None)
             fakes.pop(key, None)
-            if current_forcing().run is None:  # else other managers of the run use it too
+            if not self.shares_run:
                 self.run.pipelines.forget(key)
         return len(keys)
 

@@ -105,7 +105,7 @@ def test_a_finding_shows_no_secret() -> None:
 def test_the_command_line_says_the_same_everywhere(project: Project, name: str, value: str, said: str) -> None:
     for verb in (("lock",), ("pull",)):
         text = project.run(*verb, code=1, **{name: value})
-        assert f"{said}" in text
+        assert f"{said}" in text, verb
         assert f"{name}={value}" in text
     lines = project.lines("doctor", code=1, **{name: value})
     assert next(line for line in lines if line.startswith("wrong")).startswith("wrong  the Hub's client  " + said)

@@ -9,7 +9,7 @@ import pytest
 from filelock import FileLock
 
 from modelenv.deadlines import Deadline
-from modelenv.fetching.snapshot import remove_leftovers
+from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.hub import EmbeddedHub
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef

@@ -13,7 +13,7 @@ from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
-from modelenv.store.integrity import check_model_folder
+from modelenv.store.model_folder import check_model_folder
 from modelenv.store.store import Store
 
 from .conftest import Lock

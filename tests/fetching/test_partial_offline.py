@@ -65,7 +65,10 @@ def test_several_links_and_a_file_that_is_not_there(store: Store, snapshot: Path
         (snapshot / "tokenizer.json").unlink()
         with pytest.raises(ModelIntegrityError) as caught:
             find_or_fetch_model(store, REF, Deadline(30))
-    assert (caught.value.what, caught.value.found) == (WHAT, f"{snapshot} lacks files that the model needs")
+    assert (caught.value.what, caught.value.found) == (
+        WHAT,
+        f"in {snapshot}, missing or incomplete: config.json, model.safetensors, tokenizer.json",
+    )
 
 
 def test_a_locked_model(hub: EmbeddedHub, store: Store, make_model: MakeModel, lock: Lock) -> None:

@@ -120,3 +120,82 @@ models:
         sha256: "{SHA}"
         blob_id: "{BLOB}"
 """
+# The same values, in layouts of which no line is written by modelenv.
+OTHER_LOCK_TEXT = f"""\
+# [[models]]
+'version' = 1
+
+[[ models ]]
+repo = 'ProsusAI/finbert' # = [
+"alias" = "finbert"
+task = 'sentiment'
+facts.dropout = 1e-5
+facts . hidden_size = 7_68
+facts.is_cased = false
+facts.architectures = ['BertForSequenceClassification']
+facts.labels = [
+    'positive', # ]
+    'no',
+    "a \\"quoted\\"\\nlabel", "St\\u00E4rke 😀"
+]
+facts.problems = [ ]
+commit = '{COMMIT}'
+
+[[models.files]]
+path = 'config.json'
+size = 758
+sha256 = '{SHA}'
+blob_id = '{BLOB}'
+
+[[models.files]]
+path = 'model.safetensors'
+size = 437992753
+sha256 = '{WEIGHTS}'
+blob_id = '{WEIGHTS}'
+
+[[models]]
+alias = 'minilm'
+revision='v2.0'
+patterns = [
+    '*.json',
+    '1_Pooling/*',
+]
+repo = 'sentence-transformers/all-MiniLM-L6-v2'
+files = [{{ size = 0 , path = '1_Pooling/config.json', sha256 = '{SHA}', blob_id = '{BLOB}' }}]
+commit = '{OTHER_COMMIT}'
+"""
+OTHER_METADATA_TEXT = f"""\
+---
+models:
+- alias: 'finbert' # models:
+  "repo": "ProsusAI/finbert"
+  folder:
+    "ProsusAI/finbert"
+  task: 'sentiment'
+  facts: {{architectures: ["BertForSequenceClassification"], dropout: 1.0e-05, hidden_size: 768,
+    is_cased: false, labels: ['positive', 'no', "a \\"quoted\\"\\nlabel", "St\\xE4rke 😀"],
+    problems: [],
+  }}
+  commit: '{COMMIT}'
+  files:
+  - {{path: 'config.json', size: 758, sha256: '{SHA}',
+     blob_id: '{BLOB}'}}
+  - path: 'model.safetensors'
+    size: 437992753
+
+    sha256: '{WEIGHTS}'
+    blob_id: '{WEIGHTS}'
+-
+  alias: 'minilm'
+  repo: 'sentence-transformers/all-MiniLM-L6-v2'
+  folder: 'sentence-transformers/all-MiniLM-L6-v2'
+  revision: 'v2.0'
+  commit: '{OTHER_COMMIT}'
+  patterns:
+  - '*.json'
+  - '1_Pooling/*'
+  ? files
+  : - {{"path": '1_Pooling/config.json', "size": 0, "sha256": '{SHA}', "blob_id": '{BLOB}'}}
+version: 1
+...
+"""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -13,10 +13,11 @@ import yaml
 
 from modelenv.errors import LockfileError
 from modelenv.locks.project_lock import format_lockfile, parse_lockfile
-from modelenv.locks.text import Origin
-from modelenv.locks.toml_lines import LineReader
-from modelenv.locks.yaml_lines import BlockReader
+from modelenv.locks.text import Document, Origin
+from modelenv.locks.toml_reader import read_toml
+from modelenv.locks.values import Where
 from modelenv.volume.metadata import format_metadata, parse_metadata
+from modelenv.volume.yaml_reader import read_yaml
 
 from .examples import LOCK_TEXT, METADATA_TEXT
 
@@ -44,19 +45,17 @@ class Format:
     example: bytes
     parse: Callable[[str, str], Any]
     write: Callable[[Any], str]
-    plain: Callable[[str], Any]
+    read: Callable[[str], Document]
     other_reader: Callable[[str], Any]
 
 
 FORMATS = {
-    "lock": Format(
-        LOCK_TEXT.encode(), parse_lockfile, format_lockfile, lambda text: LineReader(text).read(), tomllib.loads
-    ),
+    "lock": Format(LOCK_TEXT.encode(), parse_lockfile, format_lockfile, read_toml, tomllib.loads),
     "metadata": Format(
         METADATA_TEXT.encode(),
         parse_metadata,
         format_metadata,
-        lambda text: BlockReader(text).read(),
+        read_yaml,
         lambda text: yaml.load(text, _YAML_LOADER),
     ),
 }
@@ -72,8 +71,8 @@ def damage(content: bytes, random: Random) -> bytes:
 def check(form: Format, content: bytes) -> bool:
     """Read `content`, and return whether it was accepted.
 
-    What is accepted is written and read back as the same, and another library reads the same data in it; what is not
-    is a `LockfileError` that names a line of the file. Anything else is an error here.
+    What is accepted is written and read back as the same, a library reads the same data in it, and each text in it is
+    found on its line; what is not is a `LockfileError` that names a line of the file. Anything else is an error here.
     """
     try:
         text = Origin(PLACE, "do something").decode(content)
@@ -84,8 +83,22 @@ def check(form: Format, content: bytes) -> bool:
     again = form.write(value)
     assert form.parse(again, PLACE) == value
     assert form.write(form.parse(again, PLACE)) == again
-    assert repr(form.plain(text)) == repr(form.other_reader(text))
+    document = form.read(text)
+    assert repr(document.value) == repr(form.other_reader(text))
+    lines = text.split("\n")
+    for where, value in _texts(document.value):
+        line = lines[document.lines[where] - 1]
+        assert value in line or "\\" in line or "''" in line, (where, line)
     return True
+
+
+def _texts(value: Any, where: Where = ()) -> Iterator[tuple[Where, str]]:
+    """Every text within a value, with the way to it."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _texts(inner, (*where, key))
 
 
 def _check_message(message: str, lines: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from modelenv import ConfigurationError, ModelIntegrityError, Settings, SmartModelManager, force_environment
+from modelenv.errors import UnsafeModelError
 from modelenv.hub import EmbeddedHub
 from modelenv.testing import tiny_model
 
@@ -83,7 +84,9 @@ def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
         load(volume)
     assert str(caught.value) == (
         "acme/sentiment: the files of its tokenizer are missing\n"
-        f"  expected: tokenizer.json, tokenizer_config.json or a vocabulary\n  found: none in {folder}"
+        f"  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in {folder}\n"
+        "  what to do: add what is missing; or declare the model, and fill the store by `modelenv lock` and "
+        "`modelenv pull`"
     )
     shutil.copy(folder / "config.json", elsewhere)
     assert load(volume, tokenizer=str(elsewhere))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"
@@ -122,12 +125,14 @@ def test_production_refuses_what_transformers_would_ask_the_hub_for_by_itself(tm
     SpeechT5ForTextToSpeech(SpeechT5Config(vocab_size=50, **sizes)).save_pretrained(voice)
     tokenizer = VitsTokenizer.from_pretrained(tmp_path / "vits")
     with EmbeddedHub() as hub, force_environment(variables={"HF_ENDPOINT": hub.endpoint, "HF_HUB_OFFLINE": None}):
-        with pytest.raises(ConfigurationError) as caught:
+        with pytest.raises(UnsafeModelError) as caught:
             manager_of(tmp_path / "volume").load_model("acme/voice", "text-to-audio", tokenizer=tokenizer)
         hub.assert_no_requests()
-    assert str(caught.value).splitlines()[:2] == [
-        "acme/voice: loading it would ask the Hub, which is not asked in production",
-        "  found: GET /api/models/microsoft/speecht5_hifigan/revision/main",
+    assert str(caught.value).splitlines() == [
+        "acme/voice: the load would read something that is not among the model's files",
+        "  expected: everything that is loaded in the model's folder, and locked",
+        f"  found: config.json in {voice} names a model that needs a vocoder, which is taken from the Hub",
+        "  what to do: load a vocoder from a folder of your own, and pass it: load_model(..., vocoder=...)",
     ]
 
 

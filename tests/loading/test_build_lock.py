@@ -27,6 +27,7 @@ class Process:
     """A switch that builds change for the whole process, as the real ones change torch's default dtype."""
 
     value: str = "clean"
+    hanging: list[Hanging] = field(default_factory=list)
 
     def now(self) -> Any:
         return Kept(self, self.value)
@@ -50,6 +51,9 @@ class Hanging:
     begun: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
     then: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.process.hanging.append(self)
 
     def __call__(self) -> str:
         before, self.process.value = self.process.value, "changed"
@@ -83,9 +87,12 @@ def lock(process: Process, monkeypatch: pytest.MonkeyPatch) -> BuildLock:
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool(process: Process) -> Iterator[ThreadPoolExecutor]:
+    """Threads for builds. After a failed test too, every build is let go before the threads are waited for."""
     with ThreadPoolExecutor(4) as pool:
         yield pool
+        for build in process.hanging:
+            build.go.set()
 
 
 def expire(deadline: Deadline) -> None:

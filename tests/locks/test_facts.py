@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelenv.fakes import fake_pipeline
-from modelenv.locks.facts import config_of, facts_of
+from modelenv.locks.facts import config_of, facts_of, tokenizer_config_of
+from modelenv.locks.project_lock import Lockfile, format_lockfile, parse_lockfile
 from modelenv.locks.values import Facts
+
+from ..fuzz.examples import FINBERT
 
 CONFIG = {
     "architectures": ["BertForSequenceClassification"], "model_type": "bert", "hidden_size": 32, "vocab_size": 100,
@@ -41,3 +46,48 @@ def test_a_fake_of_these_facts_has_the_models_own_labels() -> None:
 def test_nothing_known_is_no_configuration() -> None:
     assert config_of(Facts()) is None
     assert config_of(Facts({"tokenizer_class": "BertTokenizer"})) is None
+
+
+def test_parts_and_lists_of_numbers_come_out_as_they_went_in() -> None:
+    config = {
+        "model_type": "musicgen", "audio_encoder": {"sampling_rate": 24000, "codebook_size": 64},
+        "codec_config": None, "decoder": {"audio_channels": 2}, "text_config": [], "hidden_sizes": [8, 16],
+        "depths": [], "image_size": [4, 2], "conv_stride": [2, "x"], "conv_kernel": [True],
+        "aggregation_labels": {"0": "NONE", "1": "SUM"},
+    }  # fmt: skip
+    facts = facts_of(config, {})
+    assert dict(facts) == {
+        "aggregation_labels": ("NONE", "SUM"),
+        "audio_encoder__sampling_rate": 24000,
+        "decoder__audio_channels": 2,
+        "hidden_sizes": ("8", "16"),
+        "image_size": ("4", "2"),
+        "model_type": "musicgen",
+    }
+    assert config_of(facts) == {
+        "aggregation_labels": {"0": "NONE", "1": "SUM"},
+        "audio_encoder": {"sampling_rate": 24000},
+        "decoder": {"audio_channels": 2},
+        "hidden_sizes": [8, 16],
+        "image_size": [4, 2],
+        "model_type": "musicgen",
+    }
+
+
+def test_facts_that_contradict_each_other_give_a_configuration_all_the_same() -> None:
+    facts = Facts({"decoder": "gpt2", "decoder__audio_channels": 2, "hidden_sizes": ["wide"], "labels": 3})
+    assert config_of(facts) == {"decoder": "gpt2", "hidden_sizes": ["wide"], "labels": 3}
+
+
+def test_what_a_tokenizer_is_comes_out_by_itself() -> None:
+    facts = facts_of({"model_type": "bert"}, {"tokenizer_class": "CanineTokenizer", "model_max_length": 64})
+    assert tokenizer_config_of(facts) == {"tokenizer_class": "CanineTokenizer", "model_max_length": 64}
+    assert config_of(facts) == {"model_type": "bert"}
+
+
+def test_a_lock_with_such_facts_is_read_back() -> None:
+    facts = facts_of({"audio_encoder": {"sampling_rate": 24000}, "hidden_sizes": [8, 16]}, {})
+    lock = Lockfile((replace(FINBERT, facts=facts),))
+    text = format_lockfile(lock)
+    assert "audio_encoder__sampling_rate = 24000\n" in text
+    assert parse_lockfile(text, "modelenv.lock") == lock

@@ -197,12 +197,13 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
     assert markers.count("@pytest.mark.integration") == 1
 
 
-def test_the_names_that_are_kept_twice_agree() -> None:
+def test_the_names_that_are_kept_twice_agree(pytestconfig: pytest.Config) -> None:
     from modelenv import ModelSource
-    from pytest_modelenv import markers, plugin, startup
+    from pytest_modelenv import fixtures, markers, plugin, startup
 
     assert set(startup.SOURCES) == {source.value for source in ModelSource}
-    assert set(plugin.__all__) == markers._FIXTURES
+    made = {name for name in vars(fixtures.fixtures_of(pytestconfig)) if not name.startswith("_")}
+    assert {*plugin.__all__, *made} == markers._FIXTURES
 
 
 @pytest.mark.parametrize("name", ["model", "not a name"])

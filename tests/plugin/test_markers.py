@@ -222,3 +222,18 @@ def test_everything_is_undone_however_a_test_ends(
     )
     result.stdout.fnmatch_lines(["all undone"])
     assert "INTERNALERROR" not in result.stdout.str()
+
+
+def test_a_marker_is_parsed_once(project: pytest.Pytester, pytestconfig: pytest.Config) -> None:
+    from pytest_modelenv.markers import call_of, model_call, prepare
+    from pytest_modelenv.options import resolve_options
+
+    (item,) = project.getitems("import pytest\n\n@pytest.mark.model('a/b', task='ner')\ndef test_one(model): pass\n")
+    prepare(item, resolve_options(pytestconfig), asked=True)
+    call = call_of(item)
+    assert call is not None
+    assert (call.name, call.task) == ("a/b", "ner")
+    assert model_call(item) is call
+    item.add_marker(pytest.mark.model("c/d"), append=False)  # as a fixture may do
+    assert model_call(item).name == "c/d"
+    assert model_call(item) is call_of(item)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelenv.own_models import OwnModels, is_in_hub_cache
+from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
 
 
 @pytest.fixture

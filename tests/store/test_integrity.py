@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from modelenv.errors import ModelEnvError, ModelIntegrityError, UnsafeModelError
-from modelenv.store.integrity import check_model_folder
+from modelenv.store.model_folder import check_model_folder
 
 INDEX = "model.safetensors.index.json"
 HEADER = b'{"a": {"dtype": "U8", "shape": [24], "data_offsets": [0, 24]}}'
@@ -69,7 +69,8 @@ def test_a_missing_shard(folder: Path) -> None:
     make_sharded(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
     assert refuse(folder) == (
-        f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/model-00002-of-00002.safetensors"
+        f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/model-00002-of-00002.safetensors\n"
+        "  what to do: get the missing files from where the others came from; without them the model is not complete"
     )
 
 
@@ -79,13 +80,9 @@ def test_a_damaged_shard(folder: Path) -> None:
     assert "the weights are truncated" in refuse(folder)
 
 
-@pytest.mark.parametrize(
-    "weight_map",
-    [{"a": "../x.safetensors"}, {"a": "/x.safetensors"}, {"a": ".."}, {"a": "x.bin"}, {"a": 3}, {"a": ["x"]}, {}, []],
-)
-def test_an_index_that_names_no_shards_or_leaves_its_folder(folder: Path, weight_map: Any) -> None:
+@pytest.mark.parametrize("weight_map", [{"a": 3}, {"a": ["x"]}, {"a": ""}, {}, []])
+def test_an_index_that_names_no_shards(folder: Path, weight_map: Any) -> None:
     make_sharded(folder, weight_map)
-    (folder.parent / "x.safetensors").write_bytes(WHOLE)
     assert refuse(folder) == (
         f"org/name: a file is damaged: it does not name the weight files beside it\n  found: {folder}/{INDEX}"
     )
@@ -253,7 +250,7 @@ def test_what_may_not_be_read(folder: Path, open_root: Path) -> None:
     folder = open_root / "org" / "name"
     code = (
         "import os, sys; from pathlib import Path\n"
-        "from modelenv.store.integrity import check_model_folder\n"
+        "from modelenv.store.model_folder import check_model_folder\n"
         "if os.getuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "try: check_model_folder(Path(sys.argv[1]), root=Path(sys.argv[2]), model='org/name')\n"
         "except ValueError as error: print(type(error).__name__, error, sep='\\n')\n"

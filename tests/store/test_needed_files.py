@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelenv.errors import ModelIntegrityError, UnsafeModelError
-from modelenv.store.needed_files import plan_files
+from modelenv.store.needed_files import is_read, plan_files
 
 TEXT = ["config.json", "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt"]
 NOISE = [".gitattributes", "README.md", "LICENSE.md", "figure.png"]
@@ -57,8 +57,8 @@ CASES = {
         ["onnx/model.onnx", "onnx/model_quantized.onnx", "onnx/model.onnx_data", "model.onnx", "openvino/model.xml",
          "openvino/openvino_model.bin"],
     ),
-    "adapter only": (
-        ["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"],
+    "adapter beside its base": (
+        ["config.json", "model.safetensors", "adapter_config.json", "adapter_model.safetensors", "tokenizer.json"],
         ["training_args.bin", "optimizer.pt", "scheduler.pt", "runs/Nov01/events.out.tfevents", "README.md"],
     ),
     "sentence-transformers": (
@@ -138,6 +138,40 @@ def test_a_repo_without_weights_is_refused(names: list[str], allow_pickle: bool)
 def test_a_repo_in_another_format_says_which(allow_pickle: bool) -> None:
     with pytest.raises(ModelIntegrityError, match="it holds GGUF files, which no transformers pipeline loads"):
         plan_files(["README.md", "model.gguf"], model="org/name", allow_pickle=allow_pickle)
+
+
+def test_an_adapter_without_its_base_is_refused() -> None:
+    with pytest.raises(ModelIntegrityError) as caught:
+        plan_files(["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"], model="org/name")
+    assert str(caught.value) == (
+        "org/name: this is an adapter (LoRA or another kind of PEFT) without its base model\n"
+        "  expected: a whole model, with config.json and its weights\n"
+        "  found: only adapter_config.json in the repo\n"
+        "  what to do: merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` "
+        "together with its tokenizer, and use that"
+    )
+
+
+def test_the_weights_of_an_adapter_are_none_of_the_model() -> None:
+    with pytest.raises(ModelIntegrityError, match="there are no weights"):
+        plan_files(["config.json", "adapter_config.json", "adapter_model.safetensors"], model="org/name")
+
+
+def test_where_modules_say_what_the_weights_are_none_are_demanded() -> None:
+    names = ["modules.json", "0_Transformer/config.json", "0_Transformer/model.safetensors", "README.md"]
+    with pytest.raises(ModelIntegrityError, match="there are no weights"):
+        plan_files(names, model="org/name")
+    assert plan_files(names, model="org/name", modules=True) == ("0_Transformer/config.json", "modules.json")
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "LICENSE.txt", "docs/NOTICE", "train_log.csv", "trainer_state.json"])
+def test_what_is_there_for_people_matters_to_no_load(name: str) -> None:
+    assert not is_read(name)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors", "1_Pooling/config.json"])
+def test_what_a_load_reads_matters(name: str) -> None:
+    assert is_read(name)
 
 
 def test_names_may_come_from_any_iterable() -> None:

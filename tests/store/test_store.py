@@ -168,7 +168,7 @@ def test_a_damaged_record_only_costs_another_check(store: Store, damage: str) ->
 def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelenv.store.store._FIRST_NOTICE", 0.2)
+    monkeypatch.setattr("modelenv.store.model_lock._FIRST_NOTICE", 0.2)
     holder = (
         "import sys; from pathlib import Path\n"
         "from modelenv.store.store import Store; from modelenv.references import ModelRef\n"

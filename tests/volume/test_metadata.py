@@ -16,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from modelenv.errors import LockfileError
 from modelenv.locks.text import LARGEST
 from modelenv.locks.values import LockedFile, LockedModel, LockedValueError
-from modelenv.locks.yaml_lines import BlockReader
 from modelenv.volume.metadata import (
     VolumeMetadata,
     VolumeModel,
@@ -25,8 +24,21 @@ from modelenv.volume.metadata import (
     read_metadata,
     write_metadata,
 )
+from modelenv.volume.yaml_reader import read_yaml
 
-from ..fuzz.examples import BLOB, COMMIT, FINBERT, LOCKFILE, METADATA, METADATA_TEXT, MINILM, OTHER_COMMIT, SHA
+from ..fuzz.examples import (
+    BLOB,
+    COMMIT,
+    FINBERT,
+    LOCKFILE,
+    METADATA,
+    METADATA_TEXT,
+    MINILM,
+    OTHER_COMMIT,
+    OTHER_METADATA_TEXT,
+    SHA,
+    WEIGHTS,
+)
 from ..fuzz.mutations import FORMATS, check, damage
 from ..fuzz.strategies import metadata
 from ..growth import assert_linear
@@ -53,7 +65,7 @@ def test_what_is_written_is_read_back_and_is_the_same_yaml(volume: VolumeMetadat
     again = parse_metadata(text, "model-metadata.yaml")
     assert repr(again) == repr(volume)  # not only ==, for which 1 is True and 1.0
     assert format_metadata(again) == text
-    assert repr(BlockReader(text).read()) == repr(yaml.safe_load(text))
+    assert repr(read_yaml(text).value) == repr(yaml.safe_load(text))
 
 
 def test_an_empty_volume_is_read_back() -> None:
@@ -65,29 +77,58 @@ def test_blank_lines_and_comments_are_read_over() -> None:
     assert parse_metadata(text, "model-metadata.yaml") == METADATA
 
 
+def test_the_same_values_in_another_layout_are_the_same_metadata() -> None:
+    assert parse_metadata(OTHER_METADATA_TEXT, "model-metadata.yaml") == METADATA
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("version: 1\n", "", 2, "the key 'version' is missing"),
+        ('"ProsusAI/finbert"\n  task', '"/finbert"\n  task', 6, "a path must not be absolute"),
+        ("768", "768, other: .inf", 8, "wrong form of a value"),
+        ("768", "768, no: 1", 8, "wrong name of a fact"),
+        ("'positive'", "1", 9, "wrong value of a fact"),
+        (f"'{BLOB}'", "'b'", 15, "wrong blob_id"),
+        (f"\n    sha256: '{WEIGHTS}'", "\n    sha256: ''", 19, "wrong sha256"),
+        ("alias: 'minilm'", "alias: ''", 22, "wrong text"),
+        ('"size": 0', '"size": -1', 31, "wrong size"),
+    ],
+)
+def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+    assert old in OTHER_METADATA_TEXT
+    text = str(error_of(OTHER_METADATA_TEXT.replace(old, new, 1)))
+    assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
+    assert message in text
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
         ("version: 1", "version: 2", 3, "this version of the file is unknown"),
         ("version: 1", 'version: "1"', 3, "wrong version"),
         ("version: 1\n", "", 3, "the key 'version' is missing"),
-        ("version: 1", "%YAML 1.1", 3, "wrong form of a line"),
-        ("version: 1", "---\nversion: 1", 3, "wrong form of a line"),
-        ("version: 1", " version: 1", 3, "wrong form of a line"),
-        ("version: 1", "version: 1 # ours", 3, "wrong form of a value"),
+        ("version: 1", "%YAML 1.1", 4, "not valid YAML: did not find expected <document start>"),
+        ("version: 1", "version: 1\n---\nversion: 1", 4, "a second document"),
+        ("version: 1", " version: 1", 4, "not valid YAML: did not find expected <document start>"),
+        ("version: 1", "version: 1.0 # ours", 3, "wrong version"),
+        ("version: 1", "version: 2 # ours", 3, "this version of the file is unknown"),
         ("models:", "models: &anchor", 4, "wrong form of a value"),
         ("models:", "models: !!seq", 4, "wrong form of a value"),
         ("models:", "models: *anchor", 4, "wrong form of a value"),
-        ("models:", "models: " + "[" * 5000, 4, "wrong form of a value"),
+        ("models:", "models: " + "[" * 5000, 4, "not valid YAML: exceeded maximum nesting depth"),
+        ("models:", "models: " + "[" * 8, 4, "nested too deeply"),
         ("models:", "other:", 4, "unknown key"),
         ("models:", "models: 1\nother:", 5, "unknown key"),
-        ("models:", "models:\n  finbert:", 5, "a key without a value"),
+        ("models:", "models:\n  finbert:", 4, "wrong kind of value"),
+        ("models:", "models: 1\n? [1]\n:", 5, "wrong form of a key"),
         ("models:", "models:\n  - 7", 5, "wrong kind of value"),
-        ("models:", "models:\n  - - 7", 5, "wrong form of a value"),
-        ('  - alias: "finbert"', '  - <<: "x"\n    alias: "finbert"', 5, "wrong form of a value"),
-        ('  - alias: "finbert"', '  - "alias": "finbert"', 5, "wrong form of a value"),
+        ("models:", "models:\n  - - 7", 5, "wrong kind of value"),
+        ('  - alias: "finbert"', '  - <<: "x"\n    alias: "finbert"', 5, "unknown key"),
+        ('  - alias: "finbert"', '  - ! alias: "finbert"', 5, "no anchor, no alias and no tag"),
+        ('  - alias: "finbert"', '  - &a alias: "finbert"', 5, "no anchor, no alias and no tag"),
         ('alias: "finbert"', "alias: finbert", 5, "wrong form of a value"),
-        ('alias: "finbert"', "alias: 'finbert'", 5, "wrong form of a value"),
+        ('alias: "finbert"', "alias: |\n      finbert", 5, "wrong form of a value"),
         ('alias: "finbert"', 'alias: "minilm"', 31, "two models have the same alias"),
         ('alias: "finbert"', 'alias: "fin bert"', 5, "this is not the name of a model"),
         ('"ProsusAI/finbert"', '"ProsusAI/"', 6, "this is not the name of a model"),
@@ -100,24 +141,27 @@ def test_blank_lines_and_comments_are_read_over() -> None:
         ('"sentiment"', '"sentimental"', 9, "unknown task"),
         ('"sentiment"', "null", 9, "wrong form of a value"),
         ('"sentiment"', '"sentiment', 9, "wrong form of a value"),
-        ('"sentiment"', '"\\x41"', 9, "wrong form of a value"),
-        ('"sentiment"', '"\\uD800"', 9, "no such character"),
-        ('task: "sentiment"', "task:", 9, "a key without a value"),
+        ('"sentiment"', '"\\x41"', 9, "unknown task 'A'"),
+        ('"sentiment"', '"\\z"', 9, "not valid YAML: found unknown escape character"),
+        ('"sentiment"', '"sentiment" "ner"', 9, "not valid YAML: did not find expected key"),
+        ('"sentiment"', "@", 9, "not valid YAML: found character that cannot start any token"),
+        ('"sentiment"', '"\\uD800"', 9, "not valid YAML: found invalid Unicode character escape code"),
+        ('task: "sentiment"', "task:", 9, "wrong form of a value"),
         ('task: "sentiment"', 'task:\n      - "ner"', 9, "wrong text"),
-        ("facts:", "facts: []", 11, "wrong form of a line"),
+        ("facts:", "facts: []", 11, "not valid YAML: did not find expected key"),
         ("1.0e-05", ".nan", 13, "wrong form of a value"),
         ("1.0e-05", "1.0e+999", 13, "wrong value of a fact"),
         ("hidden_size: 768", "hidden_size: 1979-05-27", 14, "wrong form of a value"),
         ("hidden_size: 768", "hidden_size:\n        a: 1", 14, "wrong value of a fact"),
         ("hidden_size: 768", "no: 768", 14, "wrong name of a fact"),
         ('- "positive"', "- 1", 17, "wrong value of a fact"),
-        ("problems: []", "problems: {}", 21, "wrong form of a value"),
+        ("problems: []", "problems: {}", 21, "wrong value of a fact"),
         ('"config.json"', '"a/../../b"', 23, "a path must not leave its folder"),
         ("758", "-1", 24, "wrong size"),
         ("758", "9" * 5000, 24, "wrong form of a value"),
         ("758", "0x10", 24, "wrong form of a value"),
         ("758", "12:30", 24, "wrong form of a value"),
-        ("        size: 758", "         size: 758", 24, "wrong form of a line"),
+        ("        size: 758", "       size: 758", 24, "not valid YAML: did not find expected '-' indicator"),
         ("        size: 758", "\tsize: 758", 24, "a character that nobody sees"),
         (SHA, SHA.upper(), 25, "wrong sha256"),
         (BLOB, "g" * 40, 26, "wrong blob_id"),
@@ -150,6 +194,12 @@ def test_an_empty_file_is_an_error(text: str) -> None:
     assert str(error_of(text)).startswith("/app/models/model-metadata.yaml:1: the file is empty")
 
 
+def test_a_text_that_ends_within_a_value_is_an_error_of_its_last_line() -> None:
+    for rest in ("{a:", "[", '"'):
+        error = error_of(f"version: 1\nmodels: {rest}")
+        assert str(error).startswith("/app/models/model-metadata.yaml:2: not valid YAML"), rest
+
+
 def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
     error = error_of("# newer\nversion: 7\nmodels: {a: b}\n")
     assert str(error).startswith("/app/models/model-metadata.yaml:2: this version of the file is unknown")
@@ -157,7 +207,7 @@ def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds(
 
 
 def test_a_staircase_of_keys_ends_at_its_bound() -> None:
-    assert "wrong form of a line" in str(error_of("\n".join("  " * level + "a:" for level in range(1000))))
+    assert "nested too deeply" in str(error_of("\n".join("  " * level + "a:" for level in range(1000))))
 
 
 @pytest.mark.parametrize(
@@ -215,8 +265,43 @@ def test_values_are_hashable_and_cross_processes() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_random_damage_gives_metadata_or_a_lockfile_error(seed: int) -> None:
     random, form = Random(seed), FORMATS["metadata"]
-    accepted = sum(check(form, damage(form.example, random)) for _ in range(1000))
-    assert 0 < accepted < 500
+    for example in (form.example, OTHER_METADATA_TEXT.encode()):
+        accepted = sum(check(form, damage(example, random)) for _ in range(500))
+        assert 0 < accepted < 250
+
+
+@pytest.fixture
+def loader_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(yaml, "CSafeLoader", raising=False)
+
+
+@pytest.mark.usefixtures("loader_in_python")
+def test_a_pyyaml_without_its_loader_in_c_reads_the_same() -> None:
+    assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
+    assert parse_metadata(OTHER_METADATA_TEXT, "model-metadata.yaml") == METADATA
+    random, form = Random(5), FORMATS["metadata"]
+    assert sum(check(form, damage(form.example, random)) for _ in range(100)) < 50
+
+
+@pytest.mark.usefixtures("loader_in_python")
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        ("models:", "models: " + "[" * 5000, 4, "nested too deeply"),
+        ('"sentiment"', '"\\uD800"', 9, "wrong text"),
+        ('"sentiment"', '"\\U00110000"', 9, "not valid YAML: chr() arg not in range"),
+        ('"sentiment"', '"\\UFFFFFFFF"', 9, "not valid YAML: "),
+        ('- "positive"', '- "\\UFFFFFFFF"', 17, "not valid YAML: "),
+        ("version: 1", f"%YAML {'9' * 5000}.1\n---\nversion: 1", 3, "not valid YAML: Exceeds the limit"),
+    ],
+)
+def test_each_error_of_the_loader_in_python_is_an_error_of_its_line(
+    old: str, new: str, line: int, message: str
+) -> None:
+    text = str(error_of(METADATA_TEXT.replace(old, new, 1)))
+    assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
+    assert message in text
+    assert len(text) < 1000
 
 
 @pytest.mark.parametrize(

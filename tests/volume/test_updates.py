@@ -15,6 +15,7 @@ from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
 from modelenv.loading.load import Loader
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
+from modelenv.loading.spec import ModelSpec
 from modelenv.locks.values import LockedModel
 from modelenv.store.store import Store
 
@@ -28,7 +29,8 @@ class Building:
         self.events = list(events)
         self.folders: list[str] = []
 
-    def __call__(self, folder: Path, *_: object, **__: object) -> tuple[Any, bool]:
+    def __call__(self, spec: ModelSpec, _: Deadline) -> tuple[Any, bool]:
+        folder = spec.folder
         self.folders.append(folder.name)
         parts = []
         for name in ("config.json", "tokenizer.json"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from modelenv.amounts import counted, size_text
@@ -20,9 +20,14 @@ from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel, total_size
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
+from modelenv.store.integrity import check_links
+from modelenv.store.loadable import check_locked
+from modelenv.store.model_files import ModelFiles
+from modelenv.store.model_folder import check_dangling
 from modelenv.store.snapshots import snapshots
 from modelenv.store.store import FoundModel, Store
 from modelenv.store.verification import Difference, Kind
+from modelenv.store.weights import check_weights
 from modelenv.volume.metadata import VolumeModel
 from modelenv.volume.reading import verify_on_volume
 
@@ -129,7 +134,23 @@ def _cached(store: Store, model: LockedModel, checks: Checks) -> Checked:
     where = (model.alias, model.commit, str(folder))
     if not folder.is_dir():
         return Checked(*where, problem="not there")
-    return Checked(*where, verified.differences, hashed=verified.hashed)
+    return _loadable(Checked(*where, verified.differences, hashed=verified.hashed), model)
+
+
+def _loadable(checked: Checked, model: LockedModel) -> Checked:
+    """Return what was found out, and whether what is as locked can be loaded."""
+    if not checked.is_fine:
+        return checked
+    try:
+        check_locked(Path(checked.folder), model)
+    except ModelEnvError as error:
+        return replace(checked, problem=_said(error), mend=error.hint)
+    return checked
+
+
+def _said(error: ModelEnvError) -> str:
+    """Return what is wrong, with what would be right; where it is, the line says."""
+    return error.what if error.expected is None else f"{error.what} (expected {error.expected})"
 
 
 def _on_volume(
@@ -155,7 +176,7 @@ def _placed(root: Path, model: VolumeModel, lock: Lockfile | None, checks: Check
     stale = None
     if locked is not None and locked.commit != model.locked.commit:
         stale = f"stale, for the lock names commit {locked.commit[:12]};"
-    return Checked(*where, verified.differences, stale, hashed=verified.hashed)
+    return _loadable(Checked(*where, verified.differences, stale, hashed=verified.hashed), model.locked)
 
 
 def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checked]:
@@ -169,7 +190,11 @@ def _unlocked(store: Store, names: Sequence[str], teller: Teller) -> list[Checke
 def _named_by_hash(store: Store, ref: ModelRef, found: FoundModel, size: int, advance: Progress) -> Checked:
     where = (ref.repo_id, found.commit or "", str(found.path))
     try:
+        check_links(found.path, root=store.root, model=ref.repo_id)
         damaged = store.damaged_blobs(ref, found)
+        if not damaged:
+            check_dangling(found.path, ref.repo_id)
+            check_weights(ModelFiles.in_folder(found.path, ref.repo_id), allow_pickle=True)
     except (ModelEnvError, OSError) as error:
         return Checked(*where, problem=getattr(error, "what", None) or str(error))
     advance(size)

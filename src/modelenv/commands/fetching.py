@@ -15,13 +15,18 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.fetching.snapshot import Fetched
+from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
-from modelenv.loading.unlocked_folder import Obtained, find_or_fetch_model
+from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.values import LockedModel, total_size
 from modelenv.store.checks import Checks
+from modelenv.store.loadable import check_locked
+from modelenv.store.model_files import ModelFiles, Use
+from modelenv.store.needs import check_needs
 from modelenv.store.store import Store
 from modelenv.store.verification import HashMemory
+from modelenv.tasks import resolve_task
 from modelenv.volume.filling import Volume
 from modelenv.volume.sharing import Others
 
@@ -53,6 +58,10 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
             ref = settings.models[name].ref
             teller.say(f"{name}: {ref} is not locked; fetching what the Hub has now")
             obtained = find_or_fetch_model(store, ref, Deadline(_seconds(settings)))
+            task = settings.models[name].task
+            if task is not None:
+                use = Use(resolve_task(task).name, whole=obtained.whole, hint=obtained.hint)
+                check_needs(ModelFiles.in_folder(obtained.path, ref.repo_id), use)
         rows.append(_row(name, model, obtained))
     lines = [_line(row) for row in rows]
     if not rows:
@@ -95,6 +104,8 @@ def pull_to(
 
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
         filled = Volume(root, copied, memory).fill(lock, obtain, deadline, others=others)
+    for placed in filled.metadata.models:  # also what was there already, which nobody obtained
+        check_locked(root / placed.folder, placed.locked)
     folders = {model.locked.alias: model.folder for model in filled.metadata.models}
     lines = [
         f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "as before")
@@ -131,7 +142,9 @@ def _wanted(settings: Settings, locked: Mapping[str, LockedModel], names: Sequen
 
 
 def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) -> Obtained:
-    return obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks)
+    obtained = obtain_locked(store, model, Deadline(seconds), fetches=True, checks=checks)
+    check_locked(obtained.path, model)
+    return obtained
 
 
 def _what(model: LockedModel) -> str:

@@ -12,7 +12,7 @@ from modelenv.commands.places import cache_of, metadata_of, volume_of
 from modelenv.deadlines import Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.fetching.snapshot import remove_leftovers
+from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.locks.locked_models import lock_of
 from modelenv.references import ModelRef
 from modelenv.store.pruning import Kept, remove, remove_set_aside, set_aside_files, superfluous

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from modelenv.environment.project import Alias, find_project_file, lock_beside, 
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 
+ENV_FILE = ".env"
 _LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
 
 
@@ -52,7 +52,7 @@ def _path(value: Any) -> Path:
 
 def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
     """Return those variables of ours that have a value; an empty one counts as unset."""
-    asked = ((name, variables.get(name)) for name in _VARIABLES)
+    asked = ((name, variables.get(name)) for name in VARIABLES)
     return {name: value for name, value in asked if value and value.strip()}
 
 
@@ -73,7 +73,7 @@ _FIELDS = (
     _Field("environment", "ENVIRONMENT", _text, None),
 )
 _PROBED = ("TESTING", "GITHUB_ACTIONS", "PYTEST_CURRENT_TEST", "PYTEST_VERSION")
-_VARIABLES = (*_PROBED, *(field.variable for field in _FIELDS if field.variable is not None))
+VARIABLES = (*_PROBED, *(field.variable for field in _FIELDS if field.variable is not None))
 
 
 @dataclass(frozen=True)
@@ -189,6 +189,8 @@ class Settings:
         if source is ModelSource.HUGGINGFACE_HUB:
             return Path(hub_constants().HF_HUB_CACHE)
         if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
+            import tempfile  # costs more to import than the rest of this module
+
             return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
         return self.cache_dir
 
@@ -235,7 +237,7 @@ def _parse(field: _Field, value: Any, origin: str, base: Path) -> Any:
 
 def _read_env_file(path: str | os.PathLike[str] | None, folder: Path) -> tuple[Path, Mapping[str, str]]:
     """Return the file's path and its values; without `path`, `.env` in `folder`, which may be missing."""
-    env_path = folder / ".env" if path is None else _path(path)
+    env_path = folder / ENV_FILE if path is None else _path(path)
     # os.path says no in a folder that may not be searched, where pathlib raises.
     if path is None and not os.path.isfile(env_path):  # noqa: PTH113
         return env_path, {}

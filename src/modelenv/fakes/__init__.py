@@ -10,18 +10,22 @@ hash of the model's name and the input).
 
 from __future__ import annotations
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import registry
 from modelenv.fakes.base import FakePipeline
-from modelenv.fakes.model.facts import read_facts
+from modelenv.fakes.model.facts import ModelFacts, read_facts
 from modelenv.fakes.parts import NEEDS_REAL_MODEL
 from modelenv.tasks import resolve_task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from modelenv.locks.values import Fact
 
 __all__ = ["FakePipeline", "fake_pipeline", "make_fake"]
 
@@ -57,17 +61,40 @@ def fake_pipeline(
         ModelNotFoundError: `model` is a folder without a `config.json`, or a `Path` that does not exist.
         Exception: an argument is wrong; the class is that of the real pipeline.
     """
-    if config is None and isinstance(model, str) and not Path(model).is_dir():
-        from modelenv.locks.locked_models import locked_config
+    if config is None and isinstance(model, str) and not os.path.isdir(model):  # noqa: PTH112 - tests make many fakes
+        from modelenv.locks.locked_models import locked_facts
 
-        model, config = locked_config(model)
+        model, facts = locked_facts(model)
+        return fake_of_facts(task, model, facts, pipeline_kwargs)
     return make_fake(task, model, config, pipeline_kwargs)
 
 
+def fake_of_facts(task: str, model: str, facts: Mapping[str, Fact] | None, pipeline_kwargs: Mapping[str, Any]) -> Any:
+    """Return the fake of a model of which a lock has these facts; of None nothing is known."""
+    if not facts:
+        return make_fake(task, model, None, pipeline_kwargs)
+    from modelenv.locks.facts import config_of, tokenizer_config_of
+
+    return make_fake(task, model, config_of(facts), pipeline_kwargs, tokenizer=tokenizer_config_of(facts))
+
+
 def make_fake(
-    task: str, model: str | Path, config: Mapping[str, Any] | None, pipeline_kwargs: Mapping[str, Any]
+    task: str,
+    model: str | Path,
+    config: Mapping[str, Any] | None,
+    pipeline_kwargs: Mapping[str, Any],
+    *,
+    tokenizer: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the fake as `fake_pipeline` does, of what is given alone: no project, no lock."""
+    """Return the fake as `fake_pipeline` does, of what is given alone: no project, no lock.
+
+    Args:
+        task: as `fake_pipeline` takes it.
+        model: as `fake_pipeline` takes it.
+        config: the content of `config.json`.
+        pipeline_kwargs: as `fake_pipeline` takes them.
+        tokenizer: the content of `tokenizer_config.json`, where the model is no folder.
+    """
     resolved = resolve_task(task)
     family = registry.find_family(resolved.name)
     if family is None:
@@ -77,5 +104,14 @@ def make_fake(
             expected="one of " + ", ".join(sorted(registry.FAMILIES)),
             hint=NEEDS_REAL_MODEL,
         )
-    facts = read_facts(model, config, defaults=family.default_config(task))
+    if config is None and not tokenizer and isinstance(model, str) and not os.path.isdir(model):  # noqa: PTH112
+        facts = _facts_of_name(family, task, model)
+    else:
+        facts = read_facts(model, config, defaults=family.default_config(task), tokenizer=tokenizer)
     return family(task, facts, {**resolved.pipeline_kwargs, **pipeline_kwargs})
+
+
+@lru_cache(maxsize=64)  # tests make many fakes of one name
+def _facts_of_name(family: type[FakePipeline], task: str, model: str) -> ModelFacts:
+    """Return the facts of a model of which nothing but the name is known."""
+    return read_facts(model, None, defaults=family.default_config(task))

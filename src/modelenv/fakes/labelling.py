@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
     from modelenv.fakes.model.tokens import TextTokenizer
 
+_BERTS = ("align", "chinese_clip", "clap")  # whose text half is one, or a RoBERTa
+
 
 @dataclass(frozen=True)
 class _Scripted:
@@ -100,7 +102,7 @@ def check_labels(facts: ModelFacts, tokenizer: TextTokenizer, ranked: list[dict[
 
     Raises:
         ValueError: a CLIP and its kin. SigLIP cuts labels, and raises nothing.
-        RuntimeError: a CLAP, whose text half is a RoBERTa.
+        RuntimeError: one whose text half is a BERT or a RoBERTa.
     """
     text = facts.config.get("text_config") or {}
     limit = text.get("max_position_embeddings")
@@ -112,4 +114,4 @@ def check_labels(facts: ModelFacts, tokenizer: TextTokenizer, ranked: list[dict[
     texts = [template.format(answer["label"]) for answer in ranked]
     width = max(map(len, tokenizer.encode(texts, Layout(), add_special=True, is_split=False)))
     if width > limit:
-        raise (RuntimeError if kind == "clap" else ValueError)(f"a label has {width} tokens, the model takes {limit}")
+        raise (RuntimeError if kind in _BERTS else ValueError)(f"a label has {width} tokens, the model takes {limit}")

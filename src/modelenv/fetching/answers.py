@@ -40,7 +40,7 @@ def commit_of(info: Any, ref: ModelRef) -> str:
     """
     if not is_commit(info.sha) or (ref.is_commit and info.sha != ref.revision):
         expected = f"commit {ref.revision}" if ref.is_commit else _COMMIT
-        raise _unusable("it names another commit, or none", str(ref), expected, _shown("sha", info.sha))
+        raise _unusable("it names another commit, or none", ref.repo_id, expected, _shown("sha", info.sha))
     return str(info.sha)
 
 
@@ -55,7 +55,7 @@ def check_names(names: Iterable[str], ref: ModelRef) -> None:
             check_path(name, "path")
         except ConfigurationError as error:
             raise _unusable(
-                f"it lists a file whose name is not valid: {error.what}", str(ref),
+                f"it lists a file whose name is not valid: {error.what}", ref.repo_id,
                 error.expected or "a path in the repo", _shown("a file", name),
             ) from None  # fmt: skip
 
@@ -68,9 +68,9 @@ def check_blob(name: str, size: object, blob_id: object, ref: ModelRef) -> None:
     """
     if not isinstance(blob_id, str) or not _BLOB_ID.fullmatch(blob_id):
         expected = "a git blob id of 40 hexadecimal digits, or a sha256 of 64"
-        raise _unusable(f"it names no blob for {name!r}", str(ref), expected, _shown("the blob id", blob_id))
+        raise _unusable(f"it names no blob for {name!r}", ref.repo_id, expected, _shown("the blob id", blob_id))
     if type(size) is not int or size < 0:
-        raise _unusable(f"it names no size for {name!r}", str(ref), "a number of bytes", _shown("the size", size))
+        raise _unusable(f"it names no size for {name!r}", ref.repo_id, "a number of bytes", _shown("the size", size))
 
 
 def check_response(response: httpx2.Response, *, model: str, commit: str | None) -> None:

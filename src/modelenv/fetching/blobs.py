@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from modelenv.deadlines import FETCHING, Deadline
 from modelenv.errors import ModelIntegrityError
+from modelenv.fetching.leftovers import OWN_PART
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
-from modelenv.fetching.snapshot import OWN_PART, is_of_another_length, translated
+from modelenv.fetching.snapshot import is_of_another_length, translated
 from modelenv.fetching.space import missing_bytes
 from modelenv.fetching.trouble import TryAgainError
 from modelenv.files.hashing import Fingerprint, Progress, hash_file

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from modelenv.environment.libraries import offline_variable
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError
 from modelenv.files.links import broken_links
@@ -9,13 +11,16 @@ from modelenv.references import ModelRef
 from modelenv.store.store import FoundModel, Store
 
 
-def offline_error(store: Store, ref: ModelRef, found: FoundModel | None = None) -> ModelEnvError:
+def offline_error(
+    store: Store, ref: ModelRef, found: FoundModel | None = None, lacking: Sequence[str] = ()
+) -> ModelEnvError:
     """Return the error for a model that is not in the store, or not whole.
 
     Args:
         store: where it was looked for.
         ref: the model.
         found: the part of it that is there.
+        lacking: the names of the files that are missing or incomplete, if they are known.
     """
     variable = offline_variable()
     if found is None:
@@ -32,7 +37,7 @@ def offline_error(store: Store, ref: ModelRef, found: FoundModel | None = None) 
             f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         )
     else:
-        lacks = f"{found.path} lacks files that the model needs"
+        lacks = f"in {found.path}, missing or incomplete: {', '.join(lacking)}"
     return ModelIntegrityError(
         "the store holds only a part of the model, and offline mode is on, so the rest was not downloaded",
         model=ref.repo_id,

@@ -19,17 +19,23 @@ from modelenv.environment.project import Alias
 from modelenv.errors import ModelDownloadError, ModelIntegrityError, UnsafeModelError
 from modelenv.fetching.answers import check_blob, check_names, commit_of
 from modelenv.fetching.blobs import BlobFetch, WantedFile
+from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
-from modelenv.fetching.snapshot import remove_leftovers, translated
+from modelenv.fetching.snapshot import translated
 from modelenv.files.layouts import CONFIG, hub_cache_folders
 from modelenv.locks.declarations import is_as_declared
 from modelenv.locks.facts import facts_of
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.references import ModelRef
+from modelenv.store.integrity import read_json
+from modelenv.store.loadable import check_locked_set
+from modelenv.store.model_files import ModelFiles
 from modelenv.store.needed_files import plan_files
+from modelenv.store.needs import lacking
 from modelenv.store.store import Store
+from modelenv.store.weights import INDEX, LOCKING_PICKLES
 
 _TOKENIZER = "tokenizer_config.json"
 
@@ -63,8 +69,9 @@ class Locker:
 
         Raises:
             ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as a fetch.
-            ModelIntegrityError: a repo holds none of the files that are asked for.
-            UnsafeModelError: the weights that would be loaded are pickled.
+            ModelIntegrityError: a repo holds none of the files that are asked for, or they make no model that can be
+                loaded.
+            UnsafeModelError: the weights that would be loaded are pickled, or lie elsewhere.
         """
         return Lockfile(tuple(self._locked(name, alias, current, upgrade) for name, alias in declared.items()))
 
@@ -89,23 +96,34 @@ class Locker:
         with monitored(deadline, alias.ref.repo_id) as monitor, translated(self.store, alias.ref, monitor):
             info = self._info(alias.ref, monitor, files=True)
         commit = commit_of(info, alias.ref)
-        if locked is not None and commit == locked.commit and is_as_declared(alias, locked):
-            return replace(locked, task=alias.task)
         siblings = {sibling.rfilename: sibling for sibling in info.siblings or ()}
         paths = _chosen(alias, sorted(siblings))
-        ref = ModelRef(alias.ref.repo_id, commit)
-        wanted = [_wanted(siblings[path], ref) for path in paths]
-        return self._with_hashes(name, alias, ref, wanted, deadline)
+        return self._with_hashes(name, alias, ModelRef(alias.ref.repo_id, commit), siblings, paths, deadline)
 
     def _with_hashes(
-        self, name: str, alias: Alias, ref: ModelRef, wanted: Sequence[WantedFile], deadline: Deadline
+        self,
+        name: str,
+        alias: Alias,
+        ref: ModelRef,
+        siblings: Mapping[str, Any],
+        paths: Sequence[str],
+        deadline: Deadline,
     ) -> LockedModel:
         blobs = hub_cache_folders(self.store.root, ref)[0] / "blobs"
-        to_read = [file for file in wanted if file.sha256 is None or file.path in (CONFIG, _TOKENIZER)]
         with self.store.lock(ref, deadline):
             remove_leftovers(self.store, ref)
-            fetched = BlobFetch(self.store, ref, blobs, self.policy).fetch(to_read, deadline)
-            by_path = {file.path: blobs / file.blob_id for file in to_read}
+            while True:
+                wanted = [_wanted(siblings[path], ref) for path in paths]
+                to_read = [file for file in wanted if file.sha256 is None or _says_something(file.path)]
+                fetched = BlobFetch(self.store, ref, blobs, self.policy).fetch(to_read, deadline)
+                by_path = {file.path: blobs / file.blob_id for file in to_read}
+                there = _model_files(ref, wanted, by_path)
+                # What the files say may need others, such as the weights of a module.
+                more = set() if alias.files else lacking(there, siblings, modules=True, pickles=alias.task is None)
+                if not more:
+                    break
+                paths = [*paths, *sorted(more)]
+            check_locked_set(there, alias.task, alias.files)
             facts = facts_of(_json(by_path.get(CONFIG)), _json(by_path.get(_TOKENIZER)))
         hashes = {file.path: fetched.fingerprints[file.blob_id].sha256 for file in to_read}
         files = tuple(
@@ -136,12 +154,10 @@ class Locker:
 def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
     if not alias.files:
         try:
-            return plan_files(names, model=alias.ref.repo_id)
+            return plan_files(names, model=alias.ref.repo_id, modules=alias.task is None)
         except UnsafeModelError as error:
-            hint = "use a revision with safetensors, or, if you trust its author, name its files in `files`"
             raise UnsafeModelError(
-                error.what, model=error.model, expected=error.expected, found=error.found,
-                hint=hint + ", and load it with allow_pickle=True",
+                error.what, model=error.model, expected=error.expected, found=error.found, hint=LOCKING_PICKLES
             ) from None  # fmt: skip
     chosen = tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in alias.files))
     if not chosen:
@@ -174,6 +190,18 @@ def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
         )
     check_blob(sibling.rfilename, sibling.size, sibling.blob_id, ref)
     return WantedFile(sibling.rfilename, sibling.size, sibling.blob_id, None)
+
+
+def _says_something(path: str) -> bool:
+    """Whether the lock needs to know what is in a file: facts for a fake, or which other files belong to it."""
+    return path in (CONFIG, _TOKENIZER) or path.endswith(INDEX)
+
+
+def _model_files(ref: ModelRef, wanted: Sequence[WantedFile], by_path: Mapping[str, Path]) -> ModelFiles:
+    def read(name: str, kind: type[Any]) -> Any:
+        return read_json(by_path[name], ref.repo_id, kind)
+
+    return ModelFiles(ref.repo_id, str(ref), frozenset(file.path for file in wanted), read)
 
 
 def _json(path: Path | None) -> Mapping[str, Any]:

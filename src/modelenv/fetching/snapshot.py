@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import glob
-import json
-import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +16,21 @@ from modelenv.environment.progress_bars import download_bars
 from modelenv.errors import ModelEnvError, ModelIntegrityError
 from modelenv.fetching.answers import check_names, commit_of
 from modelenv.fetching.errors import our_error
+from modelenv.fetching.leftovers import noting_parts
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.space import check_space_for
 from modelenv.fetching.trouble import TryAgainError
-from modelenv.files.disk import write_atomically, writing
-from modelenv.files.layouts import Layout, hub_cache_folders
+from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders
 from modelenv.files.ownership import check_owned
 from modelenv.references import ModelRef
-from modelenv.store.needed_files import plan_files
+from modelenv.store.model_files import ModelFiles
+from modelenv.store.needed_files import is_read, plan_files
+from modelenv.store.needs import lacking
 from modelenv.store.store import FoundModel, Store
 
 _RANGE_NOT_SATISFIABLE = 416
-OWN_PART = ".modelenv.incomplete"
-"""The suffix of files that modelenv itself is receiving."""
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,10 @@ def fetch(
         UnsafeModelError: the only weights are pickled, or a folder of the snapshot is a link.
         NoSpaceError: the files do not fit on the disk, which is known before any of them is fetched, or it is full.
     """
+    if is_offline():  # which says what is wrong with a variable before the client prints it
+        raise offline_error(store, ref)
     from huggingface_hub import HfApi
 
-    if is_offline():
-        raise offline_error(store, ref)
     policy = policy or RetryPolicy()
     started = time.monotonic()
     fetching, watched = deadline.stages.doing(FETCHING), monitored(deadline, ref.repo_id)
@@ -90,12 +88,11 @@ def fetch(
         names = [sibling.rfilename for sibling in info.siblings or ()]
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
-        check_names(files, ref)
-        for name in files:  # the client would write through a link to a folder
-            check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
-        check_space_for(store, ref, info.siblings or (), files)
-        with _noting_parts(store, ref):
-            path = with_retries(lambda: _snapshot(store, ref, commit, files, monitor), monitor, policy)
+        path = _checked_snapshot(store, ref, commit, info, files, monitor, policy)
+        # The files that came may name others, such as shards with names of their own.
+        while more := _lacking(path, ref, names, allow_pickle).difference(files):
+            files = (*files, *sorted(more))
+            path = _checked_snapshot(store, ref, commit, info, files, monitor, policy)
     found = FoundModel(path, Layout.HUB_CACHE, commit)
     seconds = time.monotonic() - started
     return Fetched(found, len(files), monitor.bytes_received, monitor.requests, seconds)
@@ -106,6 +103,18 @@ def _watched_info(api: Any, ref: ModelRef, monitor: Monitor) -> Any:
     return api.model_info(ref.repo_id, revision=ref.revision, files_metadata=True)
 
 
+def _checked_snapshot(
+    store: Store, ref: ModelRef, commit: str, info: Any, files: Sequence[str], monitor: Monitor, policy: RetryPolicy
+) -> Path:
+    """Download what is missing of the files, once it is known that they are the model's own and that they fit."""
+    check_names(files, ref)
+    for name in files:  # the client would write through a link to a folder
+        check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
+    check_space_for(store, ref, info.siblings or (), files)
+    with noting_parts(store, ref):
+        return with_retries(lambda: _snapshot(store, ref, commit, files, monitor), monitor, policy)
+
+
 def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> Path:
     """Download what is missing of the files.
 
@@ -113,18 +122,8 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
         TryAgainError: a request failed in a way that may pass, or a file has another length than announced.
         ModelIntegrityError: the listing of the commit lacks a file that the model's info names.
     """
-    from huggingface_hub import snapshot_download
-
-    monitor.watch()
     try:
-        path = snapshot_download(
-            ref.repo_id,
-            revision=commit,
-            cache_dir=store.root,
-            allow_patterns=[glob.escape(name) for name in files],
-            headers=monitor.headers,
-            tqdm_class=download_bars(),
-        )
+        path = _downloaded(store, ref, commit, files, monitor)
     except OSError as error:
         if is_of_another_length(error):
             raise TryAgainError("a file is not as long as the Hub announced it", once=True) from error
@@ -143,6 +142,21 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
     return Path(path)
 
 
+def _downloaded(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> str:
+    from huggingface_hub import snapshot_download
+
+    monitor.watch()
+    path: str = snapshot_download(
+        ref.repo_id,
+        revision=commit,
+        cache_dir=store.root,
+        allow_patterns=[glob.escape(name) for name in files],
+        headers=monitor.headers,
+        tqdm_class=download_bars(),
+    )
+    return path
+
+
 def is_of_another_length(error: OSError) -> bool:
     """Whether a file came with another length than announced: the client says so, or asks for more than there is."""
     status = getattr(getattr(error, "response", None), "status_code", None)
@@ -151,70 +165,44 @@ def is_of_another_length(error: OSError) -> bool:
     )
 
 
-def remove_leftovers(store: Store, ref: ModelRef) -> None:
-    """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
+def ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline) -> int:
+    """Have the Hub's listing of a commit that is in the store, and return how many requests that took.
 
-    Only our own parts: those with our suffix, and those that the client began during a fetch of ours that did not
-    end (see `_noting_parts`). What other programs left stays, since they may resume it, and so does a part that
-    another program is downloading now: the client holds a lock of that file's name meanwhile.
+    The client keeps a listing for each commit, so the Hub is asked once. The caller holds the model's lock.
+
+    Args:
+        store: where the commit is.
+        ref: the model, with the commit as its revision.
+        snapshot: the folder of that commit.
+        deadline: for the answer.
+
+    Raises:
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError: the Hub could not be asked, or does not know
+            the commit any more.
     """
-    from filelock import FileLock, Timeout
-
-    if store.staging(ref).exists():
-        with store.writing(ref.repo_id):
-            shutil.rmtree(store.staging(ref))
-    noted = _noted_parts(store, ref)
-    for folder in hub_cache_folders(store.root, ref):
-        for part in _parts(folder):
-            if not part.name.endswith(OWN_PART) and (noted is None or part.name in noted):
-                continue
-            lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
-            with store.writing(ref.repo_id):
-                lock.parent.mkdir(parents=True, exist_ok=True)
-                try:
-                    with FileLock(lock, timeout=0):
-                        part.unlink(missing_ok=True)
-                except Timeout:
-                    continue
-    with writing(store.root, ref.repo_id):
-        _parts_note(store, ref).unlink(missing_ok=True)
+    assert ref.revision is not None  # noqa: S101 - said above
+    commit, policy = ref.revision, RetryPolicy(retries=1, retries_unanswered=1)
+    # The client keeps the listing on the way to a file, so it is asked for one that is there already.
+    there = sorted(path.name for path in snapshot.iterdir() if path.is_file())
+    file = CONFIG if CONFIG in there else next(iter(there), CONFIG)
+    with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
+        with_retries(lambda: _downloaded(store, ref, commit, [file], monitor), monitor, policy)
+    return monitor.requests
 
 
-@contextmanager
-def _noting_parts(store: Store, ref: ModelRef) -> Iterator[None]:
-    """Write down which parts are in the store before the client fetches; a fetch that is killed leaves this note.
+def unlike_listing(
+    store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False
+) -> tuple[str, ...] | None:
+    """Return the files of a snapshot that a load may read, and that are missing or have another size than listed.
 
-    `huggingface_hub` 2.4 never goes on with a part: its name is used by one process once.
+    Asks no network.
+
+    Returns:
+        Their names; None if the cache has no listing of this commit.
+
+    Raises:
+        ModelIntegrityError, UnsafeModelError: as `plan_files`.
     """
-    note = _parts_note(store, ref)
-    names = [part.name for folder in hub_cache_folders(store.root, ref) for part in _parts(folder)]
-    with writing(store.root, ref.repo_id):
-        write_atomically(note, json.dumps(names))
-    try:
-        yield
-    finally:
-        note.unlink(missing_ok=True)
-
-
-def _noted_parts(store: Store, ref: ModelRef) -> set[str] | None:
-    """Return the parts that were there before a fetch of ours that did not end; None if every fetch ended."""
-    try:
-        names = json.loads(_parts_note(store, ref).read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return set(map(str, names)) if isinstance(names, list) else None
-
-
-def _parts_note(store: Store, ref: ModelRef) -> Path:
-    return store.side(ref) / "parts.json"
-
-
-def _parts(cache: Path) -> list[Path]:
-    return sorted(path for path in cache.glob("blobs/*.incomplete") if path.is_file())
-
-
-def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False) -> bool | None:
-    """Return whether a snapshot holds every file a load needs, as its cached listing says; None without a listing."""
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
@@ -223,9 +211,25 @@ def is_complete(store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle:
         tree = get_cached_repo_tree(ref.repo_id, revision=found.commit, cache_dir=cache)
     except CachedRepoTreeNotFoundError:
         return None
-    names = [file.path for file in tree]
-    files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=str(store.root))
-    return all((found.path / name).is_file() for name in files)
+    sizes = {file.path: file.size for file in tree}
+    place = str(store.root)
+
+    def unlike(names: Iterable[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if is_read(name) and _size(found.path / name) != sizes[name])
+
+    files = plan_files(sizes, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
+    # Once these are right, what they name is known, such as shards with names of their own.
+    return unlike(files) or unlike(sorted(_lacking(found.path, ref, sizes, allow_pickle).difference(files)))
+
+
+def _lacking(folder: Path, ref: ModelRef, offered: Collection[str], allow_pickle: bool) -> set[str]:
+    files = ModelFiles.in_folder(folder, ref.repo_id)
+    return lacking(files, offered, modules=False, pickles=allow_pickle)
+
+
+def _size(path: Path) -> int | None:
+    """Return the size of a file; None if it is missing, or no file."""
+    return path.stat().st_size if path.is_file() else None
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,6 +81,8 @@ def check_space(
     Raises:
         NoSpaceError: the disk has less room.
     """
+    import shutil
+
     place = next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110
     try:
         usage = shutil.disk_usage(place)

@@ -16,7 +16,10 @@ from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
 from modelenv.loading.build_lock import BuildLock
 from modelenv.loading.process_defaults import Defaults
-from modelenv.store.integrity import check_tokenizer_files
+from modelenv.loading.spec import ModelSpec
+from modelenv.store.model_files import ModelFiles
+from modelenv.store.needs import ADAPTER_CONFIG
+from modelenv.store.parts import check_vocabulary
 
 # transformers is imported once, on one thread: two threads that import it at the same time can deadlock.
 _turns = BuildLock(Defaults.now)
@@ -25,26 +28,12 @@ REST_OF_A_PIPELINE = 4 << 20
 """Bytes of a pipeline beside its weights, for tokenizer and configuration: about what small models take."""
 
 
-def load_pipeline(
-    folder: Path,
-    task: str,
-    pipeline_kwargs: Mapping[str, Any],
-    *,
-    model: str,
-    device: str,
-    trust_remote_code: bool,
-    deadline: Deadline,
-) -> Any:
-    """Build the transformers pipeline for `task` from the files in `folder`. Asks no network.
+def load_pipeline(spec: ModelSpec, deadline: Deadline) -> Any:
+    """Build a transformers pipeline from the files in its folder. Makes no request.
 
     Args:
-        folder: a model's folder, already checked.
-        task: a task of transformers' registry.
-        pipeline_kwargs: further arguments for `transformers.pipeline`.
-        model: the model's name, for errors.
-        device: `auto`, or a torch device.
-        trust_remote_code: whether code in the folder may run.
-        deadline: the load's deadline; here it bounds the wait for another model that is being built.
+        spec: What to build.
+        deadline: The load's deadline. Here it bounds the wait for another model that is being built.
 
     Raises:
         ConfigurationError: transformers or torch is missing, the installed transformers lacks the task, this machine
@@ -58,23 +47,33 @@ def load_pipeline(
     import transformers
 
     def build() -> Any:
-        _check_task(transformers, task)
-        place = _torch_device(device, model)
+        _check_task(transformers, spec.task)
+        _check_peft(transformers, spec.folder, spec.model)
+        place = _torch_device(spec.device, spec.model)
         # transformers writes into the dictionaries that it is given.
-        own = {name: dict(value) if isinstance(value, dict) else value for name, value in pipeline_kwargs.items()}
+        own = {name: dict(value) if isinstance(value, dict) else value for name, value in spec.arguments.items()}
         try:
             with quiet_transformers():
                 pipeline = transformers.pipeline(
-                    task, model=str(folder), device=place, trust_remote_code=trust_remote_code, **own
+                    spec.task, model=str(spec.folder), device=place, trust_remote_code=spec.trust_remote_code, **own
                 )
         except Exception as error:
-            raise _our_error(error, folder, task, model) from error
-        if pipeline.tokenizer is not None and "tokenizer" not in own:
-            check_tokenizer_files(folder, model)
+            raise _our_error(error, spec.folder, spec.task, spec.model) from error
+        _check_vocabularies(pipeline, ModelFiles.in_folder(spec.folder, spec.model), own)
         return pipeline
 
     with deadline.stages.doing(BUILDING):
-        return _turns.build(model, deadline, build)
+        return _turns.build(spec.model, deadline, build)
+
+
+def _check_vocabularies(pipeline: Any, files: ModelFiles, given: Mapping[str, Any]) -> None:
+    """Check that the tokenizers that came with the model had their vocabulary."""
+    tokenizers = [] if "tokenizer" in given else [pipeline.tokenizer]
+    if "processor" not in given:
+        tokenizers.append(getattr(pipeline.processor, "tokenizer", None))
+    for tokenizer in tokenizers:
+        if tokenizer is not None:
+            check_vocabulary(files, type(tokenizer).vocab_files_names)
 
 
 def pipeline_bytes(pipeline: Any) -> int:
@@ -166,6 +165,17 @@ def _check_task(transformers: Any, task: str) -> None:
         raise ConfigurationError(
             f"transformers {transformers.__version__} has no task {task!r}",
             expected="one of " + ", ".join(supported),
+        )
+
+
+def _check_peft(transformers: Any, folder: Path, model: str) -> None:
+    """Check that an adapter beside the weights can be applied: without peft transformers leaves it out in silence."""
+    if ADAPTER_CONFIG in ModelFiles.in_folder(folder, model).names and not transformers.utils.is_peft_available():
+        raise ConfigurationError(
+            "this model comes with an adapter, which needs peft, and peft is not installed",
+            model=model,
+            found=str(folder / ADAPTER_CONFIG),
+            hint="pip install peft",
         )
 
 

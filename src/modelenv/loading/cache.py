@@ -13,7 +13,6 @@ from typing import Any
 from modelenv import forks
 from modelenv.deadlines import Deadline, Stages
 from modelenv.errors import ModelLoadTimeoutError
-from modelenv.loading.build import pipeline_bytes
 from modelenv.references import ModelRef
 
 
@@ -180,6 +179,8 @@ class PipelineCache:
             ]
         if len(done) < 2:
             return
+        from modelenv.loading.build import pipeline_bytes
+
         sizes = {key: pipeline_bytes(pipeline) for _, key, pipeline in done}
         for _, key, _ in sorted(done, key=lambda each: each[0])[:-1]:
             if sum(sizes.values()) <= limit:

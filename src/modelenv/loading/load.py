@@ -16,13 +16,17 @@ from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundErro
 from modelenv.fetching.forbidden import no_hub
 from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
+from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
-from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
+from modelenv.loading.spec import ModelSpec
+from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.store.checks import Checks
-from modelenv.store.integrity import check_model_folder
+from modelenv.store.model_files import ModelFiles, Use
+from modelenv.store.model_folder import check_model_folder
+from modelenv.store.needs import check_needs
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import Store
 from modelenv.volume.metadata import VolumeMetadata
@@ -71,6 +75,7 @@ class Loader:
                 volume = self._metadata()
                 try:
                     obtained = self._obtain(request, volume, deadline)
+                    self._check_needs(request, volume, obtained)
                     verified = self.run.hashes.of(obtained.path)
                     built = time.monotonic()
                     deadline.stages.enter(BUILDING)
@@ -115,19 +120,32 @@ class Loader:
         )  # fmt: skip
         return Obtained(folder)
 
+    def _check_needs(self, request: LoadRequest, metadata: VolumeMetadata | None, obtained: Obtained) -> None:
+        """Check that the folder has what this load needs, and that a locked model reads nothing from elsewhere."""
+        locked = None
+        if request.locked is not None and metadata is None:
+            locked = {file.path for file in request.locked.files}
+        is_locked = request.locked is not None or metadata is not None
+        use = Use(
+            request.task,
+            given=frozenset(request.arguments),
+            allow_pickle=request.allow_pickle,
+            runs_code=request.trust_remote_code,
+            closed=is_locked or self.source is ModelSource.PERSISTENT_VOLUME,
+            whole=is_locked or obtained.whole,
+            hint=None if is_locked else obtained.hint,
+        )
+        check_needs(ModelFiles.in_folder(obtained.path, request.ref.repo_id, locked), use)
+
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
+        spec = ModelSpec(
+            obtained.path, request.task, request.arguments, request.ref.repo_id, request.device,
+            request.trust_remote_code,
+        )  # fmt: skip
         in_production = self.source is ModelSource.PERSISTENT_VOLUME
         with no_hub(request.ref.repo_id) if in_production else nullcontext():
-            return build(
-                obtained.path,
-                request.task,
-                request.arguments,
-                model=request.ref.repo_id,
-                device=request.device,
-                trust_remote_code=request.trust_remote_code,
-                deadline=deadline,
-            )
+            return build(spec, deadline)
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
@@ -150,8 +168,10 @@ class Loader:
                 checks=checks,
                 failures=self.run.failures,
             )
-            model, pickle = request.locked.repo, request.allow_pickle
-            check_model_folder(obtained.path, root=self.store.root, model=model, allow_pickle=pickle)
+            check_model_folder(
+                obtained.path, root=self.store.root, model=request.locked.repo, allow_pickle=request.allow_pickle,
+                locked={file.path for file in request.locked.files},
+            )  # fmt: skip
             return obtained
         if not self.source.downloads:
             return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
@@ -179,7 +199,7 @@ class Loader:
             fetched=fetched is not None,
             files=0 if fetched is None else fetched.files,
             bytes=0 if fetched is None else fetched.bytes,
-            requests=0 if fetched is None else fetched.requests,
+            requests=(0 if obtained is None else obtained.requests) + (0 if fetched is None else fetched.requests),
             fetch_seconds=fetch_seconds,
             load_seconds=load_seconds,
             hosted=self.run.build is not None,

@@ -12,6 +12,8 @@ from modelenv.loading.cache import PipelineCache
 from modelenv.loading.reports import LoadReport
 
 if TYPE_CHECKING:
+    from modelenv.deadlines import Deadline
+    from modelenv.loading.spec import ModelSpec
     from modelenv.store.verification import HashMemory
 
 
@@ -38,7 +40,7 @@ class Run:
     pipelines: PipelineCache = field(default_factory=PipelineCache)
     failures: FailureLog | None = None
     on_load: Callable[[LoadReport], None] = _ignore
-    build: Callable[..., Any] | None = None
+    build: Callable[[ModelSpec, Deadline], Any] | None = None
     view: Callable[[Any], Any] = _itself
 
     @cached_property

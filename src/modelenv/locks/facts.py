@@ -1,6 +1,7 @@
 """The facts of a model that a fake needs: taken from its configuration for the lock, and turned back into one.
 
-A lock holds text, numbers and lists of text only, so the labels stand in their order, and what is nested is left out.
+A lock holds text, numbers and lists of text only. So the labels are a list in their order, a list of numbers is one
+of texts, and a value of a part of the configuration has a name of two parts: `audio_encoder__sampling_rate`.
 """
 
 from __future__ import annotations
@@ -11,43 +12,91 @@ from typing import Any
 from modelenv.locks.values import Fact, Facts, LockedValueError
 
 # What the fakes read of a `config.json`, where it is text, a number or a truth value.
-_OF_CONFIG = (
-    "model_type", "problem_type", "num_labels", "hidden_size", "vocab_size", "max_position_embeddings",
-    "n_positions", "num_hidden_layers", "is_encoder_decoder", "image_size", "patch_size", "embed_dim",
-    "num_channels", "inputs_to_logits_ratio", "feat_extract_norm", "pad_token_id", "eos_token_id",
-)  # fmt: skip
+_OF_CONFIG = tuple(
+    """
+    model_type problem_type num_labels hidden_size vocab_size max_position_embeddings n_positions
+    num_hidden_layers is_encoder_decoder image_size patch_size embed_dim num_channels inputs_to_logits_ratio
+    feat_extract_norm pad_token_id eos_token_id d_model dim n_embd emb_dim word_embed_proj_dim num_queries
+    num_detection_tokens sampling_rate sample_rate hidden_dim mask_ratio output_stride depth_multiplier
+    width_multiplier finegrained_output num_register_tokens max_source_positions max_2d_position_embeddings
+    num_aggregation_labels dtype torch_dtype
+    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+)
+# The same of its parts.
+_OF_PARTS: Mapping[str, tuple[str, ...]] = {
+    "audio_encoder": ("sampling_rate",),
+    "decoder": ("audio_channels",),
+    "codec_config": ("sampling_rate", "sample_rate"),
+    "text_config": ("hidden_size", "max_position_embeddings", "pad_token_id"),
+    "vision_config": ("hidden_size", "image_size", "patch_size"),
+}
+_NUMBERS = (
+    "hidden_sizes",
+    "neck_hidden_sizes",
+    "depths",
+    "conv_kernel",
+    "conv_stride",
+    "image_size",
+)  # where it is a list of those
 _OF_TOKENIZER = ("tokenizer_class", "model_max_length", "do_lower_case", "padding_side", "truncation_side")
-_LABELS = "labels"
+_LABELS = {"labels": "id2label", "aggregation_labels": "aggregation_labels"}  # their names here and in a config
+_IN = "__"
 
 
 def facts_of(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Facts:
     """Return the facts in a model's `config.json` and `tokenizer_config.json`; what cannot be a fact is left out."""
     found: dict[str, Fact] = {}
-    for names, source in ((_OF_TOKENIZER, tokenizer), (_OF_CONFIG, config)):
-        for name in names:
-            if isinstance(source.get(name), str | bool | int | float):
-                found.update(_if_fact(name, source[name]))
+    places: list[tuple[Any, tuple[str, ...], str]] = [(tokenizer, _OF_TOKENIZER, ""), (config, _OF_CONFIG, "")]
+    places += [(config.get(part), names, part + _IN) for part, names in _OF_PARTS.items()]
+    for values, names, prefix in places:
+        for name in names if isinstance(values, Mapping) else ():
+            if isinstance(values.get(name), str | bool | int | float):
+                found.update(_if_fact(prefix + name, values[name]))
+    for name in _NUMBERS:
+        numbers = config.get(name)
+        if isinstance(numbers, list) and numbers and all(type(number) is int for number in numbers):
+            found.update(_if_fact(name, [str(number) for number in numbers]))
     architectures = config.get("architectures")
     if isinstance(architectures, list) and architectures:
         found.update(_if_fact("architectures", architectures))
-    labels = _labels(config.get("id2label"))
-    if labels:
-        found.update(_if_fact(_LABELS, labels))
+    for name, theirs in _LABELS.items():
+        labels = _labels(config.get(theirs))
+        if labels:
+            found.update(_if_fact(name, labels))
     return Facts(found)
 
 
 def config_of(facts: Mapping[str, Fact]) -> dict[str, Any] | None:
     """Return a configuration with these facts, or None where nothing is known of the model."""
-    config: dict[str, Any] = {name: fact for name, fact in facts.items() if name not in (*_OF_TOKENIZER, _LABELS)}
-    if not config and _LABELS not in facts:
-        return None
-    if isinstance(config.get("architectures"), tuple):
-        config["architectures"] = list(config["architectures"])
-    labels = facts.get(_LABELS)
-    if isinstance(labels, tuple):
-        config["id2label"] = {str(index): label for index, label in enumerate(labels)}
-        config["label2id"] = {label: index for index, label in enumerate(labels)}
-    return config
+    config: dict[str, Any] = {}
+    for name, fact in facts.items():
+        if name in _OF_TOKENIZER:
+            continue
+        part, is_inside, inner = name.partition(_IN)
+        if is_inside:
+            values = config.setdefault(part, {})
+            if isinstance(values, dict):
+                values[inner] = fact
+        elif name in _LABELS and isinstance(fact, tuple):
+            config[_LABELS[name]] = {str(index): label for index, label in enumerate(fact)}
+        else:
+            config[name] = _listed(name, fact)
+    if "id2label" in config:
+        config["label2id"] = {label: int(index) for index, label in config["id2label"].items()}
+    return config or None
+
+
+def tokenizer_config_of(facts: Mapping[str, Fact]) -> dict[str, Any]:
+    """Return what these facts say of the content of `tokenizer_config.json`."""
+    return {name: facts[name] for name in _OF_TOKENIZER if name in facts}
+
+
+def _listed(name: str, fact: Fact) -> Any:
+    """Return a fact as a configuration has it: lists as lists, and numbers in them as numbers."""
+    if not isinstance(fact, tuple):
+        return fact
+    is_numbers = name in _NUMBERS and all(number.lstrip("-").isdecimal() for number in fact)
+    return [int(number) for number in fact] if is_numbers else list(fact)
 
 
 def _if_fact(name: str, value: Any) -> Mapping[str, Fact]:

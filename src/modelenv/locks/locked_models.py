@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,7 +13,7 @@ from modelenv.errors import ConfigurationError, LockfileError
 if TYPE_CHECKING:
     from modelenv.environment.settings import Settings
     from modelenv.locks.project_lock import Lockfile
-    from modelenv.locks.values import LockedModel
+    from modelenv.locks.values import Fact, LockedModel
     from modelenv.references import ModelRef
 
 Value = TypeVar("Value")
@@ -90,8 +90,8 @@ def locked_model(project: Settings | ProjectFile, name: str, ref: ModelRef) -> L
     return locked
 
 
-def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
-    """Return which model a name stands for in this project, and its configuration as far as the lock knows it.
+def locked_facts(name: str) -> tuple[str, Mapping[str, Fact]]:
+    """Return which model a name stands for in this project, and what the lock knows of it.
 
     Args:
         name: an alias or a repo id; any other text stands for itself, and nothing is known of it.
@@ -99,7 +99,6 @@ def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
     Raises:
         LockfileError: the lock cannot be read, or was made from another declaration of the alias.
     """
-    from modelenv.locks.facts import config_of
     from modelenv.references import ModelRef
 
     path = find_project_file(Path.cwd())
@@ -108,6 +107,6 @@ def locked_config(name: str) -> tuple[str, dict[str, Any] | None]:
     try:
         ref = ModelRef.parse(name) if alias is None else alias.ref
     except ConfigurationError:
-        return name, None
+        return name, {}
     locked = locked_model(project, name, ref)
-    return ref.repo_id, None if locked is None else config_of(locked.facts)
+    return ref.repo_id, {} if locked is None else locked.facts

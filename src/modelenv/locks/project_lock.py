@@ -1,8 +1,7 @@
 """`modelenv.lock`: the models of a project as text for review, and back.
 
-It is TOML in the one form that `modelenv.locks.toml_lines` reads. No library writes TOML for a review, so it is
-written by hand-made lines: one file to a line, so that a diff shows which file changed, and always the same text for
-the same models.
+It is TOML. No library writes TOML for a review, so the lines are made here: one file to a line, so that a diff shows
+which file changed, and always the same text for the same models.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from modelenv.forks import cached_property
 from modelenv.locks.scalars import quote, scalar
 from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
-from modelenv.locks.toml_lines import LineReader
+from modelenv.locks.toml_reader import read_toml
 from modelenv.locks.values import SHA1, LockedFile, LockedModel, LockedValueError, show
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
@@ -85,9 +84,7 @@ def parse_lockfile(text: str, path: Path | str) -> Lockfile:
     Raises:
         LockfileError: it is no lock; the message starts with `path:line`.
     """
-    return Origin(path, _HINT).parse(
-        text, LineReader, lambda document: Lockfile(models_from(document, locked_model_from))
-    )
+    return Origin(path, _HINT).parse(text, read_toml, lambda value: Lockfile(models_from(value, locked_model_from)))
 
 
 def format_lockfile(lockfile: Lockfile) -> str:

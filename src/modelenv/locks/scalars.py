@@ -1,34 +1,12 @@
-"""Text, numbers and truth values, in a form that TOML and every YAML read alike."""
+"""Text, numbers and truth values as they are written: in a form that TOML and every YAML read alike."""
 
 from __future__ import annotations
 
 import re
-import sys
 
-from modelenv.locks.values import INVISIBLE, Fact, LockedValueError, show
+from modelenv.locks.values import INVISIBLE, Fact
 
 _ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
-_TEXT = rf'"(?:[^{INVISIBLE}"\\]|\\["\\]|\\u[0-9A-F]{{4}}|\\U[0-9A-F]{{8}})*+"'
-_NUMBER = r"-?(?:0|[1-9][0-9]{0,18})(?:\.[0-9]{1,400}(?:e[+-][0-9]{1,3})?)?"
-SCALAR = rf"(?:{_TEXT}|{_NUMBER}|true|false)"
-_SCALAR = re.compile(SCALAR)
-_ESCAPE = re.compile(r'\\(?:(["\\])|u(....)|U(........))')
-
-
-def read_scalar(text: str) -> str | bool | int | float:
-    """Return the value that `scalar` wrote as `text`.
-
-    Raises:
-        LockedValueError: the text has another form.
-    """
-    if not _SCALAR.fullmatch(text):
-        expected = "text in double quotes, a number, true or false"
-        raise LockedValueError("wrong form of a value", expected=expected, found=show(text))
-    if text.startswith('"'):
-        return _ESCAPE.sub(_character, text[1:-1]) if "\\" in text else text[1:-1]
-    if text in ("true", "false"):
-        return text == "true"
-    return float(text) if "." in text else int(text)
 
 
 def scalar(value: Fact) -> str:
@@ -52,12 +30,3 @@ def _escape(match: re.Match[str]) -> str:
     if character in '"\\':
         return "\\" + character
     return f"\\u{ord(character):04X}" if ord(character) <= 0xFFFF else f"\\U{ord(character):08X}"
-
-
-def _character(match: re.Match[str]) -> str:
-    if match[1]:
-        return match[1]
-    code = int(match[2] or match[3], 16)
-    if code > sys.maxunicode or 0xD800 <= code <= 0xDFFF:
-        raise LockedValueError("no such character", expected="a character of Unicode", found=show(match.group()))
-    return chr(code)

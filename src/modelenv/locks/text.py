@@ -7,15 +7,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
 from modelenv.files.disk import write_atomically
 from modelenv.locks.values import INVISIBLE, LockedFile, LockedModel, LockedValueError, Where, show, within
 
 VERSION = 1
-_LONGEST_VERSION = 20
 LARGEST = 16 * 2**20  # bytes: some 5000 models of a dozen files
+_FIRST_LINE = re.compile(r"^(?! *(?:#|$)).+", re.MULTILINE)
+_VERSION_LINE = re.compile(r"version *[=:] *([0-9]{1,19}) *")
 _UNSEEN = re.compile(rf"(?!\n)[{INVISIBLE}]")
 _FILE_KEYS = ("path", "size", "sha256", "blob_id")
 _MODEL_KEYS = ("alias", "repo", "commit", "files")
@@ -24,18 +25,34 @@ _OPTIONAL_KEYS = ("revision", "task", "patterns", "facts")
 Value = TypeVar("Value")
 
 
-class Reader(Protocol):
-    """Reads a text of one format."""
+class TextFormError(LockedValueError):
+    """A text that its format's reader refuses, with the line that is wrong, counted from 1."""
 
-    lines: dict[Where, int]
-    """The line of each value by the way to it from the document, and of each wrong line by the way in its error."""
+    def __init__(self, what: str, *, line: int, expected: str | None = None, found: str | None = None) -> None:
+        super().__init__(what, expected=expected, found=found)
+        self.line = line
 
-    def read(self) -> Any:
-        """Return the document as plain values.
 
-        Raises:
-            LockedValueError: it has not this form.
-        """
+@dataclass(frozen=True)
+class Document:
+    """A text as plain values.
+
+    Attributes:
+        value: the whole.
+        lines: the line of each value, counted from 1, by the way to it from the whole.
+    """
+
+    value: Any
+    lines: Mapping[Where, int]
+
+    def line_of(self, where: Where) -> int:
+        """Return the line of a value, else the first within it, else that of the nearest value around it."""
+        while where not in self.lines:
+            within = [line for way, line in self.lines.items() if way[: len(where)] == where]
+            if within:
+                return min(within)
+            where = where[:-1]
+        return self.lines[where]
 
 
 @dataclass(frozen=True)
@@ -87,24 +104,30 @@ class Origin:
             found = f"byte 0x{content[error.start]:02x}"
             raise self.error(line, "this is not UTF-8", expected="text in UTF-8", found=found) from None
 
-    def parse(self, text: str, reader_of: Callable[[str], Reader], value_from: Callable[[Any], Value]) -> Value:
+    def parse(self, text: str, read: Callable[[str], Document], value_from: Callable[[Any], Value]) -> Value:
         """Return the value that a text stands for.
 
         Args:
             text: in one of the two formats.
-            reader_of: returns the format's reader of a text.
-            value_from: builds the value from the document of plain values.
+            read: the format's reader. It raises a `TextFormError` for a text that it refuses.
+            value_from: builds the value from the plain values of the document.
 
         Raises:
-            LockfileError: it is no such text; the message starts with `path:line`.
+            LockfileError: the text is no such value; the message starts with `path:line`.
         """
         self._check(text)
-        reader = reader_of(text)
+        self._check_version(text)  # before the rest, which may have another form
         try:
-            return value_from(reader.read())
+            document = read(text)
+        except TextFormError as error:
+            raise self._error_from(error, error.line) from None
+        try:
+            return value_from(document.value)
         except LockedValueError as error:
-            line = _line_in(reader.lines, error.where)
-            raise self.error(line, error.what, expected=error.expected, found=error.found, hint=error.hint) from None
+            raise self._error_from(error, document.line_of(error.where)) from None
+
+    def _error_from(self, error: LockedValueError, line: int) -> LockfileError:
+        return self.error(line, error.what, expected=error.expected, found=error.found, hint=error.hint)
 
     def _check(self, text: str) -> None:
         if len(text) > LARGEST:
@@ -124,6 +147,12 @@ class Origin:
             found=show(unseen.group()),
             hint=hint,
         )
+
+    def _check_version(self, text: str) -> None:
+        line = _FIRST_LINE.search(text)
+        version = _VERSION_LINE.fullmatch(line[0]) if line else None
+        if line and version and int(version[1]) != VERSION:
+            raise self._error_from(_unknown_version(int(version[1])), text.count("\n", 0, line.start()) + 1)
 
     def _too_large(self) -> LockfileError:
         return self.error(1, "the file is too large", expected=f"at most {LARGEST} bytes")
@@ -177,12 +206,6 @@ def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Valu
     return _each(table, "models", model_from)
 
 
-def check_version(text: str) -> None:
-    """Raise a `LockedValueError` if `text` is the number of another version, whose files may have another form."""
-    if text.isdecimal() and text.isascii() and len(text) < _LONGEST_VERSION and int(text) != VERSION:
-        raise _unknown_version(int(text))
-
-
 def _unknown_version(version: int) -> LockedValueError:
     return LockedValueError(
         "this version of the file is unknown",
@@ -231,13 +254,6 @@ def take(table: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) 
         if key not in table:
             raise LockedValueError(f"the key {key!r} is missing", found=", ".join(table) or "no key")
     return table
-
-
-def _line_in(lines: Mapping[Where, int], where: Where) -> int:
-    """Return the line of `where`, or of the nearest thing around it that has one."""
-    while where and where not in lines:
-        where = where[:-1]
-    return lines.get(where, 1)
 
 
 def _open(path: Path) -> BinaryIO:

@@ -75,7 +75,11 @@ def show(value: object) -> str:
         return f"a list of {len(value)}"
     if isinstance(value, int) and abs(value) > _LARGEST:
         return f"an integer of {value.bit_length()} bits"  # beyond 4300 digits Python refuses to print it
-    text = repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value)
+    return shorten(repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value))
+
+
+def shorten(text: str) -> str:
+    """Return the start of a text, with `…` behind it if there is more."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
@@ -208,6 +212,11 @@ class LockedModel:
             object.__setattr__(self, "facts", Facts(self.facts))
         object.__setattr__(self, "patterns", tuple(self.patterns))
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
+
+    @property
+    def ref(self) -> ModelRef:
+        """The repo at the locked commit."""
+        return ModelRef(self.repo, self.commit)
 
     def _check_names(self) -> None:
         with _as_locked("alias"):

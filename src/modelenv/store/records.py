@@ -1,37 +1,53 @@
-"""What a store remembers of a snapshot's files: their fingerprints, and the hashes that they had."""
+"""What a store remembers of a snapshot: its files' fingerprints and hashes, and whether these are all files."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelenv.files.hashing import Fingerprint
 from modelenv.store.verification import scan
 
-_FORMAT = 2
+_FORMAT = 3
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def read_record(path: Path) -> Mapping[str, Fingerprint]:
+@dataclass(frozen=True)
+class Record:
+    """What is remembered of a snapshot.
+
+    Attributes:
+        files: the fingerprints of its files when they were checked.
+        whole: whether the Hub's listing said that a load needs no further file. A snapshot that was filled for a
+            lock, or that was taken over while the Hub could not be asked, may lack some.
+    """
+
+    files: Mapping[str, Fingerprint] = field(default_factory=dict)
+    whole: bool = False
+
+
+def read_record(path: Path) -> Record:
     """Return what is remembered; nothing where the record is missing or broken, which only costs another check."""
     try:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
-            return {}
-        return {name: _fingerprint(entry) for name, entry in document["files"].items()}
+            return Record()
+        files = {name: _fingerprint(entry) for name, entry in document["files"].items()}
+        return Record(files, document["whole"] is True)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
+        return Record()
 
 
-def format_record(fingerprints: Mapping[str, Fingerprint]) -> str:
+def format_record(record: Record) -> str:
     """Return the text of a record."""
     files = {
-        name: [known.size, known.mtime_ns, known.inode, known.sha256] for name, known in sorted(fingerprints.items())
+        name: [known.size, known.mtime_ns, known.inode, known.sha256] for name, known in sorted(record.files.items())
     }
-    return json.dumps({"format": _FORMAT, "files": files}, indent=1) + "\n"
+    return json.dumps({"format": _FORMAT, "whole": record.whole, "files": files}, indent=1) + "\n"
 
 
 def is_unchanged(folder: Path, known: Mapping[str, Fingerprint]) -> bool:

@@ -2,7 +2,8 @@
 
 What modelenv fetched lies in the Hugging Face cache layout, so that every other tool can use it. Beside it, under
 `.locks/modelenv/` (a place that the cache's own tools skip), lie one lock per model, and one record per snapshot
-that was checked: the record is written last, so a snapshot with a record is complete and undamaged.
+that was checked: the record is written last, so a snapshot with a record is undamaged, and the record says whether it
+is complete.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ from modelenv.files.ownership import check_no_linked_folder, check_owned, commit
 from modelenv.forks import new_lock
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.integrity import check_links, matches_blob_name
-from modelenv.store.records import fingerprints_of, format_record, is_unchanged, read_record
+from modelenv.store.model_lock import holding
+from modelenv.store.records import Record, fingerprints_of, format_record, is_unchanged, read_record
 
 logger = logging.getLogger("modelenv")
 _DEFAULT_REVISION = "main"
-_FIRST_NOTICE = 5.0  # seconds of waiting for a lock before we say so
 # Whose model each plain folder holds, for this process: who asked for it first. By device and inode, so that another
 # folder in its place may be another's.
 _plain_owners: dict[tuple[int, int], str] = {}
@@ -45,13 +46,15 @@ class FoundModel:
         path: the folder with the model's files.
         layout: how it was found.
         commit: the commit, where the layout tells it.
-        checked: whether a record says that its files were complete and matched their hashes.
+        checked: whether a record says that its files matched their hashes, and they did not change since.
+        whole: whether the record says too that a load needs no further file.
     """
 
     path: Path
     layout: Layout
     commit: str | None = None
     checked: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,9 @@ class Store:
             commit = _commit_of(folder, ref)
             if commit is not None and (folder / "snapshots" / commit).is_dir():
                 path = folder / "snapshots" / commit
-                checked = is_unchanged(path, read_record(self._record_path(folder.name, commit)))
-                return FoundModel(path, Layout.HUB_CACHE, commit, checked)
+                record = read_record(self._record_path(folder.name, commit))
+                checked = is_unchanged(path, record.files)
+                return FoundModel(path, Layout.HUB_CACHE, commit, checked, checked and record.whole)
         for layout, path in plain_folders(self.root, ref):
             if path.is_dir() and not (ref.organisation is None and is_organisation(path)):
                 if layout is Layout.PLAIN and ref.organisation is not None:
@@ -142,34 +146,12 @@ class Store:
             ConfigurationError: the store cannot be written.
             UnsafeModelError: a folder of the model is a link.
         """
-        from filelock import FileLock, Timeout
-
         check_no_linked_folder(self.root, ref)
         with self.writing(ref.repo_id):
             path = self._side_folder() / f"{_cache_name(ref)}.lock"
             path.touch()
-        lock = FileLock(path)
-
-        def acquired(seconds: float) -> bool:
-            try:
-                lock.acquire(timeout=seconds)
-            except Timeout:
-                return False
-            return True
-
-        waiting = "waiting for another process to fetch it"
-        with deadline.stages.doing(waiting):
-            if not acquired(min(_FIRST_NOTICE, deadline.remaining)):
-                logger.warning(
-                    "Another process is fetching %s; waiting for it at most %.0f s more (lock %s)",
-                    ref, deadline.remaining, path,
-                )  # fmt: skip
-                if not deadline.until(acquired):
-                    raise deadline.passed(ref.repo_id, f"{waiting} (lock {path})")
-        try:
+        with holding(path, ref, deadline):
             yield
-        finally:
-            lock.release()
 
     def damaged_blobs(self, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
         """Return the blobs behind the snapshot's links whose bytes do not match the hash in their name.
@@ -178,7 +160,7 @@ class Store:
             UnsafeModelError: a link leads out of the store; nothing behind it was read.
         """
         check_links(found.path, root=self.root, model=ref.repo_id)
-        links = (file for file in _files(found.path) if file.is_symlink() and file.is_file())
+        links = (file for file in found.path.rglob("*") if file.is_symlink() and file.is_file())
         blobs = {Path(os.path.normpath(link.parent / link.readlink())) for link in links}
         return tuple(sorted(blob for blob in blobs if not matches_blob_name(blob)))
 
@@ -187,24 +169,34 @@ class Store:
         return self.root.exists() and not os.access(self.root, os.W_OK)
 
     def record(
-        self, ref: ModelRef, found: FoundModel, fingerprints: Mapping[str, Fingerprint] | None = None
+        self,
+        ref: ModelRef,
+        found: FoundModel,
+        fingerprints: Mapping[str, Fingerprint] | None = None,
+        *,
+        whole: bool = True,
     ) -> FoundModel:
-        """Write down that the snapshot is complete and was checked; from now on it is found as such.
+        """Write down that the snapshot was checked; from now on it is found as such.
 
         Args:
             ref: the model.
             found: its snapshot.
             fingerprints: what is known of its files; by default what their names say, once they were checked.
+            whole: whether a load needs no further file. What an earlier record says of the same files stays.
         """
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
-        text = format_record(fingerprints_of(found.path) if fingerprints is None else fingerprints)
+        path = self._record_path(_cache_name(ref), found.commit)
+        if not whole:
+            before = read_record(path)
+            whole = before.whole and is_unchanged(found.path, before.files)
+        text = format_record(Record(fingerprints_of(found.path) if fingerprints is None else fingerprints, whole))
         with self.writing(ref.repo_id):
-            write_atomically(self._record_path(_cache_name(ref), found.commit), text)
-        return FoundModel(found.path, found.layout, found.commit, checked=True)
+            write_atomically(path, text)
+        return FoundModel(found.path, found.layout, found.commit, checked=True, whole=whole)
 
     def known(self, ref: ModelRef, commit: str) -> Mapping[str, Fingerprint]:
         """Return what the record of that snapshot says of its files; nothing without one."""
-        return read_record(self._record_path(_cache_name(ref), commit))
+        return read_record(self._record_path(_cache_name(ref), commit)).files
 
     def claims(self, ref: ModelRef, commit: str) -> Claims:
         """Return the claims on that snapshot."""
@@ -290,8 +282,3 @@ def _commit_of(folder: Path, ref: ModelRef) -> str | None:
         snapshots = sorted(path.name for path in (folder / "snapshots").iterdir() if is_commit(path.name))
         return snapshots[0] if len(snapshots) == 1 else None  # copied without refs: only one can be meant
     return None
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent) / name for name in sorted(names))

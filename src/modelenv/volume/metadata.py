@@ -1,6 +1,7 @@
 """`model-metadata.yaml` of a volume: what the volume holds, as text for people, and back.
 
-It is YAML in the one form that `modelenv.locks.yaml_lines` reads, and that every YAML library reads as the same data.
+It is YAML in a form that every YAML library reads as the same data: blocks, with text in double quotes, which keep a
+library from taking a commit for a number or the label `no` for false.
 """
 
 from __future__ import annotations
@@ -13,15 +14,8 @@ from typing import Any
 from modelenv.forks import cached_property
 from modelenv.locks.project_lock import Lockfile, check_unique_aliases
 from modelenv.locks.scalars import quote, scalar
-from modelenv.locks.text import (
-    VERSION,
-    Origin,
-    locked_model_from,
-    models_from,
-    write_text,
-)
+from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
 from modelenv.locks.values import LockedFile, LockedModel, LockedValueError, check_path, show
-from modelenv.locks.yaml_lines import BlockReader
 
 _HEADER = """\
 # The models on this volume. Written by `modelenv pull --to`, last of all: that this file is here means that the
@@ -108,9 +102,9 @@ def parse_metadata(text: str, path: Path | str) -> VolumeMetadata:
     Raises:
         LockfileError: it is no metadata of a volume; the message starts with `path:line`.
     """
-    return Origin(path, _HINT).parse(
-        text, BlockReader, lambda document: VolumeMetadata(models_from(document, _model_from))
-    )
+    from modelenv.volume.yaml_reader import read_yaml  # with PyYAML, which only a volume needs
+
+    return Origin(path, _HINT).parse(text, read_yaml, lambda value: VolumeMetadata(models_from(value, _model_from)))
 
 
 def format_metadata(metadata: VolumeMetadata) -> str:

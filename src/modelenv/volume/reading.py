@@ -13,7 +13,7 @@ from modelenv.locks.locked_models import read_once
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
-from modelenv.store.integrity import check_model_folder
+from modelenv.store.model_folder import check_model_folder
 from modelenv.store.verification import Verified, integrity_error, verify_folder
 from modelenv.volume.metadata import VolumeMetadata, VolumeModel, read_metadata
 

@@ -98,7 +98,7 @@ class FakeTextToAudioPipeline(FakePipeline):
         if scripted is not None:
             audio, own = scripted
             return {"audio": audio.copy(), "sampling_rate": rate if own is None else own}
-        return {"audio": _tone(self._facts.name, texts, rate), "sampling_rate": rate}
+        return {"audio": _tone(self._facts.name, texts, rate, self._channels), "sampling_rate": rate}
 
     def _texts(self, item: Any, tokenizer_kwargs: dict[str, Any]) -> tuple[str, ...]:
         """Return the texts of one input, as the tokenizer checks them."""
@@ -114,6 +114,12 @@ class FakeTextToAudioPipeline(FakePipeline):
         if self._facts.config.get("model_type") == "vits" and not all(_is_speakable(text) for text in texts):
             raise RuntimeError("the text has no letter that this model can speak")
         return texts
+
+    @property
+    def _channels(self) -> int:
+        decoder = self._facts.config.get("decoder")
+        channels = decoder.get("audio_channels", 1) if isinstance(decoder, Mapping) else 1
+        return channels if type(channels) is int and channels > 0 else 1
 
     @property
     def sampling_rate(self) -> int:
@@ -136,7 +142,7 @@ def _is_speakable(text: str) -> bool:
     return any(character.isalnum() and character.isascii() for character in text)
 
 
-def _tone(model: str, texts: tuple[str, ...], rate: int) -> Any:
+def _tone(model: str, texts: tuple[str, ...], rate: int, channels: int) -> Any:
     numpy = importlib.import_module("numpy")
     rows = []
     longest = max(1, int(max(map(len, texts)) * _SECONDS_PER_CHARACTER * rate))
@@ -144,7 +150,8 @@ def _tone(model: str, texts: tuple[str, ...], rate: int) -> Any:
         pitch, phase = seeded.units(2, model, text)
         times = numpy.arange(longest, dtype="float32") / rate
         rows.append(0.5 * numpy.sin(2 * math.pi * ((110 + 330 * pitch) * times + phase)))
-    return numpy.array(rows, dtype="float32").squeeze()
+    sound = numpy.array(rows, dtype="float32")[:, None, :]
+    return numpy.repeat(sound, channels, axis=1).squeeze()
 
 
 def _parameters(

@@ -29,6 +29,7 @@ class ModelFacts:
         problem_type: `regression`, `multi_label_classification`, `single_label_classification` or None.
         config: the content of the config; the family's defaults if there is none.
         folder: the model's folder, where there is one; weights in it are never read.
+        tokenizer: what is known of `tokenizer_config.json`, where there is no folder.
     """
 
     name: str
@@ -37,15 +38,18 @@ class ModelFacts:
     problem_type: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    tokenizer: Mapping[str, Any] = field(default_factory=dict)
 
     def read_file(self, name: str) -> Mapping[str, Any]:
-        """Return the content of a JSON file of the model's folder; empty where there is none.
+        """Return the content of a JSON file of the model, as far as it is known; empty where it is not.
 
         Raises:
             ConfigurationError: the file is no JSON object.
         """
-        path = None if self.folder is None else self.folder / name
-        return {} if path is None or not path.is_file() else _read_object(path, self.name)
+        if self.folder is None:
+            return dict(self.tokenizer) if name == "tokenizer_config.json" else {}
+        path = self.folder / name
+        return _read_object(path, self.name) if path.is_file() else {}
 
     def processor(self, part: str) -> Mapping[str, Any]:
         """Return the settings of the model's processor; empty where there are none.
@@ -67,11 +71,16 @@ class ModelFacts:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A read-only view can be neither copied nor pickled: the copy gets a view of its own.
-        return _facts, (self.name, self.labels, self.label2id, self.problem_type, dict(self.config), self.folder)
+        read_only = dict(self.config), self.folder, dict(self.tokenizer)
+        return _facts, (self.name, self.labels, self.label2id, self.problem_type, *read_only)
 
 
 def read_facts(
-    model: str | Path, config: Mapping[str, Any] | None, *, defaults: Mapping[str, Any] = _NOTHING
+    model: str | Path,
+    config: Mapping[str, Any] | None,
+    *,
+    defaults: Mapping[str, Any] = _NOTHING,
+    tokenizer: Mapping[str, Any] | None = None,
 ) -> ModelFacts:
     """Return the facts of `model` from `config`, else from its folder's `config.json`, else from `defaults`.
 
@@ -87,7 +96,8 @@ def read_facts(
     label2id = config.get("label2id")
     if config.get("id2label") is None or _resets_labels(config) or config is defaults:
         label2id = {label: index for index, label in enumerate(labels)}
-    return _facts(name, labels, label2id, config.get("problem_type"), dict(config), folder)
+    problem_type = config.get("problem_type")
+    return _facts(name, labels, label2id, problem_type, dict(config), folder, tokenizer or _NOTHING)
 
 
 def _facts(
@@ -97,8 +107,10 @@ def _facts(
     problem_type: str | None,
     config: dict[str, Any],
     folder: Path | None,
+    tokenizer: Mapping[str, Any],
 ) -> ModelFacts:
-    return ModelFacts(name, labels, label2id, problem_type, MappingProxyType(config), folder)
+    frozen = MappingProxyType(config), folder, MappingProxyType(dict(tokenizer))
+    return ModelFacts(name, labels, label2id, problem_type, *frozen)
 
 
 def _read_config(folder: Path) -> Mapping[str, Any]:

@@ -26,15 +26,14 @@ class FakeTokenizer:
         name_or_path: the model's name.
         model_max_length: the longest input in tokens; a very large number where the files name none.
         padding_side: `left` or `right`.
-        is_fast: always True.
+        is_fast: whether it knows where its tokens stand in the text.
     """
-
-    is_fast = True
 
     def __init__(self, tokenizer: TextTokenizer, facts: ModelFacts) -> None:
         self._tokenizer = tokenizer
         self._facts = facts
         self.name_or_path = facts.name
+        self.is_fast = tokenizer.is_fast
         self.model_max_length = tokenizer.model_max_length
         self.padding_side = tokenizer.padding_side
         for kind in KINDS:

@@ -11,26 +11,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelenv.fakes import seeded
-
-if TYPE_CHECKING:
-    from modelenv.fakes.model.facts import ModelFacts
 
 NO_LIMIT = int(1e30)  # what transformers takes for a tokenizer that names no model_max_length
 KINDS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _WORDS = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\|?>|\w+|[^\w\s]")
-_BERT = {
-    "unk_token": "[UNK]",
-    "sep_token": "[SEP]",
-    "pad_token": "[PAD]",
-    "cls_token": "[CLS]",
-    "mask_token": "[MASK]",
-}
-_ROBERTA = {**_BERT, "unk_token": "<unk>", "sep_token": "</s>", "pad_token": "<pad>", "cls_token": "<s>"}
-_USES_ANGLES = re.compile("roberta|camembert|bart|xlm|longformer|esm|mpnet", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -65,6 +52,7 @@ class TextTokenizer(ABC):
 
     is_wordpiece = False
     is_bpe = False
+    is_fast = True  # whether it knows where its tokens stand in the text
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.special = {kind: text for kind in KINDS if (text := _content(config.get(kind))) is not None}
@@ -101,17 +89,6 @@ class TextTokenizer(ABC):
     @abstractmethod
     def size(self, *, added: bool = True) -> int:
         """Return the number of tokens of the vocabulary, with those that were added to it or without."""
-
-
-def read_tokenizer(facts: ModelFacts) -> TextTokenizer:
-    """Return the tokenizer of the model's folder; words, if there is no folder, file, or package `tokenizers`."""
-    path = None if facts.folder is None else facts.folder / "tokenizer.json"
-    if path is not None and path.is_file() and find_spec("tokenizers") is not None:
-        config = {**facts.read_file("special_tokens_map.json"), **facts.read_file("tokenizer_config.json")}
-        return FileTokenizer(path.read_text(encoding="utf-8"), config)
-    kind = f"{facts.config.get('model_type', '')} {facts.name}"
-    names = {**_ROBERTA, "mask_token": "<mask>"} if _USES_ANGLES.search(kind) else _BERT
-    return WordTokenizer({**names, **facts.read_file("tokenizer_config.json")}, facts.config.get("vocab_size", 30522))
 
 
 class FileTokenizer(TextTokenizer):
@@ -195,6 +172,7 @@ class WordTokenizer(TextTokenizer):
     """
 
     is_wordpiece = True
+    _parts = _WORDS
 
     def __init__(self, config: dict[str, Any], size: int) -> None:
         super().__init__(config)
@@ -231,7 +209,7 @@ class WordTokenizer(TextTokenizer):
         for part in parts:
             texts = list(part) if is_split else [part]
             for number, text in enumerate(texts):
-                for index, match in enumerate(_WORDS.finditer(checked(text))):
+                for index, match in enumerate(self._parts.finditer(checked(text))):
                     cells.append((match.group(), match.span(), False, number if is_split else index))
             if add_special:
                 cells.append((self.special.get("sep_token", "[SEP]"), (0, 0), True, None))

@@ -12,12 +12,12 @@ STRATEGIES = ("NONE", "SIMPLE", "FIRST", "AVERAGE", "MAX")
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """One token: its text, where it stands, its place in the row, and the probability of each label."""
+    """One token: its text, where it stands (None: not known), its place in the row, each label's probability."""
 
     word: str
     scores: Sequence[float]
-    start: int
-    end: int
+    start: int | None
+    end: int | None
     index: int
     is_subword: bool
 

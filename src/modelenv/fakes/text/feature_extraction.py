@@ -13,7 +13,7 @@ from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tensors import as_tensor
 from modelenv.fakes.text.tokenizing import Batch, check_positions, tokenize
 
-_WIDTHS = ("hidden_size", "d_model", "dim", "n_embd")  # what configs call the width of a model's hidden states
+_WIDTHS = ("hidden_size", "d_model", "dim", "n_embd", "emb_dim")  # what configs call the width of hidden states
 _DEFAULT_WIDTH = 768
 _NEED_A_DECODER = frozenset(
     "blenderbot blenderbot-small longt5 m2m_100 marian mt5 pegasus pegasus_x switch_transformers t5 umt5".split()  # noqa: SIM905
@@ -73,7 +73,12 @@ class FakeFeatureExtractionPipeline(FakePipeline):
     @property
     def _width(self) -> int:
         config = self._facts.config
-        return next((int(config[name]) for name in _WIDTHS if config.get(name) is not None), _DEFAULT_WIDTH)
+        kind, text = config.get("model_type"), config.get("text_config")
+        if kind == "opt" and config.get("word_embed_proj_dim") is not None:
+            return int(config["word_embed_proj_dim"])
+        places = (config, text if isinstance(text, Mapping) else {})
+        found = (place[name] for place in places for name in _WIDTHS if place.get(name) is not None)
+        return int(next(found, _DEFAULT_WIDTH)) * (2 if kind == "reformer" else 1)  # it has two streams, joined
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         parameters = dict(kwargs.get("tokenize_kwargs") or {})
@@ -99,6 +104,8 @@ class FakeFeatureExtractionPipeline(FakePipeline):
 
     def _check(self, width: int) -> None:
         kind = self._facts.config.get("model_type")
+        if kind == "perceiver":
+            raise TypeError("a perceiver model takes no tokens alone, but inputs of its own")
         if kind in _NEED_A_DECODER:
             raise ValueError(f"a {kind} model needs input for its decoder, which this pipeline has not")
         check_positions(self._facts, width)

@@ -20,6 +20,7 @@ from modelenv.fakes.text.tokenizing import check_positions, tokenize
 # The labels of dbmdz/bert-large-cased-finetuned-conll03-english, transformers' default model for the task.
 _LABELS = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
 _PLAIN_LABEL = "O"
+_OF_WORDS = ("FIRST", "AVERAGE", "MAX")  # the strategies that join the tokens of a word
 
 
 class WhenTagged(When):
@@ -113,6 +114,10 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             parameters["offset_mapping"] = offset_mapping
         strategy = None if aggregation_strategy is None else _strategy(aggregation_strategy)
         if strategy is not None:
+            if strategy in _OF_WORDS and self._is_slow:
+                raise ValueError(
+                    f"a slow tokenizer knows no words: aggregation_strategy={strategy.lower()!r} needs them"
+                )
             parameters["strategy"] = strategy
         if ignore_labels is not None:
             parameters["ignore_labels"] = ignore_labels
@@ -121,8 +126,14 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
                 raise ValueError("stride must be less than the tokenizer's model_max_length")
             if strategy == "NONE":
                 raise ValueError("stride needs an aggregation_strategy other than none")
+            if self._is_slow:
+                raise ValueError("stride needs the offsets of tokens, which a slow tokenizer does not know")
             parameters["stride"] = stride
         return parameters
+
+    @property
+    def _is_slow(self) -> bool:
+        return not self._tokenizer_of_model().is_fast
 
     def _one(
         self,
@@ -142,6 +153,8 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             )
         starts = _starts(item, delimiter) if is_split_into_words else None
         sentence = delimiter.join(item) if is_split_into_words else str(item)
+        if starts is not None and self._is_slow:
+            raise ValueError("is_split_into_words=True needs a fast tokenizer")
         tokenizer = self._tokenizer_of_model()
         kwargs: dict[str, Any] = (
             {} if stride is None else {"return_overflowing_tokens": True, "padding": True, "stride": stride}
@@ -159,7 +172,8 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         found: list[dict[str, Any]] = []
         for row in batch.rows:
             offsets = row.offsets if offset_mapping is None else offset_mapping[0]
-            tokens = self._scored(row, sentence, offsets, starts, strategy)
+            is_blind = self._is_slow and offset_mapping is None
+            tokens = self._scored(row, sentence, offsets, starts, strategy, is_blind=is_blind)
             found += [
                 entity
                 for entity in joiner.entities(tokens, strategy)
@@ -168,8 +182,9 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         return without_overlaps(found) if len(batch.rows) > 1 else found
 
     def _scored(
-        self, row: Row, sentence: str, offsets: Any, starts: list[int] | None, strategy: str
+        self, row: Row, sentence: str, offsets: Any, starts: list[int] | None, strategy: str, *, is_blind: bool
     ) -> list[ScoredToken]:
+        """Return the tokens with a score for each label; blind ones do not know where they stand."""
         tokenizer = self._tokenizer_of_model()
         unknown = tokenizer.id_of_special("unk_token")
         rule = self._script.find((sentence,)) if self._script.rules else None
@@ -181,14 +196,17 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             if starts is not None and word is not None:
                 start, end = start + starts[word], end + starts[word]
             part = sentence[start:end]
-            if tokenizer.is_wordpiece:
+            if is_blind:
+                is_subword = False
+            elif tokenizer.is_wordpiece:
                 is_subword = len(token) != len(part)
             else:
                 is_subword = continues_word(sentence, start, strategy)
-            if row.ids[index] == unknown:
+            if row.ids[index] == unknown and not is_blind:
                 token, is_subword = part, False  # the real pipeline shows what the text says
             scores = self._scores(sentence, (start, end), str(word), rule, is_subword=is_subword)
-            tokens.append(ScoredToken(token, scores, start, end, index, is_subword))
+            places = (None, None) if is_blind else (start, end)
+            tokens.append(ScoredToken(token, scores, places[0], places[1], index, is_subword))
         return tokens
 
     def _scores(self, sentence: str, span: tuple[int, int], word: str, rule: Any, *, is_subword: bool) -> list[float]:

@@ -186,21 +186,21 @@ def check_positions(facts: ModelFacts, width: int) -> None:
 # Llama, take any number.
 _RUNTIME_ERROR = frozenset(
     """
-    albert bert big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert electra ernie flaubert
-    fnet layoutlm megatron-bert mobilebert mra nystromformer openai-gpt rembert roberta roberta-prelayernorm roc_bert
-    squeezebert xlm xlm-roberta xlm-roberta-xl yoso
+    albert bert bert-generation big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert
+    electra ernie flaubert fnet layoutlm megatron-bert mobilebert mra nystromformer openai-gpt rembert roberta
+    roberta-prelayernorm roc_bert splinter squeezebert xlm xlm-roberta xlm-roberta-xl xmod yoso
     """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
 )
 _INDEX_ERROR = frozenset(
     """
-    bart bigbird_pegasus biogpt ctrl esm gpt-sw3 gpt2 gpt_bigcode ibert longformer markuplm mbart mpnet mvp opt plbart
-    roformer
+    bart bigbird_pegasus biogpt ctrl esm gpt-sw3 gpt2 gpt_bigcode ibert longformer luke markuplm mbart mluke mpnet
+    mvp opt plbart roformer
     """.split()  # noqa: SIM905
 )
 _AFTER_PADDING = frozenset(  # these count positions from the padding token's on
     """
-    camembert data2vec-text esm ibert longformer markuplm mpnet roberta roberta-prelayernorm xlm-roberta
-    xlm-roberta-xl
+    camembert data2vec-text esm ibert longformer luke markuplm mluke mpnet roberta roberta-prelayernorm xlm-roberta
+    xlm-roberta-xl xmod
     """.split()  # noqa: SIM905
 )
 

@@ -99,9 +99,11 @@ def complete(
     filled = _drawn(max(0, number - len(found)), image, labels, "unsure", *parts)
     for one in filled:
         one["score"] = _UNSURE * (1.01 - one["score"])  # never 0, which no threshold of 0 lets through
-    draws = seeded.units(len(found), "places", image.digest, *parts)
-    for one, place in zip(found[:number], draws, strict=False):
-        filled.insert(int(place * (len(filled) + 1)), one)
+    kept = found[:number]
+    draws = sorted(seeded.units(len(kept), "places", image.digest, *parts))
+    places = [int(draw * (len(filled) + 1)) for draw in draws]
+    for one, place in zip(reversed(kept), reversed(places), strict=True):  # in their order, whatever the threshold
+        filled.insert(place, one)
     return filled
 
 

@@ -13,6 +13,7 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.tensors import as_tensor
+from modelenv.fakes.vision.shapes import output_shape, pooled_shape, width
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,8 +28,6 @@ _PROCESSING = frozenset(  # what every image processor takes (`ImagesKwargs`)
     return_tensors size
     """.split()  # noqa: SIM905
 )
-_POOLED_MAPS = ("regnet", "resnet")  # what they pool is a map of one cell
-_WITHOUT_CLASS_TOKEN = ("siglip_vision_model", "siglip2_vision_model", "swin", "swinv2")
 
 
 class WhenEmbedded(When):
@@ -72,7 +71,7 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
             pattern: a part of the path or address, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
-        return WhenEmbedded(self._script, as_predicate(pattern), _shape(self._facts)[-1])
+        return WhenEmbedded(self._script, as_predicate(pattern), width(self._facts))
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         processing = kwargs.get("image_processor_kwargs")
@@ -93,14 +92,12 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
     ) -> Any:
         image = read_image(item)
         _check_processing(self._facts, image, processing)
-        shape = _shape(self._facts)
-        if pool:
-            shape = _pooled(shape, self._facts)
+        shape = pooled_shape(self._facts) if pool else output_shape(self._facts)
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
         values = (
             [4 * unit - 2 for unit in seeded.units(prod(shape), self._facts.name, image.digest, str(bool(pool)))]
             if scripted is None
-            else scripted * (prod(shape) // len(scripted))
+            else _everywhere(scripted, shape)
         )
         if return_tensors:
             return as_tensor(importlib.import_module("numpy").array(values, dtype="float32").reshape(shape))
@@ -129,39 +126,10 @@ def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, 
         raise ValueError(f"the image is {size[0]} x {size[1]}, but the model takes {expected} x {expected}")
 
 
-def _shape(facts: ModelFacts) -> tuple[int, ...]:
-    """Return the shape of the model's first output for one image."""
-    config = facts.config
-    side = _side(facts)
-    if "hidden_sizes" in config:  # a convolutional network: maps of features, each stage half as large
-        cells = max(1, side // (2 << len(config["hidden_sizes"])))
-        return (1, config["hidden_sizes"][-1], cells, cells)
-    patch = config.get("patch_size", 16)
-    cells = max(1, side // patch)
-    if config.get("model_type") in ("swin", "swinv2"):
-        stages = len(config.get("depths", (2, 2, 6, 2))) - 1
-        return (1, max(1, cells >> stages) ** 2, config.get("embed_dim", 96) << stages)
-    special = 0 if config.get("model_type") in _WITHOUT_CLASS_TOKEN else 1
-    special += config.get("num_register_tokens", 0) + (config.get("model_type") == "deit")
-    return (1, cells**2 + special, config.get("hidden_size", 768))
-
-
-def _pooled(shape: tuple[int, ...], facts: ModelFacts) -> tuple[int, ...]:
-    if len(shape) != 4:
-        return (1, shape[-1])
-    return (1, shape[1], 1, 1) if facts.config.get("model_type") in _POOLED_MAPS else (1, shape[1])
-
-
-def _side(facts: ModelFacts) -> int:
-    processor = facts.processor("image_processor")
-    names = ("crop_size", "size") if processor.get("do_center_crop") else ("size",)
-    for name in names:
-        size = processor.get(name)
-        found = size.get("height", size.get("shortest_edge")) if isinstance(size, dict) else size
-        if isinstance(found, int):
-            return found
-    size = facts.config.get("image_size", 224)
-    return int(size if isinstance(size, int) else size[0])
+def _everywhere(vector: list[float], shape: tuple[int, ...]) -> list[float]:
+    """Return the values of an output of this shape with the vector at each place; a map has its channels first."""
+    places = prod(shape) // len(vector)
+    return [value for value in vector for _ in range(places)] if len(shape) == 4 else vector * places
 
 
 def _nested(values: list[float], shape: tuple[int, ...]) -> Any:

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 _NOTHING = object()
 _MOST_SEGMENTS = 4
 # The models whose image processor has `post_process_panoptic_segmentation`; the others segment semantically only.
-_PANOPTIC = ("conditional_detr", "detr", "eomt", "mask2former", "maskformer", "oneformer", "videomt")
+_PANOPTIC = (
+    "conditional_detr", "detr", "eomt", "eomt_dinov3", "mask2former", "maskformer", "oneformer", "videomt",
+)  # fmt: skip
+# These find instances without a threshold for their masks, which the pipeline passes all the same.
+_NO_MASK_THRESHOLD = ("eomt", "eomt_dinov3", "videomt")
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,10 @@ class FakeImageSegmentationPipeline(FakePipeline):
         overlap_mask_area_threshold: Any = 0.5,
     ) -> Any:
         image = read_image(item)
-        panoptic = self._facts.config.get("model_type") in _PANOPTIC
+        kind = self._facts.config.get("model_type")
+        if kind in _NO_MASK_THRESHOLD and subtask == "instance":
+            raise TypeError(f"the subtask 'instance' of a model of the kind {kind} takes no mask_threshold")
+        panoptic = kind in _PANOPTIC
         scored = panoptic and subtask in {"panoptic", "instance", None}
         if not scored and subtask not in {"semantic", None}:
             raise ValueError(f"the subtask {subtask!r} is not supported by this model")

@@ -15,6 +15,7 @@ from modelenv.deadlines import IMPORTING, Deadline
 from modelenv.host.messages.protocol import Built, Recipe
 from modelenv.host.messages.transport import unpickled
 from modelenv.loading.build import REST_OF_A_PIPELINE, load_pipeline, pipeline_bytes
+from modelenv.loading.spec import ModelSpec
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 
@@ -124,15 +125,11 @@ class HeldModels:
                     raise deadline.passed(recipe.model, IMPORTING)
             arguments = unpickled(recipe.arguments)
             self._make_room(_expected_bytes(Path(recipe.folder)))
-            pipeline = load_pipeline(
-                Path(recipe.folder),
-                recipe.task,
-                in_one_process(arguments),
-                model=recipe.model,
-                device=recipe.device,
-                trust_remote_code=recipe.trust_remote_code,
-                deadline=deadline,
-            )
+            spec = ModelSpec(
+                Path(recipe.folder), recipe.task, in_one_process(arguments), recipe.model, recipe.device,
+                recipe.trust_remote_code,
+            )  # fmt: skip
+            pipeline = load_pipeline(spec, deadline)
             with self._lock:
                 slot.bytes = pipeline_bytes(pipeline)
                 slot.pipeline = pipeline

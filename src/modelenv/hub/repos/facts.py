@@ -104,7 +104,7 @@ def card_metadata(text: str) -> object:
     start = text.lstrip()
     if not start.startswith("---"):
         return None
-    import yaml  # comes with huggingface_hub
+    import yaml
 
     try:
         return yaml.safe_load(start.split("\n---", 1)[0].removeprefix("---"))

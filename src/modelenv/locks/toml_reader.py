@@ -1,0 +1,163 @@
+"""TOML as plain values, read by `tomllib`, and the line of each value, which `tomllib` does not report.
+
+One pass over the tokens notes the lines before `tomllib` reads the text. It also sets bounds: without them, deep
+nesting ends in a RecursionError of `tomllib`, keys of many parts take quadratic time, and a number of thousands of
+digits raises an error without a line.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+from modelenv.locks.text import Document, TextFormError
+from modelenv.locks.values import Where, shorten, show
+
+_DEEPEST = 8  # keys and indexes from the document to a value; a lock has five
+_LONGEST_WORD = 500  # characters of a number
+_STATEMENT = "`[[models]]`, `[models.facts]` or `key = value`"
+_ITEM = "an item of the open list, or `]`"
+_NEXT = "a comma between two values, or the closing bracket"
+
+_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*+"(?!")|'[^'\n]*+'(?!'))"""  # not the triple quotes of a text over several lines
+_PART = rf"(?:[A-Za-z0-9_-]++|{_TEXT})"
+_KEY = rf"{_PART}(?: *+\. *+{_PART}){{0,{_DEEPEST - 1}}}"
+_KINDS = {
+    "newline": r"\n",
+    "header": rf"^ *+\[\[?+ *+{_KEY} *+\]\]?+(?= *+(?:#|$))",
+    "pair": rf"{_KEY} *+=",
+    "opening": r"[\[{]",
+    "closing": r"[\]}]",
+    "comma": r",",
+    "value": rf"""{_TEXT}|[^\s"'#\[\]{{}},=]++""",
+    "stray": r"\S",
+}
+_TOKEN = re.compile("#.*+|" + "|".join(f"(?P<{kind}>{form})" for kind, form in _KINDS.items()), re.MULTILINE)
+_PARTS = re.compile(_PART)
+_PLACE = re.compile(r" \(at (?:line (?P<line>\d+), column \d+|end of document)\)$")  # in tomllib's messages
+
+
+def read_toml(text: str) -> Document:
+    """Return the values of a TOML text, and their lines.
+
+    Raises:
+        TextFormError: it is not TOML, it is nested too deeply, or a text or a number in it is out of bounds.
+    """
+    reader = _Lines(text)
+    try:
+        reader.walk()
+    except TextFormError as error:
+        _values("\n".join([*text.split("\n")[: error.line - 1], ""]), is_cut=True)  # what is wrong before comes first
+        raise
+    return Document(_values(text), reader.lines)
+
+
+def _values(text: str, *, is_cut: bool = False) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        place = _PLACE.search(str(error))
+        line = place["line"] if place else None
+        if line is None and is_cut:
+            return {}  # the text was cut within a list
+        number = text.count("\n") + 1 if line is None else int(line)
+        raise TextFormError(f"not valid TOML: {shorten(_PLACE.sub('', str(error)))}", line=number) from None
+
+
+class _Lines:
+    """Walks the tokens. It refuses what is out of bounds; whether the rest is TOML is for `tomllib` to say."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._number = 1
+        self.lines: dict[Where, int] = {(): 1}
+        self._table: Where = ()  # the way to the table of the last header
+        self._last: dict[Where, int] = {}  # the index of the last `[[table]]` of each list
+        self._open: list[tuple[Where, int | None]] = []  # lists with their current index, inline tables with None
+        self._next: Where | None = None  # the way to the value that must come next
+
+    def walk(self) -> None:
+        """Note the line of each value by the way to it; a `TextFormError` says what is out of bounds."""
+        for match in _TOKEN.finditer(self._text):
+            self._token(match.lastgroup, match[0])
+        if self._open:
+            raise TextFormError(
+                "a list is not closed", line=self._number, expected="`]`", found="the end of the file"
+            )
+
+    def _token(self, kind: str | None, token: str) -> None:
+        match kind:
+            case "newline":
+                self._number += 1
+            case "header":
+                self._enter(token)
+            case "pair":
+                self._next = self._way_of_pair(token)
+            case "value":
+                self._take(token)
+            case "opening":
+                self._opening(token)
+            case "comma" if self._open:
+                self._comma()
+            case "closing" if self._open:
+                self._open.pop()
+                self._next = None
+            case "stray":
+                raise self._error("wrong form of a value", "text in quotes that ends on its line")
+
+    def _enter(self, header: str) -> None:
+        if self._open:
+            raise self._error("wrong form of a line", _ITEM)
+        way: Where = ()
+        for part in _parts(header):
+            way = (*way, self._last[way], part) if way in self._last else (*way, part)
+        if header.lstrip().startswith("[["):
+            self._last[way] = self._last.get(way, -1) + 1
+            way = (*way, self._last[way])
+        self._table = way
+        self._note(way)
+
+    def _way_of_pair(self, pair: str) -> Where:
+        table, index = self._open[-1] if self._open else (self._table, None)
+        if index is not None:
+            raise self._error("wrong form of a line", _ITEM)
+        if self._next is not None:
+            raise self._error("wrong form of a line", "one `=` between a key and its value")
+        return (*table, *_parts(pair))
+
+    def _take(self, token: str) -> Where:
+        way, self._next = self._next, None
+        if way is None:
+            raise self._error("wrong form of a line", _NEXT if self._open else _STATEMENT)
+        if len(way) > _DEEPEST:
+            raise self._error("nested too deeply", f"at most {_DEEPEST} levels")
+        if len(token) > _LONGEST_WORD and token[0] not in "\"'":
+            raise self._error("wrong form of a value", f"at most {_LONGEST_WORD} characters of a number")
+        self._note(way)
+        return way
+
+    def _note(self, way: Where) -> None:
+        if way in self.lines:
+            raise self._error("the same key twice", "each key once")
+        self.lines[way] = self._number
+
+    def _opening(self, bracket: str) -> None:
+        way = self._take(bracket)
+        if bracket == "[":
+            self._next = (*way, 0)
+        self._open.append((way, 0 if bracket == "[" else None))
+
+    def _comma(self) -> None:
+        way, index = self._open[-1]
+        if index is not None:
+            self._next = (*way, index + 1)
+            self._open[-1] = (way, index + 1)
+
+    def _error(self, what: str, expected: str) -> TextFormError:
+        line = self._text.split("\n")[self._number - 1]
+        return TextFormError(what, line=self._number, expected=expected, found=show(line.strip()))
+
+
+def _parts(key: str) -> list[str]:
+    return [part[1:-1] if part[0] in "\"'" else part for part in _PARTS.findall(key)]
