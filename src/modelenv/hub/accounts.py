@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+
+from modelenv.forks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +82,7 @@ class Accounts:
     """The registered tokens. Until the first token is registered, any token is accepted with full rights."""
 
     def __init__(self, tokens: Mapping[str, Account] = MappingProxyType({})) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._tokens = dict(tokens)
 
     def add(self, token: str, account: Account) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import threading
 from concurrent.futures import Future, wait
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from modelenv.forks import at_fork
 from modelenv.hub.faults.effects import reset
 from modelenv.hub.http.middleware import TRANSPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from asyncio.trsock import TransportSocket
+    from collections.abc import Iterator, Sequence
 
     from starlette.types import ASGIApp
 
@@ -69,6 +72,18 @@ class BackgroundServer:
         self._ready = threading.Event()
         self._server = _Server(config, self._ready)
         self._serving: Future[None] | None = None
+        at_fork(self, BackgroundServer._let_go)
+
+    def _let_go(self) -> None:
+        """In a forked child: keep open none of the sockets that the parent serves and will close.
+
+        Their numbers stay in use, because objects of the parent's thread still hold them.
+        """
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for listener in (*self._listeners, *self._server.sockets()):
+            if listener.fileno() >= 0:
+                os.dup2(nowhere, listener.fileno(), inheritable=False)
+        os.close(nowhere)
 
     def start(self, seconds: float) -> bool:
         """Start serving. Returns whether the server was ready within `seconds`."""
@@ -113,6 +128,13 @@ class _Server(uvicorn.Server):
         self.servers: list[asyncio.base_events.Server] = []  # `shutdown` needs it even before `startup`
         self._stopping = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
+
+    def sockets(self) -> Iterator[socket.socket | TransportSocket]:
+        """Yield what it listens on, and its connections."""
+        for server in self.servers:
+            yield from server.sockets
+        for connection in list(self.server_state.connections):
+            yield connection.transport.get_extra_info("socket")
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
+
+from modelenv.forks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ class RequestLog:
     """
 
     def __init__(self, finished: Callable[[HubRequest], None] | None = None) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._requests: dict[int, HubRequest] = {}
         self._count = 0
         self.finished = finished

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, Unpack
 
 from modelenv.errors import ConfigurationError, ModelEnvError
+from modelenv.forks import at_fork
 from modelenv.hub.accounts import Account, Accounts, Role
 from modelenv.hub.faults.rules import Rule, RuleFields
 from modelenv.hub.faults.script import FaultHandle, FaultScript
@@ -77,6 +78,11 @@ class EmbeddedHub:
         self._thread: ServerThread | None = None
         self._shared_thread: ServerThread | None = None  # set in a view: the thread of its parent Hub
         self._used_ports: deque[int] = deque(maxlen=_USED_PORTS)
+        at_fork(self, EmbeddedHub._leave_to_parent)
+
+    def _leave_to_parent(self) -> None:
+        """In a forked child: the parent goes on serving."""
+        self._server = self._thread = self._shared_thread = None
 
     @property
     def endpoint(self) -> str:

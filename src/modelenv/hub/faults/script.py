@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Self
+
+from modelenv.forks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ class FaultScript:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._handles: list[FaultHandle] = []
 
     def add(self, rule: Rule) -> FaultHandle:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
+
+from modelenv.forks import new_lock
 
 # https://huggingface.co/docs/hub/rate-limits: requests per five minutes without a token.
 _WINDOW_SECONDS = 300
@@ -15,7 +16,7 @@ class RateLimits:
     """Counts the requests in each window."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._start = time.monotonic()
         self._counts: Counter[str] = Counter()
 

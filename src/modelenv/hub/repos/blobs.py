@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
-import threading
 import uuid
 import weakref
 from dataclasses import replace
 from pathlib import Path
 
+from modelenv.forks import new_lock, only_here
 from modelenv.hub.repos.content import FoundFile, ServedFile, git_id, hash_file, lfs_pointer, served_file
 
 # Larger files of a served folder are not copied: they are served from the folder, and lost once they change there.
@@ -27,7 +27,7 @@ class BlobStore:
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def find(self, digest: str) -> Path | None:
         """Return the path of the file with this hash, or None if it is not stored."""
@@ -83,7 +83,7 @@ class BlobStore:
         with self._lock:
             if self._folder is None:
                 self._folder = Path(tempfile.mkdtemp(prefix="modelenv-hub-"))
-                weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+                weakref.finalize(self, only_here(shutil.rmtree), self._folder, ignore_errors=True)
             self._folder.mkdir(parents=True, exist_ok=True)
             return self._folder
 

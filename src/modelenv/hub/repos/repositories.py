@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, get_args
 
 from modelenv.errors import ConfigurationError
+from modelenv.forks import new_rlock
 from modelenv.hub.repos.blobs import BlobStore
 from modelenv.hub.repos.repository import Repository, RepositorySettings, RepoType
 
@@ -68,7 +68,7 @@ class Repositories:
     ) -> None:
         self._root = root
         self._blobs = blobs if blobs is not None else BlobStore()
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._added = dict(added)
         self._known = dict(known)
         self._moved = dict(moved)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelenv.forks import new_rlock
 from modelenv.hub.repos.commits import MAIN, Snapshot, newest
 from modelenv.hub.repos.folders import ServedFolder
 from modelenv.hub.repos.history import History
@@ -68,7 +68,7 @@ class Repository:
         state: RepositoryState | None = None,
     ) -> None:
         self.repo_type = repo_type
-        self._lock = threading.RLock()
+        self._lock = new_rlock()
         self._folder = ServedFolder(folder, blobs) if isinstance(folder, Path) else folder
         self._state = state or RepositoryState(
             repo_id, History(), settings or RepositorySettings(), followed=folder is not None, created=created
