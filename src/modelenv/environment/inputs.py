@@ -1,4 +1,4 @@
-"""What settings and the detection of the environment were read from, to see cheaply whether that has changed."""
+"""What settings, and the source that follows from them, were read from. To look at it costs a fraction of reading."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modelenv.environment.settings import Settings
 
 _OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # only whether they are set counts
-_READ = tuple(name for name in VARIABLES if name not in _OF_PYTEST)
+_READ = ("HOME", *(name for name in VARIABLES if name not in _OF_PYTEST))
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Inputs:
     """The working folder, the variables, and the state of the files that settings depend on.
 
     Attributes:
-        files: their paths.
+        files: the paths of the files; most do not exist.
         seen: what was found.
     """
 
@@ -32,17 +32,18 @@ class Inputs:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what these settings, just read, depend on."""
-        folder = str(Path.cwd()) if settings.project_file is None else str(settings.project_file.parent)
-        metadata = str(settings.volume_dir / VOLUME_METADATA)
-        files = (os.path.join(folder, PROJECT_FILE), os.path.join(folder, ENV_FILE), metadata)  # noqa: PTH118
+        """Return what the settings of this process, just read, depend on."""
+        here = Path.cwd()
+        upwards = [here, *here.parents]
+        if settings.project_file is not None:  # else each folder above may get one
+            upwards = upwards[: upwards.index(settings.project_file.parent) + 1]
+        project = here if settings.project_file is None else settings.project_file.parent
+        others = (project / ENV_FILE, settings.volume_dir / VOLUME_METADATA)
+        files = (*(str(each / PROJECT_FILE) for each in upwards), *map(str, others))
         return cls(files, _look(files))
 
     def are_unchanged(self) -> bool:
-        """Return whether the settings would be the same if they were read now.
-
-        A project's file that was put nearer to the working folder since then is not noticed.
-        """
+        """Return whether the settings would be the same if they were read now."""
         return _look(self.files) == self.seen
 
 
@@ -56,9 +57,10 @@ def _look(files: tuple[str, ...]) -> tuple[object, ...]:
     return (folder, *variables, *map(environ.__contains__, _OF_PYTEST), *map(_state, files))
 
 
-def _state(path: str) -> tuple[int, int, int] | None:
+def _state(path: str) -> object:
+    """Return which content a file has, or why it cannot be looked at."""
     try:
         found = os.stat(path)  # noqa: PTH116 - without making a path, in every test
-    except OSError:
-        return None
+    except OSError as error:
+        return error.errno
     return found.st_size, found.st_mtime_ns, found.st_ino

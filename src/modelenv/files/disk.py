@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,6 +81,8 @@ def check_space(
     Raises:
         NoSpaceError: the disk has less room.
     """
+    import shutil
+
     place = next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110
     try:
         usage = shutil.disk_usage(place)
@@ -105,7 +106,21 @@ def make_private(folder: Path) -> None:
         ConfigurationError: the folder is a link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = folder.lstat()
+    check_private(folder)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def check_private(folder: Path) -> None:
+    """Check that nobody else made `folder`, which need not exist.
+
+    Raises:
+        ConfigurationError: the folder is a link, or belongs to another user.
+    """
+    try:
+        state = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
     if folder.is_symlink() or state.st_uid != os.getuid():
         raise ConfigurationError(
             "the private folder for downloads belongs to somebody else",
@@ -113,8 +128,6 @@ def make_private(folder: Path) -> None:
             found=f"{folder}, of user {state.st_uid}",
             hint="remove it, or set MODEL_CACHE_DIR to a folder of your own",
         )
-    if state.st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 def write_atomically(path: Path, text: str, *, mode: int | None = None, durable: bool = False) -> None:

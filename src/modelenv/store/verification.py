@@ -18,6 +18,7 @@ from modelenv.amounts import counted
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import Fingerprint, Progress, hash_files
 from modelenv.files.links import BROKEN_LINK, is_broken_link
+from modelenv.forks import new_lock
 from modelenv.locks.values import LockedModel
 from modelenv.store.needed_files import plan_files
 
@@ -78,7 +79,7 @@ class HashMemory:
     """What was hashed in this process, for stores that nothing can be written to."""
 
     _known: dict[str, dict[str, Fingerprint]] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     def of(self, folder: Path) -> Mapping[str, Fingerprint]:
         """Return what is known of the files in `folder`."""
