@@ -1,4 +1,4 @@
-"""What settings and the detection of the environment were read from, to see cheaply whether that has changed."""
+"""The inputs of the settings and of environment detection, so that a change can be detected cheaply."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from modelenv.environment.sources import VOLUME_METADATA
 if TYPE_CHECKING:
     from modelenv.environment.settings import Settings
 
-_OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # only whether they are set counts
+_OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # their values do not matter, only whether they are set
 _READ = tuple(name for name in VARIABLES if name not in _OF_PYTEST)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The working folder, the variables, and the state of the files that settings depend on.
+    """The working folder, the variables, and the state of the files that the settings depend on.
 
     Attributes:
-        files: their paths.
-        seen: what was found.
+        files: the paths of the files.
+        seen: the working folder, the variables and the state of the files when the settings were read.
     """
 
     files: tuple[str, ...]
@@ -32,16 +32,17 @@ class Inputs:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what these settings, just read, depend on."""
+        """Return the inputs of these settings, which have just been read."""
         folder = str(Path.cwd()) if settings.project_file is None else str(settings.project_file.parent)
         metadata = str(settings.volume_dir / VOLUME_METADATA)
-        files = (os.path.join(folder, PROJECT_FILE), os.path.join(folder, ENV_FILE), metadata)  # noqa: PTH118
+        names = (PROJECT_FILE, ENV_FILE)
+        files = (*(os.path.join(folder, name) for name in names), metadata)  # noqa: PTH118 - faster than pathlib
         return cls(files, _look(files))
 
     def are_unchanged(self) -> bool:
-        """Return whether the settings would be the same if they were read now.
+        """Whether reading the settings again would give the same values.
 
-        A project's file that was put nearer to the working folder since then is not noticed.
+        A project file that has since been created nearer to the working folder is not noticed.
         """
         return _look(self.files) == self.seen
 
@@ -49,7 +50,7 @@ class Inputs:
 def _look(files: tuple[str, ...]) -> tuple[object, ...]:
     environ = os.environ
     try:
-        folder = os.getcwd()  # noqa: PTH109 - as with os.stat below
+        folder = os.getcwd()  # noqa: PTH109 - faster than pathlib, and called for every test
     except FileNotFoundError:
         folder = None
     variables = [environ.get(name) for name in _READ]
@@ -58,7 +59,7 @@ def _look(files: tuple[str, ...]) -> tuple[object, ...]:
 
 def _state(path: str) -> tuple[int, int, int] | None:
     try:
-        found = os.stat(path)  # noqa: PTH116 - without making a path, in every test
+        found = os.stat(path)  # noqa: PTH116 - faster than pathlib, and called for every test
     except OSError:
         return None
     return found.st_size, found.st_mtime_ns, found.st_ino

@@ -65,7 +65,7 @@ class Claims:
             write_atomically(path, claimant + "\n")
 
     def holds(self, claimant: str) -> bool:
-        """Return whether the lock has claimed the snapshot."""
+        """Whether the lock has claimed the snapshot."""
         return self._path(claimant).exists()
 
     def others(self, claimant: str | None) -> int:

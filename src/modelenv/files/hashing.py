@@ -40,7 +40,7 @@ class Fingerprint:
         return cls(state.st_size, state.st_mtime_ns, state.st_ino, sha256)
 
     def is_same_file(self, other: Fingerprint) -> bool:
-        """Return whether nothing shows that the file changed between the two."""
+        """Whether nothing shows that the file changed between the two."""
         return (self.size, self.mtime_ns, self.inode) == (other.size, other.mtime_ns, other.inode)
 
 

@@ -77,7 +77,7 @@ def _folders(folder: Path) -> Iterator[Path]:
 
 
 def is_organisation(path: Path) -> bool:
-    """Return whether a folder holds an organisation's models: it has no configuration, and its children have one."""
+    """Whether a folder holds an organisation's models: it has no configuration, and its children have one."""
     return not (path / CONFIG).exists() and any((child / CONFIG).exists() for child in path.iterdir())
 
 

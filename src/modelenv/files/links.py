@@ -9,7 +9,7 @@ BROKEN_LINK = "a link to a file that does not exist"
 
 
 def is_broken_link(path: Path) -> bool:
-    """Return whether `path` is a link whose target does not exist."""
+    """Whether `path` is a link whose target does not exist."""
     return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - says no where pathlib raises
 
 

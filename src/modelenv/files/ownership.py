@@ -19,12 +19,12 @@ _LONGEST_REFERENCE = 1024  # bytes; a commit has 40
 
 
 def is_in_place(root: Path, path: Path) -> bool:
-    """Return whether neither `path` nor a folder between it and `root` is a link. It need not exist."""
+    """Whether neither `path` nor a folder between it and `root` is a link. It need not exist."""
     return os.path.realpath(path) == os.path.join(os.path.realpath(root), os.path.relpath(path, root))  # noqa: PTH118
 
 
 def owns(root: Path, ref: ModelRef, path: Path) -> bool:
-    """Return whether `path` is one of the model's blobs, or in one of its snapshots. It may itself be a link."""
+    """Whether `path` is one of the model's blobs, or in one of its snapshots. It may itself be a link."""
     place = Path(os.path.realpath(path.parent), path.name)
     for cache in hub_cache_folders(Path(os.path.realpath(root)), ref):
         if place.parent == cache / "blobs" or cache / "snapshots" in place.parent.parents:

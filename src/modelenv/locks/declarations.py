@@ -74,7 +74,7 @@ def disagreements(declared: Mapping[str, Alias], lock: Lockfile) -> tuple[Disagr
 
 
 def is_as_declared(alias: Alias, locked: LockedModel) -> bool:
-    """Return whether the commit and the files of the lock are still those that the declaration asks for."""
+    """Whether the commit and the files of the lock are still those that the declaration asks for."""
     declared = (alias.ref.repo_id, alias.ref.revision, alias.files)
     return declared == (locked.repo, locked.revision, tuple(locked.patterns))
 

@@ -154,7 +154,7 @@ def unreadable(path: Path, model: str, error: OSError) -> ModelIntegrityError:
 
 
 def matches_blob_name(blob: Path, name: str | None = None) -> bool:
-    """Return whether a blob of the Hugging Face cache holds what its name says, or another name given.
+    """Whether a blob of the Hugging Face cache holds what its name says, or another name given.
 
     A blob is named by its ETag: 64 digits are the sha256 of the bytes (LFS files), 40 are git's blob id, or, from
     some mirrors, the plain sha1. Names of another form say nothing about the content, and match.

@@ -51,7 +51,7 @@ def format_record(record: Record) -> str:
 
 
 def is_unchanged(folder: Path, known: Mapping[str, Fingerprint]) -> bool:
-    """Return whether the folder's files are those that the record knows, each with the fingerprint it had."""
+    """Whether the folder's files are those that the record knows, each with the fingerprint it had."""
     there, broken = scan(folder, allow_links=True)
     return (
         bool(known)

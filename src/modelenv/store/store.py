@@ -178,7 +178,7 @@ class Store:
         return tuple(sorted(blob for blob in blobs if not matches_blob_name(blob)))
 
     def is_read_only(self) -> bool:
-        """Return whether nothing can be written here, as on a volume that was filled beforehand."""
+        """Whether nothing can be written here, as on a volume that was filled beforehand."""
         return self.root.exists() and not os.access(self.root, os.W_OK)
 
     def record(
