@@ -240,7 +240,7 @@ def test_doctor_finds_a_lock_that_is_wrong(locked: Project) -> None:
     assert examined(locked, code=1)["modelenv.lock"][0] == "wrong"
     (locked.folder / "modelenv.lock").write_text("version = 99\n")
     state, found = examined(locked, code=1)["modelenv.lock"]
-    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: this version of the file is unknown")
+    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: unknown version of the file")
     (locked.folder / "modelenv.lock").unlink()
     assert examined(locked)["modelenv.lock"] == ("note", "none: models are what the Hub says today")
 

@@ -69,7 +69,8 @@ def test_there_may_be_no_project() -> None:
         ),
         (
             "[tool.modelenv.models]\nx = 3",
-            "wrong value for {file}: [tool.modelenv.models] x\n  expected: the repo id as text, or a table\n  found: 3",
+            "wrong value for {file}: [tool.modelenv.models] x\n"
+            "  expected: the repo id as text, or a table\n  found: 3",
         ),
         (
             "[tool.modelenv.models]\nx = { repo = 'a', tsak = 'ner' }",

@@ -151,7 +151,7 @@ def test_pickles_that_are_never_loaded_do_no_harm(folder: Path) -> None:
 def test_no_weights(folder: Path, allow_pickle: bool) -> None:
     (folder / "model.safetensors").rename(folder / "tf_model.h5")
     assert refuse(folder, allow_pickle=allow_pickle) == (
-        "org/name: it holds TensorFlow weights, which no transformers pipeline loads\n"
+        "org/name: it contains TensorFlow weights, which no transformers pipeline loads\n"
         f"  expected: model.safetensors or its shards\n  found: tf_model.h5 in {folder}\n"
         "  what to do: load it with TensorFlow and transformers 4; to lock and fetch its files, declare the model "
         'with `files = ["*.json", "*.h5"]` in [tool.modelenv.models]'
@@ -221,7 +221,7 @@ def test_a_link_that_leads_nowhere(folder: Path, name: str) -> None:
 def test_what_is_not_a_file_is_not_waited_for(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     (folder / name).unlink()
     make(folder / name)
-    assert refuse(folder) == f"org/name: this is not a file\n  found: {folder}/{name}"
+    assert refuse(folder) == f"org/name: not a regular file\n  found: {folder}/{name}"
 
 
 def test_a_loop_of_links(folder: Path) -> None:

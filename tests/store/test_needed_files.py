@@ -129,14 +129,14 @@ def test_a_repo_without_weights_is_refused(names: list[str], allow_pickle: bool)
     assert str(caught.value) == (
         "org/name: there are no weights\n  expected: model.safetensors or its shards\n"
         f"  found: {found if top else 'no files in the repo'}\n"
-        "  what to do: check the name and the revision; files for another program are fetched if "
-        "`files = [...]` in [tool.modelenv.models] names them"
+        "  what to do: check the name and the revision; to fetch files for another program, list them as "
+        "`files = [...]` in [tool.modelenv.models]"
     )
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_repo_in_another_format_says_which(allow_pickle: bool) -> None:
-    with pytest.raises(ModelIntegrityError, match="it holds GGUF files, which no transformers pipeline loads"):
+    with pytest.raises(ModelIntegrityError, match="it contains GGUF files, which no transformers pipeline loads"):
         plan_files(["README.md", "model.gguf"], model="org/name", allow_pickle=allow_pickle)
 
 

@@ -210,7 +210,7 @@ def test_a_link_in_place_of_the_private_folder_is_refused(tmp_path: Path) -> Non
     (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
     store = Store(tmp_path / "mine" / "models", private=True)
     with (
-        pytest.raises(ConfigurationError, match="belongs to somebody else"),
+        pytest.raises(ConfigurationError, match="belongs to another user"),
         store.lock(ModelRef("acme/model"), Deadline(1)),
     ):
         pytest.fail("the lock was taken")
@@ -231,7 +231,7 @@ def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
     assert find(store, "acme/model") is None
     with pytest.raises(ConfigurationError) as caught, store.lock(ModelRef("acme/model"), Deadline(1)):
         pytest.fail("the lock was taken")
-    assert "acme/model: models cannot be written here" in str(caught.value)
+    assert "acme/model: models cannot be written to this folder" in str(caught.value)
     assert "set MODEL_CACHE_DIR" in str(caught.value)
 
 

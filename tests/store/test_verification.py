@@ -81,7 +81,7 @@ def test_a_link_or_a_pipe_in_a_files_place_is_no_file(folder: Path, locked: Lock
     os.mkfifo(folder / "model.safetensors")
     (folder / "linked").symlink_to(tmp_path)
     kinds = [each.rpartition(" found ")[2] for each in differences(folder, locked)]
-    assert kinds == ["a link, where only files may be", "a link, where only files may be", "this is not a file"]
+    assert kinds == ["a link, where only files may be", "a link, where only files may be", "not a regular file"]
 
 
 def test_in_a_shared_cache_only_what_a_load_would_read_is_extra(folder: Path, locked: LockedModel) -> None:

@@ -139,7 +139,7 @@ def check_file(path: Path, model: str) -> None:
     except OSError as error:
         raise unreadable(path, model, error) from None
     if not is_file:
-        raise ModelIntegrityError("this is not a file", model=model, found=str(path))
+        raise ModelIntegrityError("not a regular file", model=model, found=str(path))
 
 
 def unreadable(path: Path, model: str, error: OSError) -> ModelIntegrityError:

@@ -230,7 +230,7 @@ def scan(folder: Path, *, allow_links: bool) -> tuple[dict[str, Fingerprint], di
             elif stat.S_ISLNK(state.st_mode):
                 broken[prefix + name] = "a link, where only files may be"
             else:
-                broken[prefix + name] = "this is not a file"
+                broken[prefix + name] = "not a regular file"
     return there, broken
 
 
