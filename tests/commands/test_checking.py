@@ -122,7 +122,7 @@ def test_a_link_out_of_the_cache_is_told_alike(filled: Project, tmp_path: Path) 
     (tmp_path / "outside.json").write_bytes(link.read_bytes())
     link.unlink()
     link.symlink_to(tmp_path / "outside.json")
-    mend = "copy the files into the store, or name the folder that really holds them"
+    mend = "copy the files into the store, or use the folder that contains the real files as the store"
     assert filled.lines("verify", code=1)[:2] == [
         f"first ({link.parent.name[:12]}): a link leads out of the store in {link.parent}".replace(
             str(filled.folder), "PROJECT"

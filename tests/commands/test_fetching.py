@@ -253,7 +253,7 @@ def test_a_manager_loads_nothing_from_a_volume_that_is_not_as_locked(locked: Pro
     locked.run("pull", "--to", str(volume))
     (volume / "acme/first/tokenizer.json").write_text("[]")
     said = load(locked, "persistent_volume", "first", MODEL_VOLUME_DIR=str(volume))
-    assert said.startswith("acme/first: not as locked: 1 changed\n")
+    assert said.startswith("acme/first: its files do not match the lock: 1 changed\n")
     locked.push("second", newer=True)
     locked.run("lock", "--upgrade", "second")
     said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))

@@ -77,4 +77,4 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
         "no permission to read its folder"
     ] * 2
     assert said[1].startswith(found)
-    assert "  what to do: give this user the right to read it" in said
+    assert "  what to do: give this user permission to read it" in said

@@ -194,7 +194,7 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     (path / "config.json").resolve().write_text("[]")
     monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # as root, no right is ever missing
     hub.clear()
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 changed"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 changed"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     with pytest.raises(ModelNotFoundError, match="nothing may be written to it"):
         obtain_locked(Store(store.root / "empty"), locked, Deadline(20), fetches=True, checks=Checks())

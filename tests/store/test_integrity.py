@@ -70,7 +70,7 @@ def test_a_missing_shard(folder: Path) -> None:
     (folder / "model-00002-of-00002.safetensors").unlink()
     assert refuse(folder) == (
         f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/model-00002-of-00002.safetensors\n"
-        "  what to do: get the missing files from where the others came from; without them the model is not complete"
+        "  what to do: get the missing files from the same place as the others; the model is incomplete without them"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_shard(folder: Path) -> None:
 def test_an_index_that_names_no_shards(folder: Path, weight_map: Any) -> None:
     make_sharded(folder, weight_map)
     assert refuse(folder) == (
-        f"org/name: a file is damaged: it does not name the weight files beside it\n  found: {folder}/{INDEX}"
+        f"org/name: a file is damaged: it does not list its weight files\n  found: {folder}/{INDEX}"
     )
 
 
@@ -98,7 +98,7 @@ def test_no_configuration(folder: Path) -> None:
     (folder / "config.json").unlink()
     assert refuse(folder) == (
         f"org/name: the folder has no config.json\n  found: {folder}\n"
-        "  what to do: a model's folder holds config.json, the tokenizer's files and model.safetensors"
+        "  what to do: a model's folder contains config.json, the tokenizer's files and model.safetensors"
     )
 
 
@@ -121,7 +121,7 @@ def test_pickles_only(folder: Path, name: str) -> None:
         "org/name: its weights are pickled, and loading a pickle runs the code in it\n"
         f"  expected: safetensors\n  found: {name} in {folder}\n"
         "  what to do: use a revision with safetensors, or, if you trust its author, "
-        "load_model(..., allow_pickle=True)"
+        "call load_model(..., allow_pickle=True)"
     )
     check(folder, allow_pickle=True)
 
@@ -202,7 +202,7 @@ def test_links_that_leave_the_store(folder: Path, tmp_path: Path, leave: Callabl
     assert refuse(folder, UnsafeModelError) == (
         "org/name: a link leads out of the store\n"
         f"  expected: a place below {tmp_path}/store\n  found: {link} -> {link.resolve()}\n"
-        "  what to do: copy the files into the store, or name the folder that really holds them"
+        "  what to do: copy the files into the store, or use the folder that contains the real files as the store"
     )
 
 
@@ -264,7 +264,7 @@ def test_what_may_not_be_read(folder: Path, open_root: Path) -> None:
         (folder / name).chmod(mode)
         assert done.stdout.splitlines() == [
             "ModelIntegrityError",
-            "org/name: a file may not be read",
+            "org/name: no permission to read a file",
             f"  found: {folder / name}: Permission denied",
-            "  what to do: give this user the right to read the store",
+            "  what to do: give this user permission to read the store",
         ], done.stderr

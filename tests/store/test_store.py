@@ -106,15 +106,15 @@ def test_a_plain_folder_serves_one_organisation_only(store: Store) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         find(store, "zeta/model")
     assert str(caught.value) == (
-        "zeta/model: the folder of that name holds another organisation's model\n"
-        f"  found: {shared} holds acme/model\n"
+        "zeta/model: the folder with this name contains another organisation's model\n"
+        f"  found: {shared} contains acme/model\n"
         f"  what to do: put each model into a folder of its own: {store.root}/zeta/model"
     )
 
 
 def test_a_plain_folder_that_says_whose_it_is_is_believed(store: Store) -> None:
     shared = plain(store.root, "model", '{"_name_or_path": "zeta/model"}')
-    with pytest.raises(ModelIntegrityError, match="holds zeta/model"):
+    with pytest.raises(ModelIntegrityError, match="contains zeta/model"):
         find(store, "acme/model")
     assert path_of(store, "zeta/model") == shared
 
