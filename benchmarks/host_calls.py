@@ -24,6 +24,7 @@ from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.loading.spec import ModelSpec
 
 LIMIT_MS = 0.3
 TASK = "text-classification"
@@ -44,7 +45,7 @@ def call_locally(connection: Connection) -> None:
     from modelenv.testing import tiny_model
 
     folder = tiny_model(TASK)
-    pipe = load_pipeline(folder, TASK, {}, **ARGUMENTS, deadline=Deadline(300))
+    pipe = load_pipeline(ModelSpec(folder, TASK, {}, **ARGUMENTS), Deadline(300))
     connection.send(str(folder))
     while text := connection.recv():
         connection.send(seconds_of(pipe, text))
@@ -79,7 +80,7 @@ def main() -> int:
     kept = True
     with tempfile.TemporaryDirectory(prefix="modelenv-host-") as home:
         client = HostClient(HostFolder(Path(home)), watch=os.getpid())
-        hosted = HostedPipeline(client, recipe_of(folder, TASK, {}, **ARGUMENTS), lambda: None, print)
+        hosted = HostedPipeline(client, recipe_of(ModelSpec(folder, TASK, {}, **ARGUMENTS)), lambda: None, print)
         for worker in ("without torch", "with torch"):
             if worker == "with torch":
                 import torch  # noqa: F401

@@ -18,7 +18,7 @@ from pathlib import Path
 from modelenv import force_environment
 from modelenv.commands.fetching import pull_to
 from modelenv.commands.locks import write_lock
-from modelenv.commands.progress import Teller
+from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.hub import EmbeddedHub
 
@@ -43,8 +43,8 @@ def fill(volume: Path, home: Path) -> None:
         variables = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home / "hf"), "MODEL_CACHE_DIR": str(home / "cache")}
         with force_environment(variables=variables):
             settings = Settings.load(project_dir=home)
-            write_lock(settings, Teller.standard(quiet=True))
-            pull_to(settings, Teller.standard(quiet=True), volume)
+            write_lock(settings, Progress.standard(quiet=True))
+            pull_to(settings, Progress.standard(quiet=True), volume)
 
 
 def run(code: str, environ: dict[str, str], folder: Path) -> tuple[float, float]:

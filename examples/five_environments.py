@@ -39,7 +39,7 @@ TEXTS = ("Bitcoin price surge, a record high", "Bitcoin price crash, panic and h
 WORKERS = 2
 PYTEST = f"pytest --real-models -n {WORKERS}"
 REAL = f"real: {CLASSIFIER.split('/')[1]}, {EMBEDDING_MODEL.split('/')[1]}"
-STOPPED = "0, it is stopped"
+STOPPED = "0, Hub stopped"
 STEP_SECONDS = 180
 _NUMBERS = ("score", "similarity")
 
@@ -94,13 +94,13 @@ class Walkthrough:
     def _again_without_hub(self, hub: HubProcess) -> None:
         print(f"$ pytest --real-models -n {WORKERS}    # again, the Hub is stopped", flush=True)
         seconds, did = self._pytest_with_real_models("again", hub)
-        self.rows.insert(2, Row("  the same again", PYTEST, REAL, did, STOPPED, seconds))
+        self.rows.insert(2, Row("  second run", PYTEST, REAL, did, STOPPED, seconds))
 
     def _hub_fallback(self, hub: HubProcess) -> None:
         hub.forget_requests()
         seconds = self._service("huggingface_hub", self._variables(HF_ENDPOINT=hub.endpoint))
         requests = hub.check_each_file_sent_once(self.models)
-        self.rows.append(Row("Hub, the fallback", "sentiment_service", REAL, "2 texts", requests, seconds))
+        self.rows.append(Row("Hub (fallback)", "sentiment_service", REAL, "2 texts", requests, seconds))
 
     def _local_cache(self, hub: HubProcess) -> None:
         cache = str(self.work / "downloads")  # what the tests have fetched serves a laptop as well

@@ -53,7 +53,7 @@ class Row:
 
 def print_table(rows: list[Row]) -> None:
     """Print the closing table."""
-    lines = [("environment", "run", "models", "did", "Hub requests", "seconds")]
+    lines = [("environment", "command", "models", "result", "Hub requests", "seconds")]
     lines += [(row.environment, row.command, row.models, row.did, row.requests, f"{row.seconds:.1f}") for row in rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     print()

@@ -38,7 +38,7 @@ def fixtures_of(config: pytest.Config) -> ModuleType:
         """A `SmartModelManager` that follows the test: each call gives the models of the running test's environment.
 
         Fixtures of every scope can use it. Real models are loaded once per worker, however many tests use them. Fakes
-        are new in each test, with no scripts and no calls.
+        are new in each test: without calls, and with those scripts only that a fixture of wider scope has set.
         """
         return models_of(config).manager
 

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -102,6 +102,11 @@ class ModelSession:
         return hasattr(self._config, "workerinput")
 
     @property
+    def _owns_run(self) -> bool:
+        """Whether this process made the run's folder and host: it is no worker, and no child that a test forked."""
+        return "folders" in vars(self) and not self.is_worker and self.folders.controller == os.getpid()
+
+    @property
     def _workers(self) -> int:
         """How many processes of this run have tests."""
         return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
@@ -114,7 +119,10 @@ class ModelSession:
             cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
             run, controller = Path(handed_down["run"]), handed_down["controller"]
             return SharedFolders(cache, handed_down["is_chosen"], run, controller)
-        run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
+        try:
+            run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
+        except OSError as error:
+            raise pytest.UsageError(f"modelenv needs a temporary folder that can be written: {error}") from error
         chosen = self._chosen_cache or project_cache_dir(self._config)
         return SharedFolders(chosen or self._default_cache(run), chosen is not None, run, os.getpid())
 
@@ -144,7 +152,7 @@ class ModelSession:
 
     def close(self) -> None:
         """Remove the run's folder, if this process made it."""
-        if not self.is_worker and "folders" in self.__dict__:
+        if self._owns_run:
             shutil.rmtree(self.folders.run, ignore_errors=True)
 
     @cached_property
@@ -173,7 +181,10 @@ class ModelSession:
     def start_host(self) -> None:
         """Start the host at once: it imports its libraries while pytest collects the tests."""
         if self.hosting is not None and not self.is_worker:
-            with self.forcing(self.options.source.value):
+            from modelenv.errors import ModelHostError
+
+            # Without a host there is no head start; the tests that need it say what is wrong.
+            with self.forcing(self.options.source.value), suppress(ModelHostError):
                 self.hosting.client.start()
 
     def prepare(self, items: Iterable[pytest.Item]) -> None:
@@ -187,7 +198,7 @@ class ModelSession:
 
     def end_host(self) -> list[dict[str, Any]]:
         """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
-        if self.hosting is None or self.is_worker:
+        if not self._owns_run or self.hosting is None:
             return []
         return self.hosting.end()
 

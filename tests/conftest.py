@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
 pytest_plugins = ["pytester"]
@@ -19,20 +20,44 @@ TRAINING_SECONDS = 200
 # Set from outside, these would change what a program sees that a test starts.
 FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
 FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")
+# The markers of tests that run with --real-models only.
+NOT_FAST = frozenset({"integration", "slow"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker of tests that take long without a real model: whole inner runs, load, random damage."""
-    config.addinivalue_line("markers", "slow: left out of the fast suite; runs with --real-models")
+    config.addinivalue_line("markers", "slow: not in the fast suite; collected with --real-models")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Explain why a test that was named on the command line may be missing."""
+    return None if _collects_all(config) else "tests marked slow or integration: collected with --real-models only"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
+    """Keep the fast suite fast: do not even parametrize what it does not run."""
+    if _collects_all(collector.config):
+        return None
+    marks = getattr(obj, "pytestmark", []) if isinstance(obj, FunctionType | type) else []
+    return [] if _has_any(marks) or _has_any(collector.iter_markers()) else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the fast suite fast."""
-    if config.getoption("--real-models"):
+    """Deselect the cases that only a parameter's mark keeps out of the fast suite."""
+    if _collects_all(config):
         return
-    for item in items:
-        if item.get_closest_marker("slow") is not None:
-            item.add_marker(pytest.mark.skip(reason="slow: runs with --real-models"))
+    dropped = [item for item in items if _has_any(item.iter_markers())]
+    config.hook.pytest_deselected(items=dropped)
+    items[:] = [item for item in items if item not in dropped]
+
+
+def _collects_all(config: pytest.Config) -> bool:
+    return bool(config.getoption("--real-models"))
+
+
+def _has_any(marks: Iterable[pytest.Mark]) -> bool:
+    return any(mark.name in NOT_FAST for mark in marks)
 
 
 @pytest.fixture(scope="session")

@@ -104,7 +104,7 @@ LAYERS = (
         "modelenv.hub",
         "modelenv.amounts",
     ),
-    ("modelenv.errors",),
+    ("modelenv.errors", "modelenv.forks"),
 )
 ROW = {name: number for number, names in enumerate(LAYERS) for name in names}
 WRITERS = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "unlink", "rename", "replace", "rmtree",
@@ -238,6 +238,37 @@ def writes(tree: ast.Module) -> set[str]:
 
 def test_who_writes_to_disk() -> None:
     assert named((path, writes(tree_of(path))) for path in FILES if not allowed(name_of(path), WRITES)) == {}
+
+
+# Who may make a lock that a forked child does not find free, and why. All others take `forks.new_lock`.
+OWN_LOCKS = {
+    "modelenv/forks.py",  # makes the others
+    "modelenv/loading/build_lock.py",  # begins anew by itself, after a fork
+    "modelenv/fetching/monitor.py",  # lives for one download
+    "modelenv/host/client.py",  # begins anew by itself
+    "modelenv/host/serving",  # the host's process forks nothing
+    "modelenv/host/__main__.py",
+    "modelenv/hub/background.py",  # lives for the start of a server
+    "pytest_modelenv",  # its one thread is the one that forks
+}
+
+
+def test_who_makes_locks_that_outlive_a_fork() -> None:
+    kinds = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier", "local", "Queue",
+             "cached_property"}  # fmt: skip
+
+    def locks(path: Path) -> set[str]:
+        names = {f"{module}.{kind}" for module in ("threading", "queue", "functools") for kind in kinds}
+        used = {ast.unparse(node) for node in ast.walk(tree_of(path)) if isinstance(node, ast.Attribute)}
+        return (used | all_imports(path)) & names
+
+    def types_only(path: Path) -> set[str]:
+        """A field's type is written as `threading.Lock` too."""
+        annotations = (node.annotation for node in ast.walk(tree_of(path)) if isinstance(node, ast.AnnAssign))
+        return {ast.unparse(each) for each in annotations}
+
+    found = named((path, locks(path) - types_only(path)) for path in FILES if not allowed(name_of(path), OWN_LOCKS))
+    assert found == {}
 
 
 def test_no_file_is_longer_than_300_lines() -> None:

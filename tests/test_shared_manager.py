@@ -1,4 +1,4 @@
-"""The manager that all tests of a run share: its settings are those of the test, and it keeps what it can."""
+"""The manager that all tests of a run share reads its settings in each test, and keeps what it holds."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from modelenv.deadlines import Deadline
 from modelenv.errors import ConfigurationError
 from modelenv.forcing import Scope, enter_scope, force_environment
+from modelenv.loading.cache import PipelineKey
 from modelenv.loading.shared import Run
+from modelenv.references import ModelRef
 from modelenv.shared_manager import SharedManager
 
 
@@ -31,11 +34,10 @@ def scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_settings_that_a_test_changed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SharedManager(Run())
-    settings = manager.settings
-    enter_scope(Test())
-    assert manager.settings is settings  # nothing has changed
-    enter_scope(Test())
+    assert manager.settings.timeout is None
     monkeypatch.setenv("MODEL_TIMEOUT", "7")
+    assert manager.settings.timeout is None  # a manager reads them once in a test
+    enter_scope(Test())
     assert manager.settings.timeout == 7
     enter_scope(Test())
     monkeypatch.delenv("MODEL_TIMEOUT")
@@ -63,6 +65,30 @@ def test_each_test_has_fakes_of_its_own() -> None:
         fake("text")
         calls.append(fake.call_count)
     assert calls == [1, 1]
+
+
+def test_answers_that_all_tests_share_outlast_settings_that_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager, everywhere = SharedManager(Run()), Test()
+    enter_scope(everywhere)
+    manager.load_model("acme/model", "text-classification").when("crash").returns("NEGATIVE", 0.75)
+    for timeout in ("7", "8"):
+        monkeypatch.setenv("MODEL_TIMEOUT", timeout)
+        test = Test()
+        test.shared = everywhere
+        enter_scope(test)
+        fake = manager.load_model("acme/model", "text-classification")
+        assert fake("crash") == [{"label": "NEGATIVE", "score": 0.75}]
+        assert manager.settings.timeout == float(timeout)
+
+
+def test_unload_leaves_the_pipelines_that_other_managers_of_the_run_use() -> None:
+    run = Run()
+    state = SharedManager(run)._state()
+    key = PipelineKey.of(ModelRef.parse("acme/model"), "fill-mask", "local_cache", "", {})
+    run.pipelines.get(key, lambda _: "a pipeline", Deadline(60))
+    state.used.add(key)
+    assert state.unload("acme/model") == 1
+    assert key in run.pipelines.loads()
 
 
 def test_a_forced_environment_has_its_own_settings_and_run() -> None:

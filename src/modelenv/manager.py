@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from modelenv.errors import (
     UnsafeModelError,
 )
 from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
+from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found, user_line
 from modelenv.loading.cache import Load, PipelineKey
 from modelenv.loading.reports import ManagerStatus
@@ -61,6 +61,8 @@ class SmartModelManager:
         ConfigurationError: an argument or a setting is not valid.
     """
 
+    _run: Run | None = None  # what this manager shares with others where the environment does not say
+
     def __init__(
         self,
         source: ModelSource | str | None = None,
@@ -74,22 +76,26 @@ class SmartModelManager:
         self._settings = settings
         self._fallback = fallback
         self._states: WeakKeyDictionary[Forcing, ManagerState] = WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._state()
 
     def _state(self) -> ManagerState:
+        """Return what this manager knows and holds in the environment that holds now."""
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
-            settings = self._settings_in(forcing)
-            explanation = explain_environment(self._source, settings=settings)
-            fresh = ManagerState(settings, explanation, forcing.real_models, self._run_in(forcing))
+            shared = forcing.run or self._run
+            fresh = ManagerState(
+                *self._read(forcing), forcing.real_models, shared or Run(), shares_run=shared is not None
+            )
             with self._lock:
                 state = self._states.setdefault(forcing, fresh)
         return state
 
-    def _run_in(self, forcing: Forcing) -> Run:
-        return forcing.run or Run()
+    def _read(self, forcing: Forcing) -> tuple[Settings, Explanation]:
+        """Read the settings of an environment, and find the source that follows from them."""
+        settings = self._settings_in(forcing)
+        return settings, explain_environment(self._source, settings=settings)
 
     def _settings_in(self, forcing: Forcing) -> Settings:
         if self._settings is None:
@@ -226,7 +232,7 @@ class SmartModelManager:
         key = state.key_of(request)
         state.used.add(key)
         current_scope().used_real_model = True
-        return key, lambda load: loader.load(request, load, deadline)
+        return key, lambda _: loader.load(request, deadline)
 
     def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
         """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""

@@ -11,7 +11,8 @@ from weakref import WeakKeyDictionary
 from modelenv.environment.detection import Explanation
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.forcing import Scope, current_forcing, current_scope
+from modelenv.forcing import Scope, current_scope
+from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found
 from modelenv.loading.cache import PipelineKey
 from modelenv.loading.reports import ManagerStatus, ModelStatus
@@ -27,7 +28,8 @@ class ManagerState:
         settings: the settings that hold there.
         explanation: the source, and why it applies.
         real_models: whether a test asked for real models, so that no fake may stand in for one.
-        run: what this manager shares with others.
+        run: what this manager loads its pipelines with.
+        shares_run: whether other managers load theirs with it too.
         used: the real pipelines of the run that this manager asked for.
         views: what this manager gives of each of them.
         followers: what finds the pipeline behind each handle that was given.
@@ -38,11 +40,12 @@ class ManagerState:
     explanation: Explanation
     real_models: bool
     run: Run
+    shares_run: bool = False
     used: set[PipelineKey] = field(default_factory=set)
     views: dict[PipelineKey, Any] = field(default_factory=dict)
     followers: dict[PipelineKey, Follower] = field(default_factory=dict)
     fakes: WeakKeyDictionary[Scope, dict[PipelineKey, Any]] = field(default_factory=WeakKeyDictionary)
-    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     @property
     def source(self) -> ModelSource:
@@ -86,7 +89,7 @@ class ManagerState:
         """Return what is held at the moment."""
         root = self.settings.root_of(self.source)
         loads = self.run.pipelines.loads().items()
-        real = (_status(key, load.future.done(), load.stage) for key, load in loads if key in self.used)
+        real = (_status(key, load.future.done(), load.stages.now) for key, load in loads if key in self.used)
         fakes = (_status(key, True, "a fake") for key in self.fakes.get(current_scope(), ()))
         return ManagerStatus(
             self.source.value, self.explanation.reason, None if root is None else str(root), (*real, *fakes)
@@ -102,7 +105,7 @@ class ManagerState:
             self.views.pop(key, None)
             self.followers.pop(key, None)
             fakes.pop(key, None)
-            if current_forcing().run is None:  # else other managers of the run use it too
+            if not self.shares_run:
                 self.run.pipelines.forget(key)
         return len(keys)
 

@@ -1,20 +1,21 @@
-"""A manager that all tests of a run share: it follows the test, and notices settings that a test has changed."""
+"""The manager that all tests of a run share: it follows the test, with the settings as they are in that test."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from modelenv.environment.inputs import Inputs
-from modelenv.forcing import Forcing, current_forcing, moment
+from modelenv.forcing import Forcing, Scope, current_forcing, current_scope
 from modelenv.loading.shared import Run
 from modelenv.manager import SmartModelManager
 from modelenv.manager_state import ManagerState
 
 
 class SharedManager(SmartModelManager):
-    """The manager of a test run. Any other reads its settings once in each environment, this one in each test.
+    """The manager of a test run. Any other reads its settings once in each environment, this one also in each test.
 
-    They are read again only if something they depend on has changed: tests are many, and most change nothing.
+    They are read again only if something that they depend on has changed: tests are many, and most change nothing.
 
     Args:
         run: what the managers of the run share; used where no other is forced.
@@ -22,25 +23,21 @@ class SharedManager(SmartModelManager):
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._looked_in: WeakKeyDictionary[Forcing, Scope] = WeakKeyDictionary()
         self._inputs: WeakKeyDictionary[Forcing, Inputs] = WeakKeyDictionary()
-        self._looked: object = None
         super().__init__()
 
-    def _run_in(self, forcing: Forcing) -> Run:
-        return forcing.run or self._run
-
     def _state(self) -> ManagerState:
-        now = moment()
-        if self._looked is not now:
-            self._looked = now
-            forcing = current_forcing()
-            inputs = self._inputs.get(forcing)
-            if inputs is not None and not inputs.are_unchanged():
-                with self._lock:
-                    self._states.pop(forcing, None)
-                inputs = None
-            if inputs is None:
-                state = super()._state()
-                self._inputs[forcing] = Inputs.of(state.settings)
-                return state
-        return super()._state()
+        state, forcing, scope = super()._state(), current_forcing(), current_scope()
+        if self._looked_in.get(forcing) is scope:
+            return state
+        inputs = self._inputs.get(forcing)
+        if inputs is not None and not inputs.are_unchanged():
+            settings, explanation = self._read(forcing)
+            # What is held stays, such as the answers that all tests share.
+            self._states[forcing] = state = replace(state, settings=settings, explanation=explanation)
+            inputs = None
+        if inputs is None:
+            self._inputs[forcing] = Inputs.of(state.settings)
+        self._looked_in[forcing] = scope
+        return state

@@ -6,7 +6,6 @@ a task without importing transformers. A test compares them with the installed v
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -96,6 +95,8 @@ def resolve_task(text: str) -> Task:
     removed = REMOVED_TASKS.get("translation" if name.startswith("translation_") else name)
     if removed is not None:
         raise ConfigurationError(f"transformers 5 removed the task {text!r}", hint=removed)
+    import difflib
+
     valid = sorted({*TASKS, *TASK_ALIASES, *_OURS})
     close = difflib.get_close_matches(text, valid, n=1)
     raise ConfigurationError(

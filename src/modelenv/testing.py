@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError
+from modelenv.forks import only_here
 from modelenv.tasks import resolve_task
 from modelenv.tiny import BUILDERS
 
@@ -177,7 +178,7 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
 @functools.cache
 def _private_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="modelenv-tiny-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(only_here(shutil.rmtree), folder, ignore_errors=True)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""A project that declares two models, an embedded Hub that has them, and the command line run as a user runs it."""
+"""A project that declares two models, an embedded Hub that serves them, and the command line in a subprocess."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write_model(folder: Path, **config: object) -> Path:
 
 @dataclass(frozen=True)
 class Project:
-    """The project's folder, its Hub, and how to run `modelenv` in it."""
+    """The project's folder, its Hub, and functions that run `modelenv` in it."""
 
     folder: Path
     hub: EmbeddedHub
@@ -45,7 +45,7 @@ class Project:
         return self.folder / "cache"
 
     def run(self, *arguments: str, code: int = 0, **variables: str) -> str:
-        """Run a verb; return what it writes to its output."""
+        """Run a command, and return its stdout. If that is empty on an error, return its stderr."""
         done = subprocess.run(
             [sys.executable, "-m", "modelenv", *arguments],
             cwd=self.folder, env={**self.environ, **variables}, capture_output=True, text=True, timeout=60,
@@ -54,7 +54,7 @@ class Project:
         return done.stdout if code not in (1, 3) or done.stdout else done.stderr
 
     def lines(self, *arguments: str, code: int = 0, **variables: str) -> list[str]:
-        """As `run`, by lines, without the folders of this test."""
+        """Run a command, and return its output lines with the project's folder replaced by PROJECT."""
         said = self.run(*arguments, code=code, **variables).strip()
         return said.replace(str(self.folder), "PROJECT").splitlines()
 
@@ -62,11 +62,11 @@ class Project:
         return json.loads(self.run(*arguments, "--json", code=code, **variables))
 
     def push(self, name: str, **config: object) -> str:
-        """Let the Hub have the model with this configuration; return the commit."""
+        """Push the model with this configuration to the Hub, and return the commit."""
         return self.hub.add(write_model(self.repos / name, **config), f"acme/{name}").commit
 
     def asked(self) -> list[tuple[str, str, str | None]]:
-        """Return what the Hub was asked since the last time; `agent-harnesses` is asked by huggingface_hub itself."""
+        """Return the requests since the last call, except `agent-harnesses`, which huggingface_hub adds itself."""
         found = sorted((each.method, each.kind, each.file) for each in self.hub.requests if each.kind != "other")
         self.hub.clear()
         return found
@@ -87,7 +87,7 @@ def project(tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Iter
 
 @pytest.fixture
 def locked(project: Project) -> Project:
-    """The project, locked."""
+    """The project with a lock."""
     project.run("lock")
     project.hub.clear()
     return project
@@ -95,7 +95,7 @@ def locked(project: Project) -> Project:
 
 @pytest.fixture
 def filled(locked: Project) -> Project:
-    """The project, locked, with its cache filled."""
+    """The project with a lock and a filled cache."""
     locked.run("pull")
     locked.hub.clear()
     return locked

@@ -31,6 +31,8 @@ CHANGES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
     "no test any more": lambda _, patch: patch.delenv("PYTEST_CURRENT_TEST"),
     "the working folder": lambda project, patch: patch.chdir(project),
     "the project's file": lambda project, _: (project / "pyproject.toml").write_text("[tool.modelenv]\n"),
+    "a nearer project's file": lambda project, _: (project / "inner/pyproject.toml").touch(),
+    "the home that a path may begin with": lambda project, patch: patch.setenv("HOME", str(project)),
     "a file of variables": lambda project, _: (project / ".env").write_text("MODEL_TIMEOUT=7\n"),
     "a volume": lambda project, _: metadata(project),
     "a folder that is gone": lambda project, _: (project / "inner").rmdir(),
@@ -42,6 +44,13 @@ def test_a_change_is_seen(project: Path, monkeypatch: pytest.MonkeyPatch, change
     inputs = Inputs.of(Settings.load())
     assert inputs.are_unchanged()
     CHANGES[change](project, monkeypatch)
+    assert not inputs.are_unchanged()
+
+
+def test_without_a_project_a_file_in_any_folder_above_is_seen(project: Path) -> None:
+    (project / "pyproject.toml").unlink()
+    inputs = Inputs.of(Settings.load())
+    (project / "pyproject.toml").touch()
     assert not inputs.are_unchanged()
 
 

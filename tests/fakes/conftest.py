@@ -112,7 +112,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     held: Counter[str] = Counter()
     for category in ("passed", "failed", "xfailed", "error"):
         for report in terminalreporter.stats.get(category, ()):
-            for key, task in report.user_properties:
+            for key, task in getattr(report, "user_properties", ()):  # the report of a collection has none
                 if key == HELD:
                     total[task] += 1
                     held[task] += category == "passed"

@@ -112,7 +112,8 @@ def test_routes(tmp_path: Path) -> None:
 def test_no_module_is_outside_of_the_folder(place: str, tmp_path: Path) -> None:
     found = write(tmp_path, (place, OLD + "Pooling"))
     assert refuse(found, UnsafeModelError) == (
-        "org/name: a module is outside of the model's folder\n  expected: the name of a folder in the model's folder\n"
+        "org/name: a module is outside of the model's folder\n"
+        "  expected: the name of a folder in the model's folder\n"
         f"  found: {tmp_path}/modules.json names {place!r}\n"
         "  what to do: do not load this model: whoever can write to that place controls its output"
     )

@@ -15,6 +15,7 @@ from modelenv.host.folder import HostFolder
 from modelenv.host.messages.protocol import Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.loading.spec import ModelSpec
 
 HELD = "hosted calls"  # the user property of a report with what held of a task's contract
 
@@ -41,12 +42,7 @@ def client(host_folder: HostFolder) -> Iterator[HostClient]:
 def recipe(classifier: Path) -> Recipe:
     """The classifier, giving the scores of all labels."""
     return recipe_of(
-        classifier,
-        "text-classification",
-        {"top_k": None},
-        model="acme/sentiment",
-        device="cpu",
-        trust_remote_code=False,
+        ModelSpec(classifier, "text-classification", {"top_k": None}, model="acme/sentiment", device="cpu")
     )
 
 

@@ -17,6 +17,7 @@ from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder
 from modelenv.host.proxy import HostedPipeline, own_view
 from modelenv.host.recipes import recipe_of
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 from .equality import difference
@@ -33,7 +34,7 @@ def pair(client: HostClient) -> Callable[..., tuple[HostedPipeline, Any, list[st
 
         folder = tiny_model(task)
         local = pipeline(task, model=str(folder), device="cpu", **kwargs)
-        recipe = recipe_of(folder, task, kwargs, model="acme/tiny", device="cpu", trust_remote_code=False)
+        recipe = recipe_of(ModelSpec(folder, task, kwargs, model="acme/tiny", device="cpu"))
         reasons: list[str] = []
         return HostedPipeline(client, recipe, lambda: local, reasons.append), local, reasons
 
@@ -82,7 +83,7 @@ def test_a_relative_path_begins_in_the_folder_of_the_test(
 
 def test_a_host_outlives_the_folder_in_which_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny_model("fill-mask")
-    recipe = recipe_of(folder, "fill-mask", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, "fill-mask", {}, model="acme/tiny", device="cpu"))
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)
@@ -193,7 +194,7 @@ def test_what_could_change_the_model_happens_here(client: HostClient, use: Calla
     from transformers import pipeline
 
     folder = tiny_model("fill-mask")
-    recipe = recipe_of(folder, "fill-mask", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, "fill-mask", {}, model="acme/tiny", device="cpu"))
     reasons: list[str] = []
     hosted = HostedPipeline(
         client, recipe, lambda: pipeline("fill-mask", model=str(folder), device="cpu"), reasons.append

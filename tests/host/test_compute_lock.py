@@ -13,6 +13,7 @@ from modelenv.host.client import HostClient
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.compute_lock import AbandonedError, Computing
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 from ..waiting import wait_until
@@ -99,7 +100,7 @@ def test_who_is_waited_for_is_left_alone(line: tuple[Connection, Connection]) ->
 def test_a_call_that_a_test_gave_up_holds_up_nobody(client: HostClient) -> None:
     def hosted() -> HostedPipeline:
         recipe = recipe_of(
-            tiny_model("text-generation"), "text-generation", {}, model="tiny", device="cpu", trust_remote_code=False
+            ModelSpec(tiny_model("text-generation"), "text-generation", {}, model="tiny", device="cpu")
         )
         return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 

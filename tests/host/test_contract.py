@@ -22,6 +22,7 @@ from modelenv.host.client import HostClient
 from modelenv.host.client_stream import HostedStream
 from modelenv.host.proxy import HostedPipeline, own_view
 from modelenv.loading.build import load_pipeline
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 from tests.fakes.cases import CONTRACTS as TEXT_CONTRACTS
 from tests.fakes.contract import Args, Case, Contract
@@ -103,8 +104,8 @@ class Pair:
         key = f"{where} {case.variant} {case.build}"
         if key not in self._built:
             folder = self._models(self.contract, case.variant)
-            arguments: dict[str, Any] = {"model": "tiny", "deadline": Deadline(200), **BUILD}
-            self._built[key] = build(folder, self.contract.task, deepcopy(case.build), **arguments)
+            spec = ModelSpec(folder, self.contract.task, deepcopy(case.build), model="tiny", **BUILD)
+            self._built[key] = build(spec, Deadline(200))
         return self._built[key]
 
 

@@ -7,6 +7,7 @@ import pytest
 from modelenv.host.client import HostClient
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.integration
 
 def hosted(client: HostClient, device: str) -> HostedPipeline:
     folder = tiny_model("text-classification")
-    recipe = recipe_of(folder, "text-classification", {}, model="acme/tiny", device=device, trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, "text-classification", {}, model="acme/tiny", device=device))
     return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 
 

@@ -15,6 +15,7 @@ from modelenv.host.folder import HostFolder
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.log import redact_output
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 
@@ -38,7 +39,7 @@ def test_the_log_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
         folder = HostFolder(Path(place) / "host")
         client = HostClient(folder, watch=os.getpid())
         model = tiny_model("fill-mask")
-        recipe = recipe_of(model, "fill-mask", {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+        recipe = recipe_of(ModelSpec(model, "fill-mask", {}, model="acme/tiny", device="cpu"))
         hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
         try:
             hosted("the [MASK]", targets=["token-of-another-form", "hf_abcdefghijklmnopqrst"])

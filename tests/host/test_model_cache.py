@@ -17,6 +17,7 @@ from modelenv.host.messages.protocol import HostStatus
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.loading.build import REST_OF_A_PIPELINE
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 pytestmark = pytest.mark.integration
@@ -48,7 +49,7 @@ def bytes_of_one() -> int:
 
 def hosted(client: HostClient, seed: int, **kwargs: object) -> HostedPipeline:
     folder = tiny_model(TASK, seed=seed)
-    recipe = recipe_of(folder, TASK, kwargs, model=f"acme/{seed}", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, TASK, kwargs, model=f"acme/{seed}", device="cpu"))
     return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 
 

@@ -14,6 +14,7 @@ from modelenv.host.messages.call_context import Surroundings
 from modelenv.host.messages.pickling import CannotCrossError, crossing
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 
@@ -55,7 +56,7 @@ def generates(client: HostClient) -> tuple[HostedPipeline, list[str]]:
     from transformers import pipeline
 
     folder, reasons = tiny_model("text-generation"), []
-    recipe = recipe_of(folder, "text-generation", {}, model="tiny", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, "text-generation", {}, model="tiny", device="cpu"))
     return HostedPipeline(
         client, recipe, lambda: pipeline("text-generation", str(folder), device="cpu"), reasons.append
     ), reasons
@@ -103,7 +104,7 @@ def test_a_streamer_among_the_arguments_of_generate_stays(client: HostClient) ->
     from transformers import TextStreamer
 
     folder, reasons = tiny_model("image-text-to-text"), []
-    recipe = recipe_of(folder, "image-text-to-text", {}, model="tiny", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, "image-text-to-text", {}, model="tiny", device="cpu"))
     pipe = HostedPipeline(client, recipe, lambda: lambda **_: "here", reasons.append)
     streamer = TextStreamer(None)  # type: ignore[arg-type]
     assert pipe(text="hello", generate_kwargs={"streamer": streamer}) == "here"

@@ -17,6 +17,7 @@ from modelenv.host.messages.protocol import Call, Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.response_cache import Answers, Question
+from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 
@@ -103,7 +104,7 @@ def count(client: HostClient) -> Iterator[Any]:
 
 
 def hosted(client: HostClient, folder: Path, task: str) -> HostedPipeline:
-    recipe = recipe_of(folder, task, {}, model="acme/tiny", device="cpu", trust_remote_code=False)
+    recipe = recipe_of(ModelSpec(folder, task, {}, model="acme/tiny", device="cpu"))
     return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 
 

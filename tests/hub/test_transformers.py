@@ -1,4 +1,4 @@
-"""The whole road with the real library: a tiny model goes from a folder through the Hub into a pipeline."""
+"""transformers loads a tiny model from a folder, through the Hub, into a pipeline."""
 
 from __future__ import annotations
 

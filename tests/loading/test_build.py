@@ -52,6 +52,21 @@ def test_a_device_that_is_not_there_is_a_mistake_in_the_call(volume: Path, devic
     assert "Error: " in found
 
 
+def test_a_gpu_that_the_parent_of_a_fork_has_used_is_told(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)  # as where the parent has initialised CUDA
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    with pytest.raises(ConfigurationError) as caught:
+        load(volume, device="cuda")
+    assert str(caught.value) == (
+        "acme/sentiment: torch cannot use the GPU in this process, which was forked from one that used it\n"
+        "  found: RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, "
+        "you must use the 'spawn' start method\n"
+        "  what to do: start the process with the method 'spawn', or load models only after the fork; or device='cpu'"
+    )
+
+
 def test_an_unknown_argument_is_a_mistake_in_the_call(tmp_path: Path) -> None:
     tiny_model("fill-mask", tmp_path / "acme" / "mask")
     with pytest.raises(ConfigurationError, match="an argument is unknown to the task 'fill-mask'\n") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,8 +34,8 @@ class Watched(PipelineCache):
         """Return once so many more have joined."""
         assert all(self.joined.acquire(timeout=60) for _ in range(count))
 
-    def _join(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
-        load = super()._join(key, work)
+    def _join(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Load:
+        load = super()._join(key, work, deadline)
         self.joined.release()
         return load
 
@@ -93,7 +94,7 @@ def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -
     cache, staged, release = PipelineCache(), threading.Event(), threading.Event()
 
     def work(load: Load) -> str:
-        load.stage = "waiting for the test"
+        load.stages.enter("waiting for the test")
         staged.set()
         release.wait(60)
         return "pipeline"
@@ -111,10 +112,11 @@ def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -
         assert not patient.done()
         release.set()
         assert patient.result(60) == "pipeline"
-    assert str(caught.value) == (
-        "acme/model: not loaded within 0.1 s\n"
-        "  found: still waiting for the test\n"
-        "  what to do: give it more time with MODEL_TIMEOUT=<seconds> or load_model(..., timeout=<seconds>)"
+    what, found, hint = str(caught.value).splitlines()
+    assert what == "acme/model: not loaded within 0.1 s"
+    assert re.fullmatch(r"  found: still waiting for the test; so far \d\.\d s waiting for the test", found)
+    assert (
+        hint == "  what to do: give it more time with MODEL_TIMEOUT=<seconds> or load_model(..., timeout=<seconds>)"
     )
     assert cache.get(key(), work, Deadline(60)) == "pipeline"
 

@@ -127,7 +127,7 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         assert stopped.stdout == f"process {pid} ends\n"
         wait_until(lambda: hosts(project) == [])
         none = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
-        assert none.stdout == "no host is kept\n"
+        assert none.stdout == "no kept hosts\n"
     finally:
         for host in hosts(project):
             os.kill(host, signal.SIGKILL)

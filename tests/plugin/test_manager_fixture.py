@@ -125,6 +125,41 @@ def test_every_scope(run_tests: RunTests, project: pytest.Pytester, mode: tuple[
     run_tests(*mode, *REAL).assert_outcomes(passed=30)
 
 
+@all_modes
+def test_what_a_fixture_of_the_session_scripts_holds_in_every_test(
+    run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
+) -> None:
+    project.makeconftest(
+        """
+        import pytest
+
+        @pytest.fixture(scope="session", autouse=True)
+        def classify(model_manager):
+            classify = model_manager.load_model("acme/sentiment", "text-classification")
+            classify.when("crash").returns("NEGATIVE", 0.75)
+            return classify
+        """
+    )
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_scripted(classify, monkeypatch, tmp_path, number):
+            if number % 2:
+                monkeypatch.chdir(tmp_path)
+            classify.assert_not_called()
+            assert classify("crash") == [{"label": "NEGATIVE", "score": 0.75}]
+
+        def test_asked_in_the_test(model_manager):
+            fake = model_manager.load_model("acme/sentiment", "text-classification")
+            fake.assert_not_called()
+            assert fake("crash") == [{"label": "NEGATIVE", "score": 0.75}]
+        """
+    )
+    run_tests(*mode).assert_outcomes(passed=5)
+
+
 def test_a_test_that_is_run_again_begins_anew(run_tests: RunTests, project: pytest.Pytester) -> None:
     project.makeconftest(
         """

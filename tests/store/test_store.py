@@ -168,7 +168,7 @@ def test_a_damaged_record_only_costs_another_check(store: Store, damage: str) ->
 def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("modelenv.store.store._FIRST_NOTICE", 0.2)
+    monkeypatch.setattr("modelenv.store.model_lock._FIRST_NOTICE", 0.2)
     holder = (
         "import sys; from pathlib import Path\n"
         "from modelenv.store.store import Store; from modelenv.references import ModelRef\n"
@@ -223,6 +223,24 @@ def test_another_users_private_folder_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path / "mine" / "models", private=True)
     with pytest.raises(ConfigurationError, match="of user 65534"), store.lock(ModelRef("a/b"), Deadline(1)):
         pytest.fail("the lock was taken")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("level", ["", "models"])
+def test_nothing_is_found_in_another_users_private_folder(tmp_path: Path, level: str) -> None:
+    store = Store(tmp_path / "mine" / "models", private=True)
+    assert find(store, "acme/model") is None
+    store.root.mkdir(parents=True)
+    theirs = tmp_path / "mine" / level
+    os.chown(theirs, 65534, 65534)
+    with pytest.raises(ConfigurationError) as caught:
+        find(store, "acme/model")
+    assert str(caught.value) == (
+        "the private download folder belongs to another user\n"
+        f"  expected: a folder of user {os.getuid()}\n"
+        f"  found: {theirs}, of user 65534\n"
+        "  what to do: remove it, or set MODEL_CACHE_DIR to a folder of your own"
+    )
 
 
 def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:

@@ -12,10 +12,10 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
-from modelenv.loading.cache import Load
 from modelenv.loading.load import Loader
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
+from modelenv.loading.spec import ModelSpec
 from modelenv.locks.values import LockedModel
 from modelenv.store.store import Store
 
@@ -29,7 +29,8 @@ class Building:
         self.events = list(events)
         self.folders: list[str] = []
 
-    def __call__(self, folder: Path, *_: object, **__: object) -> tuple[Any, bool]:
+    def __call__(self, spec: ModelSpec, _: Deadline) -> tuple[Any, bool]:
+        folder = spec.folder
         self.folders.append(folder.name)
         parts = []
         for name in ("config.json", "tokenizer.json"):
@@ -44,7 +45,7 @@ class Building:
 def load(root: Path, building: Building, seconds: float = 20) -> tuple[dict[str, Any], bool]:
     request = LoadRequest(REF, "text-classification", "sentiment", {}, "cpu")
     loader = Loader(ModelSource.PERSISTENT_VOLUME, Store(root), Run(build=building))
-    loaded: tuple[dict[str, Any], bool] = loader.load(request, Load("m", lambda _: None), Deadline(seconds))
+    loaded: tuple[dict[str, Any], bool] = loader.load(request, Deadline(seconds))
     return loaded
 
 
@@ -81,7 +82,8 @@ def test_updates_without_end_meet_the_deadline(
     building = Building(lambda: [fill(second), fill(third)])
     with pytest.raises(ModelLoadTimeoutError) as caught:
         load(root, building, 0)
-    assert caught.value.found == "still loading it, while updates of the volume took its files away"
+    assert caught.value.found is not None
+    assert caught.value.found.startswith("still loading it, while updates of the volume took its files away")
 
 
 def test_damage_while_a_model_is_built_is_found(fill: Fill, first: LockedModel, root: Path) -> None:

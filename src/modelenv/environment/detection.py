@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.files.layouts import first_model
+from modelenv.forks import cached_property
 
 _TRUE = frozenset({"1", "on", "true", "yes"})
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modelenv.environment.settings import Settings
 
 _OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # their values do not matter, only whether they are set
-_READ = tuple(name for name in VARIABLES if name not in _OF_PYTEST)
+_READ = ("HOME", *(name for name in VARIABLES if name not in _OF_PYTEST))
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Inputs:
     """The working folder, the variables, and the state of the files that the settings depend on.
 
     Attributes:
-        files: the paths of the files.
+        files: the paths of the files; most do not exist.
         seen: the working folder, the variables and the state of the files when the settings were read.
     """
 
@@ -32,18 +32,18 @@ class Inputs:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return the inputs of these settings, which have just been read."""
-        folder = str(Path.cwd()) if settings.project_file is None else str(settings.project_file.parent)
-        metadata = str(settings.volume_dir / VOLUME_METADATA)
-        names = (PROJECT_FILE, ENV_FILE)
-        files = (*(os.path.join(folder, name) for name in names), metadata)  # noqa: PTH118 - faster than pathlib
+        """Return the inputs of the settings of this process, which have just been read."""
+        here = Path.cwd()
+        upwards = [here, *here.parents]
+        if settings.project_file is not None:  # otherwise a project file can appear in each folder above
+            upwards = upwards[: upwards.index(settings.project_file.parent) + 1]
+        project = here if settings.project_file is None else settings.project_file.parent
+        others = (project / ENV_FILE, settings.volume_dir / VOLUME_METADATA)
+        files = (*(str(each / PROJECT_FILE) for each in upwards), *map(str, others))
         return cls(files, _look(files))
 
     def are_unchanged(self) -> bool:
-        """Whether reading the settings again would give the same values.
-
-        A project file that has since been created nearer to the working folder is not noticed.
-        """
+        """Whether reading the settings again would give the same values."""
         return _look(self.files) == self.seen
 
 
@@ -57,9 +57,10 @@ def _look(files: tuple[str, ...]) -> tuple[object, ...]:
     return (folder, *variables, *map(environ.__contains__, _OF_PYTEST), *map(_state, files))
 
 
-def _state(path: str) -> tuple[int, int, int] | None:
+def _state(path: str) -> object:
+    """Return values that change when the file does, or the error number if it cannot be read."""
     try:
         found = os.stat(path)  # noqa: PTH116 - faster than pathlib, and called for every test
-    except OSError:
-        return None
+    except OSError as error:
+        return error.errno
     return found.st_size, found.st_mtime_ns, found.st_ino

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -190,6 +189,8 @@ class Settings:
         if source is ModelSource.HUGGINGFACE_HUB:
             return Path(hub_constants().HF_HUB_CACHE)
         if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
+            import tempfile  # takes longer to import than the rest of this module
+
             return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
         return self.cache_dir
 

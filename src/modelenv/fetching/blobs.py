@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import FETCHING, Deadline
 from modelenv.errors import ModelIntegrityError
 from modelenv.fetching.leftovers import OWN_PART
 from modelenv.fetching.monitor import Monitor, monitored
@@ -103,8 +103,8 @@ class BlobFetch:
             return FetchedBlobs(found)
         sizes = {file.blob_id: file.size for file in missing}
         self.store.check_space(self.ref.repo_id, missing_bytes(self.store.root, self.blobs, sizes))
-        watched = monitored(deadline, self.ref.repo_id, self.progress)
-        with watched as monitor, translated(self.store, self.ref, monitor):
+        fetching, watched = deadline.stages.doing(FETCHING), monitored(deadline, self.ref.repo_id, self.progress)
+        with fetching, watched as monitor, translated(self.store, self.ref, monitor):
             self.blobs.mkdir(parents=True, exist_ok=True)
             found.update(_all_at_once(missing, lambda file: self._fetch_one(file, monitor), monitor))
         return FetchedBlobs(found, monitor.bytes_received, monitor.requests)

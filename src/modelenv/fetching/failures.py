@@ -6,8 +6,6 @@ error, so that each process fails with the same words.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +32,8 @@ class FailureLog:
             deadline: of this fetch; one that had less time says nothing about it.
             allow_pickle: whether this fetch may bring pickled weights; that one was refused them says nothing then.
         """
+        import json
+
         try:
             stored = json.loads(self._path(ref).read_bytes())
         except FileNotFoundError:
@@ -46,10 +46,14 @@ class FailureLog:
 
     def remember(self, ref: ModelRef, error: ModelEnvError, deadline: Deadline) -> None:
         """Write down that fetching `ref` by `deadline` failed with `error`."""
+        import json
+
         fields = {name: getattr(error, name) for name in _FIELDS}
         seconds = deadline.seconds
         stored = {"type": type(error).__name__, **fields, "tried": list(error.tried), "seconds": seconds}
         write_atomically(self._path(ref), json.dumps(stored, indent=1))
 
     def _path(self, ref: ModelRef) -> Path:
+        import hashlib
+
         return self.folder / f"{hashlib.sha256(str(ref).encode()).hexdigest()}.json"

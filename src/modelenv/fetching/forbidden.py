@@ -6,19 +6,19 @@ other parts of a program may go on using the Hub.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from modelenv.errors import ConfigurationError
+from modelenv.forks import new_lock
 
 if TYPE_CHECKING:
     import httpx2
 
 _refused: ContextVar[list[str] | None] = ContextVar("modelenv_refused_requests", default=None)
-_hooking = threading.Lock()
+_hooking = new_lock()
 
 
 @contextmanager

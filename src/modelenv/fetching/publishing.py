@@ -10,7 +10,6 @@ from pathlib import Path
 from modelenv.files.claims import Made
 from modelenv.files.disk import write_atomically, writing
 from modelenv.locks.values import LockedModel
-from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
 
@@ -22,7 +21,7 @@ def publish_snapshot(store: Store, locked: LockedModel, snapshot: Path, targets:
     Raises:
         NoSpaceError, ConfigurationError: the store cannot be written.
     """
-    ref = ModelRef(locked.repo, locked.commit)
+    ref = locked.ref
     # Where nobody named it, we do: other tools find the model by it.
     revision = locked.revision or "main"
     reference = snapshot.parent.parent / "refs" / revision

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import FETCHING, Deadline
 from modelenv.environment.libraries import is_offline
 from modelenv.environment.progress_bars import download_bars
 from modelenv.errors import ModelEnvError, ModelIntegrityError
@@ -80,7 +80,8 @@ def fetch(
 
     policy = policy or RetryPolicy()
     started = time.monotonic()
-    with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
+    fetching, watched = deadline.stages.doing(FETCHING), monitored(deadline, ref.repo_id)
+    with fetching, watched as monitor, translated(store, ref, monitor):
         api = HfApi(headers=monitor.headers)
         info = with_retries(lambda: _watched_info(api, ref, monitor), monitor, policy)
         commit = monitor.commit = commit_of(info, ref)

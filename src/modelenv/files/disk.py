@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -82,6 +81,8 @@ def check_space(
     Raises:
         NoSpaceError: the disk has less free space.
     """
+    import shutil
+
     parents = (path for path in (root, *root.parents) if os.path.exists(path))  # noqa: PTH110 - pathlib can raise
     place = next(parents, root)
     try:
@@ -106,7 +107,21 @@ def make_private(folder: Path) -> None:
         ConfigurationError: the folder is a link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    state = folder.lstat()
+    check_private(folder)
+    if folder.stat().st_mode & 0o077:
+        folder.chmod(0o700)
+
+
+def check_private(folder: Path) -> None:
+    """Check that no other user created `folder`, which need not exist.
+
+    Raises:
+        ConfigurationError: the folder is a link, or belongs to another user.
+    """
+    try:
+        state = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
     if folder.is_symlink() or state.st_uid != os.getuid():
         raise ConfigurationError(
             "the private download folder belongs to another user",
@@ -114,8 +129,6 @@ def make_private(folder: Path) -> None:
             found=f"{folder}, of user {state.st_uid}",
             hint="remove it, or set MODEL_CACHE_DIR to a folder of your own",
         )
-    if state.st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 def write_atomically(path: Path, text: str, *, mode: int | None = None, durable: bool = False) -> None:

@@ -7,7 +7,6 @@ Three layouts are recognised under a root, in this order: the Hugging Face cache
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from enum import StrEnum
@@ -83,6 +82,8 @@ def is_organisation(path: Path) -> bool:
 
 def stated_owner(path: Path, ref: ModelRef) -> str | None:
     """Return the repo id that transformers 4 wrote to the configuration, if its name matches, or None."""
+    import json
+
     try:
         stated = json.loads((path / CONFIG).read_bytes()).get("_name_or_path")
     except (OSError, ValueError, AttributeError):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
@@ -13,6 +12,7 @@ from modelenv.host.messages.pickling import CannotCrossError
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.loading.build import load_pipeline
+from modelenv.loading.spec import ModelSpec
 
 _LOCAL_SECONDS = 300.0  # for a pipeline that is needed in this process after all, when no deadline is known any more
 
@@ -29,46 +29,22 @@ class HostBuilder:
     client: HostClient
     on_local: Callable[[str, str], None]
 
-    def __call__(
-        self,
-        folder: Path,
-        task: str,
-        pipeline_kwargs: Mapping[str, Any],
-        *,
-        model: str,
-        device: str,
-        trust_remote_code: bool,
-        deadline: Deadline,
-    ) -> Any:
-        """Return the pipeline that the host holds for these arguments, loaded there if it was not.
+    def __call__(self, spec: ModelSpec, deadline: Deadline) -> Any:
+        """Return the pipeline that the host holds for this spec, loaded there if it was not.
 
         Raises:
             ModelHostError: the host ended, or could not be started.
             ModelEnvError: as `load_pipeline`.
         """
-
-        def build_here(deadline: Deadline) -> Any:
-            return load_pipeline(
-                folder,
-                task,
-                pipeline_kwargs,
-                model=model,
-                device=device,
-                trust_remote_code=trust_remote_code,
-                deadline=deadline,
-            )
-
         try:
-            recipe = recipe_of(
-                folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
-            )
+            recipe = recipe_of(spec)
             self.client.build(recipe, deadline)
         except CannotCrossError as error:
-            self.on_local(model, f"an argument cannot cross: {error}")
-            return build_here(deadline)
+            self.on_local(spec.model, f"an argument cannot cross: {error}")
+            return load_pipeline(spec, deadline)
         return HostedPipeline(
             self.client,
             recipe,
-            lambda: build_here(Deadline(_LOCAL_SECONDS)),
-            lambda reason: self.on_local(model, reason),
+            lambda: load_pipeline(spec, Deadline(_LOCAL_SECONDS)),
+            lambda reason: self.on_local(spec.model, reason),
         )

@@ -9,13 +9,15 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ModelHostError
+from modelenv.errors import ConfigurationError, ModelHostError
 from modelenv.files.disk import make_private
+from modelenv.forks import at_fork
 from modelenv.host.folder import HostFolder, hosts_folder, whereabouts
 from modelenv.host.messages.connection import Line, exchange, hold
 from modelenv.host.messages.protocol import (
@@ -32,6 +34,8 @@ from modelenv.host.messages.transport import connect, has_hung_up, receive, send
 from modelenv.host.processes import is_running
 from modelenv.loading.reports import LoadReport
 
+_HINT_FOLDER = "set TMPDIR to a folder that this user may write; or run without the host: --model-host=off"
+_STARTS_HOST = "waiting for the model host to start"
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
 _BUILD_SECONDS = 300.0  # where the caller has no deadline of its own: a model that is loaded again after a crash
@@ -61,6 +65,14 @@ class HostClient:
     _lines: threading.local = field(default_factory=threading.local)
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        at_fork(self, HostClient._begin_anew)
+
+    def _begin_anew(self) -> None:
+        """In a forked child: forget the parent's connections, and the hosts that the parent started."""
+        self._lines = threading.local()
+        self._started = []
+
     def start(self) -> subprocess.Popen[bytes] | None:
         """Start a host without waiting for it; None where one is there already, or starts, or is about to end.
 
@@ -68,12 +80,30 @@ class HostClient:
         process only to learn that there is one.
 
         Raises:
-            ModelHostError: the watched process has ended.
+            ModelHostError: the watched process has ended, or no process or folder can be made here.
         """
         if self.watch is not None and not is_running(self.watch):
             raise ModelHostError("there is no model host any more: the run that it served has ended")
-        self._make_folder()
+        try:
+            self._make_folder()
+            process = self._start_unlocked()
+        except ConfigurationError as error:  # of `make_private`
+            raise ModelHostError(
+                "the model host has no private folder", expected=error.expected, found=error.found, hint=_HINT_FOLDER
+            ) from error
+        except OSError as error:
+            raise ModelHostError(
+                "the model host cannot be started", found=f"{type(error).__name__}: {error}", hint=_HINT_FOLDER
+            ) from error
+        if process is not None:
+            self._started.append(process)
+            # It may outlive this client, and must not stay a zombie of this process.
+            threading.Thread(target=process.wait, name="modelenv-host", daemon=True).start()
+        return process
+
+    def _start_unlocked(self) -> subprocess.Popen[bytes] | None:
         with self.folder.lock.open("a") as lock:
+            at_fork(lock, TextIOWrapper.close)  # else a child holds the lock for as long as it lives
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -86,7 +116,7 @@ class HostClient:
                 command += [] if value is None else [f"--{name}", str(value)]
             log = os.open(self.folder.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
-                process = subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
+                return subprocess.Popen(  # noqa: S603 - our own module, by this interpreter
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -96,10 +126,6 @@ class HostClient:
                 )
             finally:
                 os.close(log)
-        self._started.append(process)
-        # It may outlive this client, and must not stay a zombie of this process.
-        threading.Thread(target=process.wait, name="modelenv-host", daemon=True).start()
-        return process
 
     def ask(self, recipe: Recipe, message: object, deadline: Deadline | None = None) -> Any:
         """Ask a question about a recipe's pipeline, which the host loads first if it does not hold it.
@@ -111,7 +137,7 @@ class HostClient:
         """
         line = self._line()
         hold(line, recipe, deadline or Deadline(_BUILD_SECONDS))
-        return exchange(line.connection, message, recipe.model)
+        return exchange(line, message, recipe.model)
 
     def build(self, recipe: Recipe, deadline: Deadline) -> Built:
         """Have the host hold the recipe's pipeline; say whether this loaded it.
@@ -122,20 +148,21 @@ class HostClient:
             ModelEnvError: the load failed.
         """
         try:
-            line = self._line(deadline)
+            with deadline.stages.doing(_STARTS_HOST):
+                line = self._line(deadline)
         except ModelHostError as error:
             if deadline.remaining:
                 raise
-            raise deadline.passed(recipe.model, "waiting for the model host to start") from error
+            raise deadline.passed(recipe.model, _STARTS_HOST) from error
         return hold(line, recipe, deadline)
 
     def own_line(self, recipe: Recipe) -> Line:
         """Return a new connection to a host that holds the recipe's pipeline, for one user alone."""
-        line = Line(self._connect(Deadline(_START_SECONDS)))
+        line = Line(self._connect(Deadline(_START_SECONDS)), self.folder.socket)
         try:
             hold(line, recipe, Deadline(_BUILD_SECONDS))
         except BaseException:
-            line.connection.close()
+            line.close()
             raise
         return line
 
@@ -161,7 +188,7 @@ class HostClient:
         A host that was started elsewhere, or with other variables, leaves it to those who ask.
         """
         message = Prepare(models, failures, whereabouts(), self.memory)
-        exchange(self._line().connection, message, "the planned models")
+        exchange(self._line(), message, "the planned models")
 
     def take_reports(self) -> tuple[LoadReport, ...]:
         """Return what was prepared since the last call; nothing where no host runs."""
@@ -179,15 +206,16 @@ class HostClient:
             return receive(connection)
         except (EOFError, ConnectionError):
             return None
+        except BlockingIOError:  # in the middle of a message
+            raise self._no_answer() from None
         finally:
             connection.close()
 
     def _line(self, deadline: Deadline | None = None) -> Line:
         """Return this thread's connection, which is made anew where the host it led to has ended."""
         line: Line | None = getattr(self._lines, "line", None)
-        if line is None or self._lines.pid != os.getpid() or line.connection.closed or has_hung_up(line.connection):
-            line = Line(self._connect(deadline or Deadline(_START_SECONDS)))
-            self._lines.line, self._lines.pid = line, os.getpid()
+        if line is None or line.connection.closed or has_hung_up(line.connection):
+            line = self._lines.line = Line(self._connect(deadline or Deadline(_START_SECONDS)), self.folder.socket)
         return line
 
     def _connect(self, deadline: Deadline) -> Connection:

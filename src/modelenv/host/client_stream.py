@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from multiprocessing.connection import Connection
 from types import GeneratorType
 from typing import Any, NoReturn
 
 from modelenv.host.client import HostClient
 from modelenv.host.messages.call_context import continue_from, own_surroundings
-from modelenv.host.messages.connection import asking, exchange, received
+from modelenv.host.messages.connection import Line, asking, exchange
 from modelenv.host.messages.pickling import CannotCrossError, crossing
 from modelenv.host.messages.protocol import (
     CannotCross,
@@ -79,21 +78,21 @@ def run_stream(
     """
     kind = kind_of_source(args[0])
     assert kind is not None  # noqa: S101 - the caller has asked
-    connection = client.own_line(recipe).connection  # of its own, since results come while others ask
+    line = client.own_line(recipe)  # of its own, since results come while others ask
     source = _Source(args[0], kind)
     try:
         stream = Stream(recipe, path, kind, source.length, args[1:], kwargs, own_surroundings())
-        first = _next_answer(connection, source, recipe.model, exchange(connection, stream, recipe.model))
+        first = _next_answer(line, source, recipe.model, exchange(line, stream, recipe.model))
     except BaseException:
-        connection.close()
+        line.close()
         raise
     if isinstance(first, Started):
         return HostedStream(
             first.length,
-            _results(connection, source, recipe.model),
+            _results(line, source, recipe.model),
             lambda: run_stream(client, recipe, path, args, kwargs),
         )
-    connection.close()
+    line.close()
     return first.value
 
 
@@ -134,17 +133,17 @@ class _Source:
         raise self._raised
 
 
-def _results(connection: Connection, source: _Source, model: str) -> Iterator[Any]:
+def _results(line: Line, source: _Source, model: str) -> Iterator[Any]:
     try:
         while True:
-            with asking(connection, model):
-                message = received(connection)
-            answer = _next_answer(connection, source, model, message)
+            with asking(line, model):
+                message = line.receive(model)
+            answer = _next_answer(line, source, model, message)
             if isinstance(answer, EndOfItems):
                 return
             yield answer.value
     finally:
-        connection.close()
+        line.close()
 
 
 def _crosses(error: BaseException) -> bool:
@@ -155,7 +154,7 @@ def _crosses(error: BaseException) -> bool:
     return True
 
 
-def _next_answer(connection: Connection, source: _Source, model: str, message: Any) -> Any:
+def _next_answer(line: Line, source: _Source, model: str, message: Any) -> Any:
     """Return the host's next message that is not a question for another item."""
     while True:
         if isinstance(message, SourceFailed):
@@ -168,6 +167,6 @@ def _next_answer(connection: Connection, source: _Source, model: str, message: A
         if not isinstance(message, NextItem):
             return message
         answer = source.answer(message)
-        with asking(connection, model):
-            connection.send_bytes(answer)
-            message = received(connection)
+        with asking(line, model):
+            line.send(answer)
+            message = line.receive(model)

@@ -66,7 +66,7 @@ class HostFolder:
         """Return the end of the log."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except FileNotFoundError:
+        except OSError:  # it, or its folder, is not there or is another user's
             return "no log"
         return " | ".join(lines[-3:]) or "an empty log"
 

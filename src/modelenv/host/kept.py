@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from modelenv.errors import ModelHostError
 from modelenv.host.client import HostClient
 from modelenv.host.folder import HostFolder, hosts_folder
 from modelenv.host.messages.protocol import HostStatus
 
 
 def kept_hosts() -> Iterator[tuple[HostClient, HostStatus]]:
-    """Yield each kept host that runs, with what it holds."""
+    """Yield each kept host that runs, with what it holds.
+
+    Raises:
+        ModelHostError: the folder of the hosts is another user's.
+    """
     folder = hosts_folder()
-    if not folder.is_dir():
+    try:
+        paths = sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
         return
-    for path in sorted(folder.iterdir()):
+    except OSError as error:
+        raise ModelHostError(
+            "the folder of the model hosts cannot be read",
+            found=f"{folder}: {error.strerror}",
+            hint="set TMPDIR to a folder of your own, where pytest runs as well",
+        ) from error
+    for path in paths:
         client = HostClient(HostFolder(path))
         status = client.status()
         if status is not None:

@@ -6,6 +6,7 @@ import os
 import select
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
@@ -17,6 +18,26 @@ def is_running(pid: int) -> bool:
     except PermissionError:  # it is another user's
         return True
     return True
+
+
+def state_of(pid: int) -> str | None:
+    """Return the letter for a process's state, such as T for one that is stopped; None if the system does not say."""
+    fields = _stat(pid)
+    return None if fields is None else fields[0]
+
+
+def processor_seconds(pid: int) -> float | None:
+    """Return how long a process has computed; None if the system does not say."""
+    fields = _stat(pid)
+    return None if fields is None else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return the fields of proc(5) from the third on: the second, the command's name, may hold anything."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
 
 
 def watcher(pid: int | None) -> Callable[[float], bool]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
+from modelenv.forks import new_lock
 from modelenv.host.client import HostClient
 from modelenv.host.client_stream import kind_of_source, run_stream
 from modelenv.host.messages.call_context import continue_from, own_surroundings
@@ -178,7 +178,7 @@ class _Remote:
         self._build_locally = build_locally
         self._on_local = on_local
         self._local: Any = None
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._classes: dict[_Path, tuple[str, str]] = {}
         self._objects: dict[_Path, HostedObject] = {}
         self._calls = 0

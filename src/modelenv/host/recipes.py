@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from modelenv.errors import ModelHostError
 from modelenv.host.messages.pickling import crossing
 from modelenv.host.messages.protocol import Recipe
+from modelenv.loading.spec import ModelSpec
 
 
 def cannot_stream(error: Exception) -> ModelHostError:
@@ -21,22 +20,15 @@ def cannot_stream(error: Exception) -> ModelHostError:
     )
 
 
-def recipe_of(
-    folder: Path,
-    task: str,
-    arguments: Mapping[str, Any],
-    *,
-    model: str,
-    device: str,
-    trust_remote_code: bool,
-) -> Recipe:
+def recipe_of(spec: ModelSpec) -> Recipe:
     """Return the recipe of a pipeline.
 
     Raises:
         CannotCrossError: an argument cannot be sent to another process.
     """
-    data = crossing(dict(sorted(arguments.items())))
-    return Recipe(str(folder.absolute()), _fingerprint(folder), task, data, device, trust_remote_code, model)
+    data = crossing(dict(sorted(spec.arguments.items())))
+    folder = str(spec.folder.absolute())
+    return Recipe(folder, _fingerprint(spec.folder), spec.task, data, spec.device, spec.trust_remote_code, spec.model)
 
 
 def _fingerprint(folder: Path) -> int:

@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import gc
-import threading
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv import forks
+from modelenv.deadlines import BUILDING, IMPORT_SECONDS, IMPORTING, Deadline, imports_not_counted
 from modelenv.environment.hub_client import hub_constants
 from modelenv.environment.progress_bars import quiet_transformers
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityError, UnsafeModelError
+from modelenv.loading.build_lock import BuildLock
+from modelenv.loading.process_defaults import Defaults
+from modelenv.loading.spec import ModelSpec
 from modelenv.store.model_files import ModelFiles
 from modelenv.store.needs import ADAPTER_CONFIG
 from modelenv.store.parts import check_vocabulary
 
-# transformers is imported once, on one thread: two threads that import it at the same time can deadlock. Its
-# `from_pretrained` sets process-wide defaults (the dtype among them), so models are built one after the other too.
-_building = threading.Lock()
+# transformers is imported once, on one thread: two threads that import it at the same time can deadlock.
+_turns = BuildLock(Defaults.now)
+_imported: list[bool] = []
 REST_OF_A_PIPELINE = 4 << 20
 """Bytes of a pipeline beside its weights, for tokenizer and configuration: about what small models take."""
 
 
-def load_pipeline(
-    folder: Path,
-    task: str,
-    pipeline_kwargs: Mapping[str, Any],
-    *,
-    model: str,
-    device: str,
-    trust_remote_code: bool,
-    deadline: Deadline,
-) -> Any:
-    """Build the transformers pipeline for `task` from the files in `folder`. Asks no network.
+def load_pipeline(spec: ModelSpec, deadline: Deadline) -> Any:
+    """Build a transformers pipeline from the files in its folder. Makes no request.
 
     Args:
-        folder: a model's folder, already checked.
-        task: a task of transformers' registry.
-        pipeline_kwargs: further arguments for `transformers.pipeline`.
-        model: the model's name, for errors.
-        device: `auto`, or a torch device.
-        trust_remote_code: whether code in the folder may run.
-        deadline: the load's deadline; here it bounds the wait for another model that is being built.
+        spec: What to build.
+        deadline: The load's deadline. Here it bounds the wait for another model that is being built.
 
     Raises:
         ConfigurationError: transformers or torch is missing, the installed transformers lacks the task, this machine
@@ -52,22 +42,28 @@ def load_pipeline(
         UnsafeModelError: the model needs code of its own, which was not allowed.
         ModelLoadTimeoutError: another model was being built until the deadline.
     """
-    with _turn_to_build(deadline, model):
-        transformers = _import_transformers()
-        _check_task(transformers, task)
-        _check_peft(transformers, folder, model)
-        place = _torch_device(device, model)
+    with deadline.stages.doing(IMPORTING):
+        import_libraries()
+    import transformers
+
+    def build() -> Any:
+        _check_task(transformers, spec.task)
+        _check_peft(transformers, spec.folder, spec.model)
+        place = _torch_device(spec.device, spec.model)
         # transformers writes into the dictionaries that it is given.
-        own = {name: dict(value) if isinstance(value, dict) else value for name, value in pipeline_kwargs.items()}
+        own = {name: dict(value) if isinstance(value, dict) else value for name, value in spec.arguments.items()}
         try:
             with quiet_transformers():
                 pipeline = transformers.pipeline(
-                    task, model=str(folder), device=place, trust_remote_code=trust_remote_code, **own
+                    spec.task, model=str(spec.folder), device=place, trust_remote_code=spec.trust_remote_code, **own
                 )
         except Exception as error:
-            raise _our_error(error, folder, task, model) from error
-        _check_vocabularies(pipeline, ModelFiles.in_folder(folder, model), own)
+            raise _our_error(error, spec.folder, spec.task, spec.model) from error
+        _check_vocabularies(pipeline, ModelFiles.in_folder(spec.folder, spec.model), own)
         return pipeline
+
+    with deadline.stages.doing(BUILDING):
+        return _turns.build(spec.model, deadline, build)
 
 
 def _check_vocabularies(pipeline: Any, files: ModelFiles, given: Mapping[str, Any]) -> None:
@@ -90,22 +86,34 @@ def pipeline_bytes(pipeline: Any) -> int:
 
 
 def import_libraries() -> None:
-    """Import torch and transformers, which takes seconds: done early, the first load need not wait for it."""
-    with _building:
-        _import_transformers()
+    """Import torch and transformers, which takes seconds: done early, the first load need not wait for it.
+
+    No load's deadline counts this, see `modelenv.deadlines.imports_not_counted`.
+
+    Raises:
+        ConfigurationError: one of them is not installed, or cannot be imported in this process.
+        ModelLoadTimeoutError: another thread's import does not end.
+    """
+    if not _imported:
+        # These have hooks around forks that take locks, and must be registered before that by which forks wait for
+        # the turn; see `forks.hold_off`.
+        import concurrent.futures.thread  # noqa: F401
+
+        import filelock  # noqa: F401
+
+        with imports_not_counted(), _turns.importing(Deadline(IMPORT_SECONDS)):
+            _import_transformers()
+            _imported.append(True)
 
 
-@contextmanager
-def _turn_to_build(deadline: Deadline, model: str) -> Iterator[None]:
-    if not _building.acquire(timeout=deadline.remaining):
-        raise deadline.passed(model, "waiting for another model to be built")
-    try:
-        yield
-    finally:
-        _building.release()
-
-
-def _import_transformers() -> Any:
+def _import_transformers() -> None:
+    broken = sorted(forks.broken_imports())
+    if broken:
+        raise ConfigurationError(
+            "torch cannot be used in this process",
+            found=f"it was forked while another thread imported {broken[0]}",
+            hint="import torch before you start threads, or fork before; or start processes with the method 'spawn'",
+        )
     hub_constants()  # which transformers imports too, and which raises an error of ours
     try:
         with _no_garbage_collection():
@@ -124,7 +132,6 @@ def _import_transformers() -> Any:
             found=_said(error),
             hint="see what `python -c 'import torch, transformers'` says, and install versions that fit together",
         ) from error
-    return transformers
 
 
 @contextmanager
@@ -137,6 +144,19 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def _after_fork(turns: BuildLock) -> None:
+    """Let torch compute on one thread in a forked child: those that it began in the parent do not exist here.
+
+    It would wait for them for ever, as soon as an operation is large enough for several threads.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and turns.has_built:
+        torch.set_num_threads(1)
+
+
+forks.at_fork(_turns, _after_fork)
 
 
 def _check_task(transformers: Any, task: str) -> None:
@@ -175,6 +195,8 @@ def _torch_device(device: str, model: str) -> str:
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        if (forked := _gpu_after_fork(error, model)) is not None:
+            raise forked from error
         raise ConfigurationError(
             f"this machine has no device {device!r}",
             model=model,
@@ -184,8 +206,22 @@ def _torch_device(device: str, model: str) -> str:
     return name
 
 
+def _gpu_after_fork(error: Exception, model: str) -> ConfigurationError | None:
+    """Return the error for a GPU that the parent used before the fork, or None if `error` is another one."""
+    if "forked subprocess" not in str(error):  # torch's words, see torch.cuda._lazy_init
+        return None
+    return ConfigurationError(
+        "torch cannot use the GPU in this process, which was forked from one that used it",
+        model=model,
+        found=_said(error),
+        hint="start the process with the method 'spawn', or load models only after the fork; or device='cpu'",
+    )
+
+
 def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
     said = _said(error)
+    if (forked := _gpu_after_fork(error, model)) is not None:
+        return forked
     if "trust_remote_code" in str(error):
         return UnsafeModelError(
             "the model needs code that comes with it, and running that code was not allowed",

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from modelenv.deadlines import Deadline
-from modelenv.errors import ModelEnvError, ModelLoadTimeoutError
+from modelenv import forks
+from modelenv.deadlines import Deadline, Stages
+from modelenv.errors import ModelLoadTimeoutError
 from modelenv.references import ModelRef
 
 
@@ -44,16 +46,17 @@ def _hashable(value: Any) -> Hashable:
 
 @dataclass(eq=False)
 class Load:
-    """One load under way or done; `stage` says what it is doing, for whoever waits too long.
+    """One load under way or done; `stages` says what it is doing, for whoever waits too long.
 
     The load runs on a thread of its own, so that a caller's deadline holds whatever the load is stuck in.
     """
 
     model: str
     forget: Callable[[Load], None]
-    stage: str = "starting"
+    stages: Stages = field(default_factory=Stages)
     future: Future[Any] = field(default_factory=Future)
     used: float = 0.0
+    _loaded: list[Any] = field(default_factory=list)  # the pipeline, once there is one
 
     def start(self, work: Callable[[Load], Any]) -> None:
         """Run `work` on a daemon thread, which ends with the process."""
@@ -62,31 +65,45 @@ class Load:
 
     def _run(self, work: Callable[[Load], Any]) -> None:
         try:
-            self.future.set_result(work(self))
+            self._loaded.append(work(self))
+            self.future.set_result(self._loaded[0])
         except BaseException as error:  # noqa: BLE001 - handed to whoever waits
             self.forget(self)  # before anybody hears of it, so that they may try again at once
             self.future.set_exception(error)
 
     def result(self, deadline: Deadline) -> Any:
         """Wait for the pipeline, at most until the deadline; raise what the load raised."""
-        try:
-            return self.future.result(timeout=deadline.remaining)
-        except ModelEnvError:
-            raise  # the load's own error, which may be a timeout too
-        except TimeoutError:
-            raise deadline.passed(self.model, self.stage) from None
+        while True:
+            try:
+                return self.future.result(timeout=deadline.patience)
+            except TimeoutError:
+                self._raise_if_over(deadline)
 
     async def aresult(self, deadline: Deadline) -> Any:
         """Wait as `result` does, without blocking the event loop."""
         import asyncio  # who awaits this has it; all others pay for it more than for the rest of the module
 
-        waiter = asyncio.shield(asyncio.wrap_future(self.future))
-        try:
-            return await asyncio.wait_for(waiter, timeout=deadline.remaining)
-        except ModelEnvError:
-            raise  # the load's own error, which may be a timeout too
-        except TimeoutError:
-            raise deadline.passed(self.model, self.stage) from None
+        while True:
+            waiter = asyncio.shield(asyncio.wrap_future(self.future))
+            try:
+                return await asyncio.wait_for(waiter, timeout=deadline.patience)
+            except TimeoutError:
+                self._raise_if_over(deadline)
+
+    def _raise_if_over(self, deadline: Deadline) -> None:
+        """After a wait that timed out: raise the load's own error, if that was one, or that the deadline passed."""
+        if self.future.done():
+            self.future.result()
+        elif not deadline.remaining:
+            raise deadline.passed(self.model, self.stages.now, self.stages) from None
+
+    def begins_anew(self) -> bool:
+        """In a forked child: whether the pipeline is there. A load under way ended with its thread."""
+        if not self._loaded:
+            return False
+        self.future = Future()  # a lock of the old one may be held by that thread
+        self.future.set_result(self._loaded[0])
+        return True
 
 
 @dataclass(frozen=True)
@@ -94,7 +111,16 @@ class PipelineCache:
     """The loads of one manager, or of one test run, by key."""
 
     _loads: dict[PipelineKey, Load] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=forks.new_lock, repr=False)
+
+    def __post_init__(self) -> None:
+        forks.at_fork(self, PipelineCache._forget_others)
+
+    def _forget_others(self) -> None:
+        """Keep what is loaded; the loads under way are the parent's."""
+        for key, load in list(self._loads.items()):
+            if not load.begins_anew():
+                del self._loads[key]
 
     def get(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Any:
         """Return the pipeline for `key`, loaded with `work` if nobody has, at most until the deadline.
@@ -105,7 +131,7 @@ class PipelineCache:
         """
         while True:
             try:
-                return self._join(key, work).result(deadline)
+                return self._join(key, work, deadline).result(deadline)
             except ModelLoadTimeoutError:
                 if not deadline.remaining:  # else it was the end of somebody else's load with a shorter deadline
                     raise
@@ -114,16 +140,17 @@ class PipelineCache:
         """Return the pipeline as `get` does, without blocking the event loop."""
         while True:
             try:
-                return await self._join(key, work).aresult(deadline)
+                return await self._join(key, work, deadline).aresult(deadline)
             except ModelLoadTimeoutError:
                 if not deadline.remaining:
                     raise
 
-    def _join(self, key: PipelineKey, work: Callable[[Load], Any]) -> Load:
+    def _join(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Load:
         with self._lock:
             load = self._loads.get(key)
             if load is None:
-                load = self._loads[key] = Load(key.ref.repo_id, lambda failed: self._forget_failed(key, failed))
+                forget = partial(self._forget_failed, key)
+                load = self._loads[key] = Load(key.ref.repo_id, forget, deadline.stages)
                 load.start(work)
             load.used = time.monotonic()
             return load

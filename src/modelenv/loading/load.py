@@ -9,19 +9,20 @@ from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import BUILDING, Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
 from modelenv.fetching.forbidden import no_hub
 from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
-from modelenv.loading.cache import Load
+from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
-from modelenv.loading.unlocked_folder import Obtained, find_model, find_or_fetch_model
+from modelenv.loading.spec import ModelSpec
+from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.store.checks import Checks
 from modelenv.store.model_files import ModelFiles, Use
 from modelenv.store.model_folder import check_model_folder
@@ -32,6 +33,7 @@ from modelenv.volume.metadata import VolumeMetadata
 from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 logger = logging.getLogger("modelenv")
+_LOOKING, _HASHING = "finding and checking its files", "hashing its files"
 _WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
 
 
@@ -58,8 +60,8 @@ class Loader:
         claimant = claimant_of(settings.lock_path)
         return cls(source, Store(root, private, claimant, settings.cache_setting(source)), run)
 
-    def load(self, request: LoadRequest, load: Load, deadline: Deadline) -> Any:
-        """Load the model and return its pipeline; `load.stage` says meanwhile what is being done.
+    def load(self, request: LoadRequest, deadline: Deadline) -> Any:
+        """Load the model and return its pipeline; the deadline's stages say meanwhile what is being done.
 
         Raises:
             ModelEnvError: as `SmartModelManager.load_model`.
@@ -69,14 +71,14 @@ class Loader:
         pipeline, message, built = None, None, started
         try:
             while True:
-                load.stage = "finding or fetching its files"
+                deadline.stages.enter(_LOOKING)
                 volume = self._metadata()
                 try:
                     obtained = self._obtain(request, volume, deadline)
                     self._check_needs(request, volume, obtained)
                     verified = self.run.hashes.of(obtained.path)
                     built = time.monotonic()
-                    load.stage = "building the pipeline"
+                    deadline.stages.enter(BUILDING)
                     pipeline = self._build(request, obtained, deadline)
                     if volume is None or is_unchanged(obtained.path, verified):
                         break
@@ -87,7 +89,7 @@ class Loader:
                 if not deadline.remaining:
                     doing = "loading it, while updates of the volume took its files away"
                     raise deadline.passed(str(request.ref), doing)
-            load.stage = "done"
+            deadline.stages.enter("done")
         except ModelEnvError as error:
             message = error.what
             raise
@@ -102,8 +104,12 @@ class Loader:
         return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
 
     def _obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
-        meanwhile = _import_meanwhile if self.run.build is None else None
-        checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=meanwhile)
+        def begin_hashing(size: int) -> None:
+            deadline.stages.enter(_HASHING)
+            if self.run.build is None:
+                _import_meanwhile(size)
+
+        checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=begin_hashing)
         if self.source is not ModelSource.PERSISTENT_VOLUME:
             return self._from_store(request, checks, deadline)
         if metadata is None:
@@ -133,17 +139,13 @@ class Loader:
 
     def _build(self, request: LoadRequest, obtained: Obtained, deadline: Deadline) -> Any:
         build = self.run.build or load_pipeline
+        spec = ModelSpec(
+            obtained.path, request.task, request.arguments, request.ref.repo_id, request.device,
+            request.trust_remote_code,
+        )  # fmt: skip
         in_production = self.source is ModelSource.PERSISTENT_VOLUME
         with no_hub(request.ref.repo_id) if in_production else nullcontext():
-            return build(
-                obtained.path,
-                request.task,
-                request.arguments,
-                model=request.ref.repo_id,
-                device=request.device,
-                trust_remote_code=request.trust_remote_code,
-                deadline=deadline,
-            )
+            return build(spec, deadline)
 
     def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
         """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.deadlines import Deadline
@@ -25,7 +26,7 @@ from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
 from modelenv.files.ownership import check_owned, owns
-from modelenv.loading.unlocked_folder import Obtained, holding_lock
+from modelenv.loading.folders import Obtained, follow, holding_lock
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
@@ -38,7 +39,7 @@ logger = logging.getLogger("modelenv")
 
 def snapshot_of(store: Store, locked: LockedModel) -> Path:
     """Return the folder of the locked commit in the store; it need not be there."""
-    caches = hub_cache_folders(store.root, ModelRef(locked.repo))
+    caches = hub_cache_folders(store.root, locked.ref)
     folders = [cache / "snapshots" / locked.commit for cache in caches]
     return next((folder for folder in folders if os.path.isdir(folder)), folders[0])  # noqa: PTH112 - never raises
 
@@ -51,7 +52,7 @@ def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Check
     Raises:
         UnsafeModelError: a link leads out of the store.
     """
-    ref = ModelRef(locked.repo, locked.commit)
+    ref = locked.ref
     is_snapshot = folder.parent.name == "snapshots"
     if folder.is_dir():
         check_links(folder, root=store.root, model=locked.repo)
@@ -97,23 +98,48 @@ def obtain_locked(
         ModelIntegrityError: its files are not as locked, and could not be fetched again.
         UnsafeModelError: a link leaves the store.
     """
-    ref = ModelRef(locked.repo, locked.commit)
+    road = _LockedRoad(store, locked, deadline, checks, failures)
+    lock = holding_lock(store, locked.ref, deadline, failures) if fetches and not store.is_read_only() else None
     with reading(locked.repo):
         if checks.remembers and snapshot_of(store, locked).is_dir():
-            store.claim(ref, locked.commit)  # first: from here on no `prune` of another project takes it
-        path, verified = find_locked(store, locked, checks)
-        fetched = None
-        if verified.differences:
-            if not fetches or store.is_read_only():
-                raise _not_here(store, locked, verified.differences, fetches=fetches)
-            with holding_lock(store, ref, deadline, failures):
-                path, verified = find_locked(store, locked, checks)  # another process may have fetched it meanwhile
-                if verified.differences:
-                    remove_leftovers(store, ref)
-                    path, verified, fetched = _repair(store, locked, verified, deadline, checks, failures)
-        if verified.shared:
-            path = _alone(store, locked, path, verified, checks, deadline)
-    return Obtained(path, fetched)
+            store.claim(locked.ref, locked.commit)  # first: from here on no `prune` of another project takes it
+        found = follow(road, lock)
+        if found.verified.differences:
+            raise _not_here(store, locked, found.verified.differences, fetches=fetches)
+        path = found.path
+        if found.verified.shared:
+            path = _alone(store, locked, path, found.verified, checks, deadline)
+    return Obtained(path, found.fetched)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A folder, compared with the lock, and the fetch that brought it, if there was one."""
+
+    path: Path
+    verified: Verified
+    fetched: Fetched | None = None
+
+
+@dataclass(frozen=True)
+class _LockedRoad:
+    """A `Road` to what the lock says."""
+
+    store: Store
+    locked: LockedModel
+    deadline: Deadline
+    checks: Checks
+    failures: FailureLog | None
+
+    def look(self) -> _Found:
+        return _Found(*find_locked(self.store, self.locked, self.checks))
+
+    def is_right(self, found: _Found) -> bool:
+        return not found.verified.differences
+
+    def mend(self, found: _Found) -> _Found:
+        remove_leftovers(self.store, self.locked.ref)
+        return _repair(self.store, self.locked, found.verified, self.deadline, self.checks, self.failures)
 
 
 def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
@@ -126,7 +152,7 @@ def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path
     of_snapshot = verify_locked(store, locked, snapshot, checks)
     if not of_snapshot.differences:
         return snapshot, of_snapshot
-    for _, folder in plain_folders(store.root, ModelRef(locked.repo)):  # the user's own: used or not, never changed
+    for _, folder in plain_folders(store.root, locked.ref):  # the user's own: used or not, never changed
         if (folder / CONFIG).is_file():
             verified = verify_locked(store, locked, folder, checks)
             if not verified.differences:
@@ -142,24 +168,40 @@ def _alone(
     Raises:
         ModelIntegrityError: there is none, and none may be made.
     """
-    ref = ModelRef(locked.repo, locked.commit)
-    view = store.view(ref, locked.commit, "\n".join(file.path for file in locked.files))
-
-    def is_right() -> bool:
-        return not verify_folder(view, locked, known=verified.fingerprints, strict=True, allow_links=True).differences
-
-    if is_right():
+    view = store.view(locked.ref, locked.commit, "\n".join(file.path for file in locked.files))
+    can_write = checks.remembers and not store.is_read_only()
+    lock = holding_lock(store, locked.ref, deadline) if can_write else None
+    if follow(_ViewRoad(store, locked, snapshot, view, verified.fingerprints), lock):
         return view
-    if not checks.remembers or store.is_read_only():
-        hint = "run `modelenv pull` as a user who may write this store: it sets the locked files apart"
-        raise integrity_error(verified.shared, model=locked.repo, folder=snapshot, hint=hint)
-    with holding_lock(store, ref, deadline), store.writing(locked.repo):
-        if not is_right():  # another process may have made it meanwhile
+    hint = "run `modelenv pull` as a user who may write this store: it sets the locked files apart"
+    raise integrity_error(verified.shared, model=locked.repo, folder=snapshot, hint=hint)
+
+
+@dataclass(frozen=True)
+class _ViewRoad:
+    """A `Road` to a folder of links to the locked files of a snapshot. `look` returns whether it is there."""
+
+    store: Store
+    locked: LockedModel
+    snapshot: Path
+    view: Path
+    known: Mapping[str, Fingerprint]
+
+    def look(self) -> bool:
+        verified = verify_folder(self.view, self.locked, known=self.known, strict=True, allow_links=True)
+        return not verified.differences
+
+    def is_right(self, found: bool) -> bool:
+        return found
+
+    def mend(self, found: bool) -> bool:
+        store, ref = self.store, self.locked.ref
+        with store.writing(ref.repo_id):
             remove_leftovers(store, ref)
-            shutil.rmtree(view, ignore_errors=True)
-            targets = {file.path: (snapshot / file.path).resolve() for file in locked.files}
-            publish(store.staging(ref), view, targets)
-    return view
+            shutil.rmtree(self.view, ignore_errors=True)
+            targets = {file.path: (self.snapshot / file.path).resolve() for file in self.locked.files}
+            publish(store.staging(ref), self.view, targets)
+        return True
 
 
 def _not_here(
@@ -179,7 +221,7 @@ def _not_here(
     return ModelNotFoundError(
         f"the locked commit {locked.commit[:12]} is not in this store, and {reason}",
         model=locked.repo,
-        tried=store.places(ModelRef(locked.repo, locked.commit)),
+        tried=store.places(locked.ref),
         hint=hint,
     )
 
@@ -191,9 +233,9 @@ def _repair(
     deadline: Deadline,
     checks: Checks,
     failures: FailureLog | None,
-) -> tuple[Path, Verified, Fetched | None]:
+) -> _Found:
     """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
-    ref = ModelRef(locked.repo, locked.commit)
+    ref = locked.ref
     if failures is not None:
         failures.raise_if_failed(ref, deadline)
     snapshot = snapshot_of(store, locked)
@@ -221,7 +263,7 @@ def _repair(
         hint = "another program changes this store: run again when it is done"
         raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
     store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints, whole=False)
-    return snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining)
+    return _Found(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
 
 
 def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched | None:

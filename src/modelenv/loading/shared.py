@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from modelenv.fetching.failures import FailureLog
+from modelenv.forks import cached_property
 from modelenv.loading.cache import PipelineCache
 from modelenv.loading.reports import LoadReport
 
 if TYPE_CHECKING:
+    from modelenv.deadlines import Deadline
+    from modelenv.loading.spec import ModelSpec
     from modelenv.store.verification import HashMemory
 
 
@@ -38,7 +40,7 @@ class Run:
     pipelines: PipelineCache = field(default_factory=PipelineCache)
     failures: FailureLog | None = None
     on_load: Callable[[LoadReport], None] = _ignore
-    build: Callable[..., Any] | None = None
+    build: Callable[[ModelSpec, Deadline], Any] | None = None
     view: Callable[[Any], Any] = _itself
 
     @cached_property

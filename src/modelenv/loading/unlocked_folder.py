@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,36 +24,13 @@ from modelenv.fetching.snapshot import Fetched, ask_listing, fetch, unlike_listi
 from modelenv.files.disk import reading
 from modelenv.files.layouts import Layout
 from modelenv.files.links import broken_links
+from modelenv.loading.folders import Obtained, follow, holding_lock
 from modelenv.references import ModelRef
 from modelenv.store.model_folder import check_model_folder
 from modelenv.store.store import FoundModel, Store
 
 logger = logging.getLogger("modelenv")
 _ASKING = 10.0  # seconds that the Hub may take to say which files a commit has; without it the files are judged
-_HINT = "load it once where the Hub can be asked and the store may be written: what is missing is then fetched"
-_HINT_BY_HAND = "add what is missing; or declare the model, and fill the store by `modelenv lock` and `modelenv pull`"
-
-
-@dataclass(frozen=True)
-class Obtained:
-    """A folder that may be loaded, and how it was obtained.
-
-    Attributes:
-        path: the folder.
-        fetched: the fetch that brought it, if there was one.
-        whole: whether the Hub's listing, or the lock, says that the folder lacks nothing that a load reads.
-        requests: made to the Hub beside a fetch.
-    """
-
-    path: Path
-    fetched: Fetched | None = None
-    whole: bool = True
-    requests: int = 0
-
-    @property
-    def hint(self) -> str:
-        """How to get what it lacks."""
-        return _HINT if self.path.parent.name == "snapshots" else _HINT_BY_HAND
 
 
 def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Obtained:
@@ -96,41 +71,41 @@ def find_or_fetch_model(
         ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
         ModelIntegrityError, UnsafeModelError: as `find_model`.
     """
+    lock = holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle)
     with reading(ref.repo_id):
-        found = store.find(ref)
-        if found is not None and (store.is_read_only() or _is_ready(found)):
-            return _as_it_is(store, ref, found, allow_pickle)
-        with holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle):
-            found = store.find(ref)  # another process may have fetched it meanwhile
-            if found is not None and _is_ready(found):
-                return _as_it_is(store, ref, found, allow_pickle)
-            remove_leftovers(store, ref)
-            obtained = None if found is None else _adopted(store, ref, found, deadline, allow_pickle, failures)
-            if obtained is None:
-                obtained = _fetched(store, ref, deadline, allow_pickle, failures)
-        check_model_folder(obtained.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
+        obtained = follow(_UnlockedRoad(store, ref, allow_pickle, deadline, failures), lock)
+    assert obtained is not None  # noqa: S101 - the road mends or raises
     return obtained
 
 
-@contextmanager
-def holding_lock(
-    store: Store,
-    ref: ModelRef,
-    deadline: Deadline,
-    failures: FailureLog | None = None,
-    *,
-    allow_pickle: bool = False,
-) -> Iterator[None]:
-    """Hold the model's lock; who waited for it in vain fails as the other process did, if that is known."""
-    held = False
-    try:
-        with store.lock(ref, deadline):
-            held = True
-            yield
-    except ModelLoadTimeoutError:
-        if not held and failures is not None:
-            failures.raise_if_failed(ref, deadline, allow_pickle=allow_pickle)
-        raise
+@dataclass(frozen=True)
+class _UnlockedRoad:
+    """A `Road` to the newest commit that the store has, or else the Hub. `look` returns None without one."""
+
+    store: Store
+    ref: ModelRef
+    allow_pickle: bool
+    deadline: Deadline
+    failures: FailureLog | None
+
+    def look(self) -> Obtained | None:
+        found = self.store.find(self.ref)
+        if found is None or not (self.store.is_read_only() or _is_ready(found)):
+            return None
+        return _as_it_is(self.store, self.ref, found, self.allow_pickle)
+
+    def is_right(self, found: Obtained | None) -> bool:
+        return found is not None
+
+    def mend(self, found: Obtained | None) -> Obtained | None:
+        store, ref, pickles = self.store, self.ref, self.allow_pickle
+        remove_leftovers(store, ref)
+        there = store.find(ref)
+        obtained = None if there is None else _adopted(store, ref, there, self.deadline, pickles, self.failures)
+        if obtained is None:
+            obtained = _fetched(store, ref, self.deadline, pickles, self.failures)
+        check_model_folder(obtained.path, root=store.root, model=ref.repo_id, allow_pickle=pickles)
+        return obtained
 
 
 def _is_ready(found: FoundModel) -> bool:
@@ -163,7 +138,7 @@ def _as_it_is(
                 model=ref.repo_id,
                 expected=f"{', '.join(lacking)} as listed by the Hub",
                 found=f"not so in {found.path}",
-                hint=_HINT,
+                hint=Obtained(found.path).hint,
             )
     try:
         check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
+from modelenv.forks import cached_property
 from modelenv.locks.scalars import quote, scalar
 from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
 from modelenv.locks.toml_reader import read_toml

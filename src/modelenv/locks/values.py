@@ -217,6 +217,11 @@ class LockedModel:
         object.__setattr__(self, "patterns", tuple(self.patterns))
         object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda file: file.path)))
 
+    @property
+    def ref(self) -> ModelRef:
+        """The repo at the locked commit."""
+        return ModelRef(self.repo, self.commit)
+
     def _check_names(self) -> None:
         with _as_locked("alias"):
             ModelRef.parse(_text(self.alias, "alias", _LONGEST_TEXT))

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -20,21 +19,22 @@ from pathlib import Path
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.claims import Claims
-from modelenv.files.disk import check_space, make_private, mark_as_cache, write_atomically, writing
+from modelenv.files.disk import check_private, check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import Layout, hub_cache_folders, is_organisation, plain_folders, stated_owner
 from modelenv.files.ownership import check_no_linked_folder, check_owned, commit_named_by
+from modelenv.forks import new_lock
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.integrity import check_links, matches_blob_name
+from modelenv.store.model_lock import holding
 from modelenv.store.records import Record, fingerprints_of, format_record, is_unchanged, read_record
 
 logger = logging.getLogger("modelenv")
 _DEFAULT_REVISION = "main"
-_FIRST_NOTICE = 5.0  # seconds of waiting for a lock before a message is logged
 # The repo id whose model each plain folder contains, for this process: the first one that was requested. The keys are
 # device and inode, so that a new folder at the same path can belong to another model.
 _plain_owners: dict[tuple[int, int], str] = {}
-_claiming = threading.Lock()
+_claiming = new_lock()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,11 @@ class Store:
 
         Raises:
             ModelIntegrityError: the only folder with the model's name contains another organisation's model.
+            ConfigurationError: another user created the private root.
         """
+        if self.private:
+            check_private(self.root.parent)
+            check_private(self.root)
         for folder in hub_cache_folders(self.root, ref):
             commit = _commit_of(folder, ref)
             if commit is not None and (folder / "snapshots" / commit).is_dir():
@@ -141,29 +145,12 @@ class Store:
             ConfigurationError: the store cannot be written.
             UnsafeModelError: a folder of the model is a link.
         """
-        from filelock import FileLock, Timeout
-
         check_no_linked_folder(self.root, ref)
         with self.writing(ref.repo_id):
             path = self._side_folder() / f"{_cache_name(ref)}.lock"
             path.touch()
-        lock = FileLock(path)
-        notice = min(_FIRST_NOTICE, deadline.remaining)
-        try:
-            try:
-                lock.acquire(timeout=notice)
-            except Timeout:
-                logger.warning(
-                    "Another process is fetching %s; waiting for it at most %.0f s more (lock %s)",
-                    ref, deadline.remaining, path,
-                )  # fmt: skip
-                lock.acquire(timeout=deadline.remaining)
-        except Timeout:
-            raise deadline.passed(ref.repo_id, f"waiting for another process to fetch it (lock {path})") from None
-        try:
+        with holding(path, ref, deadline):
             yield
-        finally:
-            lock.release()
 
     def damaged_blobs(self, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
         """Return the blobs that the snapshot links to and whose content does not match the hash in their name.

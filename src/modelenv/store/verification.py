@@ -17,6 +17,7 @@ from modelenv.amounts import counted
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import Fingerprint, Progress, hash_files
 from modelenv.files.links import BROKEN_LINK, is_broken_link
+from modelenv.forks import new_lock
 from modelenv.locks.values import LockedModel
 from modelenv.store.needed_files import plan_files
 
@@ -77,7 +78,7 @@ class HashMemory:
     """The hashes that this process has computed, for stores that cannot be written."""
 
     _known: dict[str, dict[str, Fingerprint]] = field(default_factory=dict, repr=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+    _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     def of(self, folder: Path) -> Mapping[str, Fingerprint]:
         """Return the known fingerprints of the files in `folder`."""

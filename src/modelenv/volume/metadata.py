@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from modelenv.forks import cached_property
 from modelenv.locks.project_lock import Lockfile, check_unique_aliases
 from modelenv.locks.scalars import quote, scalar
 from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text

@@ -53,6 +53,11 @@ class Built:
 
 
 @dataclass(frozen=True)
+class AwaitLibraries:
+    """Wait until the host has imported torch and transformers; answers `Plain`, whether that is so."""
+
+
+@dataclass(frozen=True)
 class Call:
     """Call what the path of attributes leads to, from the pipeline on; answers `Item`."""
 

@@ -20,11 +20,15 @@ from typing import Any
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelHostError
+from modelenv.forks import at_fork
 
 # A host sends this to whoever connects. A process that was killed accepts connections for a while after its last
 # instruction, until the kernel has taken its memory away: only who is greeted has reached a host that lives.
 _GREETING = b"modelenv host"
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred (unix(7))
+_TIMEVAL = struct.Struct("ll")  # seconds, microseconds
+SILENT_SECONDS = 30.0
+"""How long a host may show no sign of life: no byte of a message, no greeting, no use of the processor."""
 
 
 class UnreadableError(Exception):
@@ -44,6 +48,9 @@ def connect(address: Path, deadline: Deadline) -> Connection | None:
         peer.settimeout(max(deadline.remaining, 0.001))
         peer.connect(str(address))
         peer.setblocking(True)
+        silent = _TIMEVAL.pack(int(SILENT_SECONDS), int(SILENT_SECONDS % 1 * 1_000_000))
+        for direction in (socket.SO_SNDTIMEO, socket.SO_RCVTIMEO):  # in the middle of a message, see socket(7)
+            peer.setsockopt(socket.SOL_SOCKET, direction, silent)
     except (FileNotFoundError, ConnectionRefusedError, BlockingIOError):  # the last: too many others are waiting
         peer.close()
         return None
@@ -51,6 +58,7 @@ def connect(address: Path, deadline: Deadline) -> Connection | None:
         peer.close()
         raise
     connection = Connection(peer.detach())
+    at_fork(connection, Connection.close)  # it is the parent's
     try:
         check_peer(connection)
         if not connection.poll(deadline.remaining):
@@ -128,14 +136,26 @@ def check_peer(connection: Connection) -> None:
     Raises:
         ModelHostError: it is of another.
     """
-    with socket.socket(fileno=os.dup(connection.fileno())) as peer:
-        if hasattr(socket, "SO_PEERCRED"):
-            data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            _, uid, _ = _CREDENTIALS.unpack(data)
-        else:
-            uid = os.getuid()  # there the folder's mode 0700 alone keeps others out
+    # Where the system does not tell, the folder's mode 0700 alone keeps others out.
+    uid = (_credentials(connection) or (0, os.getuid()))[1]
     if uid != os.getuid():
         connection.close()
         raise ModelHostError(
             "the model host's socket is in other hands", expected=f"user {os.getuid()}", found=f"user {uid}"
         )
+
+
+def peer_pid(connection: Connection) -> int | None:
+    """Return the process at the other end; None if the system does not tell."""
+    found = _credentials(connection)
+    return None if found is None else found[0]
+
+
+def _credentials(connection: Connection) -> tuple[int, int] | None:
+    """Return the process and the user at the other end."""
+    if not hasattr(socket, "SO_PEERCRED"):
+        return None
+    with socket.socket(fileno=os.dup(connection.fileno())) as peer:
+        data = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(data)
+    return pid, uid

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import IMPORTING, Deadline
 from modelenv.host.messages.protocol import Built, Recipe
 from modelenv.host.messages.transport import unpickled
 from modelenv.loading.build import REST_OF_A_PIPELINE, load_pipeline, pipeline_bytes
+from modelenv.loading.spec import ModelSpec
 
 _WEIGHTS = (".safetensors", ".bin", ".pt")
 
@@ -114,24 +115,21 @@ class HeldModels:
         """Load the slot's pipeline if it is not loaded; whoever else asks for it waits. Return whether this did."""
         if slot.pipeline is not None:
             return False
-        if not slot.lock.acquire(timeout=deadline.remaining):
+        if not deadline.until(lambda seconds: slot.lock.acquire(timeout=seconds)):
             raise deadline.passed(recipe.model, "waiting for the host to load it")
         try:
             if slot.pipeline is not None:
                 return False
-            if not self.libraries.wait(deadline.remaining):
-                raise deadline.passed(recipe.model, "waiting for transformers to be imported")
+            with deadline.stages.doing(IMPORTING):
+                if not deadline.until(self.libraries.wait):
+                    raise deadline.passed(recipe.model, IMPORTING)
             arguments = unpickled(recipe.arguments)
             self._make_room(_expected_bytes(Path(recipe.folder)))
-            pipeline = load_pipeline(
-                Path(recipe.folder),
-                recipe.task,
-                in_one_process(arguments),
-                model=recipe.model,
-                device=recipe.device,
-                trust_remote_code=recipe.trust_remote_code,
-                deadline=deadline,
-            )
+            spec = ModelSpec(
+                Path(recipe.folder), recipe.task, in_one_process(arguments), recipe.model, recipe.device,
+                recipe.trust_remote_code,
+            )  # fmt: skip
+            pipeline = load_pipeline(spec, deadline)
             with self._lock:
                 slot.bytes = pipeline_bytes(pipeline)
                 slot.pipeline = pipeline

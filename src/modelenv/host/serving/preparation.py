@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,11 +22,11 @@ from modelenv.host.folder import whereabouts
 from modelenv.host.messages.protocol import PlannedModel, Prepare
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.model_cache import HeldModels
-from modelenv.loading.cache import Load
 from modelenv.loading.load import Loader
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest, resolve_request
 from modelenv.loading.shared import Run
+from modelenv.loading.spec import ModelSpec
 
 _AT_ONCE = 2  # the files of one model are fetched while another is built
 _LAST_LOAD_SECONDS = 1.0  # a run's last test may hear of its model a moment before the load is reported
@@ -106,23 +106,9 @@ class Preparation:
         arguments: dict[str, Any] = pickle.loads(model.arguments)  # noqa: S301 - from our own user
         return arguments
 
-    def _build(
-        self,
-        folder: Path,
-        task: str,
-        pipeline_kwargs: Mapping[str, Any],
-        *,
-        model: str,
-        device: str,
-        trust_remote_code: bool,
-        deadline: Deadline,
-    ) -> None:
-        if not self.models.has_room(folder):
-            return
-        recipe = recipe_of(
-            folder, task, pipeline_kwargs, model=model, device=device, trust_remote_code=trust_remote_code
-        )
-        self.models.build(recipe, deadline)
+    def _build(self, spec: ModelSpec, deadline: Deadline) -> None:
+        if self.models.has_room(spec.folder):
+            self.models.build(recipe_of(spec), deadline)
 
 
 def _size(loader: Loader, request: LoadRequest) -> float:
@@ -138,4 +124,4 @@ def _size(loader: Loader, request: LoadRequest) -> float:
 
 def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
     with suppress(ModelEnvError):  # reported, and remembered for the test that needs the model
-        loader.load(request, Load(request.ref.repo_id, lambda _: None), Deadline(seconds))
+        loader.load(request, Deadline(seconds))

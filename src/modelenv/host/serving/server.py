@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from typing import Any
 
-from modelenv.deadlines import Deadline
+from modelenv.deadlines import IMPORT_SECONDS, Deadline
 from modelenv.errors import ModelHostError
 from modelenv.host.messages.call_context import Turn, random_state
 from modelenv.host.messages.protocol import (
+    AwaitLibraries,
     Build,
     Call,
     CannotCross,
@@ -123,6 +124,8 @@ class Host:
                     return RunningStream(connection, self._computing, message).run(follow(pipeline, path))
             case Build(recipe, seconds):
                 return self.models.build(recipe, Deadline(seconds))
+            case AwaitLibraries():
+                return Plain(self.models.libraries.wait(IMPORT_SECONDS))
             case Prepare():
                 self.models.limit(message.memory)
                 self.preparation.begin(message)

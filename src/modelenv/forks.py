@@ -1,0 +1,147 @@
+"""What begins anew in a forked child: our locks, loads, threads and connections, and imports that were under way.
+
+Only the thread that forks exists in the child. A lock that another thread of the parent held stays locked for ever, a
+load of another thread never ends, and a socket is shared with the parent. So everything of ours that outlives a call
+registers here how it begins anew, and one hook at the end of this module calls all of it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import itertools
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Owner = TypeVar("Owner")
+T = TypeVar("T")
+
+# A second import of these in one process fails or crashes, because their C code registers its classes only once.
+_IMPORTED_ONCE = frozenset({"torch", "numpy"})
+
+
+@dataclass(frozen=True)
+class _Hook:
+    owner: weakref.ref[Any]
+    begin_anew: Callable[[Any], None]
+
+
+_registered: dict[int, _Hook] = {}
+_numbers = itertools.count()
+_broken: set[str] = set()
+
+
+def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
+    """Call `begin_anew` with `owner` in each forked child of this process, for as long as the owner exists.
+
+    In the child no other thread exists. The registration does not keep the owner alive.
+    """
+    number = next(_numbers)
+
+    def forget(_: object, registered: dict[int, _Hook] = _registered) -> None:
+        registered.pop(number, None)
+
+    _registered[number] = _Hook(weakref.ref(owner, forget), begin_anew)
+
+
+def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
+    """Have each fork of this process wait for the owner, for as long as the owner exists.
+
+    Python calls first what was registered last. So what waits for another thread is registered after the hooks of
+    other modules that take locks, which that thread may need.
+
+    Args:
+        owner: what a fork waits for.
+        wait: called before the fork, in the thread that forks. It has a deadline of its own.
+        go_on: called in the parent after the fork, in the same thread.
+    """
+    reference = weakref.ref(owner)
+
+    def call(function: Callable[[Owner], None]) -> None:
+        if (owner := reference()) is not None:
+            function(owner)
+
+    os.register_at_fork(before=lambda: call(wait), after_in_parent=lambda: call(go_on))
+
+
+def new_lock() -> threading.Lock:
+    """Return a lock that is free in a forked child, whoever held it in the parent."""
+    lock = threading.Lock()
+    at_fork(lock, _free)
+    return lock
+
+
+def new_rlock() -> Any:
+    """Return a reentrant lock that is free in a forked child, whoever held it in the parent."""
+    lock = threading.RLock()
+    at_fork(lock, _free)
+    return lock
+
+
+def only_here(function: Callable[..., object]) -> Callable[..., None]:
+    """Return a function that calls this one, except in a forked child: for what a process removes when it ends."""
+    pid = os.getpid()
+
+    def call(*args: Any, **kwargs: Any) -> None:
+        if os.getpid() == pid:
+            function(*args, **kwargs)
+
+    return call
+
+
+class cached_property(functools.cached_property[T]):  # noqa: N801 - named as in functools
+    """`functools.cached_property`, whose lock (before Python 3.12) is free in a forked child."""
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        super().__init__(function)
+        self.lock = new_rlock()
+
+
+def broken_imports() -> frozenset[str]:
+    """Return the modules that this process can neither use nor import: the parent was importing them at the fork."""
+    return frozenset(_broken)
+
+
+def _free(lock: Any) -> None:
+    lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does with its own locks
+
+
+def _in_child() -> None:
+    """Have all owners begin anew. If one raises, the others do all the same; Python prints the error."""
+    _forget_imports()
+    errors: list[BaseException] = []
+    for hook in _registered.copy().values():
+        try:
+            if (owner := hook.owner()) is not None:
+                hook.begin_anew(owner)
+        except BaseException as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _forget_imports() -> None:
+    """Forget what other threads of the parent were importing, as Python does with an import that fails.
+
+    In a child Python frees the lock of the import system, but not those of the modules. An import of one of these
+    modules would wait for a thread that does not exist.
+    """
+    locks = getattr(importlib, "_bootstrap")._module_locks  # noqa: B009, SLF001 - there is no public API
+    own = threading.get_ident()
+    for name, reference in list(locks.items()):
+        lock = reference()
+        if lock is None or lock.owner in (None, own):
+            continue
+        del locks[name]
+        if name.partition(".")[0] in _IMPORTED_ONCE:
+            _broken.add(name)
+        elif getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False):
+            del sys.modules[name]
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -1,0 +1,107 @@
+"""A process that forks at any moment of a load on another thread: parent and child both load, and answer the same."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ..forking import SECONDS
+
+pytestmark = pytest.mark.integration
+
+# Moments are counted in what the loading thread does: its imports, or its calls of Python functions.
+_BEGINNING = """
+import os, signal, sys, threading
+from modelenv import SmartModelManager
+
+main, counted, reached = threading.get_ident(), [0, 0], threading.Event()
+
+def count():
+    counted[0] += 1
+    if counted[0] == counted[1]:
+        reached.set()
+
+def ask(seconds=300):
+    return manager.load_model("acme/m", "text-classification", timeout=seconds)("bitcoin price surge")[0]["label"]
+
+def fork_at(moment):
+    global manager
+    manager = SmartModelManager()
+    counted[:] = [0, moment]
+    reached.clear()
+    labels = []
+    def load():
+        try:
+            labels.append(ask())
+        finally:
+            reached.set()  # no later than this
+    thread = threading.Thread(target=load)
+    thread.start()
+    reached.wait(300)
+    child = os.fork()
+    if not child:
+        try:
+            sys.setprofile(None)
+            threading.setprofile(None)
+            signal.alarm(120)  # only a hang takes as long
+            os._exit(0 if ask() == "POSITIVE" else 3)
+        except BaseException:
+            import traceback
+            traceback.print_exc()
+            os._exit(4)
+    thread.join(300)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    print(labels, "child ended with", code, "at", moment, "of", counted[0])
+"""
+_WHILE_IMPORTING = """
+def note(event, _):
+    if event == "import" and threading.get_ident() != main:
+        count()
+
+sys.addaudithook(note)
+fork_at(int(sys.argv[1]))
+"""
+_WHILE_LOADING = """
+def note(frame, event, _):
+    if event == "call":
+        count()
+
+threading.setprofile(note)
+fork_at(0)
+fork_at(0)  # the first has imported what models of this kind need
+calls = counted[0]
+for number in range(25):
+    fork_at(1 + calls * number // 25)
+"""
+Fork = Callable[..., list[str]]
+
+
+@pytest.fixture
+def fork(classifier: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Fork:
+    """Run a program that forks, and return what it prints."""
+    shutil.copytree(classifier, tmp_path / "acme" / "m")
+    environ = make_environ(MODEL_SOURCE="persistent_volume", MODEL_VOLUME_DIR=str(tmp_path))
+
+    def run(program: str, *arguments: object) -> list[str]:
+        command = [sys.executable, "-W", "ignore", "-c", _BEGINNING + program, *map(str, arguments)]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=5 * SECONDS, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    return run
+
+
+@pytest.mark.parametrize("moment", [1, 50, 500, 1500, 2500])
+def test_while_the_libraries_are_imported(fork: Fork, moment: int) -> None:
+    (line,) = fork(_WHILE_IMPORTING, moment)
+    assert line.startswith(f"['POSITIVE'] child ended with 0 at {moment} of ")
+
+
+def test_while_the_model_is_loaded(fork: Fork) -> None:
+    lines = fork(_WHILE_LOADING)
+    assert [line.partition(" at ")[0] for line in lines] == ["['POSITIVE'] child ended with 0"] * 27
