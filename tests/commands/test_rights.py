@@ -32,9 +32,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_runs_python: None) -> Run:
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
+def as_nobody(filled: Project, nobody_runs_python: None) -> Run:
     """A function that runs Python in the project as an unprivileged user."""
-    let_everybody_in(filled.folder)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
