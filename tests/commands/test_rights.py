@@ -79,7 +79,7 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     found = f"  found: {folder}/snapshots/"
     said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
     assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [
-        "its folder may not be read"
+        "no permission to read its folder"
     ] * 2
     assert said[1].startswith(found)
-    assert "  what to do: give this user the right to read it" in said
+    assert "  what to do: give this user permission to read it" in said
