@@ -224,7 +224,7 @@ def test_a_locked_size_is_a_limit_for_the_download(
         "acme/model: model.safetensors arrived damaged twice\n"
         f"  expected: 888 bytes with the hash {file.sha256}\n"
         "  found: more than 888 bytes; the rest was not written\n"
-        "  what to do: try again later; if it stays so, the Hub or a proxy or mirror before it changes the files"
+        "  what to do: try again later; if that does not help, the Hub, a proxy or a mirror changes the files"
     )
     assert sum(written) < 30_000_000  # twice: the client takes 10 MiB before it writes
     assert [path.name for path in store.root.rglob("*") if path.is_file() and path.stat().st_size > 888] == []

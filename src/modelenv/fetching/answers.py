@@ -34,7 +34,7 @@ def commit_of(info: Any, ref: ModelRef) -> str:
     """Return the commit in the Hub's information about a model.
 
     Raises:
-        ModelDownloadError: the information names no commit, or not the requested one.
+        ModelDownloadError: The information names no commit, or not the requested one.
     """
     if not is_commit(info.sha) or (ref.is_commit and info.sha != ref.revision):
         expected = f"commit {ref.revision}" if ref.is_commit else _COMMIT
@@ -46,7 +46,7 @@ def check_names(names: Iterable[str], ref: ModelRef) -> None:
     """Check that the names are valid paths of files in a repo.
 
     Raises:
-        ModelDownloadError: a name is invalid.
+        ModelDownloadError: A name is invalid.
     """
     for name in names:
         try:
@@ -62,7 +62,7 @@ def check_blob(name: str, size: object, blob_id: object, ref: ModelRef) -> None:
     """Check the size and the blob id that the Hub reports for a file.
 
     Raises:
-        ModelDownloadError: the size or the blob id is invalid.
+        ModelDownloadError: The size or the blob id is invalid.
     """
     if not isinstance(blob_id, str) or not _BLOB_ID.fullmatch(blob_id):
         expected = "a git blob id of 40 hexadecimal digits, or a sha256 of 64"
@@ -75,12 +75,12 @@ def check_response(response: httpx2.Response, *, model: str, commit: str | None)
     """Check the headers that identify a file, or the hashes in a listing, before the client sees the response.
 
     Args:
-        response: the response to a request of a download.
-        model: the model's name, for errors.
-        commit: the commit that is being fetched, or None if it is not known yet.
+        response: The response to a request of a download.
+        model: The model's name, for errors.
+        commit: The commit that is being fetched, or None if it is not known yet.
 
     Raises:
-        ModelDownloadError: a value cannot be used as a name.
+        ModelDownloadError: A value cannot be used as a name.
     """
     request = response.request
     if request.method == "HEAD":

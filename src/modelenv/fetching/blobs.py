@@ -43,10 +43,10 @@ class WantedFile:
     """A file to fetch.
 
     Attributes:
-        path: the path in the repo.
-        size: the size in bytes.
-        blob_id: the name of the file's blob, which is its sha256 or its git blob id.
-        sha256: the sha256 of the content, or None if `modelenv lock` has yet to compute it.
+        path: The path in the repo.
+        size: The size in bytes.
+        blob_id: The name of the file's blob, which is its sha256 or its git blob id.
+        sha256: The sha256 of the content, or None if `modelenv lock` has yet to compute it.
     """
 
     path: str
@@ -60,9 +60,9 @@ class FetchedBlobs:
     """The result of a fetch.
 
     Attributes:
-        fingerprints: the fingerprint of each blob, by the blob's name.
-        bytes: the number of bytes received.
-        requests: the number of requests made.
+        fingerprints: The fingerprint of each blob, by the blob's name.
+        bytes: The number of bytes received.
+        requests: The number of requests made.
     """
 
     fingerprints: Mapping[str, Fingerprint]
@@ -75,11 +75,11 @@ class BlobFetch:
     """Fetches files of one model at one commit into a folder of blobs.
 
     Attributes:
-        store: the store in which damaged files are set aside. The caller holds the model's lock.
-        ref: the model, with its commit as the revision.
-        blobs: the folder of blobs.
-        policy: the policy for retries.
-        progress: called with the number of bytes that were just received.
+        store: The store in which damaged files are set aside. The caller holds the model's lock.
+        ref: The model, with its commit as the revision.
+        blobs: The folder of blobs.
+        policy: The policy for retries.
+        progress: Called with the number of bytes that were just received.
     """
 
     store: Store
@@ -92,8 +92,8 @@ class BlobFetch:
         """Fetch the files whose blobs are missing, each blob once. A file that arrives damaged is fetched again.
 
         Raises:
-            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: see `snapshot.fetch`.
-            ModelIntegrityError: a file arrived damaged, or with too many bytes, twice.
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: See `snapshot.fetch`.
+            ModelIntegrityError: A file arrived damaged, or with too many bytes, twice.
         """
         wanted = {file.blob_id: file for file in files}
         there = {name: self._right_blob(file) for name, file in wanted.items()}
@@ -212,7 +212,7 @@ class _Limited:
         """Write the bytes.
 
         Raises:
-            _TooLongError: the file would be too long; nothing was written.
+            _TooLongError: The file would be too long; nothing was written.
         """
         if self._file.tell() + len(data) > self._size:
             raise _TooLongError

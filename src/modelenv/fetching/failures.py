@@ -28,9 +28,9 @@ class FailureLog:
         """Raise the error of an earlier fetch of `ref` in this run, unless this fetch could succeed.
 
         Args:
-            ref: the model.
-            deadline: the deadline of this fetch. A timeout of a fetch with less time is ignored.
-            allow_pickle: whether this fetch allows pickled weights. If so, an error about pickled weights is ignored.
+            ref: The model.
+            deadline: The deadline of this fetch. A timeout of a fetch with less time is ignored.
+            allow_pickle: Whether this fetch allows pickled weights. If so, an error about pickled weights is ignored.
         """
         import json
 

@@ -28,10 +28,10 @@ def no_hub(model: str) -> Iterator[None]:
     A library can ignore the blocked request and continue without its result. If it fails, our error is raised.
 
     Args:
-        model: the model's name, for the error.
+        model: The model's name, for the error.
 
     Raises:
-        ConfigurationError: the block failed after a blocked request.
+        ConfigurationError: The block failed after a blocked request.
     """
     _hook()
     requests: list[str] = []

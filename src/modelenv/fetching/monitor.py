@@ -49,14 +49,14 @@ class Monitor:
     """The requests and bytes of one download, and its deadline.
 
     Attributes:
-        deadline: the deadline of the whole download.
-        model: the model's name, for errors.
-        progress: called from any thread with the number of bytes that were just received.
-        commit: the commit that is being fetched, or None until it is known. Responses must not name another.
-        tag: the tag that identifies the download's requests.
-        requests: the number of requests made so far.
-        bytes_received: the number of bytes received so far.
-        answered: whether the Hub has responded to any request.
+        deadline: The deadline of the whole download.
+        model: The model's name, for errors.
+        progress: Called from any thread with the number of bytes that were just received.
+        commit: The commit that is being fetched, or None until it is known. Responses must not name another.
+        tag: The tag that identifies the download's requests.
+        requests: The number of requests made so far.
+        bytes_received: The number of bytes received so far.
+        answered: Whether the Hub has responded to any request.
     """
 
     deadline: Deadline
@@ -79,8 +79,8 @@ class Monitor:
         """Raise `ModelLoadTimeoutError` if the deadline has passed, or passes within `spare` seconds.
 
         Args:
-            trouble: the last problem, for the error.
-            spare: the seconds that must be left for the download to continue.
+            trouble: The last problem, for the error.
+            spare: The seconds that must be left for the download to continue.
         """
         if self.deadline.remaining <= spare:
             last = "" if trouble is None else f"; last error: {trouble}"
@@ -103,7 +103,7 @@ class Monitor:
 
         Raises:
             StoppedError: `stop` was called.
-            ModelLoadTimeoutError: the deadline has passed.
+            ModelLoadTimeoutError: The deadline has passed.
         """
         if self._stopped.is_set():
             raise StoppedError
@@ -132,7 +132,7 @@ def monitored(deadline: Deadline, model: str, progress: Progress | None = None) 
     """Context manager: monitor the requests that carry the monitor's headers.
 
     Raises:
-        ConfigurationError: a variable that every request depends on is invalid.
+        ConfigurationError: A variable that every request depends on is invalid.
     """
     check_requests()
     monitor = Monitor(deadline, model, progress)

@@ -17,10 +17,10 @@ def offline_error(
     """Return the error for a model that is missing or incomplete in the store.
 
     Args:
-        store: the store that was searched.
-        ref: the model.
-        found: the incomplete model, or None if it is missing.
-        lacking: the paths of the files that are missing or incomplete, if they are known.
+        store: The store that was searched.
+        ref: The model.
+        found: The incomplete model, or None if it is missing.
+        lacking: The paths of the files that are missing or incomplete, if they are known.
     """
     variable = offline_variable()
     if found is None:

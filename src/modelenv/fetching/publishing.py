@@ -19,7 +19,7 @@ def publish_snapshot(store: Store, locked: LockedModel, snapshot: Path, targets:
     They are recorded first, so that `prune` can tell them from the files of other programs in the same cache.
 
     Raises:
-        NoSpaceError, ConfigurationError: the store cannot be written.
+        NoSpaceError, ConfigurationError: The store cannot be written.
     """
     ref = locked.ref
     # If the reference does not exist, we create it, so that other tools find the model.
@@ -38,7 +38,7 @@ def publish(staged: Path, folder: Path, targets: Mapping[str, Path]) -> None:
     """Create links to `targets` in the folder. A new folder appears atomically, with all of its files.
 
     Raises:
-        OSError: the store cannot be written.
+        OSError: The store cannot be written.
     """
     is_new = not folder.is_dir()
     staged.mkdir(parents=True)

@@ -45,10 +45,10 @@ class Locker:
     """Creates locks.
 
     Attributes:
-        store: the store for files that are fetched to be hashed.
-        seconds: the time limit for each model.
-        policy: the policy for retries.
-        starting: called with the alias of each model before the Hub is asked about it.
+        store: The store for files that are fetched to be hashed.
+        seconds: The time limit for each model.
+        policy: The policy for retries.
+        starting: Called with the alias of each model before the Hub is asked about it.
     """
 
     store: Store
@@ -62,15 +62,15 @@ class Locker:
         """Return the lock of the declared models.
 
         Args:
-            declared: the declared models by alias.
-            current: the current lock. A model whose declaration is unchanged keeps its commit, without requests to
+            declared: The declared models by alias.
+            current: The current lock. A model whose declaration is unchanged keeps its commit, without requests to
                 the Hub.
-            upgrade: the aliases to move to the newest commit of their revision.
+            upgrade: The aliases to move to the newest commit of their revision.
 
         Raises:
-            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: a fetch failed.
-            ModelIntegrityError: a repo contains none of the declared files, or its files are not a loadable model.
-            UnsafeModelError: the weights that would be loaded are pickled or outside of the model's folder.
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: A fetch failed.
+            ModelIntegrityError: A repo contains none of the declared files, or its files are not a loadable model.
+            UnsafeModelError: The weights that would be loaded are pickled or outside of the model's folder.
         """
         return Lockfile(tuple(self._locked(name, alias, current, upgrade) for name, alias in declared.items()))
 
@@ -174,7 +174,7 @@ def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
     """Return the file that the Hub lists. Its blob is named by the sha256 in large file storage, else by the git id.
 
     Raises:
-        ModelDownloadError: the Hub does not report these values, or they are invalid.
+        ModelDownloadError: The Hub does not report these values, or they are invalid.
     """
     check_names([sibling.rfilename], ref)
     if sibling.lfs is not None:

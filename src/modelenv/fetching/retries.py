@@ -22,11 +22,11 @@ class RetryPolicy:
     """The number of retries without progress, and the waits before them if the server does not set a time.
 
     Attributes:
-        retries: the number of retries once the Hub has responded to any request.
-        retries_unanswered: the number of retries while the Hub has never responded: it is probably unreachable.
-        first: the seconds before the first retry. Each further wait is twice as long.
-        longest: the longest wait in seconds.
-        draw: returns a random number from 0 to 1 for the jitter. Half of each wait is random, to spread the workers.
+        retries: The number of retries once the Hub has responded to any request.
+        retries_unanswered: The number of retries while the Hub has never responded: it is probably unreachable.
+        first: The seconds before the first retry. Each further wait is twice as long.
+        longest: The longest wait in seconds.
+        draw: Returns a random number from 0 to 1 for the jitter. Half of each wait is random, to spread the workers.
     """
 
     retries: int = 5
@@ -50,9 +50,9 @@ def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPo
     bytes are progress, which resets all counts.
 
     Raises:
-        TryAgainError: the retries are used up; this is the last error.
-        ModelLoadTimeoutError: the deadline passed.
-        ModelDownloadError: the server asks to wait longer than the time that is left.
+        TryAgainError: The retries are used up; this is the last error.
+        ModelLoadTimeoutError: The deadline passed.
+        ModelDownloadError: The server asks to wait longer than the time that is left.
     """
     failures: Counter[str] = Counter()
     received, tried_once = monitor.bytes_received, False

@@ -38,11 +38,11 @@ class Fetched:
     """The result of a fetch.
 
     Attributes:
-        found: the snapshot in the store, not yet recorded as checked.
-        files: the number of files in the snapshot.
-        bytes: the number of bytes of file content received.
-        requests: the number of HTTP requests made to the Hub.
-        seconds: the elapsed time in seconds.
+        found: The snapshot in the store, not yet recorded as checked.
+        files: The number of files in the snapshot.
+        bytes: The number of bytes of file content received.
+        requests: The number of HTTP requests made to the Hub.
+        seconds: The elapsed time in seconds.
     """
 
     found: FoundModel
@@ -66,13 +66,13 @@ def fetch(
     time that the Hub asks for. A file whose body breaks off is resumed.
 
     Raises:
-        ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
-        ModelDownloadError: the Hub could not be reached, refused a request, broke off a connection, asks to wait
+        ModelNotFoundError: The Hub has no such model or revision, or offline mode is on.
+        ModelDownloadError: The Hub could not be reached, refused a request, broke off a connection, asks to wait
             beyond the deadline, or sent an invalid name of a commit or a file.
-        ModelLoadTimeoutError: the deadline passed.
-        ModelIntegrityError: the Hub's listing and its info name different files.
-        UnsafeModelError: the only weights are pickled, or a folder of the snapshot is a link.
-        NoSpaceError: the files do not fit on the disk, which is checked before any of them is fetched, or it is full.
+        ModelLoadTimeoutError: The deadline passed.
+        ModelIntegrityError: The Hub's listing and its info name different files.
+        UnsafeModelError: The only weights are pickled, or a folder of the snapshot is a link.
+        NoSpaceError: The files do not fit on the disk, which is checked before any of them is fetched, or it is full.
     """
     if is_offline():  # also reports an invalid variable, before the client prints it
         raise offline_error(store, ref)
@@ -119,8 +119,8 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
     """Download the missing files.
 
     Raises:
-        TryAgainError: a request failed temporarily, or a file's size does not match the size that the Hub reported.
-        ModelIntegrityError: the commit's listing lacks a file that the model's info names.
+        TryAgainError: A request failed temporarily, or a file's size does not match the size that the Hub reported.
+        ModelIntegrityError: The commit's listing lacks a file that the model's info names.
     """
     try:
         path = _downloaded(store, ref, commit, files, monitor)
@@ -171,13 +171,13 @@ def ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline)
     The client keeps the listing of each commit, so it is requested only once. The caller holds the model's lock.
 
     Args:
-        store: the store that contains the commit.
-        ref: the model, with the commit as its revision.
-        snapshot: the folder of that commit.
-        deadline: the deadline for the response.
+        store: The store that contains the commit.
+        ref: The model, with the commit as its revision.
+        snapshot: The folder of that commit.
+        deadline: The deadline for the response.
 
     Raises:
-        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError: the Hub could not be reached, or no longer has
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError: The Hub could not be reached, or no longer has
             the commit.
     """
     assert ref.revision is not None  # noqa: S101 - see `ref` above
@@ -201,7 +201,7 @@ def unlike_listing(
         The paths of the files, or None if the cache has no listing of this commit.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: see `plan_files`.
+        ModelIntegrityError, UnsafeModelError: See `plan_files`.
     """
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError

@@ -16,13 +16,13 @@ def check_space_for(store: Store, ref: ModelRef, siblings: Iterable[Any], files:
     """Check that the files that are missing in the store fit on its disk.
 
     Args:
-        store: the store to which the files will be written.
-        ref: the model.
-        siblings: the files of the repo in the Hub's listing. A file without a size is not counted.
-        files: the paths of the wanted files.
+        store: The store to which the files will be written.
+        ref: The model.
+        siblings: The files of the repo in the Hub's listing. A file without a size is not counted.
+        files: The paths of the wanted files.
 
     Raises:
-        NoSpaceError: the files do not fit.
+        NoSpaceError: The files do not fit.
     """
     wanted = set(files)
     sizes = {_blob(each): each.size for each in siblings if each.rfilename in wanted and each.size is not None}

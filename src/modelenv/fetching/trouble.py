@@ -19,11 +19,11 @@ class TryAgainError(Exception):
     """A request failed temporarily.
 
     Args:
-        cause: what happened, in one line.
-        request: the method and path of the failed request, if there was one.
-        status: the status of the response, if there was one.
-        wait: the seconds that the server asked to wait, if it did.
-        once: whether to retry only once.
+        cause: What happened, in one line.
+        request: The method and path of the failed request, if there was one.
+        status: The status of the response, if there was one.
+        wait: The seconds that the server asked to wait, if it did.
+        once: Whether to retry only once.
     """
 
     def __init__(
