@@ -101,7 +101,7 @@ def test_one_process_loads_for_all(project: pytest.Pytester, hub: EmbeddedHub, m
     assert header_of(result).endswith("held by one process (default)")
     result.stdout.fnmatch_lines(
         [
-            "acme/missing: failed: the Hub knows no model of this name, or it is private",
+            "acme/missing: failed: the Hub has no model with this name, or the model is private",
             "acme/sentiment: fetched*(4 files, *loaded in * s",  # by the host, or by the test that was faster
         ]
     )

@@ -113,7 +113,7 @@ def test_the_hub_is_not_asked_where_it_must_not_be(hub: EmbeddedHub, source: str
     [
         ("acme/mute", "acme/mute: the Hub names no task for this model"),
         ("acme/similar", "unknown task 'sentence-similarity'"),
-        ("acme/missing", "acme/missing: the Hub knows no model of this name, or it is private"),
+        ("acme/missing", "acme/missing: the Hub has no model with this name, or the model is private"),
     ],
 )
 def test_without_an_answer_the_error_says_to_name_the_task(hub: EmbeddedHub, name: str, says: str) -> None:
