@@ -1,4 +1,4 @@
-"""The examples as their users run them: the service's tests, the service as a program, the quickstart's errors."""
+"""The examples: the service's tests, the service as a program, and the errors of the quickstart."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(arguments: list[str], environ: Mapping[str, str], code: int = 0) -> subp
 
 
 def load(name: str) -> ModuleType:
-    """Import one of the examples, anew."""
+    """Import a fresh copy of an example."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -75,7 +75,7 @@ def test_in_production_a_missing_model_is_an_error(
 
 
 @pytest.mark.slow
-def test_in_development_a_fake_stands_in_with_a_warning(
+def test_in_development_a_missing_model_is_replaced_by_a_fake(
     make_environ: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
     environ = make_environ(HF_ENDPOINT=NOBODY_LISTENS, MODEL_CACHE_DIR=str(tmp_path), NO_PROXY="127.0.0.1")
@@ -91,7 +91,7 @@ def test_in_development_a_fake_stands_in_with_a_warning(
 
 
 @pytest.mark.slow
-def test_with_testing_true_the_service_has_fakes(make_environ: Callable[..., dict[str, str]]) -> None:
+def test_with_testing_true_the_service_uses_fakes(make_environ: Callable[..., dict[str, str]]) -> None:
     arguments = ["-m", "sentiment_service", "--kind", "stock", "Bitcoin price surge"]
 
     first, second = (run(arguments, make_environ(TESTING="true")).stdout for _ in range(2))
@@ -101,7 +101,7 @@ def test_with_testing_true_the_service_has_fakes(make_environ: Callable[..., dic
 
 
 @pytest.mark.integration
-def test_the_service_judges_with_a_model_from_a_volume(
+def test_the_service_with_a_model_from_a_volume(
     make_environ: Callable[..., dict[str, str]], classifier: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(classifier, tmp_path / "example" / "market-sentiment")
@@ -117,7 +117,7 @@ def test_the_service_judges_with_a_model_from_a_volume(
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> ModuleType:
-    """The quickstart, in a checkout of its own with a pip that is a shell script."""
+    """The quickstart, in a checkout of its own, with a shell script as pip."""
     module = load("quickstart")
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "tests").mkdir()
@@ -136,23 +136,23 @@ def write_pip(quickstart: ModuleType, script: str) -> None:
     quickstart.PYTHON.chmod(0o755)
 
 
-def test_an_older_python_is_told_so(
+def test_an_older_python_is_refused(
     quickstart: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
     monkeypatch.setattr(sys, "version", "3.10.1 (main)")
 
     assert quickstart.main() == 1
-    assert capsys.readouterr().err == "error: Python 3.11 or newer is needed; this is 3.10.1. Try python3.11.\n"
+    assert capsys.readouterr().err == "error: Python 3.11 or newer is required; this is 3.10.1. Try python3.11.\n"
 
 
-def test_another_system_is_told_so(
+def test_another_system_is_refused(
     quickstart: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quickstart, "os", namedtuple("Windows", "name")("nt"))
 
     assert quickstart.main() == 1
-    assert capsys.readouterr().err == "error: modelenv runs on Linux and macOS only so far.\n"
+    assert capsys.readouterr().err == "error: modelenv runs only on Linux and macOS so far.\n"
 
 
 def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
