@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
 pytest_plugins = ["pytester"]
 
@@ -103,16 +104,15 @@ def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]
 
 
 @pytest.fixture
-def let_everybody_in() -> Callable[[Path], None]:
-    """A function that lets other users reach a folder of this test: pytest makes its folders for one user alone."""
+def open_tmp_path() -> Iterator[Path]:
+    """A temporary folder that other users can enter.
 
-    def open_up(folder: Path) -> None:
-        for parent in (folder, *folder.parents):
-            if len(parent.parts) <= 2 or parent.stat().st_mode & 0o1000:  # the temporary folder itself
-                return
-            parent.chmod(0o755)
-
-    return open_up
+    pytest's own folders cannot be opened to them reliably: each start of pytest closes their common parent again.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

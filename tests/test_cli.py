@@ -60,7 +60,7 @@ def test_env_explains_what_was_detected_and_why(folder: Path) -> None:
         "a running test  mock_models  PYTEST_CURRENT_TEST is set\n"
         "GitHub Actions  -  GITHUB_ACTIONS is not set\n"
         f"a local cache  -  {cache}\n"
-        "the fallback  huggingface_hub  applies where nothing else does\n"
+        "the fallback  huggingface_hub  used if nothing else applies\n"
         "\n"
         "setting  value  from\n"
         "source  -  default\n"
@@ -88,8 +88,9 @@ def test_every_command_has_short_help() -> None:
     found = paths(get_command(cli.app))
     assert len(found) == 15
     for path in found:
-        assert "Usage: " in invoke(*path, "-h")
-        assert invoke(*path, "-h") == invoke(*path, "--help")
+        shown = invoke(*path, "-h")
+        assert "Usage: " in shown
+        assert shown == invoke(*path, "--help")
 
 
 def test_the_columns_are_aligned() -> None:
@@ -196,14 +197,14 @@ def test_an_unknown_source_is_reported_without_a_traceback() -> None:
         "error: source: unknown model source (from variable MODEL_SOURCE)\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         "  found: 'cloud'\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it\n"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source\n"
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--env-file", "missing.env", "env"], "error: the file of variables does not exist\n  found: missing.env\n"),
+        (["--env-file", "missing.env", "env"], "error: the env file does not exist\n  found: missing.env\n"),
         (["env", "--source", "cloud"], "error: source: unknown model source (from argument)\n"),
     ],
 )

@@ -116,8 +116,9 @@ PLUGIN_FILES = tuple(sorted(PLUGIN.rglob("*.py")))
 FILES = CORE_FILES + PLUGIN_FILES
 
 
+@functools.cache
 def name_of(path: Path) -> str:
-    return str(path.relative_to(CORE.parent if path in CORE_FILES else HOME))
+    return str(path.relative_to(CORE.parent if path.is_relative_to(CORE) else HOME))
 
 
 @functools.cache
@@ -323,6 +324,7 @@ def against_the_layers(module: str, tree: ast.Module, path: Path) -> set[str]:
     return {target for target in targets if target != own and ROW[target] <= ROW[own]}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {module_name(path): path for path in FILES}
 
@@ -354,8 +356,9 @@ def test_an_import_against_the_layers_is_found(code: str) -> None:
 
 def import_graph() -> dict[str, set[str]]:
     """By module, the modules of both packages that it imports in any way; those that it is in are no imports."""
+    known = set(modules())
     return {
-        name: {target for target in all_imports(path) & set(modules()) if not name.startswith(f"{target}.")} - {name}
+        name: {target for target in all_imports(path) & known if not name.startswith(f"{target}.")} - {name}
         for name, path in modules().items()
         if name != "modelenv"  # whose names are imported on first use
     }

@@ -197,7 +197,7 @@ def test_a_tokenizer_of_a_processor_has_its_vocabulary_too(tmp_path: Path) -> No
     (folder / "tokenizer.json").rename(folder / "vocab.bpe")  # looks like a vocabulary, and is none of this tokenizer
     with pytest.raises(ModelIntegrityError) as caught:
         load(tmp_path / "other", "acme/model", "image-text-to-text")
-    assert caught.value.what == "the files of its tokenizer are missing"
+    assert caught.value.what == "its tokenizer files are missing"
     assert caught.value.expected == "tokenizer.json, or vocab.txt"
 
 

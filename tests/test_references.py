@@ -34,33 +34,33 @@ def refuse(name: object, revision: object = None) -> str:
     [
         ("", "a model's name must not be empty"),
         (" \t", "a model's name must not be empty"),
-        ("a\0b", "a model's name must hold neither NUL nor a backslash"),
-        ("..\\etc", "a model's name must hold neither NUL nor a backslash"),
-        ("../etc", "a model's name must not lead out of its folder"),
-        ("org/..", "a model's name must not lead out of its folder"),
-        ("a..b", "a model's name must not lead out of its folder"),
-        ("/etc/passwd", "a model's name must not lead out of its folder"),
-        ("~/models", "a model's name must not lead out of its folder"),
-        ("a" * 97, "a model's name has at most 96 characters"),
-        ("a/b/c", "this is not the name of a model"),
-        ("a--b", "this is not the name of a model"),
-        ("org/", "this is not the name of a model"),
-        ("a//b", "this is not the name of a model"),
-        ("./a", "this is not the name of a model"),
-        (".", "this is not the name of a model"),
-        ("trailing.", "this is not the name of a model"),
-        ("org./name", "this is not the name of a model"),
-        ("trailing-", "this is not the name of a model"),
-        ("-option", "this is not the name of a model"),
-        (".hidden", "this is not the name of a model"),
-        ("org/name.git", "this is not the name of a model"),
-        ("café", "this is not the name of a model"),
-        ("文件夹/模型", "this is not the name of a model"),
-        ("a b", "this is not the name of a model"),
-        ("name\n", "this is not the name of a model"),
-        ("org/name@main", "this is not the name of a model"),
-        ("https:name", "this is not the name of a model"),
-        ("C:name", "this is not the name of a model"),
+        ("a\0b", "a model's name must not contain NUL or a backslash"),
+        ("..\\etc", "a model's name must not contain NUL or a backslash"),
+        ("../etc", "a model's name must not point outside of its folder"),
+        ("org/..", "a model's name must not point outside of its folder"),
+        ("a..b", "a model's name must not point outside of its folder"),
+        ("/etc/passwd", "a model's name must not point outside of its folder"),
+        ("~/models", "a model's name must not point outside of its folder"),
+        ("a" * 97, "a model's name must have at most 96 characters"),
+        ("a/b/c", "not a valid model name"),
+        ("a--b", "not a valid model name"),
+        ("org/", "not a valid model name"),
+        ("a//b", "not a valid model name"),
+        ("./a", "not a valid model name"),
+        (".", "not a valid model name"),
+        ("trailing.", "not a valid model name"),
+        ("org./name", "not a valid model name"),
+        ("trailing-", "not a valid model name"),
+        ("-option", "not a valid model name"),
+        (".hidden", "not a valid model name"),
+        ("org/name.git", "not a valid model name"),
+        ("café", "not a valid model name"),
+        ("文件夹/模型", "not a valid model name"),
+        ("a b", "not a valid model name"),
+        ("name\n", "not a valid model name"),
+        ("org/name@main", "not a valid model name"),
+        ("https:name", "not a valid model name"),
+        ("C:name", "not a valid model name"),
         (None, "a model's name must be text"),
         (7, "a model's name must be text"),
         (Path("org/name"), "a model's name must be text"),
@@ -71,7 +71,7 @@ def test_a_wrong_name_is_refused_with_its_reason(name: object, text: str) -> Non
     assert message.splitlines() == [
         text,
         f"  found: {name!r}",
-        "  what to do: a model is named as on the Hub, 'organisation/name' or 'name', or by an alias of "
+        "  what to do: use the model's name on the Hub, 'organisation/name' or 'name', or an alias from "
         "[tool.modelenv.models]",
     ]
 
@@ -94,16 +94,16 @@ def test_a_name_of_the_hub_is_accepted(name: str) -> None:
 
 
 def test_there_is_no_reference_with_a_wrong_name() -> None:
-    with pytest.raises(ConfigurationError, match="lead out of its folder"):
+    with pytest.raises(ConfigurationError, match="point outside of its folder"):
         ModelRef("../etc")
-    with pytest.raises(ConfigurationError, match="not a revision"):
+    with pytest.raises(ConfigurationError, match="not a valid revision"):
         ModelRef("org/name", "../etc")
 
 
 @pytest.mark.parametrize("revision", ["", "../x", "a..b", "/main", "-x", ".x", "x/", "a b", "a\0", "é", "r" * 201, 7])
 def test_a_wrong_revision_is_refused(revision: object) -> None:
     assert refuse("org/name", revision).splitlines() == [
-        "org/name: this is not a revision",
+        "org/name: not a valid revision",
         "  expected: a branch, a tag, or a commit of 40 hexadecimal digits",
         f"  found: {revision!r}",
     ]

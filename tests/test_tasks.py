@@ -33,7 +33,7 @@ def test_what_a_task_implies_cannot_be_changed() -> None:
 def test_a_removed_task_says_what_to_use(name: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve_task(name)
-    assert str(caught.value) == (f"transformers 5 has removed the task {name!r}\n  what to do: {hint}")
+    assert str(caught.value) == (f"transformers 5 removed the task {name!r}\n  what to do: {hint}")
 
 
 def test_a_translation_with_languages_is_removed_too() -> None:
@@ -47,8 +47,8 @@ def test_a_translation_with_languages_is_removed_too() -> None:
         ("text-clasification", "did you mean 'text-classification'?"),
         ("sentimnt", "did you mean 'sentiment'?"),
         ("Sentiment", "did you mean 'sentiment'?"),
-        ("", "name a task of transformers.pipeline"),
-        ("make coffee", "name a task of transformers.pipeline"),
+        ("", "use a task of transformers.pipeline"),
+        ("make coffee", "use a task of transformers.pipeline"),
     ],
 )
 def test_an_unknown_task_lists_the_valid_ones(name: str, hint: str) -> None:

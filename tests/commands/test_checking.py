@@ -122,7 +122,7 @@ def test_every_command_reports_a_link_out_of_the_cache(filled: Project, tmp_path
     (tmp_path / "outside.json").write_bytes(link.read_bytes())
     link.unlink()
     link.symlink_to(tmp_path / "outside.json")
-    mend = "copy the files into the store, or name the folder that really holds them"
+    mend = "copy the files into the store, or use the folder that contains the real files as the store"
     assert filled.lines("verify", code=1)[:2] == [
         f"first ({link.parent.name[:12]}): a link leads out of the store in {link.parent}".replace(
             str(filled.folder), "PROJECT"
@@ -240,7 +240,7 @@ def test_doctor_finds_an_outdated_or_unreadable_lock(locked: Project) -> None:
     assert examined(locked, code=1)["modelenv.lock"][0] == "wrong"
     (locked.folder / "modelenv.lock").write_text("version = 99\n")
     state, found = examined(locked, code=1)["modelenv.lock"]
-    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: this version of the file is unknown")
+    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: unknown version of the file")
     (locked.folder / "modelenv.lock").unlink()
     assert examined(locked)["modelenv.lock"] == ("note", "none: models are whatever the Hub serves today")
 

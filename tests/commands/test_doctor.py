@@ -63,8 +63,8 @@ def test_an_unusable_proxy(found: Found) -> None:
         [(what, (_, said, mend))] = found().items()
     close_session()
     assert what == "the Hub's client"
-    assert said.startswith("ALL_PROXY is not the address of a proxy: ALL_PROXY=odd://***@proxy")
-    assert mend == "correct ALL_PROXY, or unset it"
+    assert said.startswith("ALL_PROXY is not a valid proxy address: ALL_PROXY=odd://***@proxy")
+    assert mend == "correct or unset ALL_PROXY"
 
 
 def test_a_failed_check_is_a_finding_and_the_others_run(
@@ -98,7 +98,7 @@ def test_a_finding_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("ALL_PROXY", "socks5://127.0.0.1:9", "requests through a SOCKS proxy need the package socksio"),
+        ("ALL_PROXY", "socks5://127.0.0.1:9", "a SOCKS proxy needs the package socksio"),
         ("HF_HUB_DOWNLOAD_TIMEOUT", "10s", "HF_HUB_DOWNLOAD_TIMEOUT is not a positive whole number of seconds"),
     ],
 )

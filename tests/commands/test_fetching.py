@@ -140,7 +140,7 @@ def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, 
     project.run("pull", "--to", str(tmp_path / "volume"))
     assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
     said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
-    what = "acme/first: it holds ONNX files, which no transformers pipeline loads\n"
+    what = "acme/first: it contains ONNX files, which no transformers pipeline loads\n"
     assert said.startswith(what)
     assert load(project, "local_cache", "onnx").startswith(what)
 
@@ -253,7 +253,7 @@ def test_nothing_is_loaded_from_a_volume_that_does_not_match_the_lock(locked: Pr
     locked.run("pull", "--to", str(volume))
     (volume / "acme/first/tokenizer.json").write_text("[]")
     said = load(locked, "persistent_volume", "first", MODEL_VOLUME_DIR=str(volume))
-    assert said.startswith("acme/first: not as locked: 1 changed\n")
+    assert said.startswith("acme/first: its files do not match the lock: 1 changed\n")
     locked.push("second", newer=True)
     locked.run("lock", "--upgrade", "second")
     said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))
@@ -272,5 +272,5 @@ def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:
         "PROJECT/modelenv.lock: the lock was made from another declaration of 'second'",
         "  expected: acme/first, as in PROJECT/pyproject.toml",
         f"  found: {commit}",
-        "  what to do: run `modelenv lock`, and commit what it writes",
+        "  what to do: run `modelenv lock` and commit the result",
     ]

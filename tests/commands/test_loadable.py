@@ -41,8 +41,8 @@ def test_a_lock_that_lacks_the_weights_of_a_module(dense: Project, tmp_path: Pat
     commit = next((dense.cache / "models--acme--second/snapshots").iterdir())
     assert dense.lines("verify", code=1)[-3:] == [
         f"second ({commit.name[:12]}): {what} (expected 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, "
-        f"as modules.json says) in PROJECT/cache/models--acme--second/snapshots/{commit.name}",
-        "  to fix: run `modelenv lock --upgrade`; if it stays so, the repo itself is not complete: use another "
+        f"required by modules.json) in PROJECT/cache/models--acme--second/snapshots/{commit.name}",
+        "  to fix: run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another "
         "revision",
         "PROJECT/cache: 2 models, 1 not as locked",
     ]
@@ -69,7 +69,7 @@ def test_a_lock_of_an_adapter(project: Project) -> None:
 def test_pull_of_an_unlocked_model_checks_the_needs_of_its_task(project: Project) -> None:
     (project.repos / "first/tokenizer.json").unlink()
     project.hub.add(project.repos / "first", "acme/first")
-    assert "acme/first: the files of its tokenizer are missing" in project.run("pull", "first", code=1)
+    assert "acme/first: its tokenizer files are missing" in project.run("pull", "first", code=1)
 
 
 @pytest.mark.slow

@@ -120,7 +120,7 @@ def test_nothing_behind_a_link_is_removed(
     place.rename(tmp_path / "mine")
     place.symlink_to(tmp_path / "mine")
     before, of_mine = tree(store.root), tree(tmp_path / "mine")
-    reason = "it is a link, and what is behind it is not this cache's"
+    reason = "it is a link, and its target is not part of this cache"
     assert project.prune(unshared=unshared) == ([], {f"models--acme--model{folder}": reason})
     assert (tree(store.root), tree(tmp_path / "mine")) == (before, of_mine)
 
@@ -161,7 +161,7 @@ def test_malformed_references_are_reported_and_kept(
     }
     removed, kept = project.prune()
     assert removed == [folder_of(moved), blob_of(moved, "config.json")]
-    assert kept == dict.fromkeys(odd, "this reference names no commit")
+    assert kept == dict.fromkeys(odd, "this reference does not contain a commit")
     assert {path for path in odd if os.path.lexists(store.root / path)} == odd
 
 

@@ -32,9 +32,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_runs_python: None) -> Run:
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
+def as_nobody(filled: Project, nobody_runs_python: None) -> Run:
     """A function that runs Python in the project as an unprivileged user."""
-    let_everybody_in(filled.folder)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -74,7 +79,7 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     found = f"  found: {folder}/snapshots/"
     said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
     assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [
-        "its folder may not be read"
+        "no permission to read its folder"
     ] * 2
     assert said[1].startswith(found)
-    assert "  what to do: give this user the right to read it" in said
+    assert "  what to do: give this user permission to read it" in said

@@ -170,13 +170,13 @@ def test_without_a_project_file_the_folder_is_the_project(project: Path) -> None
 def test_a_virtual_environment_called_env_is_not_a_file_of_variables(project: Path) -> None:
     (project / ".env").mkdir()
     assert load(project).environment is None
-    assert refuse(project, env_file=project / ".env").startswith("the file of variables cannot be read\n")
+    assert refuse(project, env_file=project / ".env").startswith("the env file cannot be read\n")
 
 
 def test_a_file_of_variables_must_exist_and_be_text(project: Path) -> None:
-    assert refuse(project, env_file="missing.env") == ("the file of variables does not exist\n  found: missing.env")
+    assert refuse(project, env_file="missing.env") == ("the env file does not exist\n  found: missing.env")
     (project / ".env").write_bytes(b"A=\xff")
-    assert refuse(project).startswith(f"the file of variables cannot be read\n  found: {project}/.env: 'utf-8'")
+    assert refuse(project).startswith(f"the env file cannot be read\n  found: {project}/.env: 'utf-8'")
 
 
 def test_aliases_are_there(project: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_wrong_path(project: Path, value: Any) -> None:
 
 def test_the_home_of_nobody(project: Path) -> None:
     assert refuse(project, {"MODEL_CACHE_DIR": "~no-such-user/x"}) == (
-        "cache_dir: this path begins with an unknown user's home (from variable MODEL_CACHE_DIR)\n"
+        "cache_dir: the path starts with an unknown user's home folder (from variable MODEL_CACHE_DIR)\n"
         "  found: '~no-such-user/x'"
     )
 
@@ -217,7 +217,7 @@ def test_each_error_says_where_the_value_came_from(project: Path) -> None:
         f"source: unknown model source (from [tool.modelenv] in {pyproject})\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         "  found: 'cloud'\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source"
     )
     (project / ".env").write_text("MODEL_SOURCE=fog\n")
     assert f"(from MODEL_SOURCE in {project}/.env)" in refuse(project)
@@ -257,7 +257,7 @@ def test_a_working_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "gone").rmdir()
     with pytest.raises(ConfigurationError) as caught:
         Settings.load()
-    assert str(caught.value) == "the working folder does not exist any more\n  what to do: go to another"
+    assert str(caught.value) == "the working folder no longer exists\n  what to do: change to another folder"
 
 
 def test_the_timeout_of_a_source(project: Path) -> None:

@@ -85,7 +85,7 @@ def test_an_unknown_source_is_an_error_that_lists_the_valid_ones(value: object) 
         "unknown model source\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         f"  found: {value!r}\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source"
     )
 
 
@@ -120,9 +120,7 @@ def test_a_volume_that_fails_is_production_with_a_fault(tmp_path: Path) -> None:
     (tmp_path / "volume").symlink_to("volume")
     finding = probe_volume(tmp_path / "volume")
     assert finding.answer is ModelSource.PERSISTENT_VOLUME
-    assert finding.detail == (
-        f"{tmp_path}/volume/model-metadata.yaml cannot be looked at: {os.strerror(errno.ELOOP)}"
-    )
+    assert finding.detail == (f"{tmp_path}/volume/model-metadata.yaml cannot be read: {os.strerror(errno.ELOOP)}")
 
 
 def test_a_volume_that_may_not_be_read_is_production_with_a_fault(open_folder: Path) -> None:
@@ -142,7 +140,7 @@ def test_a_volume_that_may_not_be_read_is_production_with_a_fault(open_folder: P
         [sys.executable, "-c", code, str(volume), str(cache)], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.splitlines() == [
-        f"persistent_volume {volume}/model-metadata.yaml cannot be looked at: Permission denied",
+        f"persistent_volume {volume}/model-metadata.yaml cannot be read: Permission denied",
         f"no model in {cache}",
     ], done.stderr
 
@@ -217,7 +215,7 @@ def test_the_first_answer_wins_and_each_rule_has_its_turn(tmp_path: Path) -> Non
         "a running test: PYTEST_VERSION is set",
         "GitHub Actions: GITHUB_ACTIONS=true",
         f"a local cache: {tmp_path}/cache/org/name holds a model",
-        "the fallback: applies where nothing else does",
+        "the fallback: used if nothing else applies",
     ]
 
 

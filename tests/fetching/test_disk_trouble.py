@@ -54,6 +54,12 @@ def attempt(action):
 
 
 @pytest.fixture
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
 def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> Path:
     """A lock of a small model, and of one that does not fit on the small disk."""
     hub.add(make_model("small"), "acme/small")
@@ -65,7 +71,7 @@ def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Pat
 @pytest.fixture
 def isolated(
     hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
-    let_everybody_in: Callable[[Path], None], request: pytest.FixtureRequest,
+    request: pytest.FixtureRequest,
 ) -> Isolated:  # fmt: skip
     """Run Python with `place` mounted as the shell command says, by a user without rights where that is asked."""
 
@@ -77,7 +83,6 @@ def isolated(
         if user:
             request.getfixturevalue("nobody_runs_python")
             environ["HOME"] = environ["HF_HOME"] = "/nonexistent"
-            let_everybody_in(tmp_path)
         done = subprocess.run(
             ["unshare", "-m", "bash", "-c", script, "bash", str(place), *command],
             env=environ, capture_output=True, text=True, timeout=60,
@@ -165,7 +170,7 @@ def test_a_volume_that_cannot_be_written(isolated: Isolated, tmp_path: Path) -> 
     code = "attempt(lambda: Volume(place).fill(Lockfile((small,)), lambda model: place, Deadline(5)))"
     said = isolated(READ_ONLY, code, place=place)
     assert said == (
-        f"ConfigurationError | models cannot be written here | {place}: Read-only file system | "
+        f"ConfigurationError | models cannot be written to this folder | {place}: Read-only file system | "
         "free space or change the rights there; what the volume held before still loads\n"
     )
 
@@ -180,7 +185,9 @@ def test_a_cache_that_belongs_to_somebody_else(isolated: Isolated, tmp_path: Pat
     (place / ".locks").mkdir()
     place.chmod(0o777)
     said = isolated("true", code, place=place, user=True)
-    assert said.startswith(f"ConfigurationError | models cannot be written here | {place}: Permission denied | ")
+    assert said.startswith(
+        f"ConfigurationError | models cannot be written to this folder | {place}: Permission denied | "
+    )
 
 
 def test_a_read_only_root_with_damage_says_what_to_do(
@@ -192,7 +199,7 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     (path / "config.json").resolve().write_text("[]")
     monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # as root, no right is ever missing
     hub.clear()
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 changed"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 changed"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     with pytest.raises(ModelNotFoundError, match="nothing may be written to it"):
         obtain_locked(Store(store.root / "empty"), locked, Deadline(20), fetches=True, checks=Checks())
@@ -203,5 +210,5 @@ def test_a_file_in_the_place_of_the_root(hub: EmbeddedHub, make_model: MakeModel
     hub.add(make_model(), "acme/model")
     locked = lock()
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ConfigurationError, match="models cannot be written here"):
+    with pytest.raises(ConfigurationError, match="models cannot be written to this folder"):
         obtain_locked(Store(tmp_path / "file"), locked, Deadline(20), fetches=True, checks=Checks())

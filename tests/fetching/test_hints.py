@@ -52,7 +52,7 @@ def test_what_the_hint_names_helps(
     with environment({**nothing, variable: str(tmp_path / "file" / "models")}):
         with pytest.raises(ConfigurationError) as caught:
             fetched(store())
-        assert caught.value.hint == f"set {named} to a folder that this user may write, or fill the store beforehand"
+        assert caught.value.hint == f"set {named} to a folder that this user can write, or fill the store beforehand"
         with environment({named: str(tmp_path / "writable")}):
             assert fetched(store()).is_relative_to(tmp_path / "writable")
 

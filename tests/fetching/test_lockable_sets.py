@@ -87,9 +87,9 @@ def test_a_module_without_its_weights(lock_it: LockIt, source: Path) -> None:
     (source / "2_Dense/model.safetensors").unlink()
     said = refuse(lock_it)
     assert said.startswith("acme/model: 1 of the files that its modules need are missing\n")
-    assert "expected: 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, as modules.json says" in said
+    assert "expected: 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, required by modules.json" in said
     assert said.endswith(
-        "what to do: run `modelenv lock --upgrade`; if it stays so, the repo itself is not complete: use another "
+        "what to do: run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another "
         "revision"
     )
     assert "2_Dense/model.safetensors" not in lock_it("feature-extraction")  # a pipeline reads no modules
@@ -107,7 +107,7 @@ def test_patterns_that_leave_out_what_a_module_needs(lock_it: LockIt, source: Pa
     add_modules(source)
     said = refuse(lock_it, files=("*.json", "model.safetensors"))
     assert said.endswith(
-        "what to do: name the missing files in `files` of [tool.modelenv.models] too, and run `modelenv lock` again"
+        "what to do: add the missing files to `files` in [tool.modelenv.models], and run `modelenv lock` again"
     )
     assert "2_Dense/model.safetensors" in lock_it(files=("*.json", "*.safetensors"))
 
@@ -173,8 +173,8 @@ def test_weights_outside_are_never_locked(lock_it: LockIt, source: Path, shard: 
 
 def test_a_task_needs_its_parts(lock_it: LockIt, source: Path) -> None:
     (source / "tokenizer.json").rename(source / "tokenizer_config.json")
-    assert "the files of its tokenizer are missing" in refuse(lock_it, task="sentiment")
-    assert "its preprocessor is missing" in refuse(lock_it, task="image-classification")
+    assert "its tokenizer files are missing" in refuse(lock_it, task="sentiment")
+    assert "its preprocessor configuration is missing" in refuse(lock_it, task="image-classification")
     assert len(lock_it()) == 3
     assert len(lock_it("sentiment", files=("*",))) == 3  # chosen, so that the caller may give the tokenizer
 
@@ -203,7 +203,7 @@ def test_an_older_lock_that_lacks_files_gets_them_by_an_upgrade(
         (None, "2_Dense/model.safetensors", "1 of the files that its modules need are missing"),
         (None, "model.safetensors", "1 of the files that its modules need are missing"),
         ("feature-extraction", "model.safetensors", "there are no weights"),
-        ("feature-extraction", "tokenizer.json", "the files of its tokenizer are missing"),
+        ("feature-extraction", "tokenizer.json", "its tokenizer files are missing"),
         ("feature-extraction", "config.json", "the locked files have no config.json"),
     ],
 )

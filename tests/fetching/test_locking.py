@@ -100,7 +100,7 @@ def test_pickled_weights_are_not_locked(hub: EmbeddedHub, source: Path, locker: 
     with pytest.raises(UnsafeModelError, match="its weights are pickled") as caught:
         locker.lock({"m": Alias(ModelRef("acme/pickled"))}, Lockfile())
     assert caught.value.hint is not None
-    assert caught.value.hint.endswith("name its files in `files`, and load it with allow_pickle=True")
+    assert caught.value.hint.endswith("list its files in `files`, and load it with allow_pickle=True")
     [named] = locker.lock({"m": Alias(ModelRef("acme/pickled"), files=("*",))}, Lockfile()).models
     assert "pytorch_model.bin" in [file.path for file in named.files]
 

@@ -192,10 +192,10 @@ def test_a_file_in_the_information_for_a_lock(
 @pytest.mark.parametrize(
     ("name", "what"),
     [
-        ("../../../../escaped.json", "a path must not leave its folder"),
+        ("../../../../escaped.json", "a path must not point outside of its folder"),
         ("/escaped.json", "a path must not be absolute"),
-        ("a//b.json", "a path must have no empty part and no '.'"),
-        ("a\\b.json", "a path must not hold a backslash"),
+        ("a//b.json", "a path must not have an empty part or a '.'"),
+        ("a\\b.json", "a path must not contain a backslash"),
     ],
 )
 def test_a_file_whose_name_leads_out_of_the_repo(

@@ -31,11 +31,11 @@ def onnx(hub: EmbeddedHub, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("onnx")
 def test_nothing_of_it_is_fetched(hub: EmbeddedHub, store: Store, lock: Lock) -> None:
     with pytest.raises(
-        ModelIntegrityError, match="it holds ONNX files, which no transformers pipeline loads"
+        ModelIntegrityError, match="it contains ONNX files, which no transformers pipeline loads"
     ) as caught:
         find_or_fetch_model(store, ModelRef("acme/onnx"), Deadline(30))
     assert caught.value.found == f"onnx/model.onnx in {hub.endpoint}/acme/onnx"
-    with pytest.raises(ModelIntegrityError, match="it holds ONNX files"):
+    with pytest.raises(ModelIntegrityError, match="it contains ONNX files"):
         lock("acme/onnx")
     assert [request.file for request in hub.requests if request.kind == "resolve"] == []
 

@@ -80,7 +80,7 @@ def test_a_locked_model(hub: EmbeddedHub, store: Store, make_model: MakeModel, l
         obtain_locked(store, locked, Deadline(30), fetches=True, checks=Checks())
     size = next(file.size for file in locked.files if file.path == "config.json")
     assert str(caught.value) == (
-        "acme/model: not as locked: 1 missing\n"
+        "acme/model: its files do not match the lock: 1 missing\n"
         f"  expected: config.json with {size} bytes\n"
         f"  found: in {path}: missing config.json: expected {size} bytes, "
         "found a link to a file that does not exist\n"

@@ -93,7 +93,7 @@ def test_a_file_added_to_a_shared_snapshot_is_still_found(
     (snapshot / "generation_config.json").write_text("{}")
     [difference] = find_locked(store, small, Checks())[1].differences
     assert str(difference) == "extra generation_config.json: found a file that is not locked"
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 extra"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 extra"):
         obtain(store, small, fetches=False)
     assert files_in(obtain(store, small)) == names(small)
     assert not (snapshot / "generation_config.json").exists()
@@ -108,7 +108,7 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
     with pytest.raises(ModelIntegrityError) as caught:
         obtain(store, small, fetches=False, checks=Checks(remembers=False))
     assert str(caught.value) == (
-        "acme/model: not as locked: 1 extra\n"
+        "acme/model: its files do not match the lock: 1 extra\n"
         f"  found: in {snapshot_of(store, small)}: extra model.safetensors: found a file that is not locked\n"
         "  what to do: run `modelenv pull` as a user who may write this store: it sets the locked files apart"
     )
@@ -138,7 +138,7 @@ def test_offline_damage_is_named_and_nothing_set_aside(store: Store, full: Locke
     locked = next(file for file in full.files if file.path == "config.json")
     with environment(OFFLINE), pytest.raises(ModelIntegrityError) as caught:
         obtain(store, full)
-    assert caught.value.what == "not as locked: 1 changed"
+    assert caught.value.what == "its files do not match the lock: 1 changed"
     assert caught.value.expected == f"config.json with sha256 {locked.sha256}"
     assert path.read_bytes() == damaged
     obtain(store, full)

@@ -36,7 +36,7 @@ def test_a_locked_model_that_fits_on_no_disk(
         obtain_locked(store, replace(locked, files=tuple(files)), Deadline(30), fetches=True, checks=Checks())
     hub.assert_no_requests()
     assert caught.value.what == "the model's files do not fit on the disk"
-    assert caught.value.expected == "1000000.0 TB of free space for the files that are not there yet"
+    assert caught.value.expected == "1000000.0 TB of free space for the missing files"
     assert f" free in {store.root}: " in str(caught.value.found)
     assert str(caught.value.hint).endswith(", or set HF_HOME to a folder on a larger disk")
 

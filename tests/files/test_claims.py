@@ -61,5 +61,5 @@ def test_a_claim_that_cannot_be_written_fails_no_load(tmp_path: Path, caplog: py
     store.side(REF).write_text("a file in the place of a folder")
     with caplog.at_level(logging.INFO, "modelenv"):
         store.claim(REF, COMMIT)
-    assert f"acme/model: that this project needs commit {COMMIT[:12]} cannot be noted: " in caplog.text
+    assert f"acme/model: cannot record that this project needs commit {COMMIT[:12]}: " in caplog.text
     Store(tmp_path).claim(REF, COMMIT)  # no lock, no claim

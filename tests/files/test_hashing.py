@@ -36,7 +36,7 @@ def test_what_cannot_be_read_is_told_and_stops_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     found = hash_files([tmp_path / name for name in ("missing", "pipe", "good")], threads=2)
     assert isinstance(found[tmp_path / "missing"], FileNotFoundError)
-    assert "not a file" in str(found[tmp_path / "pipe"])
+    assert "not a regular file" in str(found[tmp_path / "pipe"])
     assert isinstance(found[tmp_path / "good"], Fingerprint)
 
 

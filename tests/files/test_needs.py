@@ -50,7 +50,7 @@ BOTH = ["automatic-speech-recognition", "zero-shot-image-classification", "image
 def test_a_tokenizer_needs_a_vocabulary(task: str, names: tuple[str, ...]) -> None:
     found = files("preprocessor_config.json", *names, config_json={})
     assert refuse(found, Use(task, hint="do this")) == (
-        "org/name: the files of its tokenizer are missing\n"
+        "org/name: its tokenizer files are missing\n"
         "  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in HERE\n  what to do: do this"
     )
 
@@ -76,7 +76,7 @@ def test_what_is_no_vocabulary(name: str) -> None:
 @pytest.mark.parametrize("task", [*IMAGE, *SOUND, *BOTH])
 def test_a_preprocessor_needs_its_configuration(task: str) -> None:
     assert refuse(files("tokenizer.json", config_json={}), Use(task)) == (
-        "org/name: the configuration of its preprocessor is missing\n"
+        "org/name: its preprocessor configuration is missing\n"
         "  expected: preprocessor_config.json or processor_config.json or video_preprocessor_config.json\n"
         "  found: none in HERE"
     )
@@ -134,8 +134,8 @@ def test_what_is_saved_with_every_model_is_demanded_where_nobody_says_that_all_i
     found = files("tokenizer.json", "processor_config.json", config_json=config)
     check_needs(found, Use(task))
     assert refuse(found, Use(task, whole=False, hint="do this")) == (
-        "org/name: files are missing that are saved with every model of this kind\n"
-        f"  expected: {missing}\n  found: none in HERE, and nothing says that the model has none\n"
+        "org/name: files that are saved with every model of this kind are missing\n"
+        f"  expected: {missing}\n  found: none in HERE, and no sign that the model has none\n"
         "  what to do: do this"
     )
     names = missing.split(" and ")
@@ -175,7 +175,7 @@ def test_an_adapter_names_its_base() -> None:
     found = files("adapter_model.safetensors", adapter_config_json={"base_model_name_or_path": "meta/base"})
     assert refuse(found, Use("text-generation")) == (
         "org/name: this is an adapter (LoRA or another kind of PEFT) without its base model\n"
-        "  expected: a whole model, with config.json and its weights\n"
+        "  expected: a complete model, with config.json and its weights\n"
         "  found: only adapter_config.json in HERE, which names the base meta/base\n"
         "  what to do: merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` "
         "together with its tokenizer, and use that"
@@ -214,7 +214,7 @@ def test_a_locked_model_reads_nothing_from_elsewhere(case: str) -> None:
     said = refuse(there, Use(task, closed=True), UnsafeModelError)
     what, expected, names, hint = said.splitlines()
     assert what == "org/name: the load would read something that is not among the model's files"
-    assert expected == "  expected: everything that is loaded in the model's folder, and locked"
+    assert expected == "  expected: everything that is loaded is in the model's folder, and locked"
     assert names.startswith(f"  found: {found}")
     assert f"{given}=" in hint
     check_needs(there, Use(task))

@@ -60,10 +60,11 @@ def test_what_is_behind_a_link_is_not_the_models(root: Path, tmp_path: Path) -> 
     with pytest.raises(UnsafeModelError) as caught:
         check_owned(root, REF, snapshot / "sub/x")
     assert str(caught.value) == (
-        "acme/model: a link leads to a file of somebody else, which modelenv does not touch\n"
+        "acme/model: a link leads to a file that does not belong to the model, so modelenv does not change it\n"
         f"  expected: a file in {root}/models--acme--model\n"
         f"  found: {tmp_path}/mine/x\n"
-        "  what to do: remove the link; the model's own file is then fetched where that is allowed"
+        "  what to do: remove the link; the next load then fetches the model's own file, "
+        "if the source allows downloads"
     )
     with pytest.raises(UnsafeModelError):
         Store(root).set_aside(REF, snapshot / "sub/x")
@@ -80,10 +81,10 @@ def test_no_lock_is_taken_on_a_model_whose_folder_is_a_link(tmp_path: Path, plac
     with pytest.raises(UnsafeModelError) as caught, store.lock(REF, Deadline(1)):
         pytest.fail("the lock was taken")
     assert str(caught.value) == (
-        "acme/model: a folder of the model is a link, and modelenv writes through no link\n"
+        "acme/model: a folder of the model is a link, and modelenv does not write through links\n"
         f"  expected: a folder below {store.root}\n"
         f"  found: {link} -> {tmp_path}/mine\n"
-        "  what to do: move the folder to where the link is, or set MODEL_CACHE_DIR to a store without such links"
+        "  what to do: replace the link with the folder itself, or set MODEL_CACHE_DIR to a store without such links"
     )
     assert [path.name for path in store.root.iterdir()] == [place.partition("/")[0]]
 

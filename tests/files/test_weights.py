@@ -67,7 +67,7 @@ def test_no_index_names_weights_outside_of_the_folder(folder: Path, index: str, 
     assert refuse(folder, UnsafeModelError) == (
         "org/name: a file of the model names weights outside of the model's folder\n"
         f"  expected: names of files in the folder\n  found: {folder}/{index} names {shard!r}\n"
-        "  what to do: do not load this model: whoever can write that place decides what it answers"
+        "  what to do: do not load this model: whoever can write to that place controls its output"
     )
 
 
@@ -89,7 +89,7 @@ def test_the_configuration_names_no_weights_outside(folder: Path, value: str) ->
 def test_the_configuration_names_its_weights_by_text(folder: Path, value: object) -> None:
     name_weights(folder, value)
     assert refuse(folder, ModelIntegrityError) == (
-        f"org/name: a file is damaged: it does not name its weights by text\n  found: {folder}/config.json"
+        f"org/name: a file is damaged: the name of its weights is not text\n  found: {folder}/config.json"
     )
 
 
@@ -110,7 +110,7 @@ def test_an_index_that_the_configuration_names(folder: Path) -> None:
     shutil.copy(folder / "model.safetensors", folder / "x-1.safetensors")
     assert refuse(folder, ModelIntegrityError) == (
         f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/parts/x-2.safetensors\n"
-        "  what to do: get the missing files from where the others came from; without them the model is not complete"
+        "  what to do: get the missing files from the same place as the others; the model is incomplete without them"
     )
     (folder / "parts/x-2.safetensors").write_bytes(WHOLE[:-1])
     assert "the weights are truncated" in refuse(folder, ModelIntegrityError)

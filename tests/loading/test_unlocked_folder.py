@@ -245,5 +245,5 @@ def test_a_snapshot_in_a_volume_is_checked_against_its_hashes(
 def test_a_store_without_rights(store: Store) -> None:
     store.root.mkdir()
     store.root.chmod(0o500)
-    with pytest.raises(ConfigurationError, match="models cannot be written here"):
+    with pytest.raises(ConfigurationError, match="models cannot be written to this folder"):
         find_or_fetch_model(store, REF, Deadline(5))

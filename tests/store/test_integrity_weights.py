@@ -70,7 +70,7 @@ def test_weights_cut_in_the_header(weights: Path, size: int) -> None:
     weights.write_bytes(WHOLE[:size])
     assert refuse(weights) == (
         "org/name: the weights are damaged: the safetensors header is broken or cut off\n"
-        f"  found: {weights}, {size} bytes\n  what to do: remove the file and fetch the model again"
+        f"  found: {weights}, {size} bytes\n  what to do: delete the file and fetch the model again"
     )
 
 
@@ -79,7 +79,7 @@ def test_weights_cut_in_the_tensors(weights: Path, size: int) -> None:
     weights.write_bytes(WHOLE[:size])
     assert refuse(weights) == (
         f"org/name: the weights are truncated\n  expected: {len(WHOLE)} bytes\n"
-        f"  found: {size} bytes in {weights}\n  what to do: remove the file and fetch the model again"
+        f"  found: {size} bytes in {weights}\n  what to do: delete the file and fetch the model again"
     )
 
 

@@ -111,7 +111,7 @@ def test_the_refusal_of_pickles_says_what_to_do() -> None:
         "  expected: safetensors\n"
         "  found: pytorch_model.bin in https://hub/org/name\n"
         "  what to do: use a revision with safetensors, or, if you trust its author, "
-        "load_model(..., allow_pickle=True)"
+        "call load_model(..., allow_pickle=True)"
     )
 
 
@@ -129,14 +129,14 @@ def test_a_repo_without_weights_is_refused(names: list[str], allow_pickle: bool)
     assert str(caught.value) == (
         "org/name: there are no weights\n  expected: model.safetensors or its shards\n"
         f"  found: {found if top else 'no files in the repo'}\n"
-        "  what to do: check the name and the revision; files for another program are fetched if "
-        "`files = [...]` in [tool.modelenv.models] names them"
+        "  what to do: check the name and the revision; to fetch files for another program, list them as "
+        "`files = [...]` in [tool.modelenv.models]"
     )
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_repo_in_another_format_says_which(allow_pickle: bool) -> None:
-    with pytest.raises(ModelIntegrityError, match="it holds GGUF files, which no transformers pipeline loads"):
+    with pytest.raises(ModelIntegrityError, match="it contains GGUF files, which no transformers pipeline loads"):
         plan_files(["README.md", "model.gguf"], model="org/name", allow_pickle=allow_pickle)
 
 
@@ -145,7 +145,7 @@ def test_an_adapter_without_its_base_is_refused() -> None:
         plan_files(["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"], model="org/name")
     assert str(caught.value) == (
         "org/name: this is an adapter (LoRA or another kind of PEFT) without its base model\n"
-        "  expected: a whole model, with config.json and its weights\n"
+        "  expected: a complete model, with config.json and its weights\n"
         "  found: only adapter_config.json in the repo\n"
         "  what to do: merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` "
         "together with its tokenizer, and use that"

@@ -106,15 +106,15 @@ def test_a_plain_folder_serves_one_organisation_only(store: Store) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         find(store, "zeta/model")
     assert str(caught.value) == (
-        "zeta/model: the folder of that name holds another organisation's model\n"
-        f"  found: {shared} holds acme/model\n"
+        "zeta/model: the folder with this name contains another organisation's model\n"
+        f"  found: {shared} contains acme/model\n"
         f"  what to do: put each model into a folder of its own: {store.root}/zeta/model"
     )
 
 
 def test_a_plain_folder_that_says_whose_it_is_is_believed(store: Store) -> None:
     shared = plain(store.root, "model", '{"_name_or_path": "zeta/model"}')
-    with pytest.raises(ModelIntegrityError, match="holds zeta/model"):
+    with pytest.raises(ModelIntegrityError, match="contains zeta/model"):
         find(store, "acme/model")
     assert path_of(store, "zeta/model") == shared
 
@@ -210,7 +210,7 @@ def test_a_link_in_place_of_the_private_folder_is_refused(tmp_path: Path) -> Non
     (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
     store = Store(tmp_path / "mine" / "models", private=True)
     with (
-        pytest.raises(ConfigurationError, match="belongs to somebody else"),
+        pytest.raises(ConfigurationError, match="belongs to another user"),
         store.lock(ModelRef("acme/model"), Deadline(1)),
     ):
         pytest.fail("the lock was taken")
@@ -236,7 +236,7 @@ def test_nothing_is_found_in_another_users_private_folder(tmp_path: Path, level:
     with pytest.raises(ConfigurationError) as caught:
         find(store, "acme/model")
     assert str(caught.value) == (
-        "the private folder for downloads belongs to somebody else\n"
+        "the private download folder belongs to another user\n"
         f"  expected: a folder of user {os.getuid()}\n"
         f"  found: {theirs}, of user 65534\n"
         "  what to do: remove it, or set MODEL_CACHE_DIR to a folder of your own"
@@ -249,7 +249,7 @@ def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
     assert find(store, "acme/model") is None
     with pytest.raises(ConfigurationError) as caught, store.lock(ModelRef("acme/model"), Deadline(1)):
         pytest.fail("the lock was taken")
-    assert "acme/model: models cannot be written here" in str(caught.value)
+    assert "acme/model: models cannot be written to this folder" in str(caught.value)
     assert "set MODEL_CACHE_DIR" in str(caught.value)
 
 

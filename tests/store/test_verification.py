@@ -81,7 +81,11 @@ def test_a_link_or_a_pipe_in_a_files_place_is_no_file(folder: Path, locked: Lock
     os.mkfifo(folder / "model.safetensors")
     (folder / "linked").symlink_to(tmp_path)
     kinds = [each.rpartition(" found ")[2] for each in differences(folder, locked)]
-    assert kinds == ["a link, where only files may be", "a link, where only files may be", "this is not a file"]
+    assert kinds == [
+        "a link, but only files are allowed here",
+        "a link, but only files are allowed here",
+        "not a regular file",
+    ]
 
 
 def test_in_a_shared_cache_only_what_a_load_would_read_is_extra(folder: Path, locked: LockedModel) -> None:
@@ -125,7 +129,7 @@ def test_the_error_names_the_first_files_and_counts_the_rest(tmp_path: Path) -> 
     found.append(Difference(Kind.EXTRA, "x.py", None, "a file that is not locked"))
     error = integrity_error(found, model="acme/model", folder=tmp_path, hint="fetch it")
     assert str(error) == (
-        "acme/model: not as locked: 7 missing, 1 extra\n"
+        "acme/model: its files do not match the lock: 7 missing, 1 extra\n"
         "  expected: 0.json with 2 bytes\n"
         f"  found: in {tmp_path}: missing 0.json: expected 2 bytes; missing 1.json: expected 2 bytes; "
         "missing 2.json: expected 2 bytes; missing 3.json: expected 2 bytes; missing 4.json: expected 2 bytes; "

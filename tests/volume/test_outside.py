@@ -98,7 +98,7 @@ def test_shards_that_are_not_locked(find: Callable[..., Path], source: Path, roo
     shutil.copy(root / "acme/model/model-1.safetensors", root / "acme/model/model-2.safetensors")
     metadata = volume_metadata(root)
     assert metadata is not None
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 extra"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 extra"):
         find_on_volume(root, metadata, REF, locked=None, checks=Checks())
 
 

@@ -57,7 +57,7 @@ def test_nothing_is_loaded_from_a_damaged_volume(
             shutil.rmtree(root / "acme/model")
     with pytest.raises(ModelIntegrityError) as caught:
         read(root)
-    assert caught.value.what == f"not as locked: {what}"
+    assert caught.value.what == f"its files do not match the lock: {what}"
     assert f"modelenv pull --to {root}" in str(caught.value)
 
 

@@ -88,5 +88,5 @@ def test_updates_without_end_meet_the_deadline(
 
 def test_damage_while_a_model_is_built_is_found(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 missing"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 missing"):
         load(root, Building(nothing, (root / "acme/model/tokenizer.json").unlink))

@@ -110,7 +110,7 @@ class BlobFetch:
         return FetchedBlobs(found, monitor.bytes_received, monitor.requests)
 
     def lacks(self, files: Iterable[WantedFile]) -> bool:
-        """Return whether a blob of theirs would have to be fetched; changes nothing."""
+        """Whether a blob of theirs would have to be fetched; changes nothing."""
         return any(_checked(self.blobs / file.blob_id, file, file.blob_id) is None for file in files)
 
     def _right_blob(self, file: WantedFile) -> Fingerprint | None:

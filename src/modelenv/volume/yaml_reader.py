@@ -89,9 +89,9 @@ class _Reader:
         while not isinstance(event := self._event(), yaml.MappingEndEvent):
             self._check_node(event)
             if not isinstance(event, yaml.ScalarEvent):
-                raise self._wrong(event, "wrong form of a key", "a name")
+                raise self._wrong(event, "invalid key", "a name")
             if event.value in table:
-                raise self._wrong(event, "the same key twice", "each key once")
+                raise self._wrong(event, "duplicate key", "each key once")
             way = (*where, event.value)
             self.lines[way] = self._line_of(event.start_mark)
             table[event.value] = self._value(way, self._event())
@@ -99,16 +99,16 @@ class _Reader:
 
     def _check_node(self, event: Any) -> None:
         if event.anchor is not None or event.tag is not None:  # an alias has an anchor
-            raise self._wrong(event, "wrong form of a value", "no anchor, no alias and no tag")
+            raise self._wrong(event, "invalid value", "no anchor, no alias and no tag")
         if event.start_mark.line != event.end_mark.line:
-            raise self._wrong(event, "wrong form of a value", f"{_SCALAR}, on one line")
+            raise self._wrong(event, "invalid value", f"{_SCALAR}, on one line")
 
     def _plain(self, event: yaml.ScalarEvent) -> bool | int | float:
         text = event.value
         if text in ("true", "false"):
             return text == "true"
         if not _NUMBER.fullmatch(text):
-            raise self._wrong(event, "wrong form of a value", _SCALAR)
+            raise self._wrong(event, "invalid value", _SCALAR)
         return float(text) if "." in text else int(text)
 
     def _wrong(self, event: Any, what: str, expected: str) -> TextFormError:
