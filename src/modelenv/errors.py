@@ -26,12 +26,12 @@ class ModelEnvError(Exception):
     """The base class of all errors that modelenv raises.
 
     Args:
-        what: what happened, in one sentence without a full stop.
-        model: the model's name, if the error is about a model.
-        expected: the value or state that would have been correct.
-        found: the value or state that was found instead.
-        tried: the places or values that were tried, in order.
-        hint: what to do next.
+        what: What happened, in one sentence without a full stop.
+        model: The model's name, if the error is about a model.
+        expected: The value or state that would have been correct.
+        found: The value or state that was found instead.
+        tried: The places or values that were tried, in order.
+        hint: What to do next.
     """
 
     def __init__(

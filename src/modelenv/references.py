@@ -22,10 +22,10 @@ class ModelRef:
 
     Attributes:
         repo_id: `organisation/name`, or `name` alone.
-        revision: a branch, a tag or a commit; None means the default branch.
+        revision: A branch, a tag or a commit; None means the default branch.
 
     Raises:
-        ConfigurationError: the name or the revision is empty, points outside of its folder, or contains characters
+        ConfigurationError: The name or the revision is empty, points outside of its folder, or contains characters
             that the Hub does not allow.
     """
 
@@ -42,7 +42,7 @@ class ModelRef:
         """Return the reference for the repo id `name`.
 
         Raises:
-            ConfigurationError: the name or the revision is invalid.
+            ConfigurationError: The name or the revision is invalid.
         """
         return cls(name, revision)
 

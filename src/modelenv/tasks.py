@@ -68,8 +68,8 @@ class Task:
     """A pipeline task, and the pipeline arguments that its name implies.
 
     Attributes:
-        name: a task in transformers' registry, such as `text-classification`.
-        pipeline_kwargs: arguments for the pipeline; `sentiment` implies `{"top_k": None}`.
+        name: A task in transformers' registry, such as `text-classification`.
+        pipeline_kwargs: Arguments for the pipeline; `sentiment` implies `{"top_k": None}`.
     """
 
     name: str
@@ -83,7 +83,7 @@ def resolve_task(text: str) -> Task:
     """Return the `Task` for `text`: a task name, a transformers alias, or `sentiment`.
 
     Raises:
-        ConfigurationError: the name is unknown, or transformers 5 removed the task.
+        ConfigurationError: The name is unknown, or transformers 5 removed the task.
     """
     if not isinstance(text, str):
         raise ConfigurationError("a task must be text", expected="a name such as 'sentiment'", found=repr(text))

@@ -103,7 +103,7 @@ def test_two_projects_and_one_volume(locked: Project, tmp_path: Path) -> None:
     (other.folder / "pyproject.toml").write_text('[tool.modelenv.models]\nmine = "acme/second"\n')
     other.run("lock")
     refused = other.lines("pull", "--to", volume, code=1)[1:]  # after the progress output
-    assert refused[0] == "error: the volume holds models that this lock does not name"
+    assert refused[0] == "error: the volume has models that this lock does not name"
     assert refused[2] == "  found: first (acme/first), second (acme/second)"
     assert "--add" in refused[3]
     assert "--replace" in refused[3]
@@ -257,11 +257,11 @@ def test_nothing_is_loaded_from_a_volume_that_does_not_match_the_lock(locked: Pr
     locked.push("second", newer=True)
     locked.run("lock", "--upgrade", "second")
     said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))
-    assert said.startswith("acme/second: the volume holds another commit than the lock names\n")
+    assert said.startswith("acme/second: the volume has a different commit than the lock\n")
     (volume / "model-metadata.yaml").unlink()
     for name in ("first", "acme/first", "acme/unknown"):
         said = load(locked, "persistent_volume", name, MODEL_VOLUME_DIR=str(volume))
-        assert ": the volume is not complete: it has no metadata of modelenv\n" in said, said
+        assert ": the volume is incomplete: it has no metadata from modelenv\n" in said, said
 
 
 def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:

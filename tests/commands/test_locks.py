@@ -161,7 +161,7 @@ def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
         "acme/first",
         "HF_HUB_OFFLINE is set",
     )
-    assert said["what"] == "a lock needs the Hub's answer on this model, and offline mode is on"
+    assert said["what"] == "locking this model needs the Hub, and offline mode is on"
     assert said["hint"] == "unset HF_HUB_OFFLINE"
 
 

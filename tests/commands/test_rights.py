@@ -70,12 +70,12 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     assert done.stderr == (
         "error: a file or folder cannot be used\n"
         f"  found: {folder}/snapshots: Permission denied\n"
-        "  what to do: give this user access to it, or choose another folder\n"
+        "  what to do: give this user permission to use it, or choose another folder\n"
     )
     done = as_nobody("-m", "modelenv", "doctor")
     lines = done.stdout.splitlines()
     assert lines, done.stderr
-    assert "to fix first: give this user the right to read it" in lines
+    assert "to fix first: give this user permission to read it" in lines
     found = f"  found: {folder}/snapshots/"
     said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
     assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [

@@ -79,7 +79,7 @@ def test_a_503_is_given_up_with_a_count(hub: EmbeddedHub, store: Store, make_mod
     assert str(error).splitlines() == [
         f"acme/model: could not be fetched from {hub.endpoint}",
         "  found: 503 Service Unavailable for GET /api/models/acme/model, 6 times",
-        "  what to do: the Hub is in trouble (https://status.huggingface.co): try again later",
+        "  what to do: the Hub has a problem (https://status.huggingface.co): try again later",
     ]
     assert len(hub.requests) == 6
 
@@ -87,20 +87,26 @@ def test_a_503_is_given_up_with_a_count(hub: EmbeddedHub, store: Store, make_mod
 def test_too_many_requests_without_a_named_wait(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     error = failed(hub, store, make_model, status=429, kind="resolve")
     assert "429 Too Many Requests for HEAD /acme/model/resolve/" in str(error)
-    assert "too many requests come from here: try again in some minutes; with a token (HF_TOKEN)" in str(error)
+    assert "too many requests from here: try again in a few minutes; with a token (HF_TOKEN)" in str(error)
 
 
 @pytest.mark.parametrize(
     ("rule", "lines"),
     [
-        ({"status": 403, "kind": "resolve"}, ["the Hub refuses access", "does the token in HF_TOKEN have the right"]),
+        (
+            {"status": 403, "kind": "resolve"},
+            ["the Hub refuses access", "check that the token in HF_TOKEN has permission"],
+        ),
         ({"status": 401, "message": "no"}, ["the Hub does not accept the access token", "it may have expired"]),
         (
             {"redirect_loop": True, "kind": "resolve"},
-            [" redirects without end", "check HF_ENDPOINT, and the proxies"],
+            [" redirects too many times", "check HF_ENDPOINT, and the proxies"],
         ),
-        ({"redirect_loop": True, "kind": "info"}, [" redirects without end", "TooManyRedirects: Exceeded"]),
-        ({"length_off_by": -1, "file": "*.safetensors"}, ["a file is not as long as the Hub announced it, twice"]),
+        ({"redirect_loop": True, "kind": "info"}, [" redirects too many times", "TooManyRedirects: Exceeded"]),
+        (
+            {"length_off_by": -1, "file": "*.safetensors"},
+            ["a file's size does not match the size that the Hub reported, twice"],
+        ),
         ({"flip_byte": 0, "kind": "info"}, ["could not be fetched from", "found: UnicodeDecodeError"]),
         ({"status": 418}, ["could not be fetched from", "418"]),
     ],
@@ -176,8 +182,8 @@ def test_a_listing_that_lacks_a_file_is_no_model(hub: EmbeddedHub, store: Store,
     assert str(caught.value).splitlines() == [
         "acme/model: the Hub's listing lacks 2 of its files",
         "  expected: config.json, model.safetensors, tokenizer.json",
-        "  found: none of the name model.safetensors",
-        "  what to do: try again in a new process, which asks for the listing anew",
+        "  found: no model.safetensors",
+        "  what to do: try again in a new process, which requests the listing again",
     ]
     assert not list(store.root.glob("models--*/trees/*"))
 

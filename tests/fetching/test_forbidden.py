@@ -32,16 +32,16 @@ def test_a_request_is_refused_before_it_is_sent(hub: EmbeddedHub, make_model: Ma
     with pytest.raises(ConfigurationError) as caught, no_hub("acme/mine"):
         ask()
     assert str(caught.value) == (
-        "acme/mine: loading it would ask the Hub, which is not asked in production\n"
+        "acme/mine: loading it would make a request to the Hub, which is not allowed in production\n"
         "  found: GET /api/models/acme/model\n"
-        "  what to do: give each part of the pipeline that is not in the model's folder as a folder, or as an object"
+        "  what to do: pass each part of the pipeline that is not in the model's folder as a folder or as an object"
     )
     hub.assert_no_requests()
     assert ask() == commit
 
 
 def test_what_a_library_makes_of_the_refusal_is_our_error_or_none(hub: EmbeddedHub) -> None:
-    with pytest.raises(ConfigurationError, match="loading it would ask the Hub"), no_hub("acme/mine"):
+    with pytest.raises(ConfigurationError, match="loading it would make a request to the Hub"), no_hub("acme/mine"):
         ask_as_a_library_does()
     with no_hub("acme/mine"), suppress(Exception):
         ask()  # it goes on without what it asked for

@@ -79,7 +79,7 @@ def test_another_revision_is_resolved_anew(hub: EmbeddedHub, source: Path, locke
     commit = lock.models[0].commit
     [pinned] = locker.lock({"m": Alias(ModelRef("acme/model", commit))}, lock).models
     assert (pinned.revision, pinned.commit) == (commit, commit)
-    with pytest.raises(ModelNotFoundError, match="knows the model, but not its revision 'v9'"):
+    with pytest.raises(ModelNotFoundError, match="has this model, but not its revision 'v9'"):
         locker.lock({"m": Alias(ModelRef("acme/model", "v9"))}, lock)
 
 
@@ -90,7 +90,7 @@ def test_patterns_choose_the_files(source: Path, locker: Locker) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         locker.lock({"m": Alias(ModelRef("acme/model"), files=("*.gguf",))}, Lockfile())
     assert str(caught.value).startswith(
-        "acme/model: no file of the repo matches its patterns\n  expected: *.gguf\n  found: "
+        "acme/model: no file in the repo matches the declared patterns\n  expected: *.gguf\n  found: "
     )
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_file_is_hashed_by_nobody(hub: EmbeddedHub, source: Path, lock
     with hub.fail(flip_byte=3, file="tokenizer.json"), pytest.raises(ModelIntegrityError) as caught:
         locker.lock(DECLARED, Lockfile())
     assert str(caught.value).startswith(
-        "acme/model: tokenizer.json came damaged, twice\n  expected: 18 bytes with the hash "
+        "acme/model: tokenizer.json arrived damaged twice\n  expected: 18 bytes with the hash "
     )
     assert locker.lock(DECLARED, Lockfile()).models
 

@@ -229,7 +229,7 @@ def test_offline_a_listing_says_what_is_missing(
     with environment({"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelIntegrityError) as caught:
         obtain(store)
     assert str(caught.value) == (
-        "acme/model: the store holds only a part of the model, and offline mode is on, so the rest was not "
+        "acme/model: the model in the store is incomplete, and offline mode is on, so the rest was not "
         "downloaded\n"
         f"  found: in {path}, missing or incomplete: {name}\n"
         "  what to do: unset HF_HUB_OFFLINE, so that the rest is downloaded, or copy the whole folder of the model, "

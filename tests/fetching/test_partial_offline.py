@@ -19,7 +19,7 @@ from modelenv.store.store import Store
 from .conftest import Lock, MakeModel
 
 REF = ModelRef("acme/model")
-WHAT = "the store holds only a part of the model, and offline mode is on, so the rest was not downloaded"
+WHAT = "the model in the store is incomplete, and offline mode is on, so the rest was not downloaded"
 
 
 @pytest.fixture

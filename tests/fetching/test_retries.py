@@ -121,11 +121,11 @@ def test_a_named_wait_beyond_the_deadline_fails_at_once_and_says_so(pauses: list
         with_retries(failing(TryAgainError("429 Too Many Requests", request="GET /x", wait=300)), monitor(20), QUICK)
     assert pauses == []
     what, *rest = str(caught.value).splitlines()
-    assert re.fullmatch("acme/model: the Hub asks to wait 300 s, and only (20|1[0-9]) s are left", what)
+    assert re.fullmatch("acme/model: the Hub asks to wait 300 s, but only (20|1[0-9]) s are left", what)
     assert rest == [
         "  found: 429 Too Many Requests for GET /x",
-        "  what to do: try again after that time, or give the load more time with MODEL_TIMEOUT=<seconds>; requests "
-        "with a token (HF_TOKEN) have a higher limit",
+        "  what to do: try again after that time, or give the load more time with MODEL_TIMEOUT=<seconds>; "
+        "with a token (HF_TOKEN) the limit is higher",
     ]
 
 
@@ -136,4 +136,4 @@ def test_the_deadline_ends_it_with_the_last_trouble() -> None:
         with_retries(failing(*errors), watched, RetryPolicy(retries=99, first=0.1))
     assert watched.deadline.remaining == 0
     assert any(error.failures == 0 for error in errors)  # it ended before its tries did
-    assert "still fetching it (0 bytes received; the last trouble: 503 Service Unavailable)" in str(caught.value)
+    assert "still fetching it (0 bytes received; last error: 503 Service Unavailable)" in str(caught.value)

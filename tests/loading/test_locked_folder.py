@@ -229,7 +229,7 @@ def test_what_comes_damaged_is_fetched_once_more_and_never_published(
     shutil.rmtree(store.root)
     with hub.fail(flip_byte=70, file="*.safetensors"), pytest.raises(ModelIntegrityError) as caught:
         obtain(store, locked)
-    assert caught.value.what == "model.safetensors came damaged, twice"
+    assert caught.value.what == "model.safetensors arrived damaged twice"
     assert not snapshot_of(store, locked).exists()
     obtain(store, locked)
 

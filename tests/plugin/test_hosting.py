@@ -103,7 +103,7 @@ def test_one_process_loads_the_models_for_all_workers(
     assert header_of(result).endswith("held by one process (default)")
     result.stdout.fnmatch_lines(
         [
-            "acme/missing: failed: the Hub knows no model of this name, or it is private",
+            "acme/missing: failed: the Hub has no model with this name, or the model is private",
             "acme/sentiment: fetched*(4 files, *loaded in * s",  # by the host, or by a test that was faster
         ]
     )

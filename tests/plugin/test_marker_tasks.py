@@ -113,7 +113,7 @@ def test_sources_that_do_not_download_send_no_request(hub: EmbeddedHub, source: 
     [
         ("acme/mute", "acme/mute: the Hub names no task for this model"),
         ("acme/similar", "unknown task 'sentence-similarity'"),
-        ("acme/missing", "acme/missing: the Hub knows no model of this name, or it is private"),
+        ("acme/missing", "acme/missing: the Hub has no model with this name, or the model is private"),
     ],
 )
 def test_without_a_task_from_the_hub_the_error_says_to_name_it(hub: EmbeddedHub, name: str, says: str) -> None:

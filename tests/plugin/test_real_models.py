@@ -121,9 +121,11 @@ def test_a_missing_model_is_requested_once(run_program: RunTests, project: pytes
     project.makepyfile(MISSING)
     result = run_program(*N4, *REAL)
     result.assert_outcomes(errors=8)
-    error = "E * acme/missing: the Hub knows no model of this name, or it is private"
+    error = "E * acme/missing: the Hub has no model with this name, or the model is private"
     result.stdout.fnmatch_lines([error] * 8)
-    assert summary_of(result) == ["acme/missing: failed: the Hub knows no model of this name, or it is private"]
+    assert summary_of(result) == [
+        "acme/missing: failed: the Hub has no model with this name, or the model is private"
+    ]
     assert [str(request.repo_id) for request in hub.requests] == ["acme/missing"]
 
 

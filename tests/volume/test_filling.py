@@ -184,9 +184,9 @@ def test_nothing_is_written_through_a_link_out_of_the_volume(
     with pytest.raises(UnsafeModelError) as caught:
         fill(first)
     assert str(caught.value) == (
-        "the volume: a link is on the way to the model's folder, and on a volume there are none\n"
+        "the volume: a link is in the path of the model's folder, and links are not allowed on a volume\n"
         f"  found: {root / link} -> {outside}\n"
-        f"  what to do: remove the link, and run `modelenv pull --to {root}` where the volume may be written"
+        f"  what to do: remove the link, and run `modelenv pull --to {root}` where the volume can be written"
     )
     assert list(outside.iterdir()) == []
     assert [path for path in root.rglob("*") if not path.is_symlink() and path.is_file()] == []
@@ -200,7 +200,7 @@ def test_nothing_is_removed_through_a_link_out_of_the_volume(
     (root / "acme").rename(tmp_path / "outside")
     (root / "acme").symlink_to(tmp_path / "outside")
     for dry_run in (True, False):
-        with pytest.raises(UnsafeModelError, match="a link is on the way"):
+        with pytest.raises(UnsafeModelError, match="a link is in the path"):
             Volume(root).prune(Deadline(5), dry_run=dry_run)
     assert (tmp_path / "outside/model/config.json").exists()
 
@@ -227,7 +227,7 @@ def test_two_pulls_at_once_wait_for_each_other(first: LockedModel, root: Path) -
     from filelock import FileLock
 
     (root / ".modelenv").mkdir(parents=True)
-    with FileLock(root / ".modelenv/lock"), pytest.raises(ModelLoadTimeoutError, match="another process that fills"):
+    with FileLock(root / ".modelenv/lock"), pytest.raises(ModelLoadTimeoutError, match="another process to fill"):
         Volume(root).fill(Lockfile((first,)), lambda model: root, Deadline(0.2))
 
 
@@ -236,7 +236,7 @@ def test_a_source_that_is_not_as_locked_is_not_copied(first: LockedModel, root: 
     shutil.copytree(tmp_path / "repos/model", source)
     content = (source / "model.safetensors").read_bytes()
     (source / "model.safetensors").write_bytes(content[:-1] + b"x")
-    with pytest.raises(ModelIntegrityError, match="a file is not as locked, and was not copied"):
+    with pytest.raises(ModelIntegrityError, match="a file does not match the lock, and was not copied"):
         Volume(root).fill(Lockfile((first,)), lambda model: source, Deadline(5))
     assert not (root / "model-metadata.yaml").exists()
     assert not list((root / ".modelenv/staging").glob("*"))

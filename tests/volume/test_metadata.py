@@ -134,7 +134,7 @@ def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: 
         ('"ProsusAI/finbert"', '"ProsusAI/"', 6, "not a valid model name"),
         ('folder: "ProsusAI/finbert"', 'folder: "../finbert"', 7, "a path must not point outside of its folder"),
         ('folder: "ProsusAI/finbert"', 'folder: "/etc"', 7, "a path must not be absolute"),
-        ('folder: "ProsusAI/finbert"', f'folder: "{MINILM.repo}"', 33, "one folder cannot hold two models"),
+        ('folder: "ProsusAI/finbert"', f'folder: "{MINILM.repo}"', 33, "one folder cannot contain two models"),
         ('    folder: "ProsusAI/finbert"\n', "", 5, "the key 'folder' is missing"),
         (COMMIT, COMMIT[:-1], 8, "invalid commit"),
         ('    task: "sentiment"\n', '    task: "sentiment"\n    task: "ner"\n', 10, "duplicate key"),
@@ -185,7 +185,7 @@ def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
         "/app/models/model-metadata.yaml:24: invalid value\n"
         "  expected: text in double quotes, a number, true or false\n"
         "  found: '0o7'\n"
-        "  what to do: `modelenv pull --to` writes it anew"
+        "  what to do: run `modelenv pull --to` to write a new one"
     )
 
 
@@ -225,7 +225,7 @@ def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, conte
     with pytest.raises(LockfileError) as caught:
         read_metadata(path)
     assert str(caught.value).startswith(f"{path}{message}")
-    assert "`modelenv pull --to` writes it anew" in str(caught.value)
+    assert "run `modelenv pull --to` to write a new one" in str(caught.value)
 
 
 def test_the_same_metadata_is_not_written_again(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_a_model_is_found_as_in_the_lock() -> None:
 def test_one_folder_may_serve_two_aliases_of_one_commit_only() -> None:
     one, other = VolumeModel(FINBERT, "a"), VolumeModel(replace(FINBERT, alias="other"), "a")
     assert VolumeMetadata((other, one)).models == (one, other)
-    with pytest.raises(LockedValueError, match="one folder cannot hold two models") as caught:
+    with pytest.raises(LockedValueError, match="one folder cannot contain two models") as caught:
         VolumeMetadata((one, VolumeModel(replace(FINBERT, alias="other", commit="a" * 40), "a")))
     assert caught.value.where == ("models", 1, "folder")
 

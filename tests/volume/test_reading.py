@@ -66,10 +66,10 @@ def test_a_stale_commit_is_found(fill: Fill, first: LockedModel, second: LockedM
     with pytest.raises(ModelIntegrityError) as caught:
         read(root, locked=second)
     assert str(caught.value) == (
-        "acme/model: the volume holds another commit than the lock names\n"
+        "acme/model: the volume has a different commit than the lock\n"
         f"  expected: commit {second.commit}, as in modelenv.lock\n"
         f"  found: commit {first.commit}, as in {root}/model-metadata.yaml\n"
-        f"  what to do: run `modelenv pull --to {root}` where the volume may be written"
+        f"  what to do: run `modelenv pull --to {root}` where the volume can be written"
     )
 
 
@@ -77,7 +77,7 @@ def test_a_link_on_the_way_is_refused(fill: Fill, first: LockedModel, root: Path
     fill(first)
     (root / "acme").rename(tmp_path / "outside")
     (root / "acme").symlink_to(tmp_path / "outside")
-    with pytest.raises(UnsafeModelError, match="a link is on the way to the model's folder"):
+    with pytest.raises(UnsafeModelError, match="a link is in the path of the model's folder"):
         read(root)
 
 
@@ -126,7 +126,7 @@ def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root:
     with pytest.raises(ModelNotFoundError) as caught:
         read(root, ModelRef("acme/other"))
     assert str(caught.value).startswith(
-        f"acme/other: not on this volume\n  found: {root} holds acme/model ({first.commit[:12]})\n"
+        f"acme/other: not on this volume\n  found: {root} has acme/model ({first.commit[:12]})\n"
     )
 
 
@@ -136,7 +136,7 @@ def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
     fill(replace(first, alias="b", revision="v1"), replace(first, alias="a", revision="v2"))
     with pytest.raises(ModelNotFoundError) as caught:
         read(root)
-    assert caught.value.hint == "it holds the model at another revision: load it as 'a' or 'b', or name a commit"
+    assert caught.value.hint == "it has the model at another revision: load it as 'a' or 'b', or use a commit"
     assert read(root, ModelRef("a")) == read(root, ModelRef("acme/model", "v1")) == root / "acme/model"
 
 
@@ -159,10 +159,10 @@ def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, 
         with pytest.raises(ModelIntegrityError) as caught:
             check_put_there_by_hand(root, found, model="acme/model")
         assert str(caught.value) == (
-            "acme/model: the volume is not complete: it has no metadata of modelenv\n"
-            f"  expected: {root}/model-metadata.yaml, which `modelenv pull --to` writes last of all\n"
-            f"  found: {root}/.modelenv, of a pull that is under way or was killed, or the metadata was removed\n"
-            f"  what to do: wait for that pull, or run `modelenv pull --to {root}` where the volume may be written"
+            "acme/model: the volume is incomplete: it has no metadata from modelenv\n"
+            f"  expected: {root}/model-metadata.yaml, which `modelenv pull --to` writes last\n"
+            f"  found: {root}/.modelenv: a pull is running or was killed, or the metadata was removed\n"
+            f"  what to do: wait for that pull, or run `modelenv pull --to {root}` where the volume can be written"
         )
     check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
 
@@ -171,5 +171,5 @@ def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, 
 def test_where_nobody_knows_what_is_ours_nothing_is_taken_for_put_there_by_hand(root: Path, content: bytes) -> None:
     (root / ".modelenv").mkdir(parents=True)
     (root / ".modelenv/folders.json").write_bytes(content)
-    with pytest.raises(ModelIntegrityError, match="the volume is not complete"):
+    with pytest.raises(ModelIntegrityError, match="the volume is incomplete"):
         check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")

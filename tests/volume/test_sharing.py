@@ -56,11 +56,11 @@ def test_a_second_project_is_refused_and_both_ways_out_are_named(
 ) -> None:
     fill(first)
     assert str(refused(fill, root, other)) == (
-        "the volume holds models that this lock does not name\n"
-        "  expected: models of this lock alone, at any commit\n"
+        "the volume has models that this lock does not name\n"
+        "  expected: only models of this lock, at any commit\n"
         "  found: m (acme/model)\n"
-        f"  what to do: to keep them beside those of this lock, run `modelenv pull --to {root} --add`; "
-        f"to drop them, run `modelenv pull --to {root} --replace`"
+        f"  what to do: to keep them, run `modelenv pull --to {root} --add`; "
+        f"to remove them, run `modelenv pull --to {root} --replace`"
     )
     assert read(root) == root / "acme/model"
 
@@ -125,11 +125,11 @@ def test_one_alias_for_two_models_cannot_be_added(
     fill(first)
     assert refused(fill, root, same).found == "m (acme/model)"
     assert str(refused(fill, root, same, others=Others.ADDED_TO)) == (
-        "m: the volume holds another model by the same alias\n"
+        "m: the volume has another model with the same alias\n"
         "  expected: acme/other, as in this lock\n"
         "  found: acme/model\n"
         "  what to do: give the model another alias in [tool.modelenv.models] and run `modelenv lock`, "
-        f"or drop what other locks put there with `modelenv pull --to {root} --replace`"
+        f"or remove the models of other locks with `modelenv pull --to {root} --replace`"
     )
     assert [model.repo for model in fill(same, others=Others.REPLACED).dropped] == ["acme/model"]
 
@@ -170,9 +170,9 @@ def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
     with pytest.raises(LockfileError) as caught:
         fill(first, others=others)
     assert caught.value.what.startswith(f"{path}:")
-    assert caught.value.what.endswith("; so it is not known what the volume holds")
+    assert caught.value.what.endswith(", so the content of the volume is unknown")
     assert caught.value.hint == (
-        f"mend or restore the file, or run `modelenv pull --to {root} --replace`, which writes it anew"
+        f"fix or restore the file, or run `modelenv pull --to {root} --replace`, which writes a new one"
     )
     assert tree(root) == before
     with pytest.raises(LockfileError):
@@ -191,8 +191,8 @@ def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
     assert str(refused(fill, root, first, others=others)) == (
         "the volume has a model-metadata.yaml that modelenv did not write\n"
         f"  found: {root}/model-metadata.yaml\n"
-        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`, which writes it anew; "
-        "models that were put there by hand are not loaded any more then"
+        f"  what to do: use another folder, or run `modelenv pull --to {root} --replace`, which writes a new one; "
+        "models that were put there by hand are then no longer loaded"
     )
     assert [path.name for path in root.iterdir()] == [METADATA]  # and no folder of ours
     fill(first, others=Others.REPLACED)
@@ -206,10 +206,10 @@ def test_models_that_were_put_there_by_hand_are_not_hidden_without_a_word(
     (root / folder).mkdir(parents=True)
     (root / folder / "config.json").write_text("of somebody")
     assert str(refused(fill, root, first)) == (
-        "the folder holds models that modelenv did not put there\n"
+        "the folder contains models that modelenv did not put there\n"
         f"  found: {root / folder}\n"
-        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`: they stay there, but are "
-        "not loaded any more, since the metadata does not name them"
+        f"  what to do: use another folder, or run `modelenv pull --to {root} --replace`: they stay there, but are "
+        "no longer loaded, because the metadata does not name them"
     )
     fill(first, others=Others.REPLACED)
     assert read(root) == root / ("acme/model" if folder != "acme/model" else f"acme/model@{first.commit[:12]}")

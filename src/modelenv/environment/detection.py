@@ -20,9 +20,9 @@ class Finding:
     """The result of one probe.
 
     Attributes:
-        probe: the name of the probe.
-        answer: the source that the probe chose, or None if the probe does not apply.
-        detail: a description of what the probe found, for people.
+        probe: The name of the probe.
+        answer: The source that the probe chose, or None if the probe does not apply.
+        detail: A description of what the probe found, for people.
     """
 
     probe: str
@@ -35,10 +35,10 @@ class Explanation:
     """The source that applies to this process, and why.
 
     Attributes:
-        source: the source that applies.
-        reason: the probe that chose the source, and what it found.
-        asked: the findings of the probes up to and including the one that chose the source.
-        unasked: the remaining probes, which have not run.
+        source: The source that applies.
+        reason: The probe that chose the source, and what it found.
+        asked: The findings of the probes up to and including the one that chose the source.
+        unasked: The remaining probes, which have not run.
     """
 
     source: ModelSource
@@ -106,14 +106,14 @@ def explain_environment(source: ModelSource | str | None = None, *, settings: Se
     """Detect which source applies to this process, and explain why.
 
     Args:
-        source: forces this source, like the variable MODEL_SOURCE.
-        settings: the settings to use; by default those of this process.
+        source: Forces this source, like the variable MODEL_SOURCE.
+        settings: The settings to use; by default those of this process.
 
     Returns:
         The source, the reason, and the finding of every probe.
 
     Raises:
-        ConfigurationError: a setting is invalid, such as an unknown MODEL_SOURCE.
+        ConfigurationError: A setting is invalid, such as an unknown MODEL_SOURCE.
     """
     if source is not None:
         source = ModelSource.parse(source)
@@ -143,7 +143,7 @@ def detect_environment(source: ModelSource | str | None = None, *, settings: Set
     """Return the source that applies to this process; `explain_environment` also explains why.
 
     Raises:
-        ConfigurationError: a setting is invalid, such as an unknown MODEL_SOURCE.
+        ConfigurationError: A setting is invalid, such as an unknown MODEL_SOURCE.
     """
     return explain_environment(source, settings=settings).source
 

@@ -49,8 +49,8 @@ def unparsable(error: Exception, environ: Mapping[str, str] | None = None) -> Co
     """Return our error for an exception that importing the constants raised.
 
     Args:
-        error: the exception.
-        environ: the variables that were parsed; by default those of this process.
+        error: The exception.
+        environ: The variables that were parsed; by default those of this process.
     """
     environ = os.environ if environ is None else environ
     known = next(_parse_mistakes(environ), None)
@@ -70,7 +70,7 @@ def hub_session() -> httpx2.Client:
     """Return the HTTP client that `huggingface_hub` uses. It is created if it does not exist yet.
 
     Raises:
-        ConfigurationError: a variable names a proxy or a certificate file that cannot be used.
+        ConfigurationError: A variable names a proxy or a certificate file that cannot be used.
     """
     from huggingface_hub.utils import get_session
 
@@ -84,7 +84,7 @@ def check_requests() -> None:
     """Check the variables that every request to the Hub depends on.
 
     Raises:
-        ConfigurationError: one of them is invalid.
+        ConfigurationError: One of them is invalid.
     """
     for mistake in _request_mistakes():
         raise mistake

@@ -23,8 +23,8 @@ class Inputs:
     """The working folder, the variables, and the state of the files that the settings depend on.
 
     Attributes:
-        files: the paths of the files; most do not exist.
-        seen: the working folder, the variables and the state of the files when the settings were read.
+        files: The paths of the files; most do not exist.
+        seen: The working folder, the variables and the state of the files when the settings were read.
     """
 
     files: tuple[str, ...]

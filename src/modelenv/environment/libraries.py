@@ -57,7 +57,7 @@ def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
 
     Raises:
         ConfigurationError: `huggingface_hub` cannot parse the value of a variable. Nothing has changed.
-        ValueError, TypeError: the system does not accept the value of a variable. Nothing has changed.
+        ValueError, TypeError: The system does not accept the value of a variable. Nothing has changed.
     """
     before = {name: os.environ.get(name) for name in variables}
     known = {id(holder): holder for holder in _holders()}  # holders created in the block have the block's values

@@ -24,9 +24,9 @@ class Alias:
     """A model that the project declares under its own name.
 
     Attributes:
-        ref: the repo and the revision.
-        task: the model's task, or None if each call names it.
-        files: patterns of the files to lock, such as `onnx/*`; empty for the files that transformers loads.
+        ref: The repo and the revision.
+        task: The model's task, or None if each call names it.
+        files: Patterns of the files to lock, such as `onnx/*`; empty for the files that transformers loads.
     """
 
     ref: ModelRef
@@ -39,9 +39,9 @@ class ProjectFile:
     """The `[tool.modelenv]` table of a `pyproject.toml`; empty if there is no such file.
 
     Attributes:
-        path: the path of the file, or None.
-        settings: the plain settings, not yet validated.
-        models: the models by alias, validated.
+        path: The path of the file, or None.
+        settings: The plain settings, not yet validated.
+        models: The models by alias, validated.
     """
 
     path: Path | None = None
@@ -79,7 +79,7 @@ def read_project_file(path: Path | None) -> ProjectFile:
     """Read `[tool.modelenv]` from `path`.
 
     Raises:
-        ConfigurationError: the file cannot be read or is not TOML, or the table has an unknown key or an invalid
+        ConfigurationError: The file cannot be read or is not TOML, or the table has an unknown key or an invalid
             value.
     """
     if path is None:

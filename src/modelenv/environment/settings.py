@@ -81,17 +81,17 @@ class Settings:
     """The settings of modelenv, as they were when they were read.
 
     Attributes:
-        source: the forced source, or None.
-        cache_dir: the folder of the local cache, as an absolute path; in CI, if it is set, the download folder.
-        volume_dir: the folder where the persistent volume is mounted, as an absolute path.
-        timeout: the seconds that one load may take, or None for the default of the source.
+        source: The forced source, or None.
+        cache_dir: The folder of the local cache, as an absolute path; in CI, if it is set, the download folder.
+        volume_dir: The folder where the persistent volume is mounted, as an absolute path.
+        timeout: The seconds that one load may take, or None for the default of the source.
         device: `auto` (CUDA, then MPS, then CPU), or a torch device such as `cpu` or `cuda:1`.
-        environment: the name of the deployment from ENVIRONMENT, such as `development`. It is for the service itself;
+        environment: The name of the deployment from ENVIRONMENT, such as `development`. It is for the service itself;
             modelenv does not use it.
-        models: the models of `[tool.modelenv.models]` by alias.
-        project_file: the `pyproject.toml` that was read, or None.
-        variables: the variables that the probes check, with their values.
-        origins: the origin of each setting's value, by the name of the setting.
+        models: The models of `[tool.modelenv.models]` by alias.
+        project_file: The `pyproject.toml` that was read, or None.
+        variables: The variables that the probes check, with their values.
+        origins: The origin of each setting's value, by the name of the setting.
     """
 
     source: ModelSource | None
@@ -118,15 +118,15 @@ class Settings:
         """Read the settings.
 
         Args:
-            env_file: a file of `NAME=value` lines; by default `.env` in the project's folder, if it exists.
-            project_dir: the folder in which the search for `pyproject.toml` starts, going upwards; by default the
+            env_file: A file of `NAME=value` lines; by default `.env` in the project's folder, if it exists.
+            project_dir: The folder in which the search for `pyproject.toml` starts, going upwards; by default the
                 working folder. If no such file is found, this is the project's folder.
-            environ: the environment variables; by default those of this process.
-            arguments: settings by name, which override everything else: `source`, `cache_dir`, `volume_dir`,
+            environ: The environment variables; by default those of this process.
+            arguments: Settings by name, which override everything else: `source`, `cache_dir`, `volume_dir`,
                 `timeout`, `device`, `environment`.
 
         Raises:
-            ConfigurationError: a value is invalid, a file cannot be read, or an argument is unknown. The message says
+            ConfigurationError: A value is invalid, a file cannot be read, or an argument is unknown. The message says
                 where the value came from.
         """
         _check_names(arguments)

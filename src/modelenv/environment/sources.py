@@ -23,7 +23,7 @@ class ModelSource(StrEnum):
         """Return the source for `value`, a `ModelSource` or its value as text.
 
         Raises:
-            ConfigurationError: the source is unknown; the message lists the valid ones.
+            ConfigurationError: The source is unknown; the message lists the valid ones.
         """
         try:
             return cls(value.strip().lower() if isinstance(value, str) else value)

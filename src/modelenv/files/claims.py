@@ -31,8 +31,8 @@ class Made:
     """What modelenv created in a cache for one snapshot.
 
     Attributes:
-        files: the links in the snapshot that modelenv created.
-        references: the references to the snapshot that modelenv wrote.
+        files: The links in the snapshot that modelenv created.
+        references: The references to the snapshot that modelenv wrote.
     """
 
     files: frozenset[str] = frozenset()
@@ -47,8 +47,8 @@ class Claims:
     """The claims on one snapshot.
 
     Attributes:
-        side: the folder in which modelenv keeps its own files about the model.
-        commit: the commit of the snapshot.
+        side: The folder in which modelenv keeps its own files about the model.
+        commit: The commit of the snapshot.
     """
 
     side: Path
@@ -58,7 +58,7 @@ class Claims:
         """Record that the lock needs the snapshot.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         path = self._path(claimant)
         if not path.exists():
@@ -81,7 +81,7 @@ class Claims:
         """Remove the lock's claim.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         self._path(claimant).unlink(missing_ok=True)
 
@@ -99,7 +99,7 @@ class Claims:
         """Record what modelenv is about to create for the snapshot. The caller holds the model's lock.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         known = self.made() or Made()
         both = known | made
@@ -111,7 +111,7 @@ class Claims:
         """Remove the records of a snapshot that was removed. The caller holds the model's lock.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         self._made.unlink(missing_ok=True)
         if self._folder.is_dir():

@@ -19,14 +19,14 @@ def writing(root: Path, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: s
     """Context manager: turn the OSErrors of writing into our errors.
 
     Args:
-        root: the folder that is written to.
-        model: the model's name, for errors.
-        setting: the name of the setting that sets the folder.
-        hint: what to do, if the folder is not a cache.
+        root: The folder that is written to.
+        model: The model's name, for errors.
+        setting: The name of the setting that sets the folder.
+        hint: What to do, if the folder is not a cache.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the folder cannot be written.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The folder cannot be written.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def reading(model: str) -> Iterator[None]:
     """Context manager: turn a PermissionError for a model's files into our error.
 
     Raises:
-        ModelIntegrityError: this user may not read or search a folder.
+        ModelIntegrityError: This user may not read or search a folder.
     """
     try:
         yield
@@ -79,7 +79,7 @@ def check_space(
     """Check that the disk has `needed` bytes of free space below `root`, which need not exist.
 
     Raises:
-        NoSpaceError: the disk has less free space.
+        NoSpaceError: The disk has less free space.
     """
     import shutil
 
@@ -104,7 +104,7 @@ def make_private(folder: Path) -> None:
     """Create `folder` for this user only, and refuse a folder that another user created.
 
     Raises:
-        ConfigurationError: the folder is a link, or belongs to another user.
+        ConfigurationError: The folder is a link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_private(folder)
@@ -116,7 +116,7 @@ def check_private(folder: Path) -> None:
     """Check that no other user created `folder`, which need not exist.
 
     Raises:
-        ConfigurationError: the folder is a link, or belongs to another user.
+        ConfigurationError: The folder is a link, or belongs to another user.
     """
     try:
         state = folder.lstat()
@@ -135,10 +135,10 @@ def write_atomically(path: Path, text: str, *, mode: int | None = None, durable:
     """Write a small file so that every reader sees either the old text or the new text, never a part.
 
     Args:
-        path: the file. Its folder is created if necessary. Temporary files of killed writes are removed.
-        text: the whole content.
-        mode: the file's permissions; by default those that this process gives to new files.
-        durable: whether this must also hold after a power failure.
+        path: The file. Its folder is created if necessary. Temporary files of killed writes are removed.
+        text: The whole content.
+        mode: The file's permissions; by default those that this process gives to new files.
+        durable: Whether this must also hold after a power failure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)

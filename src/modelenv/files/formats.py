@@ -21,10 +21,10 @@ class _Format:
     """A format of weights.
 
     Attributes:
-        name: the name of the format, for errors.
-        loaded_by: the libraries that load it.
-        is_weights: a function that returns whether a path in the repo is a file of such weights.
-        patterns: a function that returns the patterns to declare in `files`, from the paths of the weights.
+        name: The name of the format, for errors.
+        loaded_by: The libraries that load it.
+        is_weights: A function that returns whether a path in the repo is a file of such weights.
+        patterns: A function that returns the patterns to declare in `files`, from the paths of the weights.
     """
 
     name: str
@@ -70,9 +70,9 @@ def format_error(names: Iterable[str], *, model: str, place: str) -> ModelIntegr
     """Return the error for a format that no transformers pipeline loads, or None if no such format is recognised.
 
     Args:
-        names: the paths of all files of the model, with `/` between folders.
-        model: the model's name.
-        place: the folder or the repo that contains the files, for the error.
+        names: The paths of all files of the model, with `/` between folders.
+        model: The model's name.
+        place: The folder or the repo that contains the files, for the error.
     """
     names = sorted(names)
     top = {name for name in names if "/" not in name}

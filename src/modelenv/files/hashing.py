@@ -23,10 +23,10 @@ class Fingerprint:
     """The `stat` values of a file that change when its content does, and the hash of that content.
 
     Attributes:
-        size: the size in bytes.
-        mtime_ns: the time of the last change.
-        inode: the inode number.
-        sha256: the sha256 of the content that the file had with these values, or None if it was not hashed.
+        size: The size in bytes.
+        mtime_ns: The time of the last change.
+        inode: The inode number.
+        sha256: The sha256 of the content that the file had with these values, or None if it was not hashed.
     """
 
     size: int
@@ -55,9 +55,9 @@ def hash_files(
     """Return the fingerprint of each file with its sha256, or the error if it could not be read.
 
     Args:
-        paths: the files; links are followed.
-        progress: called for every chunk.
-        threads: the number of files to read at a time; by default one per core, or one in all for a few bytes.
+        paths: The files; links are followed.
+        progress: Called for every chunk.
+        threads: The number of files to read at a time; by default one per core, or one in all for a few bytes.
     """
     files = list(dict.fromkeys(paths))
     if threads is None:

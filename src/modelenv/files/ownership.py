@@ -61,7 +61,7 @@ def check_no_linked_folder(root: Path, ref: ModelRef) -> None:
     """Check that the model's folders in the store are not links, before anything is written to them.
 
     Raises:
-        UnsafeModelError: a folder is a link, or is behind a link.
+        UnsafeModelError: A folder is a link, or is behind a link.
     """
     place = linked_folder(root, ref)
     if place is not None:
@@ -78,7 +78,7 @@ def commit_named_by(reference: Path) -> str | None:
     """Return the commit in a reference file of a Hugging Face cache, or None if it does not contain one.
 
     Raises:
-        PermissionError: this user may not read the file.
+        PermissionError: This user may not read the file.
     """
     try:
         if not stat.S_ISREG(reference.stat().st_mode):  # opening a pipe would block
@@ -96,7 +96,7 @@ def references(cache: Path) -> Iterator[Path]:
     """Yield the files and links in the `refs` folder of a model's cache, at any depth.
 
     Raises:
-        PermissionError: this user may not read a folder.
+        PermissionError: This user may not read a folder.
     """
     yield from entries(cache / "refs")
 
@@ -105,7 +105,7 @@ def entries(folder: Path) -> Iterator[Path]:
     """Yield everything below the folder except folders. A link to a folder counts as a link.
 
     Raises:
-        PermissionError: this user may not read a folder.
+        PermissionError: This user may not read a folder.
     """
 
     def refused(error: OSError) -> None:

@@ -16,10 +16,10 @@ class Disagreement:
     """A difference between the declaration of a model and the lock.
 
     Attributes:
-        alias: the model's name in the project.
-        what: a description of the difference, such as `not locked` or `another revision`.
-        declared: the declared value, or None.
-        locked: the locked value, or None.
+        alias: The model's name in the project.
+        what: A description of the difference, such as `not locked` or `another revision`.
+        declared: The declared value, or None.
+        locked: The locked value, or None.
     """
 
     alias: str
@@ -37,10 +37,10 @@ class Change:
     """The change of one model between two locks.
 
     Attributes:
-        alias: the model's name in the project.
-        before, after: the model's commit in each lock, or None if the lock does not contain the model.
-        files: the paths that differ, each with the prefix `+` (added), `-` (removed) or `~` (changed).
-        other: whether something other than the commit and the files differs, such as the task or a fact.
+        alias: The model's name in the project.
+        before, after: The model's commit in each lock, or None if the lock does not contain the model.
+        files: The paths that differ, each with the prefix `+` (added), `-` (removed) or `~` (changed).
+        other: Whether something other than the commit and the files differs, such as the task or a fact.
     """
 
     alias: str

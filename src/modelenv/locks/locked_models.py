@@ -23,7 +23,7 @@ def lock_of(project: Settings | ProjectFile) -> Lockfile | None:
     """Return the lock beside the project file, or None if it does not exist.
 
     Raises:
-        LockfileError: the lock cannot be read.
+        LockfileError: The lock cannot be read.
     """
     return None if project.lock_path is None else read_once(project.lock_path, _read_lockfile)
 
@@ -32,11 +32,11 @@ def read_once(path: Path, read: Callable[[Path], Value]) -> Value | None:
     """Return the cached result of `read` for a small file, or None if there is no file. A changed file is read again.
 
     Args:
-        path: the file.
-        read: a module-level function that parses the file; its result must depend on the content alone.
+        path: The file.
+        read: A module-level function that parses the file; its result must depend on the content alone.
 
     Raises:
-        LockfileError: the file cannot be read, or `read` raised this error.
+        LockfileError: The file cannot be read, or `read` raised this error.
     """
     try:
         state = path.stat()
@@ -66,12 +66,12 @@ def locked_model(project: Settings | ProjectFile, name: str, ref: ModelRef) -> L
     """Return the model's entry in the lock, or None if the lock does not contain it.
 
     Args:
-        project: the project, which has the aliases and the path of the lock.
-        name: the requested alias or repo id.
-        ref: the repo and the revision that the name stands for. A revision that is not locked matches nothing.
+        project: The project, which has the aliases and the path of the lock.
+        name: The requested alias or repo id.
+        ref: The repo and the revision that the name stands for. A revision that is not locked matches nothing.
 
     Raises:
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        LockfileError: The lock cannot be read, or was made from another declaration of the alias.
     """
     lock, path = lock_of(project), project.lock_path
     if lock is None or path is None:
@@ -94,10 +94,10 @@ def locked_facts(name: str) -> tuple[str, Mapping[str, Fact]]:
     """Return the repo id that a name stands for in this project, and the facts about it in the lock.
 
     Args:
-        name: an alias or a repo id. Any other text is returned unchanged, without facts.
+        name: An alias or a repo id. Any other text is returned unchanged, without facts.
 
     Raises:
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        LockfileError: The lock cannot be read, or was made from another declaration of the alias.
     """
     from modelenv.references import ModelRef
 

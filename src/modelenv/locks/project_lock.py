@@ -28,7 +28,7 @@ class Lockfile:
     """All models of a project, sorted by alias.
 
     Raises:
-        LockedValueError: two models have the same alias.
+        LockedValueError: Two models have the same alias.
     """
 
     models: tuple[LockedModel, ...] = ()
@@ -82,7 +82,7 @@ def parse_lockfile(text: str, path: Path | str) -> Lockfile:
     """Parse the text of a lock; `path` is used in errors.
 
     Raises:
-        LockfileError: the text is not a valid lock; the message starts with `path:line`.
+        LockfileError: The text is not a valid lock; the message starts with `path:line`.
     """
     return Origin(path, _HINT).parse(text, read_toml, lambda value: Lockfile(models_from(value, locked_model_from)))
 
@@ -96,7 +96,7 @@ def read_lockfile(path: Path | str) -> Lockfile:
     """Read a lock from a file.
 
     Raises:
-        LockfileError: the file cannot be read, or is not a valid lock.
+        LockfileError: The file cannot be read, or is not a valid lock.
     """
     return parse_lockfile(Origin(path, _HINT).read(), path)
 
@@ -105,8 +105,8 @@ def write_lockfile(path: Path, lockfile: Lockfile) -> bool:
     """Write the file atomically, and return whether it changed. An unchanged file is not touched.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The file cannot be written.
     """
     return write_text(path, format_lockfile(lockfile))
 

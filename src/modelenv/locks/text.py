@@ -38,8 +38,8 @@ class Document:
     """The plain values of a text.
 
     Attributes:
-        value: the value of the whole text.
-        lines: the line of each value, counted from 1, by the path of keys and indexes that leads to the value.
+        value: The value of the whole text.
+        lines: The line of each value, counted from 1, by the path of keys and indexes that leads to the value.
     """
 
     value: Any
@@ -60,8 +60,8 @@ class Origin:
     """The origin of a text, for errors.
 
     Attributes:
-        path: the file that contains the text.
-        hint: what to do if the text is invalid.
+        path: The file that contains the text.
+        hint: What to do if the text is invalid.
     """
 
     path: Path | str
@@ -79,7 +79,7 @@ class Origin:
         """Return the file's text without validating it.
 
         Raises:
-            LockfileError: the file cannot be read, is not a regular file, is too large, or is not UTF-8.
+            LockfileError: The file cannot be read, is not a regular file, is too large, or is not UTF-8.
         """
         path = Path(self.path)
         try:
@@ -93,7 +93,7 @@ class Origin:
         """Decode a file's content without validating the text.
 
         Raises:
-            LockfileError: the content is too large, or is not UTF-8.
+            LockfileError: The content is too large, or is not UTF-8.
         """
         if len(content) > LARGEST:
             raise self._too_large()
@@ -108,12 +108,12 @@ class Origin:
         """Parse a text.
 
         Args:
-            text: the text of a lock or of a volume's metadata.
-            read: the reader of the format. It raises `TextFormError` if the text does not have the format.
-            value_from: the function that builds the result from the document's plain values.
+            text: The text of a lock or of a volume's metadata.
+            read: The reader of the format. It raises `TextFormError` if the text does not have the format.
+            value_from: The function that builds the result from the document's plain values.
 
         Raises:
-            LockfileError: the text is invalid; the message starts with `path:line`.
+            LockfileError: The text is invalid; the message starts with `path:line`.
         """
         self._check(text)
         self._check_version(text)  # before the rest, which can have another form in another version
@@ -162,8 +162,8 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> bool:
     """Write `text` atomically, and return whether the file changed. An unchanged file is not touched.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written, or would be too large to be read again.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The file cannot be written, or would be too large to be read again.
     """
     content = text.encode()
     if len(content) > LARGEST:
@@ -197,7 +197,7 @@ def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Valu
     """Return the models of a document with the keys `version` and `models`.
 
     Raises:
-        LockedValueError: a value in the document is invalid.
+        LockedValueError: A value in the document is invalid.
     """
     version = document.get("version") if isinstance(document, dict) else None
     if type(version) is int and version != VERSION:
@@ -222,7 +222,7 @@ def locked_model_from(table: Any, *other_keys: str) -> LockedModel:
     """Return the model of a table of plain values. The table must also have `other_keys`.
 
     Raises:
-        LockedValueError: a value in the table is invalid.
+        LockedValueError: A value in the table is invalid.
     """
     table = take(table, (*_MODEL_KEYS, *other_keys), _OPTIONAL_KEYS)
     facts = table.get("facts", {})

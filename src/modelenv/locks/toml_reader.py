@@ -42,7 +42,7 @@ def read_toml(text: str) -> Document:
     """Return the values of a TOML text, and their lines.
 
     Raises:
-        TextFormError: the text is not TOML, is nested too deeply, or contains a value that exceeds a limit.
+        TextFormError: The text is not TOML, is nested too deeply, or contains a value that exceeds a limit.
     """
     reader = _Lines(text)
     try:

@@ -41,7 +41,7 @@ class LockedValueError(ConfigurationError):
     """A value that is not valid in a lock.
 
     Attributes:
-        where: the path to the invalid value from the object that was being built, such as `("files", 3, "size")`.
+        where: The path to the invalid value from the object that was being built, such as `("files", 3, "size")`.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ def check_path(value: object, where: str) -> None:
     """Check that `value` is the relative path of a file or folder below a root.
 
     Raises:
-        LockedValueError: the path is absolute, points outside of the root, is not normalised, is too long for a file
+        LockedValueError: The path is absolute, points outside of the root, is not normalised, is too long for a file
             system, or contains a backslash or invisible characters.
     """
     text = _text(value, where, _LONGEST_PATH)
@@ -114,14 +114,14 @@ class LockedFile:
     """One file of a model.
 
     Attributes:
-        path: the path relative to the model's folder, with `/` between its parts.
-        size: the size in bytes.
-        sha256: the sha256 of the content, as 64 lowercase hexadecimal digits.
-        blob_id: the name of the file's blob in the Hugging Face cache. It is the sha256 if the file is in large file
+        path: The path relative to the model's folder, with `/` between its parts.
+        size: The size in bytes.
+        sha256: The sha256 of the content, as 64 lowercase hexadecimal digits.
+        blob_id: The name of the file's blob in the Hugging Face cache. It is the sha256 if the file is in large file
             storage, else the git blob id, as 40 lowercase hexadecimal digits.
 
     Raises:
-        LockedValueError: a value is invalid.
+        LockedValueError: A value is invalid.
     """
 
     path: str
@@ -147,11 +147,11 @@ class Facts(Mapping[str, Fact]):
     """The facts about a model that a fake needs: a sorted, hashable mapping.
 
     Args:
-        facts: the values by name. A name has lowercase letters, digits and underscores. A value is text, a number, a
+        facts: The values by name. A name has lowercase letters, digits and underscores. A value is text, a number, a
             truth value or a list of text.
 
     Raises:
-        LockedValueError: a name or a value is invalid.
+        LockedValueError: A name or a value is invalid.
     """
 
     def __init__(self, facts: Mapping[str, Fact] | None = None) -> None:
@@ -183,17 +183,17 @@ class LockedModel:
     """One model at one commit.
 
     Attributes:
-        alias: the model's name in the project.
-        repo: the model's repo id on the Hub.
-        revision: the declared branch, tag or commit; None means the default branch.
-        commit: the commit of that revision when the model was locked.
-        task: the declared task, or None.
-        files: the model's files, sorted by path.
-        patterns: the declared file patterns.
-        facts: the facts about the model that a fake needs.
+        alias: The model's name in the project.
+        repo: The model's repo id on the Hub.
+        revision: The declared branch, tag or commit; None means the default branch.
+        commit: The commit of that revision when the model was locked.
+        task: The declared task, or None.
+        files: The model's files, sorted by path.
+        patterns: The declared file patterns.
+        facts: The facts about the model that a fake needs.
 
     Raises:
-        LockedValueError: a value is invalid, there are no files, or two files have the same path.
+        LockedValueError: A value is invalid, there are no files, or two files have the same path.
     """
 
     alias: str

@@ -19,8 +19,8 @@ def all_targets(root: Path, without: Collection[Path]) -> tuple[set[str], list[P
     """Return the targets of all links below a store's root, and the folders that this user may not read.
 
     Args:
-        root: the root of the store.
-        without: snapshots to ignore, together with modelenv's own folders for them.
+        root: The root of the store.
+        without: Snapshots to ignore, together with modelenv's own folders for them.
     """
     unread: list[Path] = []
     side = root / ".locks" / "modelenv"

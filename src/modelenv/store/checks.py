@@ -14,11 +14,11 @@ class Checks:
     """The options for checking files.
 
     Attributes:
-        memory: the hashes that this process has computed.
-        full: whether to hash every file, even if its hash is known.
-        remembers: whether the hashes can be recorded in the store; never on a volume.
-        before_hashing: called with the number of bytes to hash, if there are any.
-        progress: called with the number of bytes that were just hashed or received.
+        memory: The hashes that this process has computed.
+        full: Whether to hash every file, even if its hash is known.
+        remembers: Whether the hashes can be recorded in the store; never on a volume.
+        before_hashing: Called with the number of bytes to hash, if there are any.
+        progress: Called with the number of bytes that were just hashed or received.
     """
 
     memory: HashMemory = field(default_factory=HashMemory)

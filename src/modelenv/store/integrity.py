@@ -27,7 +27,7 @@ def check_links(folder: Path, *, root: Path, model: str) -> None:
     """Check that neither the folder nor a link in it leads out of the store.
 
     Raises:
-        UnsafeModelError: the folder or a link leads out of the store.
+        UnsafeModelError: The folder or a link leads out of the store.
     """
     real_root = os.path.realpath(root)
     inside = (Path(parent) / name for parent, *lists in os.walk(folder) for names in lists for name in names)
@@ -47,7 +47,7 @@ def check_config(folder: Path, model: str) -> None:
     """Check that the folder has a `config.json` that is a JSON object.
 
     Raises:
-        ModelIntegrityError: the file is missing, unreadable or damaged.
+        ModelIntegrityError: The file is missing, unreadable or damaged.
     """
     path = folder / CONFIG
     if not os.path.lexists(path):
@@ -64,7 +64,7 @@ def read_json(path: Path, model: str, kind: type[Any] = dict) -> Any:
     """Return the content of a JSON file, which must be of type `kind`: a dict or a list.
 
     Raises:
-        ModelIntegrityError: the file cannot be read, is not JSON, or has another type.
+        ModelIntegrityError: The file cannot be read, is not JSON, or has another type.
     """
     check_file(path, model)
     try:
@@ -88,7 +88,7 @@ def check_safetensors(path: Path, model: str) -> None:
     (https://huggingface.co/docs/safetensors).
 
     Raises:
-        ModelIntegrityError: the file is truncated, too long, unreadable, or not safetensors.
+        ModelIntegrityError: The file is truncated, too long, unreadable, or not safetensors.
     """
     check_file(path, model)
     try:
@@ -122,7 +122,7 @@ def _data_length(header: dict[str, Any]) -> int:
     """Return the total size of the tensors that the header describes, which must follow each other without holes.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: the header does not follow the format.
+        ValueError, TypeError, KeyError, AttributeError: The header does not follow the format.
     """
     end = 0
     for start, stop in sorted(entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"):

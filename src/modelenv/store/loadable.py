@@ -25,13 +25,13 @@ def check_locked_set(files: ModelFiles, task: str | None, patterns: Collection[s
     checked.
 
     Args:
-        files: the locked files.
-        task: the declared task of a pipeline, or None if no task is declared.
-        patterns: the declared patterns.
+        files: The locked files.
+        task: The declared task of a pipeline, or None if no task is declared.
+        patterns: The declared patterns.
 
     Raises:
-        ModelIntegrityError: a file is missing or damaged.
-        UnsafeModelError: the weights are pickled although no pattern names them, or a file names something outside of
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: The weights are pickled although no pattern names them, or a file names something outside of
             the model's folder.
     """
     if patterns:
@@ -53,7 +53,7 @@ def check_locked(folder: Path, locked: LockedModel) -> None:
     """Check that a folder that matches its lock can be loaded.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: see `check_locked_set`.
+        ModelIntegrityError, UnsafeModelError: See `check_locked_set`.
     """
     names = {file.path for file in locked.files}
     check_locked_set(ModelFiles.in_folder(folder, locked.repo, names), locked.task, locked.patterns)

@@ -23,12 +23,12 @@ class ModelFiles:
     """The files of one model that a load can read.
 
     Attributes:
-        model: the model's name, for errors.
-        place: the folder or the repo that contains the files, for errors.
-        names: the paths of the files, with `/` between folders.
-        read: a function that returns the content of a JSON file, which must have the given type (dict or list). It
+        model: The model's name, for errors.
+        place: The folder or the repo that contains the files, for errors.
+        names: The paths of the files, with `/` between folders.
+        read: A function that returns the content of a JSON file, which must have the given type (dict or list). It
             raises `ModelIntegrityError`.
-        absent: the paths of files that this commit does not have, according to the Hub.
+        absent: The paths of files that this commit does not have, according to the Hub.
     """
 
     model: str
@@ -54,7 +54,7 @@ class ModelFiles:
         """Return the JSON object in a file, or an empty one if the file does not exist.
 
         Raises:
-            ModelIntegrityError: the file cannot be read, or is not a JSON object.
+            ModelIntegrityError: The file cannot be read, or is not a JSON object.
         """
         content: dict[str, Any] = self.read(name, dict) if name in self.names else {}
         return content
@@ -75,15 +75,15 @@ class Use:
     """The purpose for which a set of files is loaded.
 
     Attributes:
-        task: the task of a transformers pipeline. None if it is unknown: then the files that sentence-transformers
+        task: The task of a transformers pipeline. None if it is unknown: then the files that sentence-transformers
             reads are required too.
-        given: the parts of the pipeline that the caller passes, such as `tokenizer`.
-        allow_pickle: whether pickled weights are allowed.
-        runs_code: whether code that comes with the model is allowed to run.
-        closed: whether only these files are allowed to be read, because everything that is loaded must be locked.
-        whole: whether the set is known to be complete, from the Hub or the lock. If not, the files that transformers
+        given: The parts of the pipeline that the caller passes, such as `tokenizer`.
+        allow_pickle: Whether pickled weights are allowed.
+        runs_code: Whether code that comes with the model is allowed to run.
+        closed: Whether only these files are allowed to be read, because everything that is loaded must be locked.
+        whole: Whether the set is known to be complete, from the Hub or the lock. If not, the files that transformers
             saves with every such model are required too.
-        hint: how to get missing files.
+        hint: How to get missing files.
     """
 
     task: str | None = None

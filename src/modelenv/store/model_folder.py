@@ -23,18 +23,18 @@ def check_model_folder(
     `modelenv.store.needs` checks what else a load needs for its task.
 
     Args:
-        folder: the folder with the model's files.
-        root: the store's root. No link is allowed to lead out of it.
-        model: the model's name, for errors.
-        allow_pickle: whether pickled weights are allowed if there are no others.
-        locked: the files in the lock, if there is one. Other files are not loaded.
+        folder: The folder with the model's files.
+        root: The store's root. No link is allowed to lead out of it.
+        model: The model's name, for errors.
+        allow_pickle: Whether pickled weights are allowed if there are no others.
+        locked: The files in the lock, if there is one. Other files are not loaded.
 
     Returns:
         The files that can be loaded.
 
     Raises:
         ModelIntegrityError: `config.json` or the weights are missing or damaged, or cannot be read.
-        UnsafeModelError: the weights that would be loaded are pickled or outside of the folder, or a link leads out
+        UnsafeModelError: The weights that would be loaded are pickled or outside of the folder, or a link leads out
             of the store.
     """
     try:
@@ -63,7 +63,7 @@ def check_dangling(folder: Path, model: str, locked: Collection[str] | None = No
     """Check that no link that a load can follow is broken.
 
     Raises:
-        ModelIntegrityError: a link is broken.
+        ModelIntegrityError: A link is broken.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent) / name for name in sorted(names)):

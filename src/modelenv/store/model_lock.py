@@ -20,12 +20,12 @@ def holding(path: Path, ref: ModelRef, deadline: Deadline) -> Iterator[None]:
     """Context manager: hold the lock file. The lock is released when its process dies.
 
     Args:
-        path: the lock file.
-        ref: the model.
-        deadline: the deadline for acquiring the lock.
+        path: The lock file.
+        ref: The model.
+        deadline: The deadline for acquiring the lock.
 
     Raises:
-        ModelLoadTimeoutError: another process held the lock until the deadline.
+        ModelLoadTimeoutError: Another process held the lock until the deadline.
     """
     from filelock import FileLock, Timeout
 

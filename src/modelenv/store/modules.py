@@ -46,8 +46,8 @@ class Need:
     """A file that a load requires.
 
     Attributes:
-        by: the file that requires it.
-        any_of: the alternatives, preferred first. One of them must exist.
+        by: The file that requires it.
+        any_of: The alternatives, preferred first. One of them must exist.
     """
 
     by: str
@@ -58,8 +58,8 @@ def module_needs(files: ModelFiles) -> Iterator[Need]:
     """Yield the files that the modules need, whether they exist or not. Yields nothing without `modules.json`.
 
     Raises:
-        ModelIntegrityError: a file that lists modules is damaged.
-        UnsafeModelError: a module is outside of the model's folder.
+        ModelIntegrityError: A file that lists modules is damaged.
+        UnsafeModelError: A module is outside of the model's folder.
     """
     if MODULES in files.names:
         for module in files.read(MODULES, list):

@@ -56,17 +56,17 @@ def plan_files(
     are included only if transformers would load them and `allow_pickle` is true.
 
     Args:
-        names: the paths of all files of the repo, with `/` between folders.
-        model: the model's name, for errors.
-        allow_pickle: whether pickled weights are allowed.
-        place: the origin of the names, for errors.
-        modules: whether sentence-transformers could load the model. Its `modules.json` then says where the weights
+        names: The paths of all files of the repo, with `/` between folders.
+        model: The model's name, for errors.
+        allow_pickle: Whether pickled weights are allowed.
+        place: The origin of the names, for errors.
+        modules: Whether sentence-transformers could load the model. Its `modules.json` then says where the weights
             are, so none are required beside the configuration.
 
     Raises:
-        ModelIntegrityError: the repo contains no weights, weights in a format that transformers does not load, or an
+        ModelIntegrityError: The repo contains no weights, weights in a format that transformers does not load, or an
             adapter without its base.
-        UnsafeModelError: the weights that would be loaded are pickled, and `allow_pickle` is false.
+        UnsafeModelError: The weights that would be loaded are pickled, and `allow_pickle` is false.
     """
     names = sorted(names)
     other = format_error(names, model=model, place=place)

@@ -32,8 +32,8 @@ def check_needs(files: ModelFiles, use: Use) -> None:
     """Check that a load has what it needs besides configuration and weights, and reads nothing from elsewhere.
 
     Raises:
-        ModelIntegrityError: a file is missing or damaged.
-        UnsafeModelError: something that is not among the files would be read.
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: Something that is not among the files would be read.
     """
     check_base(files)
     for name in _JSON:
@@ -53,13 +53,13 @@ def lacking(files: ModelFiles, offered: Collection[str], *, modules: bool, pickl
     """Return the missing files that the existing files name and the repo has.
 
     Args:
-        files: the existing files.
-        offered: the paths of all files of the repo.
-        modules: whether to include the files that the modules of sentence-transformers need.
-        pickles: whether to include pickled weights.
+        files: The existing files.
+        offered: The paths of all files of the repo.
+        modules: Whether to include the files that the modules of sentence-transformers need.
+        pickles: Whether to include pickled weights.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: a file is damaged, or names something outside of the model's folder.
+        ModelIntegrityError, UnsafeModelError: A file is damaged, or names something outside of the model's folder.
     """
     missing = set(weights_named(files))
     if modules:
@@ -77,7 +77,7 @@ def check_base(files: ModelFiles) -> None:
     transformers would fetch the base from the Hub in its current state.
 
     Raises:
-        ModelIntegrityError: the files are an adapter without its base model.
+        ModelIntegrityError: The files are an adapter without its base model.
     """
     if ADAPTER_CONFIG not in files.names or CONFIG in files.names:
         return
@@ -102,8 +102,8 @@ def check_modules(files: ModelFiles, use: Use) -> None:
     """Check that the modules of a sentence-transformers model have their files.
 
     Raises:
-        ModelIntegrityError: a file is missing or damaged.
-        UnsafeModelError: a module is outside of the model's folder, or its weights are pickled without permission.
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: A module is outside of the model's folder, or its weights are pickled without permission.
     """
     unmet = [need for need in module_needs(files) if not files.names & set(need.any_of)]
     if unmet:

@@ -29,13 +29,13 @@ def check_nothing_outside(
     """Check that loading these files reads nothing else.
 
     Args:
-        files: the model's files.
-        task: the task of a pipeline, or None if it is unknown.
-        given: the parts of the pipeline that the caller passes.
-        runs_code: whether code that comes with the model is allowed to run.
+        files: The model's files.
+        task: The task of a pipeline, or None if it is unknown.
+        given: The parts of the pipeline that the caller passes.
+        runs_code: Whether code that comes with the model is allowed to run.
 
     Raises:
-        UnsafeModelError: something else would be read. The error says what it is, and which file names it.
+        UnsafeModelError: Something else would be read. The error says what it is, and which file names it.
     """
     for by, what, remedy in _outside(files, task, given, runs_code):
         raise UnsafeModelError(
@@ -51,7 +51,7 @@ def check_tokenizer_inside(files: ModelFiles) -> None:
     """Check that the tokenizer's configuration names no file in another folder.
 
     Raises:
-        UnsafeModelError: the configuration names a file in another folder.
+        UnsafeModelError: The configuration names a file in another folder.
     """
     named = files.object(_TOKENIZER_CONFIG).get("fast_tokenizer_files")
     for name in named if isinstance(named, list) else ():

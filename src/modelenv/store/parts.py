@@ -74,7 +74,7 @@ def check_parts(files: ModelFiles, use: Use) -> None:
     """Check that the parts of the task's pipeline have their files.
 
     Raises:
-        ModelIntegrityError: a part has no files.
+        ModelIntegrityError: A part has no files.
     """
     assert use.task is not None  # noqa: S101 - the caller checked it
     config = files.object(CONFIG)
@@ -99,7 +99,7 @@ def check_saved_files(files: ModelFiles, use: Use) -> None:
     """Check for files that transformers saves with every such model, and silently does without if they are missing.
 
     Raises:
-        ModelIntegrityError: such a file is missing, and the Hub did not say that this commit does not have it.
+        ModelIntegrityError: Such a file is missing, and the Hub did not say that this commit does not have it.
     """
     config = files.object(CONFIG)
     version = _version(config.get("transformers_version"))
@@ -127,12 +127,12 @@ def check_vocabulary(files: ModelFiles, vocabulary: Mapping[str, str], hint: str
     """Check that a tokenizer was built with a vocabulary: without one, transformers builds a tokenizer without words.
 
     Args:
-        files: the files that the tokenizer was built from.
-        vocabulary: the vocabulary files of its class, by argument: its `vocab_files_names`.
-        hint: how to get missing files.
+        files: The files that the tokenizer was built from.
+        vocabulary: The vocabulary files of its class, by argument: its `vocab_files_names`.
+        hint: How to get missing files.
 
     Raises:
-        ModelIntegrityError: the vocabulary is missing.
+        ModelIntegrityError: The vocabulary is missing.
     """
     top = files.top - _NO_VOCABULARY
     if not vocabulary or any(map(_TOKENIZER_FILE.fullmatch, top)) or any(map(_OTHER_VOCABULARIES.fullmatch, top)):

@@ -27,8 +27,8 @@ class Kept:
     """A file or folder that stays although the lock does not need it.
 
     Attributes:
-        path: the file or folder.
-        reason: why it stays.
+        path: The file or folder.
+        reason: Why it stays.
     """
 
     path: Path
@@ -40,12 +40,12 @@ class Superfluous:
     """What can be removed of one model, and what stays.
 
     Attributes:
-        snapshots: the folders of commits that nobody needs.
-        blobs: the blobs that no link leads to once these snapshots are removed.
-        references: the references to these commits.
-        kept: what stays, and why.
-        released: the commits that this project's lock does not name.
-        is_usable: whether the model is in the cache, and not behind a link.
+        snapshots: The folders of commits that nobody needs.
+        blobs: The blobs that no link leads to once these snapshots are removed.
+        references: The references to these commits.
+        kept: What stays, and why.
+        released: The commits that this project's lock does not name.
+        is_usable: Whether the model is in the cache, and not behind a link.
     """
 
     snapshots: tuple[Path, ...] = ()
@@ -60,14 +60,14 @@ def superfluous(store: Store, ref: ModelRef, needed: Collection[str], *, unshare
     """Return what can be removed of a model. Changes nothing.
 
     Args:
-        store: the cache.
-        ref: the model.
-        needed: the commits that this project's lock names.
-        unshared: whether only this project uses the cache. If not, a commit is removed only if modelenv fetched all
+        store: The cache.
+        ref: The model.
+        needed: The commits that this project's lock names.
+        unshared: Whether only this project uses the cache. If not, a commit is removed only if modelenv fetched all
             of it for this project's lock, and no other lock and no other program is known to use it.
 
     Raises:
-        PermissionError: this user may not read a folder of the model.
+        PermissionError: This user may not read a folder of the model.
     """
     link = linked_folder(store.root, ref)
     if link is not None:
@@ -102,7 +102,7 @@ def remove(store: Store, ref: ModelRef, what: Superfluous) -> None:
     """Remove what is superfluous, and withdraw the lock's claims. The caller holds the model's lock.
 
     Raises:
-        ConfigurationError: the store cannot be written.
+        ConfigurationError: The store cannot be written.
     """
     with writing(store.root, ref.repo_id):
         for reference in what.references:
@@ -127,7 +127,7 @@ def remove_set_aside(store: Store, files: Iterable[Path]) -> None:
     """Remove files that were set aside as damaged.
 
     Raises:
-        ConfigurationError: the store cannot be written.
+        ConfigurationError: The store cannot be written.
     """
     with writing(store.root, "the cache"):
         for path in files:

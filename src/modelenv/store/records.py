@@ -21,8 +21,8 @@ class Record:
     """The record of a snapshot.
 
     Attributes:
-        files: the fingerprints of its files when they were checked.
-        whole: whether a load needs no further file, according to the Hub's listing. A snapshot that was filled for a
+        files: The fingerprints of its files when they were checked.
+        whole: Whether a load needs no further file, according to the Hub's listing. A snapshot that was filled for a
             lock, or that was adopted while the Hub could not be reached, can lack some.
     """
 

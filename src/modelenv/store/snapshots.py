@@ -21,10 +21,10 @@ class Snapshot:
     """One model at one commit in a store.
 
     Attributes:
-        ref: the model, with its commit as the revision.
-        found: the folder of the snapshot.
-        files: the number of files.
-        size: the total size of the files in bytes.
+        ref: The model, with its commit as the revision.
+        found: The folder of the snapshot.
+        files: The number of files.
+        size: The total size of the files in bytes.
     """
 
     ref: ModelRef

@@ -42,11 +42,11 @@ class FoundModel:
     """A model's folder in a store.
 
     Attributes:
-        path: the folder with the model's files.
-        layout: the layout in which the model was found.
-        commit: the commit, or None if the layout does not record it.
-        checked: whether the files matched their hashes according to a record, and have not changed since.
-        whole: whether a load needs no further file according to that record.
+        path: The folder with the model's files.
+        layout: The layout in which the model was found.
+        commit: The commit, or None if the layout does not record it.
+        checked: Whether the files matched their hashes according to a record, and have not changed since.
+        whole: Whether a load needs no further file according to that record.
     """
 
     path: Path
@@ -61,10 +61,10 @@ class Store:
     """The models under one root.
 
     Attributes:
-        root: the folder, which need not exist.
-        private: whether to create the root and its parent for this user only (0700).
-        claimant: the name of the lock for which snapshots are claimed, from `claimant_of`.
-        setting: the variable, option or argument that sets the root, for the hints of errors.
+        root: The folder, which need not exist.
+        private: Whether to create the root and its parent for this user only (0700).
+        claimant: The name of the lock for which snapshots are claimed, from `claimant_of`.
+        setting: The variable, option or argument that sets the root, for the hints of errors.
     """
 
     root: Path
@@ -76,8 +76,8 @@ class Store:
         """Context manager: turn the OSErrors of writing the model's files into our errors.
 
         Raises:
-            NoSpaceError: the disk is full.
-            ConfigurationError: the folder cannot be written.
+            NoSpaceError: The disk is full.
+            ConfigurationError: The folder cannot be written.
         """
         return writing(self.root, model, setting=self.setting)
 
@@ -85,7 +85,7 @@ class Store:
         """Check that the disk has `needed` bytes of free space for the model's files.
 
         Raises:
-            NoSpaceError: the disk has less free space.
+            NoSpaceError: The disk has less free space.
         """
         check_space(self.root, needed, model, setting=self.setting)
 
@@ -99,8 +99,8 @@ class Store:
         """Return the model's folder, or None. Makes no requests and writes nothing.
 
         Raises:
-            ModelIntegrityError: the only folder with the model's name contains another organisation's model.
-            ConfigurationError: another user created the private root.
+            ModelIntegrityError: The only folder with the model's name contains another organisation's model.
+            ConfigurationError: Another user created the private root.
         """
         if self.private:
             check_private(self.root.parent)
@@ -141,9 +141,9 @@ class Store:
         The lock is released if the process dies.
 
         Raises:
-            ModelLoadTimeoutError: another process held the lock until the deadline.
-            ConfigurationError: the store cannot be written.
-            UnsafeModelError: a folder of the model is a link.
+            ModelLoadTimeoutError: Another process held the lock until the deadline.
+            ConfigurationError: The store cannot be written.
+            UnsafeModelError: A folder of the model is a link.
         """
         check_no_linked_folder(self.root, ref)
         with self.writing(ref.repo_id):
@@ -156,7 +156,7 @@ class Store:
         """Return the blobs that the snapshot links to and whose content does not match the hash in their name.
 
         Raises:
-            UnsafeModelError: a link leads out of the store; its target was not read.
+            UnsafeModelError: A link leads out of the store; its target was not read.
         """
         check_links(found.path, root=self.root, model=ref.repo_id)
         links = (file for file in found.path.rglob("*") if file.is_symlink() and file.is_file())
@@ -178,10 +178,10 @@ class Store:
         """Record that the snapshot was checked, so that `find` returns it as checked.
 
         Args:
-            ref: the model.
-            found: its snapshot.
-            fingerprints: the fingerprints of its files; by default they are read from the disk and the blobs' names.
-            whole: whether a load needs no further file. A record that is already whole for these files stays whole.
+            ref: The model.
+            found: Its snapshot.
+            fingerprints: The fingerprints of its files; by default they are read from the disk and the blobs' names.
+            whole: Whether a load needs no further file. A record that is already whole for these files stays whole.
         """
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
         path = self._record_path(_cache_name(ref), found.commit)
@@ -217,7 +217,7 @@ class Store:
         Nothing loads it from there. Only the latest file of each name is kept. The caller holds the model's lock.
 
         Raises:
-            UnsafeModelError: the file does not belong to the model.
+            UnsafeModelError: The file does not belong to the model.
         """
         check_owned(self.root, ref, path)
         aside = self.root / ".locks" / "modelenv" / "damaged" / _cache_name(ref) / path.name

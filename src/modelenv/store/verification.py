@@ -38,10 +38,10 @@ class Difference:
     """One file that differs from the lock.
 
     Attributes:
-        kind: the kind of difference.
-        path: the path of the file, relative to the model's folder.
-        expected: the size or the hash in the lock, or None for a file that is not locked.
-        found: what was found instead.
+        kind: The kind of difference.
+        path: The path of the file, relative to the model's folder.
+        expected: The size or the hash in the lock, or None for a file that is not locked.
+        found: What was found instead.
     """
 
     kind: Kind
@@ -60,10 +60,10 @@ class Verified:
     """The result of a verification.
 
     Attributes:
-        differences: the differences from the lock, sorted by path; empty if there are none.
-        fingerprints: the fingerprints of all readable files, with their hashes if these are known.
-        hashed: the number of bytes that were hashed.
-        shared: files that are not locked, but that other users of a shared cache have for the same commit. They are
+        differences: The differences from the lock, sorted by path; empty if there are none.
+        fingerprints: The fingerprints of all readable files, with their hashes if these are known.
+        hashed: The number of bytes that were hashed.
+        shared: Files that are not locked, but that other users of a shared cache have for the same commit. They are
             not damage, and are not loaded.
     """
 
@@ -104,13 +104,13 @@ def verify_folder(
     """Compare every file below `folder` with the lock.
 
     Args:
-        folder: the model's folder.
-        locked: the files that the folder should contain.
-        known: fingerprints from an earlier verification; a file that has not changed since is not hashed again.
-        strict: whether every file that is not locked is a difference. Else only those that a load would read.
-        allow_links: whether files can be links, as in the Hugging Face cache. Folders cannot be links.
-        before_hashing: called with the number of bytes to hash, if there are any.
-        progress: called with the number of bytes that were just hashed.
+        folder: The model's folder.
+        locked: The files that the folder should contain.
+        known: Fingerprints from an earlier verification; a file that has not changed since is not hashed again.
+        strict: Whether every file that is not locked is a difference. Else only those that a load would read.
+        allow_links: Whether files can be links, as in the Hugging Face cache. Folders cannot be links.
+        before_hashing: Called with the number of bytes to hash, if there are any.
+        progress: Called with the number of bytes that were just hashed.
     """
     there, broken = scan(folder, allow_links=allow_links)
     wanted = {file.path: file for file in locked.files}
@@ -146,10 +146,10 @@ def compare(
     """Yield the differences between the lock and a folder, sorted by path. Pure.
 
     Args:
-        locked: the files that the folder should contain.
-        found: the fingerprints of the readable files, by path.
-        broken: the reasons why other files could not be read, by path.
-        strict: whether every file that is not locked is a difference.
+        locked: The files that the folder should contain.
+        found: The fingerprints of the readable files, by path.
+        broken: The reasons why other files could not be read, by path.
+        strict: Whether every file that is not locked is a difference.
     """
     wanted = {file.path: file for file in locked.files}
     around = {parent for path in wanted for parent in _parents(path)}

@@ -55,14 +55,14 @@ def check_no_pickle(names: Iterable[str], *, model: str, allow_pickle: bool, pla
     """Check that a folder with these files contains weights, and that loading them runs no code.
 
     Args:
-        names: the names of the files in the folder.
-        model: the model's name, for errors.
-        allow_pickle: whether pickled weights are allowed.
-        place: the folder or the repo, for errors.
+        names: The names of the files in the folder.
+        model: The model's name, for errors.
+        allow_pickle: Whether pickled weights are allowed.
+        place: The folder or the repo, for errors.
 
     Raises:
-        ModelIntegrityError: there are no weights.
-        UnsafeModelError: the weights that would be loaded are pickled, and `allow_pickle` is false.
+        ModelIntegrityError: There are no weights.
+        UnsafeModelError: The weights that would be loaded are pickled, and `allow_pickle` is false.
     """
     names = list(names)
     pickles = pickled_weights(names)
@@ -92,8 +92,8 @@ def check_weights(files: ModelFiles, *, allow_pickle: bool) -> frozenset[str]:
         The paths of the weights: one file, or the shards of an index. Empty if transformers finds none.
 
     Raises:
-        UnsafeModelError: an index or `config.json` names a file outside of the folder, or weights are pickled.
-        ModelIntegrityError: an index is damaged, or some weights are missing.
+        UnsafeModelError: An index or `config.json` names a file outside of the folder, or weights are pickled.
+        ModelIntegrityError: An index is damaged, or some weights are missing.
     """
     check_indexes(files)
     named = weights_named(files)
@@ -115,8 +115,8 @@ def weights_named(files: ModelFiles) -> frozenset[str]:
     """Return the paths of the weights that transformers would read, whether they exist or not.
 
     Raises:
-        UnsafeModelError: the index or `config.json` names a file outside of the folder.
-        ModelIntegrityError: the index or `config.json` is damaged.
+        UnsafeModelError: The index or `config.json` names a file outside of the folder.
+        ModelIntegrityError: The index or `config.json` is damaged.
     """
     explicit = files.object(CONFIG).get(_EXPLICIT)
     if explicit is None:
@@ -137,7 +137,7 @@ def check_indexes(files: ModelFiles) -> None:
     call could select them. Whether their shards exist is not checked.
 
     Raises:
-        UnsafeModelError: an index names weights outside of the folder.
+        UnsafeModelError: An index names weights outside of the folder.
     """
     for name in sorted(files.names):
         if name.endswith(INDEX):
