@@ -355,6 +355,7 @@ def test_an_import_against_the_layers_is_found(code: str) -> None:
     assert against_the_layers("modelenv.commands.pulling", ast.parse(code.replace("..", "modelenv.")), path) == set()
 
 
+@functools.cache
 def import_graph() -> dict[str, set[str]]:
     """Return the modules that each module imports in any way. Its own parent packages do not count."""
     known = set(modules())
@@ -381,7 +382,7 @@ def test_an_import_cycle_of_the_plugin_is_found(code: str) -> None:
     path = PLUGIN / "startup.py"
     names = {name for node in ast.walk(ast.parse(code)) for name in imported(node, path)} & set(modules())
     names -= {"pytest_modelenv"}
-    graph = import_graph()
+    graph = dict(import_graph())
     graph["pytest_modelenv.startup"] = graph["pytest_modelenv.startup"] | names
     with pytest.raises(graphlib.CycleError):
         list(graphlib.TopologicalSorter(graph).static_order())
