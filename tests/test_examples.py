@@ -26,7 +26,7 @@ NOBODY_LISTENS = "http://127.0.0.1:9"
 
 
 def run(arguments: list[str], environ: Mapping[str, str], code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run Python in the service's folder, and check its exit code."""
+    """Run Python in the service's folder, and check the exit code."""
     variables = {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(SERVICE), os.environ.get("PYTHONPATH"))))}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -107,7 +107,7 @@ def test_the_service_with_a_model_from_a_volume(
     shutil.copytree(classifier, tmp_path / "example" / "market-sentiment")
     (tmp_path / "model-metadata.yaml").write_text("models:\n  - example/market-sentiment\n")
     environ = make_environ(MODEL_VOLUME_DIR=str(tmp_path), CRYPTO_MODEL="example/market-sentiment")
-    environ["MODEL_TIMEOUT"] = str(SECONDS)  # the tests beside this one may keep the machine busy
+    environ["MODEL_TIMEOUT"] = str(SECONDS)  # parallel tests can keep the machine busy
 
     done = run(["-m", "sentiment_service", "Bitcoin price crash, panic and huge losses"], environ)
 
@@ -167,7 +167,7 @@ def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest
 
 
 @pytest.mark.slow
-def test_a_pip_that_hangs_is_stopped_with_its_children(
+def test_a_hanging_pip_is_killed_with_its_children(
     quickstart: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quickstart.INSTALL_SECONDS = 3
@@ -181,14 +181,14 @@ def test_a_pip_that_hangs_is_stopped_with_its_children(
     assert said.err.startswith("error: pip was stopped after ")
 
 
-def test_a_python_that_does_not_run_is_named(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_python_is_named(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     quickstart.PYTHON.write_text("not a program")
 
     assert quickstart.main() == 1
     assert f"Delete {quickstart.VENV} and try again." in capsys.readouterr().err
 
 
-def test_a_complete_environment_is_used_again(quickstart: ModuleType) -> None:
+def test_a_complete_environment_is_reused(quickstart: ModuleType) -> None:
     write_pip(quickstart, "exit 0")
     wanted = quickstart.fingerprint()
     assert not quickstart.is_complete(wanted)
