@@ -1,8 +1,8 @@
-"""A cold process to its first answer, from a volume: verified by modelenv, against the raw `pipeline(path)`.
+"""From process start to first answer, with a model on a volume: verified by modelenv, and the raw `pipeline(path)`.
 
     python benchmarks/volume_load.py [runs]
 
-The model is all-MiniLM-L6-v2, 91 MB of real weights. Medians of runs in turn; at most 1.02 is the aim.
+The model is all-MiniLM-L6-v2, 91 MB of real weights. Medians of alternating runs; the target is at most 1.02.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def run(code: str, environ: dict[str, str], folder: Path) -> tuple[float, float]
 
 
 def main(runs: int = 10) -> None:
-    """Run both, in turn."""
+    """Run both, alternating."""
     with tempfile.TemporaryDirectory() as name:
         volume, home = Path(name) / "volume", Path(name) / "home"
         home.mkdir()

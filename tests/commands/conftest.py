@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -12,7 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from modelenv import force_environment
+from modelenv.cli import app
 from modelenv.hub import EmbeddedHub
 
 DECLARATION = """\
@@ -53,6 +58,14 @@ class Project:
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout if code not in (1, 3) or done.stdout else done.stderr
 
+    def prepare(self, *arguments: str) -> None:
+        """Run a command in this process, which is much faster than `run`: for the setup of a test."""
+        variables = {**dict.fromkeys(os.environ), **self.environ}
+        with contextlib.chdir(self.folder), force_environment(variables=variables):
+            result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert result.exit_code == 0, result.output
+        self.hub.clear()
+
     def lines(self, *arguments: str, code: int = 0, **variables: str) -> list[str]:
         """Run a command, and return its output lines with the project's folder replaced by PROJECT."""
         said = self.run(*arguments, code=code, **variables).strip()
@@ -88,14 +101,12 @@ def project(tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Iter
 @pytest.fixture
 def locked(project: Project) -> Project:
     """The project with a lock."""
-    project.run("lock")
-    project.hub.clear()
+    project.prepare("lock")
     return project
 
 
 @pytest.fixture
 def filled(locked: Project) -> Project:
     """The project with a lock and a filled cache."""
-    locked.run("pull")
-    locked.hub.clear()
+    locked.prepare("pull")
     return locked

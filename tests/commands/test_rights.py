@@ -32,9 +32,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_runs_python: None) -> Run:
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
+def as_nobody(filled: Project, nobody_runs_python: None) -> Run:
     """A function that runs Python in the project as an unprivileged user."""
-    let_everybody_in(filled.folder)
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -65,12 +70,12 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     assert done.stderr == (
         "error: a file or folder cannot be used\n"
         f"  found: {folder}/snapshots: Permission denied\n"
-        "  what to do: give this user access to it, or choose another folder\n"
+        "  what to do: give this user permission, or choose another folder\n"
     )
     done = as_nobody("-m", "modelenv", "doctor")
     lines = done.stdout.splitlines()
     assert lines, done.stderr
-    assert "to fix first: give this user the right to read it" in lines
+    assert "to fix first: give this user permission to read it" in lines
     found = f"  found: {folder}/snapshots/"
     said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
     assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [

@@ -54,6 +54,12 @@ def attempt(action):
 
 
 @pytest.fixture
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
 def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> Path:
     """A lock of a small model, and of one that does not fit on the small disk."""
     hub.add(make_model("small"), "acme/small")
@@ -65,7 +71,7 @@ def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Pat
 @pytest.fixture
 def isolated(
     hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
-    let_everybody_in: Callable[[Path], None], request: pytest.FixtureRequest,
+    request: pytest.FixtureRequest,
 ) -> Isolated:  # fmt: skip
     """Run Python with `place` mounted by the shell command, optionally as an unprivileged user."""
 
@@ -77,7 +83,6 @@ def isolated(
         if user:
             request.getfixturevalue("nobody_runs_python")
             environ["HOME"] = environ["HF_HOME"] = "/nonexistent"
-            let_everybody_in(tmp_path)
         done = subprocess.run(
             ["unshare", "-m", "bash", "-c", script, "bash", str(place), *command],
             env=environ, capture_output=True, text=True, timeout=60,

@@ -91,13 +91,13 @@ def ask(hub: EmbeddedHub) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home and a cache for the real client. The endpoint is passed to each call.
 
     `constants.ENDPOINT` is left alone: the client replaces it in a template made of it at import.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils import _detect_agent, close_session
+    from huggingface_hub.utils import _detect_agent
 
     # Once per process, the client fetches a list of known agents from the public Hub.
     monkeypatch.setattr(_detect_agent, "_registry", _detect_agent._EMPTY_REGISTRY)
@@ -115,9 +115,7 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }.items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    close_session()
-    yield tmp_path / "cache"
-    close_session()
+    return tmp_path / "cache"
 
 
 @pytest.fixture

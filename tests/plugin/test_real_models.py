@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-# Each worker of an inner run imports torch, which takes a while where there are few cores.
+# Each worker of an inner run imports torch, which is slow on a machine with few cores.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 MODELS = ("acme/crypto", "acme/stock")
@@ -28,7 +28,7 @@ MODELS = ("acme/crypto", "acme/stock")
 
 @pytest.fixture
 def hub(classifier: Path) -> Iterator[EmbeddedHub]:
-    """A Hub outside of the run, with the classifier under two names."""
+    """A Hub outside of the run that serves the classifier under two names."""
     with EmbeddedHub() as running:
         for name in MODELS:
             running.add(classifier, name)
@@ -37,15 +37,15 @@ def hub(classifier: Path) -> Iterator[EmbeddedHub]:
 
 @pytest.fixture
 def project(project: pytest.Pytester, hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project whose Hub is the embedded one, and that has seen no model yet."""
+    """A project that uses the embedded Hub and has no models yet."""
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("MODEL_TIMEOUT", "200")  # torch is imported in the first load
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else the workers' threads wait for each other
+    monkeypatch.setenv("MODEL_TIMEOUT", "200")  # the first load imports torch
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # otherwise the workers' threads wait for each other
     return project
 
 
 def contents_sent(hub: EmbeddedHub) -> Counter[tuple[str | None, str | None]]:
-    """Return how often each file's content was asked for."""
+    """Return how often the content of each file was requested."""
     return Counter(
         (request.repo_id, request.file)
         for request in hub.requests
@@ -117,7 +117,7 @@ def test_missing(model, number):
 """
 
 
-def test_a_missing_model_is_asked_for_once(run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub) -> None:
+def test_a_missing_model_is_requested_once(run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub) -> None:
     project.makepyfile(MISSING)
     result = run_program(*N4, *REAL)
     result.assert_outcomes(errors=8)

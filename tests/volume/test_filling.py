@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,6 +39,12 @@ from modelenv.volume.filling import Volume
 root, lock, source = map(Path, sys.argv[1:])
 Volume(root).fill(read_lockfile(lock), lambda model: source, Deadline(20))
 """
+
+
+@pytest.fixture
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
 
 
 def test_a_new_volume_has_plain_files_that_everyone_can_read(fill: Fill, first: LockedModel, root: Path) -> None:
@@ -204,14 +209,12 @@ def test_nothing_is_removed_through_a_link_out_of_the_volume(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give folders away")
 def test_another_users_folder_is_used_as_it_is(
-    first: LockedModel, root: Path, tmp_path: Path, let_everybody_in: Callable[[Path], None], nobody_runs_python: None
+    first: LockedModel, root: Path, tmp_path: Path, nobody_runs_python: None
 ) -> None:
     (root / "acme").mkdir(parents=True)
     for folder, owner in ((root, 65534), (root / "acme", 0)):
         folder.chmod(0o775)
         os.chown(folder, owner, 65534)
-    let_everybody_in(tmp_path / "repos/model")
-    let_everybody_in(root)
     write_lockfile(tmp_path / "lock", Lockfile((first,)))
     (tmp_path / "lock").chmod(0o644)
     done = subprocess.run(

@@ -205,7 +205,7 @@ def _cache(store: Store) -> Iterator[Examined]:
     elif place != root and os.access(place, os.W_OK | os.X_OK):
         yield Examined("the cache", "fine", f"{root}, does not exist yet")
     elif not os.access(place, os.W_OK | os.X_OK):
-        mend = f"give this user the right to write it, or set {store.setting} to a folder of its own"
+        mend = f"give this user permission to write it, or set {store.setting} to a folder of its own"
         yield Examined("the cache", "wrong", f"{root} is not writable{whose}", mend)
     else:
         yield Examined("the cache", "fine", f"{root}{whose}")
@@ -236,7 +236,7 @@ def _models(settings: Settings, store: Store) -> Iterator[Examined]:
             yield Examined(model.alias, "wrong", f"{error.what}: {error.found}", error.hint)
             continue
         for path, reason in sorted(closed.items()):
-            yield Examined(model.alias, "wrong", f"{folder / path}: {reason}", "give this user the right to read it")
+            yield Examined(model.alias, "wrong", f"{folder / path}: {reason}", "give this user permission to read it")
 
 
 def _space(settings: Settings, store: Store) -> Iterator[Examined]:
@@ -282,7 +282,7 @@ def _volume(settings: Settings) -> Iterator[Examined]:
         return
     closed = [model.folder for model in metadata.models if not os.access(root / model.folder, os.R_OK | os.X_OK)]
     if closed:
-        mend = "give this user the right to read it"
+        mend = "give this user permission to read it"
         yield Examined("the volume", "wrong", f"{root}/{closed[0]} is missing or not readable", mend)
     else:
         yield Examined("the volume", "fine", f"{root}, {counted(len(metadata.models), 'model')}")

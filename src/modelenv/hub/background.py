@@ -75,9 +75,9 @@ class BackgroundServer:
         at_fork(self, BackgroundServer._let_go)
 
     def _let_go(self) -> None:
-        """In a forked child: keep open none of the sockets that the parent serves and will close.
+        """Called in a forked child: close the child's copies of the sockets that the parent serves.
 
-        Their numbers stay in use, because objects of the parent's thread still hold them.
+        Their file descriptors stay in use, because objects of the parent's thread still hold them.
         """
         nowhere = os.open(os.devnull, os.O_RDWR)
         for listener in (*self._listeners, *self._server.sockets()):

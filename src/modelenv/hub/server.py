@@ -81,7 +81,7 @@ class EmbeddedHub:
         at_fork(self, EmbeddedHub._leave_to_parent)
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: the parent goes on serving."""
+        """Called in a forked child: forget the server, which continues in the parent."""
         self._server = self._thread = self._shared_thread = None
 
     @property
