@@ -21,6 +21,8 @@ TRAINING_SECONDS = 200
 # Variables from outside that would change the behaviour of a program that a test starts.
 FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
 FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")
+# The variable that names the folder in which pytest creates its temporary files.
+TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
 # The markers of tests that run only with --real-models.
 NOT_FAST = frozenset({"integration", "slow"})
 
@@ -78,6 +80,17 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
         return sentiment_classifier(shared / "classifier")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary_root_of_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the pytest runs that a test starts a folder of their own for temporary files.
+
+    Otherwise, each of them would remove the old folders of other runs when it ends, which can take minutes.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TEMPORARY_ROOT, str(tmp_path_factory.mktemp("programs")))
+        yield
+
+
 @pytest.fixture
 def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
     """A function that returns the variables for a program that a test starts.
@@ -92,7 +105,8 @@ def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict
             for name, value in os.environ.items()
             if not name.startswith(FOREIGN_PREFIXES) and name not in FOREIGN_NAMES
         }
-        return {**kept, "HF_HOME": str(tmp_path_factory.mktemp("hf_home")), **variables}
+        own = {TEMPORARY_ROOT: os.environ[TEMPORARY_ROOT], "HF_HOME": str(tmp_path_factory.mktemp("hf_home"))}
+        return {**kept, **own, **variables}
 
     return make
 
