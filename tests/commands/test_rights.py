@@ -70,7 +70,7 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     assert done.stderr == (
         "error: a file or folder cannot be used\n"
         f"  found: {folder}/snapshots: Permission denied\n"
-        "  what to do: give this user permission to use it, or choose another folder\n"
+        "  what to do: give this user permission, or choose another folder\n"
     )
     done = as_nobody("-m", "modelenv", "doctor")
     lines = done.stdout.splitlines()

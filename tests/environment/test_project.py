@@ -43,12 +43,12 @@ def test_settings_and_aliases(project: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "# modelenv\n[tool.other]\n", "[tool.modelenv]\n"])
-def test_a_project_may_say_nothing(project: Path, text: str) -> None:
+def test_a_project_without_settings(project: Path, text: str) -> None:
     project.write_text(text)
     assert read_project_file(project) == ProjectFile(project)
 
 
-def test_there_may_be_no_project() -> None:
+def test_no_project() -> None:
     assert read_project_file(None) == ProjectFile()
     assert ProjectFile().folder is None
 
@@ -118,7 +118,7 @@ def test_there_may_be_no_project() -> None:
         ("[tool.modelenv\n", "not valid TOML\n  found: {file}: "),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(project: Path, text: str, expected: str) -> None:
+def test_an_error_names_the_wrong_value_and_its_place(project: Path, text: str, expected: str) -> None:
     assert refuse(project, text).startswith(expected.format(file=project))
 
 
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
     assert str(caught.value).startswith(f"the project file cannot be read\n  found: {project}: 'utf-8' codec ")
 
 
-def test_the_nearest_file_upwards_counts(project: Path) -> None:
+def test_the_nearest_file_upwards_is_used(project: Path) -> None:
     inner = project.parent / "a" / "b"
     inner.mkdir(parents=True)
     project.touch()
@@ -149,11 +149,11 @@ def test_a_relative_folder_is_looked_up_from_the_working_folder(
     assert find_project_file(Path("a")) == project
 
 
-def test_a_folder_of_that_name_is_no_file(project: Path) -> None:
+def test_a_folder_with_that_name_is_ignored(project: Path) -> None:
     (project.parent / "a" / "pyproject.toml").mkdir(parents=True)
     project.touch()
     assert find_project_file(project.parent / "a") == project
 
 
-def test_there_may_be_no_file_at_all() -> None:
+def test_no_file_at_all() -> None:
     assert find_project_file(Path("/")) is None

@@ -1,4 +1,4 @@
-"""No space, no right to write, another user's folder: clear errors, nothing lost, the old set still loads.
+"""No space, no write permission, another user's folder: clear errors, no loss, and the old set still loads.
 
 The file systems are real: a small tmpfs and read-only mounts, in a mount namespace of the process under test.
 """
@@ -73,7 +73,7 @@ def isolated(
     hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
     request: pytest.FixtureRequest,
 ) -> Isolated:  # fmt: skip
-    """Run Python with `place` mounted as the shell command says, by a user without rights where that is asked."""
+    """Run Python with `place` mounted by the shell command, optionally as an unprivileged user."""
 
     def run(mount: str, code: str, *, place: Path, user: bool = False) -> str:
         as_user = "exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all"
@@ -94,7 +94,7 @@ def isolated(
 
 
 def state_of(folder: Path) -> dict[Path, tuple[int, int, int, int]]:
-    """What a write would change; reading changes no more than the time of access."""
+    """The state that a write would change. Reading changes only the access times."""
     states = {path: path.lstat() for path in (folder, *folder.rglob("*"))}
     return {path: (seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ino) for path, seen in states.items()}
 
@@ -176,7 +176,7 @@ def test_a_volume_that_cannot_be_written(isolated: Isolated, tmp_path: Path) -> 
 
 
 @needs_root
-def test_a_cache_that_belongs_to_somebody_else(isolated: Isolated, tmp_path: Path) -> None:
+def test_a_cache_that_belongs_to_another_user(isolated: Isolated, tmp_path: Path) -> None:
     place = tmp_path / "cache"
     place.mkdir(mode=0o755)
     code = "attempt(lambda: obtain(small))"
@@ -197,7 +197,7 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     locked: LockedModel = lock()
     path = obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks()).path
     (path / "config.json").resolve().write_text("[]")
-    monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # as root, no right is ever missing
+    monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # root always has permission
     hub.clear()
     with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 changed"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
@@ -206,7 +206,7 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     hub.assert_no_requests()
 
 
-def test_a_file_in_the_place_of_the_root(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> None:
+def test_a_file_instead_of_the_root(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> None:
     hub.add(make_model(), "acme/model")
     locked = lock()
     (tmp_path / "file").write_text("no folder")

@@ -1,4 +1,4 @@
-"""A Hub that answers names which lead out of the store: refused before the first write, on every road."""
+"""A Hub that sends names which lead out of the store is refused before anything is written, in every command."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _any_file() -> Any:
 
 
 def rooted(value: Any, root: Path) -> Any:
-    """Return the value with an absolute path of this test for `ROOT`."""
+    """Return the value with `ROOT` replaced by an absolute path of this test."""
     if isinstance(value, dict):
         return {name: rooted(item, root) for name, item in value.items()}
     return value.replace("ROOT", str(root)) if isinstance(value, str) else value
@@ -73,7 +73,7 @@ COMMITS = [*ESCAPES, OTHER[:-1], OTHER.upper(), f"{OTHER}\u00e9"]
 def refused(
     hub: EmbeddedHub, store: Store, act: Callable[[Store], object], tmp_path: Path, **rule: Any
 ) -> ModelDownloadError:
-    """Return the error; nothing was written outside the store, nor under a name that is none."""
+    """Return the error, after checking that nothing was written outside of the store or under an invalid name."""
     before = everything(tmp_path)
     hub.fail(**rooted(rule, tmp_path))
     with pytest.raises(ModelDownloadError) as caught:
@@ -92,7 +92,7 @@ def refused(
 
 @pytest.mark.parametrize("act", [load, make_lock, ask_for_the_newest])
 @pytest.mark.parametrize("sha", COMMITS)
-def test_a_commit_that_is_none(
+def test_an_invalid_commit(
     hub: EmbeddedHub, source: Path, store: Store, tmp_path: Path, act: Callable[[Store], object], sha: str
 ) -> None:
     error = refused(hub, store, act, tmp_path, lying_fields={"sha": sha})
@@ -102,7 +102,7 @@ def test_a_commit_that_is_none(
     assert len(str(error)) < 500
 
 
-def test_another_commit_than_the_one_asked_for(hub: EmbeddedHub, source: Path, store: Store, tmp_path: Path) -> None:
+def test_a_commit_that_was_not_requested(hub: EmbeddedHub, source: Path, store: Store, tmp_path: Path) -> None:
     commit = hub.add(source, "acme/model").commit
 
     def pinned(store: Store) -> object:
@@ -130,7 +130,7 @@ def test_a_commit_in_a_header(
 @pytest.mark.parametrize(
     "etag", [*(f'"{text}"' for text in ESCAPES), "../../../../escaped", 'W/"../x"', '"a"b"', '""', "W//escaped"]
 )
-def test_an_etag_that_is_no_plain_name(
+def test_an_etag_that_is_not_a_plain_name(
     hub: EmbeddedHub, source: Path, store: Store, tmp_path: Path, header: str, etag: str
 ) -> None:
     error = refused(hub, store, load, tmp_path, kind="resolve", method="HEAD", lying_headers={header: etag})
@@ -138,7 +138,7 @@ def test_an_etag_that_is_no_plain_name(
     assert (error.found or "").startswith(f"{header.lower()} of HEAD /acme/model/resolve/")
 
 
-def test_an_etag_before_a_cdn_counts_and_one_before_the_hubs_own_redirect_does_not(
+def test_the_etag_of_a_redirect_is_checked_unless_the_hub_redirects_to_itself(
     hub: EmbeddedHub, source: Path, store: Store, tmp_path: Path
 ) -> None:
     commit = hub.add(source, "acme/model").commit
@@ -157,7 +157,7 @@ def test_an_etag_before_a_cdn_counts_and_one_before_the_hubs_own_redirect_does_n
 @pytest.mark.parametrize(
     "etag", ['"686897696a7c876b7e"', 'W/"686897696a7c"', "686897696a7c", '"d41d8cd98f00b204-5"', '"2f_a.b=c+d"']
 )
-def test_the_etags_of_mirrors_are_taken(hub: EmbeddedHub, source: Path, store: Store, etag: str) -> None:
+def test_the_etags_of_mirrors_are_accepted(hub: EmbeddedHub, source: Path, store: Store, etag: str) -> None:
     hub.fail(kind="resolve", method="HEAD", lying_headers={"ETag": etag}, file="tokenizer.json")
     path = find_or_fetch_model(store, REF, Deadline(20)).path
     assert (path / "tokenizer.json").read_bytes() == (source / "tokenizer.json").read_bytes()
@@ -207,7 +207,7 @@ def test_a_file_whose_name_leads_out_of_the_repo(
     assert error.found == f"a file: {name!r}"
 
 
-def test_a_locked_size_is_a_limit_for_the_download(
+def test_no_more_than_the_locked_size_is_downloaded(
     hub: EmbeddedHub, make_model: MakeModel, store: Store, lock: Lock
 ) -> None:
     hub.add(make_model(weights=30_000_000), "acme/model")

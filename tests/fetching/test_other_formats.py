@@ -1,4 +1,4 @@
-"""A repo in another format: refused by its listing, before any file is fetched; its files come by a declaration."""
+"""A repo in another format is refused by its listing, before any fetch. Declared files are fetched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .conftest import Lock
 
 @pytest.fixture
 def onnx(hub: EmbeddedHub, tmp_path: Path) -> None:
-    """A repo of the Hub with a model in ONNX alone."""
+    """A repo of the Hub with only an ONNX model."""
     (tmp_path / "repo" / "onnx").mkdir(parents=True)
     (tmp_path / "repo" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "repo" / "onnx" / "model.onnx").write_bytes(b"weights")

@@ -52,7 +52,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_each_format_says_what_it_is_and_what_to_do(kind: str) -> None:
+def test_the_error_names_the_format_and_what_to_do(kind: str) -> None:
     names, what, found, patterns, fetched = OTHERS[kind]
     error = format_error(names, model="org/name", place="the repo")
     assert error is not None
@@ -86,5 +86,5 @@ def test_many_files_are_counted() -> None:
         ["gliner_config.json", "weights.pt", "onnx/model.onnx"],
     ],
 )
-def test_weights_that_torch_loads_are_no_other_format(names: list[str]) -> None:
+def test_weights_that_torch_loads_are_not_another_format(names: list[str]) -> None:
     assert format_error(names, model="org/name", place="the repo") is None

@@ -1,4 +1,4 @@
-"""What the modules of a sentence-transformers model need, and that nothing of it lies elsewhere."""
+"""The files that the modules of a sentence-transformers model need, all inside of the model's folder."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_each_file_of_each_module_is_needed(case: str, tmp_path: Path) -> None:
     check_needs(whole, Use())
     for name in names:
         if name in ("tokenizer.json",) and modules[0][1].endswith("Transformer"):
-            continue  # which one a transformer needs is for its task to say
+            continue  # the task decides which of them a transformer needs
         (tmp_path / "m" / name).unlink()
         found = ModelFiles.in_folder(tmp_path / "m", "org/name")
         said = refuse(found, hint="do this")
@@ -125,7 +125,7 @@ def test_damaged_modules(content: str, tmp_path: Path) -> None:
     assert "a file is damaged: it " in refuse(ModelFiles.in_folder(tmp_path, "org/name"))
 
 
-def test_nothing_is_demanded_of_a_class_that_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_class_requires_nothing(tmp_path: Path) -> None:
     check_needs(write(tmp_path, ("0_X", "custom_module.X"), ("1_N", OLD + "Normalize")), Use())
 
 

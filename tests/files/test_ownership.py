@@ -1,4 +1,4 @@
-"""What a model owns in a store, and which commit a reference names."""
+"""Which files of a store belong to a model, and which commit a reference contains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMIT = "a" * 40
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A store, whose own folder is behind a link, with a model and a file of the user's beside it."""
+    """A store whose own folder is behind a link, with a model and a file of the user beside it."""
     (tmp_path / "disk/models--acme--model/blobs").mkdir(parents=True)
     (tmp_path / f"disk/models--acme--model/snapshots/{COMMIT}/onnx").mkdir(parents=True)
     (tmp_path / "disk/models--acme--other/blobs").mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_a_model_owns_its_blobs_and_what_is_in_its_snapshots(root: Path, path: s
     assert owns(root, REF, Path(os.path.realpath(root)) / path) is is_own
 
 
-def test_what_is_behind_a_link_is_not_the_models(root: Path, tmp_path: Path) -> None:
+def test_a_file_behind_a_link_does_not_belong_to_the_model(root: Path, tmp_path: Path) -> None:
     snapshot = root / "models--acme--model/snapshots" / COMMIT
     (snapshot / "sub").symlink_to(tmp_path / "mine")
     assert owns(root, REF, snapshot / "sub")  # the link itself
@@ -107,7 +107,7 @@ def test_a_reference_names_a_commit_or_nothing(tmp_path: Path, content: bytes, c
     assert commit_named_by(tmp_path / "main") == commit
 
 
-def test_a_reference_that_is_no_file_names_nothing(tmp_path: Path) -> None:
+def test_a_reference_that_is_not_a_file_names_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "nowhere").symlink_to("missing")
     (tmp_path / "loop").symlink_to("loop")

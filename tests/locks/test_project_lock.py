@@ -1,4 +1,4 @@
-"""A lock is read back as it was written, and everything else is an error with the line it is on."""
+"""A lock is read back as it was written. Everything else is an error with its line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def error_of(text: str) -> LockfileError:
     return caught.value
 
 
-def test_the_example_is_written_and_read_as_it_stands_here() -> None:
+def test_the_example_is_written_and_read() -> None:
     assert format_lockfile(LOCKFILE) == LOCK_TEXT
     assert parse_lockfile(LOCK_TEXT, "modelenv.lock") == LOCKFILE
 
@@ -156,7 +156,7 @@ def test_the_order_of_models_files_and_facts_does_not_change_the_text() -> None:
         ("[models.facts]\n", "[models.facts]\r\n", 14, "the file contains an invisible character"),
     ],
 )  # fmt: skip
-def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_each_invalid_value_is_an_error_with_its_line(old: str, new: str, line: int, message: str) -> None:
     assert old in LOCK_TEXT
     error = error_of(LOCK_TEXT.replace(old, new, 1))
     text = str(error)
@@ -176,7 +176,7 @@ def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
     )
 
 
-def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
+def test_a_newer_version_needs_a_newer_modelenv_whatever_the_rest_of_the_file() -> None:
     error = error_of("# newer\nversion = 7\nmodels.a = { }\n")
     assert str(error).startswith("some/modelenv.lock:2: unknown version of the file")
     assert error.found == "version 7"
@@ -216,14 +216,16 @@ def test_the_same_values_in_another_layout_are_the_same_lock() -> None:
         ("size = 0 ", "size = [] ", 40, "invalid size"),
     ],
 )
-def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_an_invalid_value_in_another_layout_is_an_error_with_its_line(
+    old: str, new: str, line: int, message: str
+) -> None:
     assert old in OTHER_LOCK_TEXT
     text = str(error_of(OTHER_LOCK_TEXT.replace(old, new, 1)))
     assert text.startswith(f"some/modelenv.lock:{line}: "), text
     assert message in text
 
 
-def test_carriage_returns_are_told_how_to_keep_them_away() -> None:
+def test_the_error_for_carriage_returns_says_how_to_avoid_them() -> None:
     assert "`eol=lf` in .gitattributes" in str(error_of(LOCK_TEXT.replace("\n", "\r\n")))
 
 
@@ -236,7 +238,7 @@ def test_carriage_returns_are_told_how_to_keep_them_away() -> None:
         (b"#" * (LARGEST + 1), ":1: the file is too large"),
     ],
 )
-def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_bytes_that_are_not_text_are_an_error_with_their_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "modelenv.lock"
     path.write_bytes(content)
     with pytest.raises(LockfileError) as caught:
@@ -244,7 +246,7 @@ def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, conte
     assert str(caught.value).startswith(f"{path}{message}")
 
 
-def test_a_text_is_bounded_as_a_file_is() -> None:
+def test_a_text_has_the_same_size_limit_as_a_file() -> None:
     assert "the file is too large" in str(error_of("#" * (LARGEST + 1)))
 
 
@@ -274,7 +276,7 @@ def test_the_same_lock_is_not_written_again(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["modelenv.lock"]
 
 
-def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:
+def test_a_lock_that_would_be_too_large_to_read_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "modelenv.lock"
     with pytest.raises(ConfigurationError, match="too many models for one file") as caught:
         write_text(path, "#" * (LARGEST + 1))
@@ -291,7 +293,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "change its permissions" in str(caught.value)
 
 
-def test_a_full_disk_is_told_from_a_forbidden_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -307,7 +309,7 @@ def test_a_model_is_found_by_alias_and_by_repo_and_revision() -> None:
     assert [model.alias for model in lockfile.models] == ["a-pinned", "finbert", "minilm"]
     assert lockfile.by_alias("finbert") == FINBERT
     assert lockfile.by_alias("ProsusAI/finbert") is None
-    assert lockfile.find("ProsusAI/finbert") == FINBERT  # that of the default branch, not the first
+    assert lockfile.find("ProsusAI/finbert") == FINBERT  # the model of the default branch, not the first
     assert lockfile.find("ProsusAI/finbert", "v1") == other
     assert lockfile.find("ProsusAI/finbert", OTHER_COMMIT) == other
     assert lockfile.find("ProsusAI/finbert", "main") is None

@@ -226,7 +226,7 @@ def test_real_models_and_fakes_in_one_run(
     project.makepyfile(MIXED)
     result = run_program(*mode, "-p", "pytest_asyncio.plugin", *REAL, "--model-source", source)
     result.assert_outcomes(passed=10)
-    failed = "not in this store" if source == "persistent_volume" else "the Hub knows no model of this name"
+    failed = "not in this store" if source == "persistent_volume" else "the Hub has no model with this name"
     crypto, missing = summary_of(result)
     assert crypto.startswith(
         "acme/crypto: cached, 0 requests" if source == "persistent_volume" else "acme/crypto: fetched"

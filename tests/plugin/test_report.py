@@ -74,11 +74,11 @@ def test_a_kept_host_that_reused_answers() -> None:
 
 
 def test_a_failure_is_shown_once() -> None:
-    loads = [load(worker, error="the Hub knows no model of this name") for worker in ("gw0", "gw1", "gw2")]
-    assert summary_lines(loads) == ["acme/crypto: failed: the Hub knows no model of this name"]
+    loads = [load(worker, error="the Hub has no model with this name") for worker in ("gw0", "gw1", "gw2")]
+    assert summary_lines(loads) == ["acme/crypto: failed: the Hub has no model with this name"]
     assert summary_lines([*loads, load("gw3", load_seconds=1)]) == [
         "acme/crypto: cached, 0 requests to the Hub; loaded by 1 worker (gw3) in at most 1.0 s",
-        "acme/crypto: failed: the Hub knows no model of this name",
+        "acme/crypto: failed: the Hub has no model with this name",
     ]
 
 

@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(root: Path) -> Path:
-    """A whole model."""
+    """A complete model."""
     folder = root / "org" / "name"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -207,7 +207,7 @@ def test_links_that_leave_the_store(folder: Path, tmp_path: Path, leave: Callabl
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_link_that_leads_nowhere(folder: Path, name: str) -> None:
+def test_a_broken_link(folder: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).symlink_to("gone")
     assert refuse(folder) == (
@@ -218,7 +218,7 @@ def test_a_link_that_leads_nowhere(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_not_a_file_is_not_waited_for(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+def test_a_pipe_does_not_block(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     (folder / name).unlink()
     make(folder / name)
     assert refuse(folder) == f"org/name: not a regular file\n  found: {folder}/{name}"
@@ -236,7 +236,7 @@ def test_a_missing_folder(root: Path) -> None:
 
 @pytest.fixture
 def open_root() -> Iterator[Path]:
-    """A store that every user may enter, unlike pytest's own folders."""
+    """A store that every user can enter, unlike pytest's own folders."""
     root = Path(tempfile.mkdtemp())
     root.chmod(0o755)
     yield root
@@ -245,7 +245,7 @@ def open_root() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def test_what_may_not_be_read(folder: Path, open_root: Path) -> None:
+def test_a_lack_of_permission(folder: Path, open_root: Path) -> None:
     shutil.copytree(folder, open_root / "org" / "name")
     folder = open_root / "org" / "name"
     code = (

@@ -1,4 +1,4 @@
-"""Which files of a repo are taken: listings as real repos have them."""
+"""Which files of a repo are planned, with the listings of real repos."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_needed_is_taken_and_nothing_else(case: str) -> None:
+def test_only_needed_files_are_planned(case: str) -> None:
     needed, other = CASES[case]
     assert plan_files([*other, *needed], model="org/name") == tuple(sorted(needed))
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
-def test_safetensors_are_preferred_also_where_pickles_are_allowed(allow_pickle: bool) -> None:
+def test_safetensors_are_preferred_even_if_pickles_are_allowed(allow_pickle: bool) -> None:
     names = ["config.json", "model.safetensors", "pytorch_model.bin"]
     assert plan_files(names, model="m", allow_pickle=allow_pickle) == ("config.json", "model.safetensors")
 
@@ -95,7 +95,7 @@ PICKLED = {
 
 
 @pytest.mark.parametrize("case", PICKLED)
-def test_pickles_are_taken_only_where_they_are_allowed(case: str) -> None:
+def test_pickles_are_planned_only_if_they_are_allowed(case: str) -> None:
     needed, other = PICKLED[case]
     names = ["config.json", *needed, *other]
     assert plan_files(names, model="m", allow_pickle=True) == tuple(sorted(["config.json", *needed]))
@@ -103,7 +103,7 @@ def test_pickles_are_taken_only_where_they_are_allowed(case: str) -> None:
         plan_files(names, model="m")
 
 
-def test_the_refusal_of_pickles_says_what_to_do() -> None:
+def test_the_error_for_pickles_says_what_to_do() -> None:
     with pytest.raises(UnsafeModelError) as caught:
         plan_files(["config.json", "pytorch_model.bin"], model="org/name", place="https://hub/org/name")
     assert str(caught.value) == (
@@ -152,12 +152,12 @@ def test_an_adapter_without_its_base_is_refused() -> None:
     )
 
 
-def test_the_weights_of_an_adapter_are_none_of_the_model() -> None:
+def test_the_weights_of_an_adapter_are_not_those_of_the_model() -> None:
     with pytest.raises(ModelIntegrityError, match="there are no weights"):
         plan_files(["config.json", "adapter_config.json", "adapter_model.safetensors"], model="org/name")
 
 
-def test_where_modules_say_what_the_weights_are_none_are_demanded() -> None:
+def test_no_weights_are_required_if_modules_name_them() -> None:
     names = ["modules.json", "0_Transformer/config.json", "0_Transformer/model.safetensors", "README.md"]
     with pytest.raises(ModelIntegrityError, match="there are no weights"):
         plan_files(names, model="org/name")
@@ -165,14 +165,14 @@ def test_where_modules_say_what_the_weights_are_none_are_demanded() -> None:
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "LICENSE.txt", "docs/NOTICE", "train_log.csv", "trainer_state.json"])
-def test_what_is_there_for_people_matters_to_no_load(name: str) -> None:
+def test_files_for_people_do_not_matter(name: str) -> None:
     assert not is_read(name)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors", "1_Pooling/config.json"])
-def test_what_a_load_reads_matters(name: str) -> None:
+def test_files_that_a_load_reads_matter(name: str) -> None:
     assert is_read(name)
 
 
-def test_names_may_come_from_any_iterable() -> None:
+def test_names_can_be_any_iterable() -> None:
     assert plan_files(iter(["model.safetensors", "config.json"]), model="m") == ("config.json", "model.safetensors")

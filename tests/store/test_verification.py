@@ -1,4 +1,4 @@
-"""A folder against a lock: missing, extra, changed and unreadable are told apart, and nothing is hashed in vain."""
+"""Comparing a folder with a lock: missing, extra, changed and unreadable files, without needless hashing."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def differences(folder: Path, locked: LockedModel, *, strict: bool = True) -> li
     return [str(each) for each in verify_folder(folder, locked, strict=strict, allow_links=False).differences]
 
 
-def test_what_is_as_locked_has_no_difference(folder: Path, locked: LockedModel) -> None:
+def test_a_folder_that_matches_has_no_differences(folder: Path, locked: LockedModel) -> None:
     assert differences(folder, locked) == []
 
 
-def test_all_kinds_are_told_apart(folder: Path, locked: LockedModel) -> None:
+def test_all_kinds_of_differences(folder: Path, locked: LockedModel) -> None:
     (folder / "config.json").unlink()
     (folder / "model.safetensors").write_bytes(b"Weights")
     (folder / "sub/vocab.txt").write_bytes(b"a b")
@@ -63,7 +63,7 @@ def test_every_flipped_bit_is_found(folder: Path, locked: LockedModel, name: str
         assert [each.partition(":")[0] for each in differences(folder, locked)] == [f"changed {name}"]
 
 
-def test_what_may_not_be_read_is_unreadable(locked: LockedModel) -> None:
+def test_a_file_without_permission_is_unreadable(locked: LockedModel) -> None:
     right = {file.path: Fingerprint(file.size, 0, 0, file.sha256) for file in locked.files}
     del right["config.json"], right["sub/vocab.txt"]
     broken = {"config.json": "Permission denied", "sub": "Input/output error"}
@@ -74,7 +74,7 @@ def test_what_may_not_be_read_is_unreadable(locked: LockedModel) -> None:
     ]
 
 
-def test_a_link_or_a_pipe_in_a_files_place_is_no_file(folder: Path, locked: LockedModel, tmp_path: Path) -> None:
+def test_a_link_or_a_pipe_is_not_a_file(folder: Path, locked: LockedModel, tmp_path: Path) -> None:
     (folder / "config.json").rename(tmp_path / "outside")
     (folder / "config.json").symlink_to(tmp_path / "outside")
     (folder / "model.safetensors").unlink()
@@ -98,7 +98,7 @@ def test_in_a_shared_cache_only_what_a_load_would_read_is_extra(folder: Path, lo
     assert len(differences(folder, locked)) == 5
 
 
-def test_what_is_remembered_is_not_hashed_again(folder: Path, locked: LockedModel) -> None:
+def test_a_known_file_is_not_hashed_again(folder: Path, locked: LockedModel) -> None:
     asked: list[int] = []
     first = verify_folder(folder, locked, strict=True, allow_links=False, before_hashing=asked.append)
     again = verify_folder(

@@ -1,4 +1,4 @@
-"""A volume's metadata is YAML that is read back as it was written; everything else is an error with its line."""
+"""A volume's metadata is read back as it was written. Everything else is an error with its line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def error_of(text: str) -> LockfileError:
     return caught.value
 
 
-def test_the_example_is_written_and_read_as_it_stands_here() -> None:
+def test_the_example_is_written_and_read() -> None:
     assert format_metadata(METADATA) == METADATA_TEXT
     assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
 
@@ -72,7 +72,7 @@ def test_an_empty_volume_is_read_back() -> None:
     assert parse_metadata(format_metadata(VolumeMetadata()), "model-metadata.yaml") == VolumeMetadata()
 
 
-def test_blank_lines_and_comments_are_read_over() -> None:
+def test_blank_lines_and_comments_are_ignored() -> None:
     text = METADATA_TEXT.replace("models:\n", "\n# ours\nmodels:\n    # the first\n\n", 1)
     assert parse_metadata(text, "model-metadata.yaml") == METADATA
 
@@ -95,7 +95,9 @@ def test_the_same_values_in_another_layout_are_the_same_metadata() -> None:
         ('"size": 0', '"size": -1', 31, "invalid size"),
     ],
 )
-def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_an_invalid_value_in_another_layout_is_an_error_with_its_line(
+    old: str, new: str, line: int, message: str
+) -> None:
     assert old in OTHER_METADATA_TEXT
     text = str(error_of(OTHER_METADATA_TEXT.replace(old, new, 1)))
     assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
@@ -171,7 +173,7 @@ def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: 
         ("version: 1\n", "version: 1\r\n", 3, "the file contains an invisible character"),
     ],
 )  # fmt: skip
-def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_each_invalid_value_is_an_error_with_its_line(old: str, new: str, line: int, message: str) -> None:
     assert old in METADATA_TEXT
     text = str(error_of(METADATA_TEXT.replace(old, new, 1)))
     assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
@@ -194,19 +196,19 @@ def test_an_empty_file_is_an_error(text: str) -> None:
     assert str(error_of(text)).startswith("/app/models/model-metadata.yaml:1: the file is empty")
 
 
-def test_a_text_that_ends_within_a_value_is_an_error_of_its_last_line() -> None:
+def test_a_text_that_ends_within_a_value_is_an_error_with_its_last_line() -> None:
     for rest in ("{a:", "[", '"'):
         error = error_of(f"version: 1\nmodels: {rest}")
         assert str(error).startswith("/app/models/model-metadata.yaml:2: not valid YAML"), rest
 
 
-def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
+def test_a_newer_version_needs_a_newer_modelenv_whatever_the_rest_of_the_file() -> None:
     error = error_of("# newer\nversion: 7\nmodels: {a: b}\n")
     assert str(error).startswith("/app/models/model-metadata.yaml:2: unknown version of the file")
     assert error.hint == "upgrade modelenv"
 
 
-def test_a_staircase_of_keys_ends_at_its_bound() -> None:
+def test_deeply_nested_keys_are_refused() -> None:
     assert "nested too deeply" in str(error_of("\n".join("  " * level + "a:" for level in range(1000))))
 
 
@@ -219,7 +221,7 @@ def test_a_staircase_of_keys_ends_at_its_bound() -> None:
         (b"version: 1\nmodels:\n  - alias: \x1b[31m\n", ":3: the file contains an invisible character"),
     ],
 )
-def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_bytes_that_are_not_text_are_an_error_with_their_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "model-metadata.yaml"
     path.write_bytes(content)
     with pytest.raises(LockfileError) as caught:
@@ -248,7 +250,7 @@ def test_a_model_is_found_as_in_the_lock() -> None:
     assert METADATA.find("ProsusAI/finbert", "main") is None
 
 
-def test_one_folder_may_serve_two_aliases_of_one_commit_only() -> None:
+def test_two_aliases_can_share_a_folder_only_at_one_commit() -> None:
     one, other = VolumeModel(FINBERT, "a"), VolumeModel(replace(FINBERT, alias="other"), "a")
     assert VolumeMetadata((other, one)).models == (one, other)
     with pytest.raises(LockedValueError, match="one folder cannot contain two models") as caught:
@@ -276,7 +278,7 @@ def loader_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("loader_in_python")
-def test_a_pyyaml_without_its_loader_in_c_reads_the_same() -> None:
+def test_a_pyyaml_without_the_c_loader_reads_the_same() -> None:
     assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
     assert parse_metadata(OTHER_METADATA_TEXT, "model-metadata.yaml") == METADATA
     random, form = Random(5), FORMATS["metadata"]
@@ -295,7 +297,7 @@ def test_a_pyyaml_without_its_loader_in_c_reads_the_same() -> None:
         ("version: 1", f"%YAML {'9' * 5000}.1\n---\nversion: 1", 3, "not valid YAML: Exceeds the limit"),
     ],
 )
-def test_each_error_of_the_loader_in_python_is_an_error_of_its_line(
+def test_each_error_of_the_python_loader_is_an_error_with_its_line(
     old: str, new: str, line: int, message: str
 ) -> None:
     text = str(error_of(METADATA_TEXT.replace(old, new, 1)))

@@ -1,4 +1,4 @@
-"""Nothing is loaded from a volume that is not as its metadata says, and nothing from a set that is not complete."""
+"""Nothing is loaded from a volume that does not match its metadata, or from an incomplete set."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_stale_commit_is_found(fill: Fill, first: LockedModel, second: LockedM
     )
 
 
-def test_a_link_on_the_way_is_refused(fill: Fill, first: LockedModel, root: Path, tmp_path: Path) -> None:
+def test_a_link_in_the_path_is_refused(fill: Fill, first: LockedModel, root: Path, tmp_path: Path) -> None:
     fill(first)
     (root / "acme").rename(tmp_path / "outside")
     (root / "acme").symlink_to(tmp_path / "outside")
@@ -109,14 +109,14 @@ def test_every_flipped_byte_of_the_metadata_is_found_or_changes_nothing_that_is_
         path.write_bytes(damaged)
         try:
             metadata = volume_metadata(root)
-            assert metadata is not None  # else it would be taken for one that was made by hand
+            assert metadata is not None  # otherwise it would count as written by hand
             loaded += find_on_volume(root, metadata, REF, locked=None, checks=Checks()) == root / "acme/model"
         except (LockfileError, ModelIntegrityError, ModelNotFoundError):
             continue
-    assert loaded < len(content) / 6  # what may be flipped without harm: comments, names of facts, other commits
+    assert loaded < len(content) / 6  # bytes that do not matter: comments, names of facts, other commits
 
 
-def test_an_alias_of_the_volume_serves_without_a_project(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_an_alias_of_the_volume_works_without_a_project(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
     assert read(root, ModelRef("m")) == root / "acme/model"
 
@@ -130,9 +130,7 @@ def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root:
     )
 
 
-def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
-    fill: Fill, first: LockedModel, root: Path
-) -> None:
+def test_a_model_at_another_revision_is_not_used(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(replace(first, alias="b", revision="v1"), replace(first, alias="a", revision="v2"))
     with pytest.raises(ModelNotFoundError) as caught:
         read(root)
@@ -140,7 +138,7 @@ def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
     assert read(root, ModelRef("a")) == read(root, ModelRef("acme/model", "v1")) == root / "acme/model"
 
 
-def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp_path: Path) -> None:
+def test_metadata_that_was_written_by_hand_only_marks_a_volume(root: Path, tmp_path: Path) -> None:
     root.mkdir()
     assert volume_metadata(root) is None
     (root / "model-metadata.yaml").write_text("models:\n  - acme/model\n")
@@ -149,9 +147,9 @@ def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp
     assert volume_metadata(root) == VolumeMetadata(())
 
 
-def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_a_set_without_metadata_is_incomplete(fill: Fill, first: LockedModel, root: Path) -> None:
     folder = root / "acme/model"
-    check_put_there_by_hand(root, None, model="acme/model")  # nothing of ours is there
+    check_put_there_by_hand(root, None, model="acme/model")  # no files of ours
     fill(first)
     (root / "model-metadata.yaml").unlink()
     (root / "acme/by-hand").mkdir()
@@ -168,7 +166,7 @@ def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, 
 
 
 @pytest.mark.parametrize("content", [b"[]", b"\xff", b"[" * 100_000])
-def test_where_nobody_knows_what_is_ours_nothing_is_taken_for_put_there_by_hand(root: Path, content: bytes) -> None:
+def test_without_a_list_of_our_folders_no_folder_counts_as_put_there_by_hand(root: Path, content: bytes) -> None:
     (root / ".modelenv").mkdir(parents=True)
     (root / ".modelenv/folders.json").write_bytes(content)
     with pytest.raises(ModelIntegrityError, match="the volume is incomplete"):

@@ -1,4 +1,4 @@
-"""Several projects and one volume: refused, added or replaced by word, and never a loss without one."""
+"""Several projects and one volume: other models are refused, added to or replaced, and never lost by default."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def held(root: Path) -> dict[str, str]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file of the volume; without the lock of who fills it."""
+    """Every file of the volume except the lock file."""
     paths = [path for path in root.rglob("*") if path.is_file() and path != root / ".modelenv/lock"]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def refused(fill: Fill, root: Path, *models: LockedModel, others: Others = Others.REFUSED) -> ConfigurationError:
-    """Return the error; nothing changes on the volume."""
+    """Return the error, after checking that the volume did not change."""
     before = tree(root)
     with pytest.raises(ConfigurationError) as caught:
         fill(*models, others=others)
@@ -51,7 +51,7 @@ def refused(fill: Fill, root: Path, *models: LockedModel, others: Others = Other
     return caught.value
 
 
-def test_a_second_project_is_refused_and_both_ways_out_are_named(
+def test_a_second_project_is_refused_and_both_options_are_named(
     fill: Fill, first: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -65,7 +65,7 @@ def test_a_second_project_is_refused_and_both_ways_out_are_named(
     assert read(root) == root / "acme/model"
 
 
-def test_added_both_load_and_each_moves_on_alone(
+def test_added_models_load_and_are_updated_separately(
     fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -81,10 +81,10 @@ def test_added_both_load_and_each_moves_on_alone(
     assert Volume(root).prune(Deadline(5)) == (f"acme/model@{second.commit[:12]}",)
     assert read(root, locked=third)
     assert read(root, ModelRef("acme/other"), other)
-    assert not (root / "acme/model").exists()  # gone with the update after the one that had left it
+    assert not (root / "acme/model").exists()  # removed by the second update after it was replaced
 
 
-def test_added_two_commits_of_one_model_are_each_for_its_lock(
+def test_added_two_commits_of_one_model_each_match_their_lock(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     theirs = replace(second, alias="theirs")
@@ -100,21 +100,21 @@ def test_added_two_commits_of_one_model_are_each_for_its_lock(
     assert read(root, locked=fewer) != root / "acme/model"
 
 
-def test_what_is_added_is_mended_too(fill: Fill, first: LockedModel, other: LockedModel, root: Path) -> None:
+def test_added_models_are_repaired_too(fill: Fill, first: LockedModel, other: LockedModel, root: Path) -> None:
     fill(first)
     (root / "acme/model/config.json").write_text("damaged")
     assert fill(other, others=Others.ADDED_TO).copied == ("m", "theirs")
     assert read(root, locked=first) == root / f"acme/model@{first.commit[:12]}"
 
 
-def test_replaced_the_others_are_gone_with_the_next_update(
+def test_replaced_models_are_removed_by_the_next_update(
     fill: Fill, first: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
     filled = fill(other, others=Others.REPLACED)
     assert ([model.alias for model in filled.dropped], filled.removed) == (["m"], ())
     assert held(root) == {"theirs": "acme/other"}
-    assert (root / "acme/model").exists()  # for who reads the old set
+    assert (root / "acme/model").exists()  # for readers of the old set
     assert Volume(root).prune(Deadline(5)) == ("acme/model",)
 
 
@@ -134,7 +134,7 @@ def test_one_alias_for_two_models_cannot_be_added(
     assert [model.repo for model in fill(same, others=Others.REPLACED).dropped] == ["acme/model"]
 
 
-def test_a_lock_that_grows_or_moves_needs_no_word_and_one_that_shrinks_does(
+def test_only_a_lock_that_shrinks_needs_an_option(
     fill: Fill, first: LockedModel, second: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -160,7 +160,7 @@ def damaged(text: str) -> str:
 
 @pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
 @pytest.mark.parametrize("change", [cut, of_another_version, damaged])
-def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
+def test_unreadable_metadata_is_replaced_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, change: Callable[[str], str], others: Others
 ) -> None:
     fill(first)
@@ -183,7 +183,7 @@ def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
 
 @pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
 @pytest.mark.parametrize("content", ["models:\n  - acme/model\n", ""])
-def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
+def test_metadata_that_was_written_by_hand_is_replaced_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, content: str, others: Others
 ) -> None:
     root.mkdir()
@@ -200,7 +200,7 @@ def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
 
 
 @pytest.mark.parametrize("folder", ["acme/by-hand", "by-hand", "models--acme--m/snapshots/x", "acme/model"])
-def test_models_that_were_put_there_by_hand_are_not_hidden_without_a_word(
+def test_models_that_were_put_there_by_hand_are_hidden_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, folder: str
 ) -> None:
     (root / folder).mkdir(parents=True)
@@ -214,18 +214,18 @@ def test_models_that_were_put_there_by_hand_are_not_hidden_without_a_word(
     fill(first, others=Others.REPLACED)
     assert read(root) == root / ("acme/model" if folder != "acme/model" else f"acme/model@{first.commit[:12]}")
     assert (root / folder / "config.json").read_text() == "of somebody"
-    fill(first)  # the metadata is there now, and hides them already
+    fill(first)  # the metadata exists now, and already hides them
 
 
-def test_a_set_of_ours_that_is_not_complete_is_completed(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_an_incomplete_set_of_ours_is_completed(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
-    (root / METADATA).unlink()  # as a pull leaves it that is killed before its last step
-    assert Volume(root).prune(Deadline(5)) == ()  # nobody knows what is superfluous
+    (root / METADATA).unlink()  # as a pull that was killed before its last step leaves it
+    assert Volume(root).prune(Deadline(5)) == ()  # without metadata, nothing is known to be superfluous
     assert fill(first).copied == ()
     assert read(root) == root / "acme/model"
 
 
-def test_prune_takes_nothing_that_a_pull_has_named_meanwhile(
+def test_prune_keeps_what_a_concurrent_pull_has_named(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     fill(first)

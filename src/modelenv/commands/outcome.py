@@ -48,7 +48,7 @@ def error_of_system(error: OSError) -> ModelEnvError:
     if error.filename is None:
         what, hint = "the output cannot be written", "free space where the output goes"
     else:
-        what, hint = "a file or folder cannot be used", "give this user permission to use it, or choose another folder"
+        what, hint = "a file or folder cannot be used", "give this user permission, or choose another folder"
     found = error.strerror or str(error)
     return ConfigurationError(
         what, found=found if error.filename is None else f"{error.filename}: {found}", hint=hint
