@@ -43,6 +43,8 @@ def make_model(tmp_path: Path) -> MakeModel:
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[EmbeddedHub]:
     """An embedded Hub that the Hugging Face libraries of this process use during the test."""
+    import huggingface_hub.hf_api  # noqa: F401 - at import, it takes default timeouts from the variables
+
     with EmbeddedHub() as hub:
         variables = {
             "HF_ENDPOINT": hub.endpoint,

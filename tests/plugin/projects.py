@@ -13,11 +13,13 @@ N2 = ("-p", "xdist", "-n2")
 N4 = ("-p", "xdist", "-n4")
 REAL = ("--real-models", "--model-host=off")  # `test_hosting` tests the model host
 
+# Runs with workers start processes, so they are not in the fast suite. Nor are variants of a run without workers.
 _slow_modes = [pytest.param(NO_XDIST, marks=pytest.mark.slow), pytest.param(N0, marks=pytest.mark.slow)]
 _n2 = pytest.param(N2, marks=pytest.mark.slow)
 all_modes = pytest.mark.parametrize(
     "mode", [WITHOUT_XDIST, *_slow_modes, _n2], ids=["without-xdist", "no-xdist", "n0", "n2"]
 )
+without_and_n2 = pytest.mark.parametrize("mode", [WITHOUT_XDIST, _n2], ids=["without-xdist", "n2"])
 controllers = pytest.mark.parametrize("mode", [WITHOUT_XDIST, *_slow_modes], ids=["without-xdist", "no-xdist", "n0"])
 
 

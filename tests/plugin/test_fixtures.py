@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, all_modes
+from .projects import all_modes, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_real_models_with_the_option(run_tests: RunTests, project: pytest.Pytest
     result.assert_outcomes(passed=2, deselected=8)
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 def test_model_without_its_marker(run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]) -> None:
     project.makepyfile(test_it="def test_nothing(model): pass")
     result = run_tests(*mode)
@@ -275,7 +275,7 @@ async def test_mock(mock_models, model_manager):
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_beside_asyncio_timeout_and_randomly(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]

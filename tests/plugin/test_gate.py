@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, all_modes, errors_of, header_of
+from .projects import all_modes, errors_of, header_of, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,7 +77,7 @@ SKIPPED = "SKIPPED * needs --real-models"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.parametrize(
     "sign",
     ["in the test file", "in a service", "in a conftest", "a table", "a dependency", "model_marker = integration",
@@ -259,7 +259,7 @@ def test_tests_that_are_left_alone_are_not_guarded(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.parametrize("place", ["variables", ".env"])
 def test_settings_of_other_programs_do_not_end_the_run(
     run_program: RunTests,

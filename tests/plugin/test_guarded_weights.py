@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, failures_of, line_of
+from .projects import failures_of, line_of, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def test_access():
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 def test_real_weights(
     run_program: RunTests,
     project: pytest.Pytester,
@@ -197,7 +197,7 @@ def write_scaler(app: Path) -> None:
     (app / "config.json").write_text('{"model_type": "ridge", "features": 3}')
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 def test_weights_of_the_tests_can_be_loaded(
     run_program: RunTests,
     project: pytest.Pytester,

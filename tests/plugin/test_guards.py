@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, all_modes, failures_of, line_of
+from .projects import all_modes, failures_of, line_of, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -202,7 +203,7 @@ class TestUnittest(unittest.TestCase):
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_threads_coroutines_and_unittest(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
@@ -236,7 +237,7 @@ def test_file():
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_a_module_that_sends_a_request_to_the_hub_is_not_collected(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
@@ -253,9 +254,8 @@ def test_a_module_that_sends_a_request_to_the_hub_is_not_collected(
     )
 
 
-@pytest.mark.parametrize("library", ["requests", "httpx"])
+@pytest.mark.parametrize("library", [name for name in ("requests", "httpx") if find_spec(name)])
 def test_other_clients(run_program: RunTests, project: pytest.Pytester, library: str) -> None:
-    pytest.importorskip(library)
     project.makepyfile(test_client=f"import {library}\ndef test_get(): {library}.get('https://hf.co/acme/crypto')\n")
     result = run_program("--tb=short")
     result.assert_outcomes(failed=1)

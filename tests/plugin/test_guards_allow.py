@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, all_modes
+from .projects import N2, WITHOUT_XDIST, all_modes, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +104,7 @@ def test_environment(model_env):
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_only_tests_with_fakes_that_are_not_exempt_are_guarded(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_modelenv.guards.heavy_imports import import_lines
 
-from .projects import N2, NO_XDIST, WITHOUT_XDIST, all_modes
+from .projects import N2, NO_XDIST, all_modes, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,7 +135,7 @@ def test_the_import_chain_is_reported(run_program: RunTests, heavy_project: pyte
     )
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_intended_imports_are_not_reported(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]

@@ -58,6 +58,7 @@ def run(run_program: Callable[..., pytest.RunResult], *options: str) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_no_process_can_be_started(
     project: pytest.Pytester, temporary: Path, run_program: Callable[..., pytest.RunResult]
 ) -> None:
@@ -69,6 +70,7 @@ def test_no_process_can_be_started(
     assert f"what to do: {hint}" in text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
 @pytest.mark.parametrize("level", ["modelenv", "hosts"])
 def test_the_folder_of_kept_hosts_belongs_to_another_user(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N0, N2, WITHOUT_XDIST, all_modes
+from .projects import all_modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,7 @@ def test_an_invalid_marker_is_an_error_of_its_test_only(
         result.stdout.fnmatch_lines(["*ERROR at setup of test_bad*", MISTAKES[marker, fixture].replace("[", "[[]")])
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N0, N2], ids=["without-xdist", "n0", "n2"])
+@all_modes
 def test_an_invalid_marker_in_every_mode(
     run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:

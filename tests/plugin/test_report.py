@@ -10,7 +10,7 @@ import pytest
 from modelenv import LoadReport
 from pytest_modelenv.report import summary_lines
 
-from .projects import N2, WITHOUT_XDIST
+from .projects import without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +102,7 @@ def test_missing(model, number):
 """
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
+@without_and_n2
 @pytest.mark.slow
 def test_failed_loads_reach_the_summary_on_the_test_reports(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .projects import N2, WITHOUT_XDIST, all_modes
+from .projects import all_modes, without_and_n2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_the_full_trace_is_shown_on_demand(run_tests: RunTests) -> None:
     assert "acme/missing: not in this store" in text
 
 
-@pytest.mark.parametrize("mode", [WITHOUT_XDIST, pytest.param(N2, marks=pytest.mark.slow)])
+@without_and_n2
 def test_a_load_at_import_time(run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]) -> None:
     project.makepyfile(test_it="from app import classifier\nclassifier()\ndef test_it(): pass\n")
     result = run_tests(*mode)
