@@ -255,7 +255,7 @@ def test_tests_that_are_left_alone_are_not_guarded(
         "test_reason": "httpx2.ConnectError",
         "test_unit": "modelenv.errors.UnexpectedModelAccessError",
     }
-    result.stdout.fnmatch_lines(["*= heavy imports =*", "test_what*.py:1 imported torch: *"])
+    result.stdout.fnmatch_lines(["*= heavy imports =*", "test_tests*.py:1 imported torch: *"])
 
 
 @pytest.mark.slow

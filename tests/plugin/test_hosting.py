@@ -126,7 +126,7 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         status = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
         assert status.stdout.startswith(f"process {pid} holds acme/sentiment (text-classification); idle for ")
         stopped = subprocess.run([*verbs, "stop"], capture_output=True, text=True, timeout=60, check=True)
-        assert stopped.stdout == f"process {pid} ends\n"
+        assert stopped.stdout == f"stopping process {pid}\n"
         wait_until(lambda: hosts(project) == [])
         none = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
         assert none.stdout == "no kept hosts\n"
