@@ -153,4 +153,6 @@ def test_a_real_model_has_the_task_of_the_hub(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     result = run_program("--real-models", f"--model-host={host}")
     result.assert_outcomes(errors=2)
-    result.stdout.fnmatch_lines(["E *offline mode is on*", "E *The marker names no task, so it was requested from the Hub.*"])
+    result.stdout.fnmatch_lines(
+        ["E *offline mode is on*", "E *The marker names no task, so it was requested from the Hub.*"]
+    )
