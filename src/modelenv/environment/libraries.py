@@ -11,6 +11,7 @@ to which the client forwards a token on a redirect.
 
 from __future__ import annotations
 
+import _thread
 import importlib.util
 import os
 import sys
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modelenv import forks
 from modelenv.environment.hub_client import hub_constants, unparsable
 
 _LIBRARIES = ("huggingface_hub", "transformers")
@@ -29,6 +31,7 @@ _SHARED_CLIENTS = (
     ("huggingface_hub.hf_file_system", "hffs"),
     ("transformers.utils.hub", "_hf_api"),
 )
+_LOCKS = (_thread.LockType, _thread.RLock)
 _MISSING = object()
 _Undo = list[tuple[Any, str, Any]]
 
@@ -136,3 +139,19 @@ def _holders() -> list[Any]:
     clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
     clients += [vars(client).get("_api") for client in clients if client is not None]  # within the file system
     return [holder for holder in (*modules.values(), *clients) if holder is not None]
+
+
+def _free_locks(libraries: tuple[str, ...]) -> None:
+    """In a forked child, free the locks of the libraries' modules: a thread of the parent may have held one.
+
+    Such as that of the Hub's client, which is held while the client is made.
+    """
+    modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in libraries]
+    classes = [value for module in modules for value in list(vars(module).values()) if isinstance(value, type)]
+    locks = {id(value): value for holder in (*modules, *classes) for value in list(vars(holder).values())
+             if isinstance(value, _LOCKS)}  # fmt: skip
+    for lock in locks.values():
+        forks.free(lock)
+
+
+forks.at_fork(sys.modules[__name__], lambda _: _free_locks((*_LIBRARIES, "tqdm")))
