@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from modelenv.hub import EmbeddedHub
+
 from ..forking import SECONDS
 
 pytestmark = pytest.mark.integration
 
 # Moments are counted in what the loading thread does: its imports, or its calls of Python functions.
 _BEGINNING = """
-import os, signal, sys, threading
+import os, signal, sys, tempfile, threading
 from modelenv import SmartModelManager
 
 main, counted, reached = threading.get_ident(), [0, 0], threading.Event()
@@ -78,6 +80,23 @@ calls = counted[0]
 for number in range(25):
     fork_at(1 + calls * number // 25)
 """
+_WHILE_FETCHING = """
+def note(frame, event, _):
+    if event == "call":
+        count()
+
+def with_new_cache(moment):
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MODEL_CACHE_DIR"] = folder
+        fork_at(moment)
+
+threading.setprofile(note)
+with_new_cache(0)
+with_new_cache(0)
+calls = counted[0]
+for number in range(10):
+    with_new_cache(1 + calls * number // 10)
+"""
 Fork = Callable[..., list[str]]
 
 
@@ -85,9 +104,9 @@ Fork = Callable[..., list[str]]
 def fork(classifier: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Fork:
     """Run a program that forks, and return what it prints."""
     shutil.copytree(classifier, tmp_path / "acme" / "m")
-    environ = make_environ(MODEL_SOURCE="persistent_volume", MODEL_VOLUME_DIR=str(tmp_path))
 
-    def run(program: str, *arguments: object) -> list[str]:
+    def run(program: str, *arguments: object, **variables: str) -> list[str]:
+        environ = make_environ(MODEL_VOLUME_DIR=str(tmp_path), **{"MODEL_SOURCE": "persistent_volume", **variables})
         command = [sys.executable, "-W", "ignore", "-c", _BEGINNING + program, *map(str, arguments)]
         done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=5 * SECONDS, check=False)
         assert (done.returncode, done.stderr) == (0, "")
@@ -96,7 +115,7 @@ def fork(classifier: Path, tmp_path: Path, make_environ: Callable[..., dict[str,
     return run
 
 
-@pytest.mark.parametrize("moment", [1, 50, 500, 1500, 2500])
+@pytest.mark.parametrize("moment", [1, 50, 300, 400, 1500])
 def test_while_the_libraries_are_imported(fork: Fork, moment: int) -> None:
     (line,) = fork(_WHILE_IMPORTING, moment)
     assert line.startswith(f"['POSITIVE'] child ended with 0 at {moment} of ")
@@ -105,3 +124,10 @@ def test_while_the_libraries_are_imported(fork: Fork, moment: int) -> None:
 def test_while_the_model_is_loaded(fork: Fork) -> None:
     lines = fork(_WHILE_LOADING)
     assert [line.partition(" at ")[0] for line in lines] == ["['POSITIVE'] child ended with 0"] * 27
+
+
+def test_while_the_model_is_fetched(fork: Fork, classifier: Path) -> None:
+    with EmbeddedHub() as hub:
+        hub.add(classifier, "acme/m")
+        lines = fork(_WHILE_FETCHING, MODEL_SOURCE="download_on_demand", HF_ENDPOINT=hub.endpoint)
+    assert [line.partition(" at ")[0] for line in lines] == ["['POSITIVE'] child ended with 0"] * 12
