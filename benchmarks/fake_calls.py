@@ -1,7 +1,7 @@
-"""What a fake costs a test beside a MagicMock: python benchmarks/fake_calls.py [RUNS].
+"""The cost of a fake compared with a MagicMock: python benchmarks/fake_calls.py [RUNS].
 
-1,000 tests that call a fake, against the same 1,000 tests on a `MagicMock` that was told its answer; whole pytest
-processes, in turn. A fake is made by a fixture of the tests with `fake_pipeline`, or is that of the plugin's fixture
+1,000 tests that call a fake, and the same 1,000 tests with a `MagicMock` that has a return value; whole pytest
+processes, alternating. The fake is created by a fixture of the tests with `fake_pipeline`, or is the plugin's fixture
 `model`.
 """
 
@@ -58,7 +58,7 @@ def main() -> int:
             file = f"test_{name.split()[-1].lower()}.py"
             Path(folder, file).write_text(head + _TEST.format(tests=TESTS))
             commands[name] = [*pytest, file]
-        # Python keeps the bytecode of what it imports, unless it is told not to.
+        # Let Python cache bytecode, even if the user's environment disables that.
         environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
         found = fastest(commands, Path(folder), environ, runs)
     base = found["a MagicMock"]

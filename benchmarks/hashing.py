@@ -1,8 +1,8 @@
-"""How fast files are hashed, on all cores: at least 90 % of `hashlib` on as many.
+"""The speed of hashing files on all cores: at least 90 % of `hashlib` on as many cores.
 
-`hashlib` is measured twice: with bytes that are in memory already, and with files (`hashlib.file_digest`), from which
-the bytes have to be copied first. Ratios are of the medians, and of the fastest run of each: on a machine that others
-use too, only the fastest say what the code costs.
+`hashlib` is measured twice: with bytes already in memory, and with files (`hashlib.file_digest`), whose bytes must be
+copied first. Ratios are given for the medians and for the fastest runs: on a shared machine, only the fastest runs
+show the cost of the code.
 
     python benchmarks/hashing.py [megabytes] [runs]
 """
@@ -22,14 +22,14 @@ from modelenv.files.hashing import cores, hash_files
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """Return how long the call takes."""
+    """Return the seconds that the call takes."""
     started = time.perf_counter()
     action()
     return time.perf_counter() - started
 
 
 def main(megabytes: int = 91, runs: int = 20) -> None:
-    """Hash a file for each core, in each way."""
+    """Hash one file per core with each method."""
     threads = cores()
     with tempfile.TemporaryDirectory() as name:
         files = [Path(name) / f"{number}.safetensors" for number in range(threads)]
@@ -56,13 +56,13 @@ def main(megabytes: int = 91, runs: int = 20) -> None:
 
 
 def digest_all(contents: list[bytes]) -> None:
-    """Hash what is in memory already."""
+    """Hash bytes in memory."""
     with ThreadPoolExecutor(len(contents)) as pool:
         list(pool.map(lambda content: hashlib.sha256(content).digest(), contents))
 
 
 def file_digest_all(files: list[Path]) -> None:
-    """Hash files as the standard library does."""
+    """Hash files with the standard library."""
 
     def digest(path: Path) -> bytes:
         with path.open("rb") as file:

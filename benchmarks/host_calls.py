@@ -1,9 +1,9 @@
-"""What a call costs more through the model host than in the process: python benchmarks/host_calls.py [CALLS].
+"""The additional cost of a call through the model host: python benchmarks/host_calls.py [CALLS].
 
-One tiny text classifier, held by a process of its own and by a host, each called in turn, so that a change of the
-machine's load meets both. Each has one thread: so small a model gains nothing from more, and the threads of two
-processes that wait for each other's cores would be what is measured. This process imports no torch, as workers do
-not; then once more with torch imported, since its random numbers cross with each call.
+A tiny text classifier, held by a process of its own and by a host. The calls alternate, so that changes of the
+machine's load affect both. Each process has one thread: so small a model does not benefit from more, and the
+benchmark would measure how their threads compete for cores. Like a worker, this process does not import torch; then
+the benchmark is repeated with torch imported, because its random state is sent with each call.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ WARM_UP = 50
 
 
 def seconds_of(pipe: Any, text: str) -> float:
-    """Return how long one call takes."""
+    """Return the time of one call."""
     started = time.perf_counter()
     pipe(text)
     return time.perf_counter() - started
 
 
 def call_locally(connection: Connection) -> None:
-    """Hold the pipeline in this process; answer each text with the seconds that its call took."""
+    """Hold the pipeline in this process, and answer each text with the seconds that its call took."""
     from modelenv.loading.build import load_pipeline
     from modelenv.testing import tiny_model
 
@@ -63,7 +63,7 @@ def compare(calls: int, local: Callable[[str], float], hosted: HostedPipeline) -
 
 
 def main() -> int:
-    """Print the medians and what the host adds; return 1 above the limit."""
+    """Print the medians and the overhead of the host. Returns 1 above the limit."""
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, there and in the host
     calls = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
     spawn = get_context("spawn")

@@ -1,8 +1,8 @@
-"""What real models cost a run of 41 tests, with a warm cache: python benchmarks/host_runs.py [RUNS].
+"""The cost of real models in a run of 41 tests with a warm cache: python benchmarks/host_runs.py [RUNS].
 
-Session fixtures, which load both models in each worker, against the model host, for one run and kept. Wall time of
-the whole process, medians of runs in turn; and the largest sum of the memory of all processes (PSS, where a page that
-several share is counted once), sampled in runs of their own.
+Compares session fixtures, which load both models in each worker, with the model host, for one run and kept. Prints
+the wall time of the whole process, as medians of alternating runs, and the peak memory of all processes (PSS, which
+counts shared pages once), sampled in separate runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SAMPLE_SECONDS = 0.1
 
 
 def main() -> int:
-    """Print the medians, the memory, and the ratios with their limits; return 1 if one is exceeded."""
+    """Print the medians, the memory, and the ratios with their limits. Returns 1 if a limit is exceeded."""
     from modelenv.hub import EmbeddedHub
 
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 7
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def ratios(seconds: Mapping[str, float], memory: Mapping[str, int]) -> list[bool]:
-    """Print each ratio beside its limit; return which of them are kept."""
+    """Print each ratio with its limit. Returns for each whether the limit is kept."""
     ours, plain = "model host, -n 4", "session fixtures, -n 4"
     compared = [
         ("wall time, -n 4, to session fixtures -n 4", seconds[ours] / seconds[plain], 0.35),
@@ -88,7 +88,7 @@ def peak_pss(command: list[str], environ: Mapping[str, str]) -> int:
 
 
 def family(root: int) -> list[int]:
-    """Return a process and all that descend from it."""
+    """Return a process and all its descendants."""
     parents = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
@@ -101,7 +101,7 @@ def family(root: int) -> list[int]:
 
 
 def pss(pid: int) -> int:
-    """Return a process's proportional share of memory in bytes; 0 once it has ended."""
+    """Return a process's proportional set size in bytes, or 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

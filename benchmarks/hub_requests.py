@@ -1,9 +1,9 @@
-"""What the Hub is asked by `pytest -n 4`: with modelenv, and with a session fixture `pipeline(name)` in each worker.
+"""The Hub requests of `pytest -n 4`: with modelenv, and with a session fixture `pipeline(name)` in each worker.
 
     python benchmarks/hub_requests.py [WORKERS] [RUNS]
 
-Serves all-MiniLM-L6-v2 (91 MB) and a small classifier from an embedded Hub. Each suite is run with a cold cache, then
-with a warm one, in turn. A lone `snapshot_download` of both models is the measure for the requests.
+Serves all-MiniLM-L6-v2 (91 MB) and a small classifier from an embedded Hub. Each suite runs with a cold cache, then
+with a warm one, alternating. The reference is a single `snapshot_download` of both models.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ for name in ("{CLASSIFIER}", "{EMBEDDING}"):
 
 @dataclass(frozen=True)
 class Measured:
-    """What one run did."""
+    """The measurements of one run."""
 
     requests: int
     bytes: int
@@ -67,7 +67,7 @@ def main() -> int:
 
 
 def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped-def]
-    """Lock both models for the suite in `folder`; return how many files that are."""
+    """Lock both models for the suite in `folder`, and return the number of files."""
     from modelenv.locks.project_lock import read_lockfile
 
     declared = f'[tool.modelenv.models]\nclassifier = "{CLASSIFIER}"\nembedding = "{EMBEDDING}"\n'
@@ -77,7 +77,7 @@ def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped
 
 
 def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # type: ignore[no-untyped-def]
-    """Run a command, and return what it asked the Hub."""
+    """Run a command, and measure its requests to the Hub."""
     set_variables = {**variables(hub.endpoint, cache), "OMP_NUM_THREADS": "1"}
     hub.clear()
     seconds = run_seconds(command, folder, set_variables)
@@ -86,7 +86,7 @@ def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # 
 
 
 def report(taken: dict[tuple[str, str], list[Measured]], runs: int) -> None:
-    """Print the medians; ratios are to the session fixtures in the same state of the cache."""
+    """Print the medians. Ratios are relative to the session fixtures with the same state of the cache."""
     plain = {
         state: statistics.median(run.seconds for run in found)
         for (name, state), found in taken.items()

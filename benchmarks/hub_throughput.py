@@ -1,11 +1,11 @@
-"""One large file by the real client: from the embedded Hub, and from nginx on loopback, in turn.
+"""The download of one large file with the real client, from the embedded Hub and from nginx on loopback, alternating.
 
     python benchmarks/hub_throughput.py [MEGABYTES] [RUNS]
 
-Both serve the same file, each in a process of its own; each download is by `hf_hub_download` into an empty cache, in
-a fresh process that measures the call alone. nginx is Debian's package, or the program that NGINX_PROGRAM names;
-it is made to answer with the headers that the client needs. Prints the median seconds of both, and the throughput of
-the Hub as a share of that of nginx.
+Both serve the same file, each in a process of its own. Each download is a call of `hf_hub_download` with an empty
+cache, in a fresh process that measures only the call. nginx is Debian's package or the program in NGINX_PROGRAM,
+configured to send the headers that the client needs. Prints the median seconds of both, and the throughput of the Hub
+as a share of nginx's.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ http {{
 
 
 def main() -> int:
-    """Print how fast the Hub sends a large file, compared with nginx."""
+    """Print the throughput of the Hub for a large file, compared with nginx."""
     megabytes, runs = [*(int(argument) for argument in sys.argv[1:]), 500, 5][:2]
     nginx = os.environ.get("NGINX_PROGRAM") or shutil.which("nginx", path=f"{os.defpath}:/usr/sbin")
     if nginx is None:
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def compare(work: Path, nginx: str, megabytes: int, runs: int) -> dict[str, list[float]]:
-    """Return the seconds of each download from each server, after one of each that does not count."""
+    """Return the seconds of each download from each server, after a warm-up download from each."""
     models = work / "models"
     (models / "org" / "large").mkdir(parents=True)
     with (models / "org" / "large" / "model.bin").open("wb") as stream:
@@ -120,7 +120,7 @@ def hub(models: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def nginx_server(nginx: str, work: Path, models: Path) -> Iterator[str]:
-    """Serve the same by nginx."""
+    """Serve the same folder with nginx."""
     port = free_port()
     configuration = work / "nginx.conf"
     configuration.write_text(NGINX.format(work=work, port=port, models=models))
@@ -132,7 +132,7 @@ def nginx_server(nginx: str, work: Path, models: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def running(command: list[str], port: int) -> Iterator[str]:
-    """Run a server until the end of the block; it is ready when it takes a connection."""
+    """Run a server until the end of the block. It is ready when it accepts a connection."""
     server = subprocess.Popen(command)
     try:
         deadline = time.monotonic() + 30
@@ -149,7 +149,7 @@ def running(command: list[str], port: int) -> Iterator[str]:
 
 
 def free_port() -> int:
-    """Return a port that is free now."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What the import of SmartModelManager costs over a bare interpreter: python benchmarks/import_time.py [RUNS]."""
+"""The time to import SmartModelManager, over a bare interpreter: python benchmarks/import_time.py [RUNS]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIMIT_MS = 30
 
 
 def main() -> int:
-    """Print the medians; return 1 above the limit."""
+    """Print the medians. Returns 1 above the limit."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     programs = {
         "bare interpreter": "pass",

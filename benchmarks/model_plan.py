@@ -1,9 +1,9 @@
-"""500 tests over 20 tiny models, shuffled, with `-n 4`: python benchmarks/model_plan.py [RUNS].
+"""500 tests with 20 tiny models, shuffled, with `-n 4`: python benchmarks/model_plan.py [RUNS].
 
-Prints how often the model host loaded a model, and the time of the whole run beside the best possible: no run can
-take less than its tests with fakes, than one process takes that loads the 20 models and makes the 500 calls, or than
-the processor time of both on all cores. Each process has one thread: so small a model gains nothing from a second,
-which would spin on the cores that the tests run on.
+Prints how often the model host loaded a model, and the time of the whole run compared with the best possible time. No
+run can be faster than its tests with fakes, than one process that loads the 20 models and makes the 500 calls, or
+than the CPU time of both on all cores. Each process has one thread: so small a model does not benefit from a second
+one, which would spin on a core that the tests need.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ for number in range(models):
 
 @dataclass(frozen=True)
 class Taken:
-    """What a command took, in seconds: wall time, and processor time of it and of all it started."""
+    """The seconds of a command: wall time, and CPU time including its child processes."""
 
     wall: float
     processor: float
 
 
 def main() -> int:
-    """Print loads, times and their ratio; return 1 if a limit is exceeded."""
+    """Print the loads, the times and their ratio. Returns 1 if a limit is exceeded."""
     from modelenv.testing import tiny_model
 
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
@@ -83,7 +83,7 @@ def main() -> int:
 
 
 def write_suites(work: Path) -> None:
-    """Write the tests in an order in which the models change from test to test, with real models and with fakes."""
+    """Write the tests, with real models and with fakes, in an order in which the model changes from test to test."""
     order = [number % MODELS for number in range(TESTS)]
     random.Random(0).shuffle(order)
     for folder, test in (("real", REAL), ("fake", FAKE)):
@@ -107,7 +107,7 @@ def measure(command: list[str], work: Path, environ: Mapping[str, str]) -> Taken
 
 
 def count_loads(command: list[str], work: Path, environ: Mapping[str, str]) -> int:
-    """Run once with a host that is kept, ask it how many models it loaded, and end it."""
+    """Run once with a kept host, get the number of models that it loaded, and stop it."""
     script = "from modelenv.host.kept import kept_hosts; print(*(status.loads for _, status in kept_hosts()))"
     measure(command, work, environ)
     done = subprocess.run(
@@ -118,7 +118,7 @@ def count_loads(command: list[str], work: Path, environ: Mapping[str, str]) -> i
 
 
 def report(taken: Mapping[str, list[Taken]], loads: int, runs: int) -> int:
-    """Print the medians, the best possible, and the ratio."""
+    """Print the medians, the best possible time, and the ratio."""
     wall = {name: statistics.median(each.wall for each in found) for name, found in taken.items()}
     processor = {name: statistics.median(each.processor for each in found) for name, found in taken.items()}
     cores = len(os.sched_getaffinity(0))

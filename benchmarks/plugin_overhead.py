@@ -1,6 +1,6 @@
-"""What the plugin costs a test run that asks for no model: python benchmarks/plugin_overhead.py [RUNS].
+"""The cost of the plugin in a test run without models: python benchmarks/plugin_overhead.py [RUNS].
 
-Measured twice: beside all the plugins that are installed, and as the only one, where its share is largest.
+Measured twice: together with all installed plugins, and as the only plugin, where its share is largest.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def main() -> int:
 
 
 def compare(title: str, command: list[str], runs: int) -> bool:
-    """Print what a run takes without and with the plugin; return whether the limit is kept."""
-    # Python keeps the bytecode of what it imports, unless it is told not to.
+    """Print the times without and with the plugin. Returns whether the limit is kept."""
+    # Let Python cache bytecode, even if the user's environment disables that.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pytest.ini").write_text("[pytest]\n")

@@ -1,4 +1,4 @@
-"""A store of many models: finding one costs the same among 10 and 10,000; `list` and `verify` grow linearly.
+"""A store of many models: finding one takes as long among 10,000 as among 10; `list` and `verify` grow linearly.
 
 python benchmarks/store_scale.py [models ...]
 """
@@ -34,7 +34,7 @@ COMMIT = "a" * 40
 
 
 def fill(root: Path, number: int) -> list[LockedModel]:
-    """Lay out a store with so many models of three small files."""
+    """Create a store with this number of models, each of three small files."""
     models = []
     for index in range(number):
         cache = root / f"models--org{index % 100}--model{index}"
@@ -54,7 +54,7 @@ def fill(root: Path, number: int) -> list[LockedModel]:
 
 
 def milliseconds(action: Callable[[], object], times: int = 1) -> float:
-    """Return the median of some calls."""
+    """Return the median time of several calls."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the benchmarks share: commands timed in turn, so that a change of the machine's load meets all of them."""
+"""Shared by the benchmarks: alternating, timed commands, so that changes of the machine's load affect all of them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def run_seconds(command: list[str], folder: Path, variables: Mapping[str, str], 
 def medians(
     commands: Mapping[str, list[str]], folder: Path, variables: Mapping[str, str], runs: int
 ) -> dict[str, float]:
-    """Run each command `runs` times, in turn, after one run that does not count; return the medians in seconds."""
+    """Run each command `runs` times, alternating, after a warm-up run. Returns the medians in seconds."""
     return {name: statistics.median(each) for name, each in _taken(commands, folder, variables, runs).items()}
 
 
 def fastest(
     commands: Mapping[str, list[str]], folder: Path, variables: Mapping[str, str], runs: int
 ) -> dict[str, float]:
-    """Run as `medians` does, and return the fastest runs: other programs make a run slower, never faster."""
+    """Run the commands like `medians`, but return the fastest runs: other programs only make a run slower."""
     return {name: min(each) for name, each in _taken(commands, folder, variables, runs).items()}
 
 

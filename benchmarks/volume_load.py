@@ -1,8 +1,8 @@
-"""A cold process to its first answer, from a volume: verified by modelenv, against the raw `pipeline(path)`.
+"""From process start to first answer, with a model on a volume: verified by modelenv, and the raw `pipeline(path)`.
 
     python benchmarks/volume_load.py [runs]
 
-The model is all-MiniLM-L6-v2, 91 MB of real weights. Medians of runs in turn; at most 1.02 is the aim.
+The model is all-MiniLM-L6-v2, 91 MB of real weights. Medians of alternating runs; the target is at most 1.02.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from modelenv import force_environment
 from modelenv.commands.fetching import pull_to
 from modelenv.commands.locks import write_lock
-from modelenv.commands.progress import Teller
+from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.hub import EmbeddedHub
 
@@ -43,8 +43,8 @@ def fill(volume: Path, home: Path) -> None:
         variables = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(home / "hf"), "MODEL_CACHE_DIR": str(home / "cache")}
         with force_environment(variables=variables):
             settings = Settings.load(project_dir=home)
-            write_lock(settings, Teller.standard(quiet=True))
-            pull_to(settings, Teller.standard(quiet=True), volume)
+            write_lock(settings, Progress.standard(quiet=True))
+            pull_to(settings, Progress.standard(quiet=True), volume)
 
 
 def run(code: str, environ: dict[str, str], folder: Path) -> tuple[float, float]:
@@ -59,7 +59,7 @@ def run(code: str, environ: dict[str, str], folder: Path) -> tuple[float, float]
 
 
 def main(runs: int = 10) -> None:
-    """Run both, in turn."""
+    """Run both, alternating."""
     with tempfile.TemporaryDirectory() as name:
         volume, home = Path(name) / "volume", Path(name) / "home"
         home.mkdir()

@@ -1,8 +1,8 @@
-"""One service in five environments, on real models, in about a minute.
+"""One service in five environments, with real models, in about a minute.
 
 Serves a classifier (trained here, in seconds) and all-MiniLM-L6-v2 (91 MB, from an installed package) from an
-embedded Hub, and runs the service of `examples/sentiment_service` and its tests against them. Nothing leaves this
-machine. Ends with a table, and with exit code 1 if anything was not as it should be.
+embedded Hub, and runs `examples/sentiment_service` and its tests with them. No data leaves this machine. Prints a
+table, and ends with exit code 1 if a check fails.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ TEXTS = ("Bitcoin price surge, a record high", "Bitcoin price crash, panic and h
 WORKERS = 2
 PYTEST = f"pytest --real-models -n {WORKERS}"
 REAL = f"real: {CLASSIFIER.split('/')[1]}, {EMBEDDING_MODEL.split('/')[1]}"
-STOPPED = "0, it is stopped"
+STOPPED = "0, Hub stopped"
 STEP_SECONDS = 180
 _NUMBERS = ("score", "similarity")
 
 
 class Walkthrough:
-    """The steps, in their order.
+    """The steps of the walkthrough, in order.
 
     Args:
-        work: an empty folder for models, caches and logs.
+        work: An empty folder for models, caches and logs.
     """
 
     def __init__(self, work: Path) -> None:
@@ -62,7 +62,7 @@ class Walkthrough:
         """Run all steps.
 
         Raises:
-            CheckError: something was not as it should be.
+            CheckError: A check failed.
         """
         print("preparing the models", flush=True)
         lay_out_models(self.models, CLASSIFIER)
@@ -79,7 +79,7 @@ class Walkthrough:
         print("$ pytest    # fakes", flush=True)
         started = time.monotonic()
         passed, skipped = self._pytest("fakes", [], self._variables())
-        check(passed > 0 and skipped > 0, "fast tests should pass, integration tests be skipped", (passed, skipped))
+        check(passed > 0 and skipped > 0, "expected fast tests to pass, others to be skipped", (passed, skipped))
         self.rows.append(Row("fakes", "pytest", "fake", f"{passed} tests", "0", time.monotonic() - started))
 
     def _download_on_demand(self, hub: HubProcess) -> None:
@@ -94,16 +94,16 @@ class Walkthrough:
     def _again_without_hub(self, hub: HubProcess) -> None:
         print(f"$ pytest --real-models -n {WORKERS}    # again, the Hub is stopped", flush=True)
         seconds, did = self._pytest_with_real_models("again", hub)
-        self.rows.insert(2, Row("  the same again", PYTEST, REAL, did, STOPPED, seconds))
+        self.rows.insert(2, Row("  second run", PYTEST, REAL, did, STOPPED, seconds))
 
     def _hub_fallback(self, hub: HubProcess) -> None:
         hub.forget_requests()
         seconds = self._service("huggingface_hub", self._variables(HF_ENDPOINT=hub.endpoint))
         requests = hub.check_each_file_sent_once(self.models)
-        self.rows.append(Row("Hub, the fallback", "sentiment_service", REAL, "2 texts", requests, seconds))
+        self.rows.append(Row("Hub (fallback)", "sentiment_service", REAL, "2 texts", requests, seconds))
 
     def _local_cache(self, hub: HubProcess) -> None:
-        cache = str(self.work / "downloads")  # what the tests have fetched serves a laptop as well
+        cache = str(self.work / "downloads")  # the files that the tests downloaded
         seconds = self._service("local_cache", self._variables(MODEL_CACHE_DIR=cache, HF_ENDPOINT=hub.endpoint))
         self.rows.append(Row("local cache", "sentiment_service", REAL, "2 texts", STOPPED, seconds))
 
@@ -115,21 +115,21 @@ class Walkthrough:
         seconds = self._service("persistent_volume", variables, prefix=reader.prefix, user=reader.name)
         check(volume_state(volume) == before, "the volume was changed", volume)
         self.rows.append(Row("persistent volume", "sentiment_service", REAL, "2 texts", STOPPED, seconds))
-        self.volume_note = f"The volume: {reader.description}; nothing in it has changed."
+        self.volume_note = f"The volume: {reader.description}; its files are unchanged."
 
     def _pytest_with_real_models(self, name: str, hub: HubProcess, *, show: bool = False) -> tuple[float, str]:
-        """Run the service's tests with real models, in the same cache each time; return seconds and what was done."""
-        # With "=": pytest takes the folder of a separate value for one of tests, and looks for its settings there.
+        """Run the service's tests with real models and the same cache. Returns the seconds and the result."""
+        # With "=": pytest takes a separate value for a folder of tests, and looks for its settings there.
         arguments = ["--real-models", "-n", str(WORKERS), f"--model-cache-dir={self.work / 'downloads'}"]
         started = time.monotonic()
         passed, skipped = self._pytest(name, arguments, self._variables(HF_ENDPOINT=hub.endpoint), show=show)
-        check(passed > 0 and skipped == 0, "every test should pass", (passed, skipped))
+        check(passed > 0 and skipped == 0, "expected every test to pass", (passed, skipped))
         return time.monotonic() - started, f"{passed} tests"
 
     def _pytest(
         self, name: str, arguments: list[str], variables: Mapping[str, str], *, show: bool = False
     ) -> tuple[int, int]:
-        """Run the service's tests; return how many passed and how many were skipped."""
+        """Run the service's tests. Returns the numbers of passed and skipped tests."""
         report = self.work / f"{name}.xml"
         command = [sys.executable, "-m", "pytest", *arguments, "-o", f"cache_dir={self.work / 'pytest'}"]
         command += [f"--junitxml={report}"]
@@ -142,7 +142,7 @@ class Walkthrough:
     def _service(
         self, expected: str, variables: Mapping[str, str], *, prefix: tuple[str, ...] = (), user: str | None = None
     ) -> float:
-        """Run the service as a program; check what it says, and return the seconds it took."""
+        """Run the service as a program, check its output, and return the seconds it took."""
         print(f"$ python -m sentiment_service TEXT TEXT    # {expected}", flush=True)
         started = time.monotonic()
         command = [*prefix, sys.executable, "-m", "sentiment_service", *TEXTS]
@@ -156,30 +156,30 @@ class Walkthrough:
         return seconds
 
     def _variables(self, **more: str) -> dict[str, str]:
-        """Return variables under which only `more` says where models come from."""
+        """Return variables in which only `more` determines the source of models."""
         nowhere = str(self.work / "nowhere")
         number = len(self.rows)
         return {
             **clean_environment(),
             "CRYPTO_MODEL": CLASSIFIER,
             "STOCK_MODEL": CLASSIFIER,
-            "HF_HOME": str(self.work / f"hf-home-{number}"),  # cold for each step
+            "HF_HOME": str(self.work / f"hf-home-{number}"),  # a cold cache for each step
             "MODEL_CACHE_DIR": nowhere,
             "MODEL_VOLUME_DIR": nowhere,
-            "MODEL_TIMEOUT": str(STEP_SECONDS),  # on a busy machine the import of torch alone takes half a minute
+            "MODEL_TIMEOUT": str(STEP_SECONDS),  # on a busy machine, importing torch alone takes half a minute
             "OMP_NUM_THREADS": "1",
             **more,
         }
 
 
 def _comparable(answers: list[dict[str, Any]]) -> str:
-    """Return the answers without the environment, and with the digits that every machine agrees on."""
+    """Return the answers without the environment, rounded to digits that are equal on every machine."""
     return json.dumps([(found["label"], *(f"{found.get(name, 0):.4f}" for name in _NUMBERS)) for found in answers])
 
 
 def main() -> int:
-    """Run the walkthrough; return its exit code."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the Hub is ended then, too
+    """Run the walkthrough, and return its exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the Hub is stopped, too
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="modelenv-walkthrough-") as folder:
         work = Path(folder).resolve()
@@ -192,9 +192,7 @@ def main() -> int:
             return 1
         print_table(walkthrough.rows)
         print(walkthrough.volume_note)
-    print(
-        f"Each model was fetched once from a cold cache. All as it should be, in {time.monotonic() - started:.0f} s."
-    )
+    print(f"Each model was fetched once from a cold cache. All checks passed in {time.monotonic() - started:.0f} s.")
     return 0
 
 

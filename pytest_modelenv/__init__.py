@@ -1,1 +1,1 @@
-"""The pytest plugin of modelenv: fast tests with fakes, integration tests with real models."""
+"""modelenv's pytest plugin: fast tests with fakes, integration tests with real models."""

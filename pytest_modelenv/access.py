@@ -1,8 +1,8 @@
-"""What modelenv keeps in this process, reached through pytest's configuration; each part is made on first use.
+"""Access to the state that modelenv keeps in this process, through pytest's configuration.
 
-Every other module gets what it needs handed in by this one, or asks here.
+Each part is created on first use. The other modules receive what they need from here, or call these functions.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.guards.import_watch import HEAVY, WITH_DOORS, ImportWatch
+from pytest_modelenv.guards.import_watch import HEAVY, PATCHED, ImportWatch
 from pytest_modelenv.scopes import Scopes
 from pytest_modelenv.startup import ENDPOINT, GUARDS_OFF, STARTED, hub_endpoint
 
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from pytest_modelenv.run import ModelRun
     from pytest_modelenv.session_cache import ModelSession
 
-# This process's part of the run, once something of it uses models.
+# This process's part of the run. It is set once something in this process uses models.
 RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
-# Makes the plugin of pytest with the hooks of that part.
+# Creates the pytest plugin with the hooks for that part.
 RUN_HOOKS: pytest.StashKey[Callable[[pytest.Config, ModelRun], object]] = pytest.StashKey()
-# The guards of this process, once there is something to guard.
+# The guards of this process. They are set once there is something to guard.
 GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
-# What tells the library which test runs.
+# Tells the library which test is running.
 _SCOPES: pytest.StashKey[Scopes] = pytest.StashKey()
 
 
 def scopes_of(config: pytest.Config) -> Scopes:
-    """Return what knows the running test of this process, put in place now if it was not."""
+    """Return the object that tracks the running test of this process. Installs it on the first call."""
     if _SCOPES not in config.stash:
         config.stash[_SCOPES] = scopes = Scopes()
         scopes.install()
@@ -44,7 +44,7 @@ def scopes_of(config: pytest.Config) -> Scopes:
 
 
 def run_of(config: pytest.Config) -> ModelRun:
-    """Return this process's part of the run, begun now if it was not."""
+    """Return this process's part of the run. Starts it on the first call."""
     if RUN not in config.stash:
         from pytest_modelenv.run import ModelRun
 
@@ -63,41 +63,41 @@ def models_of(config: pytest.Config) -> ModelSession:
 
 
 def guards_of(config: pytest.Config) -> ModelGuards:
-    """Return the guards of this process, made now if they were not."""
+    """Return the guards of this process. Creates them on the first call."""
     if GUARDS not in config.stash:
         from pytest_modelenv.guards.guards import ModelGuards
 
         config.stash[GUARDS] = ModelGuards(config, lambda: models_of(config))
-        run_of(config)  # it reports what the guards have seen
+        run_of(config)  # it reports what the guards found
     return config.stash[GUARDS]
 
 
 def guard_imports(config: pytest.Config) -> None:
-    """Put a guard before each watched module when it is imported, unless the guards are switched off."""
+    """Guard each watched module when it is imported, unless the guards are off."""
     if ENDPOINT in config.stash:
-        return  # done already, before the first conftest.py
+        return  # already done, before the first conftest.py
     config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
     if getattr(config.known_args_namespace, "model_guards", None) == GUARDS_OFF:
         return
-    watch = ImportWatch((*WITH_DOORS, *HEAVY), lambda name: guards_of(config).importing(name))
+    watch = ImportWatch((*PATCHED, *HEAVY), lambda name: guards_of(config).importing(name))
     watch.install()
     config.add_cleanup(watch.uninstall)
-    present = [name for name in WITH_DOORS if name in sys.modules]
+    present = [name for name in PATCHED if name in sys.modules]
     if present:
-        from pytest_modelenv.guards.patches import close_doors
+        from pytest_modelenv.guards.patches import patch_module
 
         for name in present:
-            for closed in close_doors(name, _GuardsWhenAsked(config)):
-                config.add_cleanup(closed.reopen)
+            for patch in patch_module(name, _LazyGuards(config)):
+                config.add_cleanup(patch.undo)
 
 
 def _imports_of(config: pytest.Config) -> list[dict[str, Any]]:
-    """Return the heavy imports that the guards measured since the last call, as plain types."""
+    """Return the heavy imports measured since the last call, as plain types."""
     return config.stash[GUARDS].imports.take() if GUARDS in config.stash else []
 
 
-class _GuardsWhenAsked:
-    """The guards of a process, made when the first door that they stand before is used."""
+class _LazyGuards:
+    """The guards of a process, created when a guarded function is first called."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config

@@ -1,4 +1,4 @@
-"""What the fixtures give that are functions, for type checkers."""
+"""Protocols, for type checkers, of the fixtures that return functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class ForceEnvironment(Protocol):
-    """What the fixture `model_env` gives."""
+    """The type of the fixture `model_env`."""
 
     def __call__(
         self,
@@ -21,11 +21,11 @@ class ForceEnvironment(Protocol):
         volume_dir: str | os.PathLike[str] | None = None,
         **variables: str | None,
     ) -> None:
-        """Force a source, a folder, or variables, until the test ends."""
+        """Force a source, a folder or variables until the test ends."""
 
 
 class MakeTinyModel(Protocol):
-    """What the fixture `tiny_model` gives."""
+    """The type of the fixture `tiny_model`."""
 
     def __call__(self, task: str, *, seed: int = 0) -> Path:
         """Return the folder of a tiny model for `task`."""

@@ -1,6 +1,6 @@
 """The plugin's fixtures. Their docstrings are their documentation, shown by `pytest --fixtures`.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
     from modelenv.hub import EmbeddedHub
     from pytest_modelenv.fixture_types import ForceEnvironment, MakeTinyModel
 
-BUILDING_SECONDS = 120  # a tiny model takes a few, after the import of torch
+BUILDING_SECONDS = 120  # building a tiny model takes a few seconds, plus the import of torch
 
 
 def fixtures_of(config: pytest.Config) -> ModuleType:
-    """Return the fixtures that most tests of models use, as a plugin of pytest.
+    """Return the fixtures that most tests of models use, as a pytest plugin.
 
-    They have the configuration from here. Asking for `pytestconfig` or `request`, as the other fixtures do, takes
-    pytest about as long as making a fake.
+    They take the configuration from this function's argument. To request `pytestconfig` or `request`, as the other
+    fixtures do, takes pytest about as long as to create a fake.
     """
 
     @pytest.fixture(scope="session")
     def model_manager() -> SmartModelManager:
-        """A `SmartModelManager` that follows the test: each call gives the models of the running test's environment.
+        """A `SmartModelManager` that follows the running test: each call returns models for the test's environment.
 
         Fixtures of every scope can use it. Real models are loaded once per worker, however many tests use them. Fakes
-        are new in each test: without calls, and with those scripts only that a fixture of wider scope has set.
+        are new in each test: they have no recorded calls, and only the scripts that a fixture of wider scope has set.
         """
         return models_of(config).manager
 
@@ -46,13 +46,14 @@ def fixtures_of(config: pytest.Config) -> ModuleType:
     def model(model_manager: SmartModelManager) -> Any:
         """The pipeline of the test's marker `@pytest.mark.model(name, task=..., **pipeline_kwargs)`.
 
-        A fake; or the real one in a test marked `integration` under `--real-models`, which fails if that cannot be
-        loaded. Without a task in the marker it is the one in the project's lock, or, for a real model, the Hub's.
+        It is a fake, except in a test marked `integration` under `--real-models`: there it is the real model, and the
+        test fails if the model cannot be loaded. If the marker names no task, the task comes from the project's lock
+        or, for a real model, from the Hub.
         """
         from pytest_modelenv.markers import model_call
 
         test = config.stash[RUNNING]
-        assert test is not None  # noqa: S101 - a test asks for this
+        assert test is not None  # noqa: S101 - only a test requests this fixture
         call = model_call(test)
         task = call.task or models_of(config).hub_tasks.task_of(call, model_manager)
         return model_manager.load_model(call.name, task, **call.pipeline_kwargs)
@@ -64,14 +65,14 @@ def fixtures_of(config: pytest.Config) -> ModuleType:
 
 @pytest.fixture
 def mock_models(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Forces fakes for this test, also in an `integration` test. They are new: no earlier test has called them."""
+    """Force fakes for this test, even if it is marked `integration`. No other test has used these fakes."""
     with models_of(pytestconfig).forcing("mock_models"):
         yield
 
 
 @pytest.fixture
 def real_models(pytestconfig: pytest.Config) -> Iterator[None]:
-    """Forces real models from the source of `--model-source` for this test; skips it without `--real-models`."""
+    """Force real models from the source in `--model-source` for this test. Skip it without `--real-models`."""
     session = models_of(pytestconfig)
     if not session.options.real_models:
         pytest.skip(NEEDS_REAL_MODELS)
@@ -81,12 +82,12 @@ def real_models(pytestconfig: pytest.Config) -> Iterator[None]:
 
 @pytest.fixture
 def model_env(pytestconfig: pytest.Config) -> Iterator[ForceEnvironment]:
-    """A function that forces an environment until the test ends, and may be called several times.
+    """A function that forces an environment until the test ends. It can be called several times.
 
-    `model_env("local_cache", cache_dir=tmp_path)` forces a source and MODEL_CACHE_DIR; `volume_dir=` sets
-    MODEL_VOLUME_DIR; further keywords are variables, None removes one: `model_env(MODEL_TIMEOUT="2")`. The Hugging
-    Face libraries follow. With a folder or a variable of its own, the test loads models for itself, and a failed
-    download is not remembered for other tests.
+    `model_env("local_cache", cache_dir=tmp_path)` forces a source and MODEL_CACHE_DIR. `volume_dir=` sets
+    MODEL_VOLUME_DIR. Other keywords set variables, and None removes one: `model_env(MODEL_TIMEOUT="2")`. The Hugging
+    Face libraries use the new values too. A test that sets a folder or a variable does not share its models with
+    other tests, and its failed downloads do not affect them.
     """
     session = models_of(pytestconfig)
     with ExitStack() as undo:
@@ -110,12 +111,12 @@ def model_env(pytestconfig: pytest.Config) -> Iterator[ForceEnvironment]:
 
 @pytest.fixture(scope="session")
 def tiny_model(pytestconfig: pytest.Config) -> MakeTinyModel:
-    """A function that gives a folder with a small real model for a task: random weights, under 1 MB.
+    """A function that returns the folder of a small real model for a task, with random weights of less than 1 MB.
 
-    `tiny_model("text-classification")` is what `transformers.pipeline("text-classification", model=...)` loads, in
-    any test: real code paths without a download, with answers that mean nothing. `seed=1` gives other weights. Each
-    model is built once for all workers, in seconds, with torch and transformers, and deleted when the run ends. Copy
-    the folder before you change anything in it.
+    `transformers.pipeline("text-classification", model=tiny_model("text-classification"))` runs the real code in any
+    test, without a download. Its predictions are meaningless. `seed=1` gives other weights. Each model is built once
+    for all workers, in a few seconds, with torch and transformers, and deleted when the run ends. Copy the folder
+    before you change it.
     """
     folder = models_of(pytestconfig).tiny_models
 
@@ -134,16 +135,16 @@ def tiny_model(pytestconfig: pytest.Config) -> MakeTinyModel:
 
 @pytest.fixture(scope="session")
 def model_cache_dir(pytestconfig: pytest.Config) -> Path:
-    """The folder of models that all workers share: `--model-cache-dir`, MODEL_CACHE_DIR, or pytest's own cache."""
+    """The models folder of all workers: `--model-cache-dir`, MODEL_CACHE_DIR, or a folder in pytest's cache."""
     return models_of(pytestconfig).folders.cache.value
 
 
 @pytest.fixture(scope="session")
 def model_hub_server() -> Iterator[EmbeddedHub]:
-    """The embedded Hub of which each test's `model_hub` is a view; empty, and started by the first that needs it.
+    """The embedded Hub behind each test's `model_hub`. It starts empty, with the first test that needs it.
 
-    `model_hub_server.add(folder, "org/name")` in a fixture of scope "session" serves a model to all tests, and hashes
-    it once.
+    `model_hub_server.add(folder, "org/name")` in a session-scoped fixture serves a model to all tests and hashes it
+    only once.
     """
     from modelenv.hub import EmbeddedHub
 
@@ -155,11 +156,11 @@ def model_hub_server() -> Iterator[EmbeddedHub]:
 def model_hub(
     pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory, model_hub_server: EmbeddedHub
 ) -> Iterator[EmbeddedHub]:
-    """An embedded Hub on loopback, empty, that the Hugging Face libraries use as their endpoint in this test.
+    """An empty embedded Hub on loopback. The Hugging Face libraries use it as their endpoint in this test.
 
-    `model_hub.add(folder, "org/name")` serves a model; `requests`, `clear()` and `assert_no_requests()` tell what
-    was asked. No other test sees it, nor its address again. What the test downloads goes to folders of its own,
-    never into a cache that outlives it. Needs `pip install 'modelenv[hub]'`.
+    `model_hub.add(folder, "org/name")` serves a model. `requests`, `clear()` and `assert_no_requests()` inspect the
+    requests. Each test has its own Hub and address. Downloads go to folders of the test, never to a cache that
+    outlives it. Requires `pip install 'modelenv[hub]'`.
     """
     downloads = tmp_path_factory.mktemp("model_hub")
     with model_hub_server.view() as hub:

@@ -1,4 +1,4 @@
-"""The model host of a run: one process that holds the real models for all workers (`--model-host`)."""
+"""A run's model host: one process that holds the real models for all workers (`--model-host`)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from modelenv.loading.shared import Run
 
 _KEEP_SECONDS = 900.0
-_KEEP_BYTES = 64 << 20  # of answers
+_KEEP_BYTES = 64 << 20  # of cached answers
 
 
 @dataclass(frozen=True)
 class Hosting:
-    """Where this run's host is, and how long it stays.
+    """Where this run's host is, and how long it lives.
 
     Attributes:
-        mode: `run` ends it with the run, `keep` lets it wait for the next run.
-        folder: the run's folder, and the host's own in the mode `run`.
-        controller: the process whose end is the run's end.
-        memory: how many bytes of models the host may hold.
-        on_load: called with what was loaded in this process after all.
+        mode: `run` stops the host with the run. `keep` leaves it running for the next runs.
+        folder: The run's folder. In the mode `run`, it contains the host's folder.
+        controller: The process id of the controller. The run ends when this process ends.
+        memory: The maximum number of bytes of models in the host.
+        on_load: Called for each model that was loaded in this process instead of the host.
     """
 
     mode: str
@@ -41,7 +41,7 @@ class Hosting:
 
     @cached_property
     def client(self) -> HostClient:
-        """Asks the host."""
+        """The client that talks to the host."""
         from modelenv.host.client import HostClient
         from modelenv.host.folder import HostFolder, kept_folder
 
@@ -53,7 +53,7 @@ class Hosting:
         )
 
     def host(self, run: Run) -> Run:
-        """Return the run with its pipelines in the host."""
+        """Return a copy of `run` that builds its pipelines in the host."""
         from modelenv.host.builder import HostBuilder
         from modelenv.host.proxy import own_view
 
@@ -65,7 +65,7 @@ class Hosting:
         self.on_load(LoadReport(model, "", "", reason=reason))
 
     def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
-        """Have the host fetch and load the models of these markers while other tests run."""
+        """Tell the host to fetch and load the models of these markers while other tests run."""
         from modelenv.errors import ModelHostError
         from modelenv.host.messages.protocol import PlannedModel
 
@@ -74,13 +74,13 @@ class Hosting:
             name, task, arguments = call
             if arguments is not None:
                 planned.append(PlannedModel(name, task, arguments))
-        if planned or self.mode == HOST_KEEP:  # a host that is kept is told the limit of this run
-            # Without a host there is no head start; the tests that need it say what is wrong.
+        if planned or self.mode == HOST_KEEP:  # a kept host also needs this run's memory limit
+            # This only saves time. If the host does not start, the tests that need it report the error.
             with suppress(ModelHostError):
                 self.client.prepare(tuple(planned), str(failures))
 
     def end(self) -> list[dict[str, Any]]:
-        """Return what the host prepared, as plain types, and end the host unless it is kept."""
+        """Return reports of the models that the host prepared, as plain types. Stop the host unless it is kept."""
         from modelenv.errors import ModelHostError
         from modelenv.loading.reports import LoadReport
 
@@ -97,10 +97,10 @@ class Hosting:
 
 
 def _pickled(call: ModelCall) -> bytes | None:
-    """Return the marker's arguments as they cross to the host; None where they cannot."""
+    """Return the marker's arguments, pickled for the host, or None if they cannot be pickled."""
     from modelenv.host.messages.pickling import CannotCrossError, crossing
 
     try:
         return crossing(dict(call.pipeline_kwargs))
     except CannotCrossError:
-        return None  # such a model is loaded by its test
+        return None  # the test loads this model itself

@@ -1,4 +1,4 @@
-"""The tasks of models whose marker names none: what the Hub says, asked once in a process."""
+"""The tasks of models whose marker names none: requested from the Hub, once per process."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HubTasks:
-    """Asks the Hub for the task of a model, once for each model and endpoint; an error is kept as an answer is."""
+    """Requests the task of a model from the Hub, once for each model and endpoint. Errors are cached too."""
 
     _known: dict[tuple[str | None, ModelRef], str | ModelEnvError] = field(default_factory=dict)
 
     def task_of(self, call: ModelCall, manager: SmartModelManager) -> str | None:
-        """Return the task of a marker's model that neither the marker nor the project names.
+        """Return the task of a model if neither its marker nor the project names one.
 
         Returns:
-            None if the Hub is not asked: a fake stands in for the model, or its source downloads nothing, or the
-            project names the task.
+            None if no request is needed: the project names the task, or the source does not download (as with fakes).
 
         Raises:
-            ModelEnvError: the Hub could not be asked, or names no task that transformers has.
+            ModelEnvError: The request failed, or the Hub does not name a task of transformers.
         """
         from modelenv.loading.request import resolve_name
 
@@ -58,6 +57,8 @@ def _asked(ref: ModelRef, manager: SmartModelManager) -> str | ModelEnvError:
             raise ConfigurationError("the Hub names no task for this model", model=str(ref))
         resolve_task(task)
     except ModelEnvError as error:
-        error.add_note("The marker names no task, so the Hub was asked. Name it: @pytest.mark.model(name, task=...)")
+        error.add_note(
+            "The marker names no task, so it was requested from the Hub. Name it: @pytest.mark.model(name, task=...)"
+        )
         return error
     return task

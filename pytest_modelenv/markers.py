@@ -1,6 +1,6 @@
-"""The plugin's markers: read at collection, turned into an environment, or into an error of the test that has them.
+"""The plugin's markers: each is parsed at collection, and gives its test an environment or an error.
 
-Other projects have markers of the same names. So a marker counts only where the test, or the project, uses modelenv.
+Other projects have markers with the same names. So a marker counts only if its test or the project uses modelenv.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, forces_a_s
 T = TypeVar("T")
 
 MODEL_ACCESS = "model_access"
-# Why a test cannot run: a marker of it is wrong.
+# The error message for a test with an invalid marker.
 MISTAKE = pytest.StashKey[str]()
-# A test with the gate marker, for which that marker has another meaning.
+# Set on tests with the gate marker if that marker has another meaning in the project.
 LEFT_ALONE = pytest.StashKey[bool]()
-# The closest `model` marker of a test, with what it says, or why it is wrong.
-_CALL = pytest.StashKey[tuple[pytest.Mark, "ModelCall | _WrongMark"]]()
+# The closest `model` marker of a test, with the parsed call or the reason why it is invalid.
+_CALL = pytest.StashKey[tuple[pytest.Mark, "ModelCall | _InvalidMark"]]()
 _HOSTED = pytest.StashKey[bool]()
 _FIXTURES = frozenset(
     ("mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_hub_server", "model_manager",
      "real_models", "tiny_model")
 )  # fmt: skip
-_HOME_OF_FIXTURES = "pytest_modelenv.fixtures"
+_FIXTURES_MODULE = "pytest_modelenv.fixtures"
 _OTHER_MARKER = (
-    "; if the marker has another meaning in your project, choose one for tests that need real models: the ini-option "
-    "model_marker"
+    "; if this marker has another meaning in your project, set the ini-option model_marker to the marker of your "
+    "tests that need real models"
 )
 _OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker")
 
 
 @dataclass(frozen=True)
 class ModelCall:
-    """What a `model` marker says: the arguments for `load_model`."""
+    """The arguments of a `model` marker, for `load_model`."""
 
     name: str
     task: str | None
@@ -47,14 +47,14 @@ class ModelCall:
 
 
 def model(name: str, task: str | None = None, **pipeline_kwargs: Any) -> ModelCall:
-    """Return what `pytest.mark.model(...)` with these arguments says."""
+    """Parse the arguments of `pytest.mark.model(...)`."""
     if not isinstance(name, str) or not isinstance(task, str | None):
         raise TypeError("name and task must be text")
     return ModelCall(name, task, pipeline_kwargs)
 
 
 def model_source(source: str) -> str:
-    """Return the value of the source that `pytest.mark.model_source(source)` names."""
+    """Parse the argument of `pytest.mark.model_source(...)`, and return the value of the source."""
     from modelenv.environment.sources import ModelSource
     from modelenv.errors import ConfigurationError
 
@@ -65,53 +65,53 @@ def model_source(source: str) -> str:
 
 
 def integration(*, host: bool = True) -> bool:
-    """Return whether `pytest.mark.integration(...)` with these arguments allows the model host."""
+    """Parse the arguments of `pytest.mark.integration(...)`, and return whether the model host is allowed."""
     if not isinstance(host, bool):
         raise TypeError("host must be True or False")
     return host
 
 
 def model_access() -> None:
-    """Take the arguments of `pytest.mark.model_access`, which has none."""
+    """Parse the arguments of `pytest.mark.model_access`: it takes none."""
 
 
 def model_call(node: pytest.Item) -> ModelCall:
-    """Return what the closest `model` marker of a test says.
+    """Return the arguments of a test's closest `model` marker.
 
     Raises:
-        pytest.UsageError: there is none, or its arguments are wrong.
+        pytest.UsageError: The test has no such marker, or its arguments are invalid.
     """
-    call = _read_call(node)
+    call = _parse_call(node)
     if call is None:
         raise pytest.UsageError(
             f"{node.nodeid}: the fixture `model` needs the marker @pytest.mark.model(name, task=...) on the test"
         )
-    if isinstance(call, _WrongMark):
+    if isinstance(call, _InvalidMark):
         raise pytest.UsageError(f"{node.nodeid}: {call}")
     return call
 
 
 def call_of(item: pytest.Item) -> ModelCall | None:
-    """Return what the closest `model` marker of a test says; None for no marker, and for one that is wrong."""
-    call = _read_call(item)
+    """Return the arguments of a test's closest `model` marker, or None if there is no valid one."""
+    call = _parse_call(item)
     return call if isinstance(call, ModelCall) else None
 
 
-def _read_call(item: pytest.Item) -> ModelCall | _WrongMark | None:
-    """Read the closest `model` marker of a test, once, unless a fixture has added another one since."""
+def _parse_call(item: pytest.Item) -> ModelCall | _InvalidMark | None:
+    """Parse the closest `model` marker of a test, once, unless a fixture has added another one since."""
     mark = item.get_closest_marker("model")
     if mark is None:
         return None
     if _CALL not in item.stash or item.stash[_CALL][0] is not mark:
-        item.stash[_CALL] = (mark, _reading(mark, model))
+        item.stash[_CALL] = (mark, _parse(mark, model))
     return item.stash[_CALL][1]
 
 
 def project_uses_models(config: pytest.Config) -> bool:
-    """Return whether the project uses modelenv; asked when collection has ended, before modelenv is imported here.
+    """Return whether the project uses modelenv. Call this after collection, before the plugin imports modelenv.
 
-    It does if its `pyproject.toml` names modelenv, if an ini-option of ours is set, if MODEL_SOURCE names a source of
-    ours, or if a test file, or what the test files imported, has imported modelenv.
+    It does if its `pyproject.toml` mentions modelenv, if one of the plugin's ini-options is set, if MODEL_SOURCE is
+    one of modelenv's sources, or if the test files have imported modelenv, directly or through other modules.
     """
     project, _ = project_texts(config)
     is_imported = "modelenv" in sys.modules
@@ -120,19 +120,19 @@ def project_uses_models(config: pytest.Config) -> bool:
 
 
 def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:
-    """Read a collected test's markers; skip the test, or note the source to force, if they ask for it.
+    """Parse a collected test's markers, and skip the test or store the source to force, as they say.
 
     Args:
-        item: the test.
-        options: what the user asked for.
-        asked: whether the project uses modelenv, or the user asked for real models. If not, the gate marker counts
-            only on tests that use modelenv themselves: by a fixture, or by the marker `model_source`.
+        item: The test.
+        options: The user's options.
+        asked: Whether the project uses modelenv or the user asked for real models. If not, the gate marker counts
+            only on tests that use modelenv themselves, through a fixture or the marker `model_source`.
     """
     gate = gate_marker(item.config)
     fixtures = own_fixtures(item)
-    read = _readings(item, gate)
+    read = _parse_markers(item, gate)
     uses = bool(fixtures) or read.source is not None
-    # Markers of these two names are common: a wrong one is a mistake only where nobody else's can be meant.
+    # Markers with these two names are common. An invalid one is an error only if it must be modelenv's.
     is_mistake = {"model": "model" in fixtures, gate: uses}
     mistake = next((text for name, text in read.mistakes.items() if is_mistake.get(name, uses or asked)), None)
     source = read.source
@@ -151,13 +151,13 @@ def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:
 
 
 @dataclass(frozen=True)
-class _Readings:
-    """What the closest markers of a test say; None for one that is missing, or wrong.
+class _Markers:
+    """The values of a test's closest markers. None for a marker that is missing or invalid.
 
     Attributes:
-        source: what `model_source` says.
-        hosted: what the gate marker says.
-        mistakes: by the names of the markers that are wrong, why.
+        source: The source in `model_source`.
+        hosted: Whether the gate marker allows the model host.
+        mistakes: The error messages of invalid markers, by marker name.
     """
 
     source: str | None
@@ -165,28 +165,28 @@ class _Readings:
     mistakes: Mapping[str, str]
 
 
-def _readings(item: pytest.Item, gate: str) -> _Readings:
+def _parse_markers(item: pytest.Item, gate: str) -> _Markers:
     closest = {mark.name: mark for mark in reversed(list(item.iter_markers()))}
     mistakes: dict[str, str] = {}
 
-    def good(name: str, said: T | _WrongMark | None) -> T | None:
-        if not isinstance(said, _WrongMark):
+    def good(name: str, said: T | _InvalidMark | None) -> T | None:
+        if not isinstance(said, _InvalidMark):
             return said
         mistakes[name] = f"{said}{_OTHER_MARKER if name == gate else ''}"
         return None
 
     def read(name: str, signature: Callable[..., T]) -> T | None:
-        return good(name, _reading(closest[name], signature)) if name in closest else None
+        return good(name, _parse(closest[name], signature)) if name in closest else None
 
     read(MODEL_ACCESS, model_access)
-    good("model", _read_call(item))
-    return _Readings(read("model_source", model_source), read(gate, integration), mistakes)
+    good("model", _parse_call(item))
+    return _Markers(read("model_source", model_source), read(gate, integration), mistakes)
 
 
 def own_fixtures(item: pytest.Item) -> frozenset[str]:
-    """Return the names of the plugin's fixtures that a test uses, itself or through others.
+    """Return the names of the plugin's fixtures that a test uses, directly or through other fixtures.
 
-    A fixture of the project's own that has such a name is none of them, unless it uses the plugin's in turn.
+    A fixture of the project that overrides one of them does not count, unless it uses the plugin's fixture itself.
     """
     known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
     names = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
@@ -194,8 +194,8 @@ def own_fixtures(item: pytest.Item) -> frozenset[str]:
 
 
 def _is_own(name: str, definitions: Iterable[pytest.FixtureDef[Any]]) -> bool:
-    for each in reversed(tuple(definitions)):  # the last one is used; it may ask for the one before
-        if each.func.__module__ == _HOME_OF_FIXTURES:
+    for each in reversed(tuple(definitions)):  # the last one is used; it can request the one before it
+        if each.func.__module__ == _FIXTURES_MODULE:
             return True
         if name not in each.argnames:
             return False
@@ -203,12 +203,12 @@ def _is_own(name: str, definitions: Iterable[pytest.FixtureDef[Any]]) -> bool:
 
 
 def is_hosted(item: pytest.Item) -> bool:
-    """Return whether the test's real models may be those of the model host."""
+    """Return whether the test can use real models from the model host."""
     return item.stash.get(_HOSTED, True)
 
 
 def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
-    """Yield what the tests that are forced to `source` will ask the model host for, as far as their markers say."""
+    """Yield the models that tests forced to `source` will load from the host, as far as their markers name them."""
     for item in items:
         call = call_of(item)
         if (
@@ -221,15 +221,15 @@ def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
 
 
 def _is_skipped(item: pytest.Item) -> bool:
-    """Whether pytest will skip a test for its markers, as far as they say without conditions as text."""
+    """Whether `skip` and `skipif` markers will skip the test. Conditions in the form of strings are ignored."""
     given = [(*mark.args, mark.kwargs.get("condition")) for mark in item.iter_markers("skipif")]
     holds = any(condition for conditions in given for condition in conditions if not isinstance(condition, str))
     return holds or item.get_closest_marker("skip") is not None
 
 
 @dataclass(frozen=True)
-class _WrongMark:
-    """A marker whose arguments are not those of ours, and why."""
+class _InvalidMark:
+    """Why the arguments of a marker are not valid for modelenv."""
 
     reason: str
 
@@ -237,9 +237,9 @@ class _WrongMark:
         return self.reason
 
 
-def _reading(mark: pytest.Mark, signature: Callable[..., T]) -> T | _WrongMark:
+def _parse(mark: pytest.Mark, signature: Callable[..., T]) -> T | _InvalidMark:
     try:
         return signature(*mark.args, **mark.kwargs)
     except TypeError as error:
         said = str(error).replace(f"{signature.__name__}()", f"{mark.name}()", 1)
-        return _WrongMark(f"@pytest.mark.{mark.name}: {said}")
+        return _InvalidMark(f"@pytest.mark.{mark.name}: {said}")

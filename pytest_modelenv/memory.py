@@ -1,4 +1,4 @@
-"""How much memory real models may take: `--model-memory`."""
+"""The memory limit for real models: `--model-memory`."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")  # cgroup v2, as seen from 
 
 
 def parse_memory(text: str, machine: int) -> int:
-    """Return a number of bytes.
+    """Return an amount of memory in bytes.
 
     Args:
-        text: such as `4G` or `500MB` (powers of 1024), or `50%` of the machine's.
-        machine: the machine's memory in bytes.
+        text: An amount such as `4G` or `500MB` (powers of 1024), or a share of the machine's memory such as `50%`.
+        machine: The machine's memory in bytes.
 
     Raises:
-        ValueError: it is of another form, or nothing.
+        ValueError: The text has another form, or the amount is zero.
     """
     found = _FORM.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{text!r} is no amount of memory; valid are 4G, 500M or 50%")
+        raise ValueError(f"{text!r} is not an amount of memory; use a value such as 4G, 500M or 50%")
     number, percent, unit = found.groups()
     amount = int(float(number) * (machine / 100 if percent else _UNITS[unit.upper()]))
     if amount <= 0:
@@ -32,9 +32,9 @@ def parse_memory(text: str, machine: int) -> int:
 
 
 def machine_memory(limit: Path = _CONTAINER_LIMIT) -> int:
-    """Return the machine's memory in bytes, or that of the container in which this runs."""
+    """Return the machine's memory in bytes, or the limit of the container if that is lower."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     try:
         return min(machine, int(limit.read_text(encoding="ascii")))
-    except (OSError, ValueError):  # no such limit on this system, or "max"
+    except (OSError, ValueError):  # this system has no such file, or the limit is "max"
         return machine

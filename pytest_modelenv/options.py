@@ -1,4 +1,4 @@
-"""The plugin's options, each resolved to its value and where that came from."""
+"""The plugin's options, each with its value and the origin of the value."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ T = TypeVar("T")
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
-PLANS = "modelenv_plans"  # the key under which a worker is told whether tests are put in order
+PLANS = "modelenv_plans"  # the key in `workerinput`: whether the tests are reordered
 _DEFAULT_MEMORY = "50%"
-# The ways in which pytest-xdist hands out tests that leave their order to us; others were asked for.
+# The modes of pytest-xdist's --dist in which the plugin can reorder the tests.
 _OWN_ORDER = ("no", "load", "worksteal")
-# Options with which pytest itself puts the tests into an order, or goes on in that of the run before.
+# Options with which pytest itself orders the tests, or continues the previous run.
 _ORDERS = ("stepwise", "stepwise_skip", "failedfirst", "newfirst")
 
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """A value, and where it came from."""
+    """A value and its origin."""
 
     value: T
     origin: str
@@ -45,16 +45,16 @@ class Resolved(Generic[T]):
 
 @dataclass(frozen=True)
 class ModelOptions:
-    """What the user asked for.
+    """The user's options.
 
     Attributes:
-        real_models: whether integration tests get real models.
-        source: the value of the `ModelSource` they come from.
-        forced: what MODEL_SOURCE or a setting of the project says, which forces every other test; None for neither.
-        host: whether one process holds the real models for all workers: `off`, `run` or `keep`.
-        guards: what becomes of a test with fakes that reaches for a real model: `error` or `off`.
-        memory: how many bytes the real models may take, in all processes together.
-        plans: whether tests are put into an order that suits their models.
+        real_models: Whether integration tests get real models.
+        source: The `ModelSource` of the real models, as a string.
+        forced: The source for all other tests, from MODEL_SOURCE or a setting of the project. None if not set.
+        host: Whether one process holds the real models for all workers: `off`, `run` or `keep`.
+        guards: Whether a test with fakes fails if it accesses a real model: `error` or `off`.
+        memory: The memory limit for real models in bytes, for all processes together.
+        plans: Whether the tests are reordered by their models.
     """
 
     real_models: bool
@@ -67,11 +67,11 @@ class ModelOptions:
 
 
 def resolve_options(config: pytest.Config) -> ModelOptions:
-    """Return what the user asked for.
+    """Return the user's options.
 
     Raises:
-        pytest.UsageError: the source is not one of the real ones, or the memory is no amount; the message says
-            what is valid.
+        pytest.UsageError: The source is not a source of real models, or the memory limit is invalid. The message
+            lists the valid values.
     """
     option = config.getoption("--model-source")
     real_models = bool(config.getoption("--real-models"))
@@ -109,11 +109,11 @@ def project_settings(config: pytest.Config) -> Settings | None:
     """Return the settings of this process and of the project.
 
     Returns:
-        None if a setting is not valid and may be another program's, such as a MODEL_SOURCE in `.env`. Then the run
-        goes on, and a test that uses modelenv says what is wrong.
+        None if a setting is invalid but could belong to another program, such as a MODEL_SOURCE in `.env`. The run
+        continues, and tests that use modelenv report the error.
 
     Raises:
-        pytest.UsageError: a setting is not valid, and the user asked for real models, or the project has a table
+        pytest.UsageError: A setting is invalid, and the user asked for real models or the project has a table
             `[tool.modelenv]`.
     """
     from modelenv.environment.settings import Settings
@@ -146,14 +146,14 @@ def _memory(text: str) -> int:
 def _plans(config: pytest.Config) -> bool:
     workerinput: dict[str, bool] | None = getattr(config, "workerinput", None)
     if workerinput is not None:
-        return workerinput[PLANS]  # a worker does not know how the controller hands out its tests
+        return workerinput[PLANS]  # a worker does not know the controller's --dist mode
     has_an_order = any(config.getoption(name, False) for name in _ORDERS)
     is_ours = config.getoption("dist", "no") in _OWN_ORDER
     return is_ours and not has_an_order and not config.getoption("--no-model-plan")
 
 
 def shared_cores(workers: int) -> dict[str, str]:
-    """Return the variables that let so many processes share the cores; none where the user chose their threads."""
+    """Return the variables that divide the cores among `workers`. Empty if the user has set OMP_NUM_THREADS."""
     from modelenv.host.serving.cores import usable_cores
 
     if os.environ.get("OMP_NUM_THREADS"):
@@ -166,15 +166,15 @@ def _real_source(text: str, origin: str) -> str:
 
     real = [source.value for source in ModelSource if source is not ModelSource.MOCK_MODELS]
     if text.strip().lower() not in real:
-        raise pytest.UsageError(f"{origin}: {text!r} is not a source of real models; valid are {', '.join(real)}")
+        raise pytest.UsageError(f"{origin}: {text!r} is not a source of real models; choose one of {', '.join(real)}")
     return text.strip().lower()
 
 
 def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
-    """Return the cache folder that the user chose for the tests, by option, variable or ini-file, if any.
+    """Return the cache folder that the user chose for the tests by option, variable or ini-file, or None.
 
     Raises:
-        pytest.UsageError: the option is empty, or there is a file in the folder's place.
+        pytest.UsageError: The option is empty, or the path is a file.
     """
     option = config.getoption("--model-cache-dir")
     variable = os.environ.get(CACHE_VARIABLE)
@@ -182,7 +182,7 @@ def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
     if option is not None:
         return _folder(option, config.invocation_params.dir, "--model-cache-dir")
     if variable:
-        # Without --real-models the variable may be another program's.
+        # Without --real-models, the variable could belong to another program.
         needed = bool(config.getoption("--real-models"))
         return _folder(variable, Path.cwd(), f"variable {CACHE_VARIABLE}", check=needed)
     if ini:
@@ -191,16 +191,16 @@ def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
 
 
 def project_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
-    """Return the cache folder that the project's `.env` or `pyproject.toml` names, if one of them does.
+    """Return the cache folder in the project's `.env` or `pyproject.toml`, or None.
 
-    It is where `modelenv pull` puts models, and the local cache.
+    `modelenv pull` stores models there, and the source `local_cache` loads them from there.
 
     Raises:
-        pytest.UsageError: a setting is not valid.
+        pytest.UsageError: A setting is invalid.
     """
     project, variables = project_texts(config)
     if not ("tool.modelenv" in project and "cache_dir" in project) and CACHE_VARIABLE not in variables:
-        return None  # the library need not be imported for an answer
+        return None  # without importing the library
     settings = project_settings(config)
     if settings is None or settings.origins["cache_dir"] == "default":
         return None
@@ -209,7 +209,7 @@ def project_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
 
 def _folder(text: str, base: Path, origin: str, *, check: bool = True) -> Resolved[Path]:
     if check and not text.strip():
-        raise pytest.UsageError(f"{origin}: a folder is needed, an empty text was given")
+        raise pytest.UsageError(f"{origin}: expected a folder, but the value is empty")
     folder = base / Path(text).expanduser()
     if check and folder.exists() and not folder.is_dir():
         raise pytest.UsageError(f"{origin}: {folder} is not a folder")

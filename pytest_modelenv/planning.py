@@ -1,7 +1,7 @@
-"""The order of a run with real models: tests that need none go first, then model after model.
+"""The order of a run with real models: first the tests that need none, then the tests of each model in turn.
 
-Whoever hands out tests in that order keeps the tests of one model together, has something to run while the first
-models are fetched and loaded, and seldom needs a model again that had to be unloaded.
+This order leaves tests to run while the first models are fetched and loaded. It also keeps the tests of each model
+together, so that an unloaded model seldom has to be loaded again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from pytest_modelenv.startup import FORCED_SOURCE
 T = TypeVar("T")
 
 UNKNOWN = object()
-"""The model of a test that needs a real one and does not say which."""
+"""Stands for the model of a test that needs a real model but does not name it."""
 
 
 def planned_order(tests: Sequence[T], model_of: Callable[[T], Hashable]) -> list[T]:
-    """Return the tests in the order in which they should be handed out; within a model their order stays.
+    """Return the tests in the order in which they should run. Tests of the same model keep their order.
 
     Args:
-        tests: in the order of their collection.
-        model_of: the model that a test needs: None for no real one, `UNKNOWN` for one that it does not name.
+        tests: The tests in collection order.
+        model_of: Returns the model that a test needs: None for no real model, `UNKNOWN` for one that is not named.
 
     Returns:
-        Those without a real model; then those of each model, the one with the most tests first; last those that name
-        none, which may need any. The order depends on the tests alone, so every worker finds the same.
+        First the tests without a real model, then the tests of each model, starting with the model that has the most
+        tests, and last the tests that do not name their model. The order depends only on the tests, so all workers
+        compute the same order.
     """
     models = [model_of(test) for test in tests]
     count = Counter(models)
@@ -41,7 +42,7 @@ def planned_order(tests: Sequence[T], model_of: Callable[[T], Hashable]) -> list
 
 
 def planned_by_module(items: Sequence[pytest.Item], model_of: Callable[[pytest.Item], Hashable]) -> list[pytest.Item]:
-    """Return a process's tests in a planned order that tears apart no module and no class, nor its fixtures."""
+    """Return the tests in planned order, but keep modules and classes together, because of their fixtures."""
     modules = [list(group) for _, group in groupby(items, lambda item: item.getparent(pytest.Module))]
     planned = []
     for module in planned_order(modules, lambda tests: _model_of_all(tests, model_of)):
@@ -56,12 +57,12 @@ def _class_or_itself(item: pytest.Item) -> pytest.Item | pytest.Collector:
 
 
 def _model_of_all(tests: Sequence[pytest.Item], model_of: Callable[[pytest.Item], Hashable]) -> Hashable:
-    """Return the first model that one of the tests needs; None where none of them needs one."""
+    """Return the first model that one of the tests needs, or None if they need none."""
     return next((model for model in map(model_of, tests) if model is not None), None)
 
 
 def real_model_of(item: pytest.Item) -> Hashable:
-    """Return the real model that a test needs, as `planned_order` takes it."""
+    """Return the real model that a test needs, in the form for `planned_order`."""
     source = item.stash.get(FORCED_SOURCE, None)
     if source is None or source == "mock_models":
         return None

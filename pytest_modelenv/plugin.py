@@ -1,8 +1,8 @@
-"""All hooks, each a few lines that delegate: first those of every run, then those of a run that uses models.
+"""All hooks: first those of every run, then those of a run that uses models. Each delegates in a few lines.
 
-The library is imported only when a test asks for a model.
+The library is imported only when a test uses a model.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -46,29 +46,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Put the guards in place before the first conftest.py is imported."""
+    """Install the guards before the first conftest.py is imported."""
     _watch(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the markers, and begin the run of models where there will be one."""
+    """Register the markers, and prepare the use of models if the options ask for it."""
     startup.register_markers(config)
     config.pluginmanager.register(fixtures_of(config), "modelenv-fixtures")
     _watch(config)
     if not startup.asks_for_nothing(config):
         access.models_of(config).start_host()
-    if config.getoption("tx", None):  # the controller of pytest-xdist: its workers may use models
+    if config.getoption("tx", None):  # the controller of pytest-xdist: its workers can use models
         access.run_of(config)
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say where models come from."""
+    """Show where models come from."""
     return startup.FAKES if startup.asks_for_nothing(config) else access.models_of(config).header()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Read the markers, skip or prepare the tests that have them or use models, and put the tests in order."""
+    """Parse the markers, skip or prepare the tests that have them or use models, and order the tests."""
     names = {startup.gate_marker(config), *startup.MARKERS}
     if any(
         "model_manager" in getattr(item, "fixturenames", ())
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Know what is collected, and let it fail with an access to a real model that it swallowed."""
+    """Track what is being collected. Fail its collection if it swallowed the error of a refused access."""
     stash = collector.config.stash
     stash[startup.COLLECTING] = collector.nodeid
     report = yield
@@ -95,7 +95,7 @@ def pytest_make_collect_report(
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Begin a test, once more where another plugin repeats it: fakes are its own."""
+    """Begin a test with new fakes, also if another plugin repeats the test."""
     access.scopes_of(item.config).begin_test()
 
 
@@ -103,7 +103,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Let what a fixture of wider scope scripts hold in all tests."""
+    """Apply scripts that a fixture of wider scope sets to all tests."""
     __tracebackhide__ = True
     if fixturedef.scope == "function":
         return (yield)
@@ -113,7 +113,7 @@ def pytest_fixture_setup(
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Force the source of a test that has one, for its whole run: fixtures of every scope, call and teardown."""
+    """Force the source in the test's markers for the whole test: setup, call and teardown."""
     stash = item.config.stash
     stash[startup.RUNNING] = item
     try:
@@ -130,7 +130,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[Any]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Let a test fail with an access that it swallowed, and put the facts since the last report on this one."""
+    """Fail a test that swallowed the error of a refused access, and attach the latest facts to the report."""
     stash = item.config.stash
     guards = stash.get(access.GUARDS, None)
     is_refusal = guards is not None and guards.before_report(call)
@@ -145,54 +145,54 @@ def pytest_runtest_makereport(
 
 
 class RunHooks:
-    """The hooks of a run that uses models: `access.run_of` registers them when it begins the run."""
+    """The hooks of a run that uses models. `access.run_of` registers them when it starts the run."""
 
     def __init__(self, config: pytest.Config, run: ModelRun) -> None:
         self._config = config
         self._run = run
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Have the model host load what the tests will ask for, while the first of them run."""
+        """Tell the model host to load the models of the tests while the first tests run."""
         if access.GUARDS in self._config.stash:
             self._config.stash[access.GUARDS].collection_ended()
         self._run.prepare_models(session.items)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with a wrong marker."""
+        """Fail a test with an invalid marker."""
         from pytest_modelenv.markers import MISTAKE
 
         if MISTAKE in item.stash:
             pytest.fail(item.stash[MISTAKE], pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Take the facts that a test report brought along."""
+        """Collect the facts that are attached to a test report."""
         self._run.take_facts_of(report)
 
     def pytest_sessionfinish(self) -> None:
-        """Report what no test report took along, and end the host of this run."""
+        """Report the facts that are not attached to a test report, and stop the host of this run."""
         self._run.finish()
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print what the processes of the run reported."""
+        """Print the summary of what the processes of the run reported."""
         self._run.print_summary(terminalreporter)
 
     def pytest_unconfigure(self) -> None:
-        """Remove what belongs to this run alone."""
+        """Remove what belongs only to this run."""
         self._run.close()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        """pytest-xdist: a worker is about to start."""
+        """Pass the shared values to a worker of pytest-xdist that is about to start."""
         self._run.hand_down(node.workerinput)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """pytest-xdist: a worker ended. One that crashed has no output."""
+        """Collect the output of a worker of pytest-xdist that ended. A crashed worker has none."""
         self._run.worker_ended(node.gateway.id, getattr(node, "workeroutput", {}))
 
 
 def _watch(config: pytest.Config) -> None:
-    """Put in place, once, what watches the imports of a process and knows its running test."""
+    """Install what watches the imports of this process and tracks its running test, once."""
     config.stash.setdefault(access.RUN_HOOKS, RunHooks)
     access.guard_imports(config)
     access.scopes_of(config)

@@ -1,4 +1,4 @@
-"""What the plugin prints at the end of a run: a summary of the real models, and of heavy imports."""
+"""The plugin's summary at the end of a run: the real models and the heavy imports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import pytest
 
 HOST = "the model host"
-_NAMED = 3  # of the tests that used no real model
+_NAMED = 3  # how many of the tests without a real model are named
 
 
 def print_summary(
@@ -18,7 +18,7 @@ def print_summary(
     imports: Sequence[tuple[str, dict[str, Any]]],
     idle: Sequence[str],
 ) -> None:
-    """Print the real models, the tests that should have used one, and the heavy imports of a fast run, if any."""
+    """Print the real models, the integration tests that used none, and the heavy imports of a fast run, if any."""
     if loads or idle:
         terminalreporter.write_sep("=", "real models")
         for line in (*summary_lines(loads), *idle_lines(idle)):
@@ -33,7 +33,7 @@ def print_summary(
 
 
 def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Return the lines for (worker, load) pairs: for each model how it was fetched and loaded, or why it was not."""
+    """Return the lines for (worker, load) pairs: how each model was fetched and loaded, or why that failed."""
     models: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for worker, load in loads:
         models.setdefault(load["repo_id"], []).append((worker, load))
@@ -53,7 +53,7 @@ def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def idle_lines(tests: Sequence[str]) -> list[str]:
-    """Return the line that counts the tests that passed and used no real model; none if there is no such test."""
+    """Return the line that counts the tests that passed without a real model, or [] if there are none."""
     if not tests:
         return []
     from modelenv.amounts import counted
@@ -82,12 +82,10 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     workers = sorted({worker for worker, _ in loads})
     if any(load["hosted"] for _, load in loads):
         repeated = sum(load["repeated"] for _, load in loads)
-        again = (
-            f"; {repeated} {'answer' if repeated == 1 else 'answers'} of earlier calls given again"
-            if repeated
-            else ""
+        reused = (
+            f"; {repeated} {'answer' if repeated == 1 else 'answers'} of earlier calls reused" if repeated else ""
         )
-        return f"held by {HOST}, loaded in {slowest:.1f} s{again}"
+        return f"held by {HOST}, loaded in {slowest:.1f} s{reused}"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"
     plural = "worker" if len(workers) == 1 else "workers"

@@ -1,4 +1,4 @@
-"""A run that uses models: what one of its processes keeps, and the facts that the processes report."""
+"""A run that uses models: the state of one of its processes, and the facts that the processes report."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
 from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, START_OF_RUN, STARTED
 
-# The kinds of facts: as attributes of test reports, and keys of a worker's output.
+# The kinds of facts: attributes of test reports, and keys of a worker's output.
 _LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
-_MISTAKE = "modelenv_mistake"  # the key under which a worker's output has a mistake of the user's
+_MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
 
 
 class ModelRun:
@@ -24,7 +24,7 @@ class ModelRun:
 
     Args:
         config: pytest's configuration.
-        take_imports: returns the heavy imports since its last call, as plain types.
+        take_imports: Returns the heavy imports since its last call, as plain types.
     """
 
     def __init__(self, config: pytest.Config, take_imports: Callable[[], list[dict[str, Any]]]) -> None:
@@ -38,7 +38,7 @@ class ModelRun:
         """The models of this process.
 
         Raises:
-            pytest.UsageError: an option is wrong.
+            pytest.UsageError: An option is invalid.
         """
         return ModelSession(self._config)
 
@@ -47,10 +47,10 @@ class ModelRun:
         return "models" in vars(self)
 
     def prepare_tests(self, items: list[pytest.Item]) -> None:
-        """Read the markers of collected tests, skip or prepare them, and put them into the order of the plan.
+        """Parse the markers of the collected tests, skip or prepare the tests, and order them.
 
         Raises:
-            pytest.UsageError: an option is wrong.
+            pytest.UsageError: An option is invalid.
         """
         from pytest_modelenv.markers import prepare, project_uses_models
 
@@ -60,7 +60,7 @@ class ModelRun:
             for item in items:
                 prepare(item, options, asked=uses_models or options.real_models)
         except pytest.UsageError as error:
-            if self._is_worker:  # an exception does not reach the controller, this does
+            if self._is_worker:  # an exception does not reach the controller, but the output does
                 self._config.workeroutput[_MISTAKE] = str(error)  # type: ignore[attr-defined]
             raise
         if options.plans:
@@ -71,19 +71,19 @@ class ModelRun:
 
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:
-        """Force the source that the test's markers ask for."""
+        """Context manager: force the source in the test's markers."""
         from pytest_modelenv.markers import is_hosted
 
         with self.models.forcing(item.stash[FORCED_SOURCE], hosted=is_hosted(item)):
             yield
 
     def prepare_models(self, items: list[pytest.Item]) -> None:
-        """Have the model host load what the tests will ask for, while the first of them run."""
+        """Tell the model host to load the models of the tests while the first tests run."""
         if self._has_models:
             self.models.prepare(items)
 
     def put_facts_on(self, report: pytest.TestReport, item: pytest.Item, *, used_real_model: bool) -> None:
-        """Put what happened in this process since the last report on this one: it travels even if this crashes."""
+        """Attach the facts since the last report to this one. So they reach the controller before any crash."""
         facts = self._take_facts()
         if facts:
             vars(report).update(facts)
@@ -92,12 +92,12 @@ class ModelRun:
             vars(report)[_IDLE] = [{"test": item.nodeid}]
 
     def take_facts_of(self, report: pytest.TestReport) -> None:
-        """Take the facts that a test report brought along; a crashed worker has fewer, no more."""
+        """Collect the facts that are attached to a test report."""
         if not self._is_worker:
             self._add(getattr(report, "worker_id", ""), vars(report))
 
     def finish(self) -> None:
-        """Give the controller, or the summary, the facts that no test report took along."""
+        """Pass the remaining facts to the controller or to the summary."""
         facts = self._take_facts()
         if self._is_worker:
             self._config.workeroutput.update(facts)  # type: ignore[attr-defined]
@@ -107,33 +107,33 @@ class ModelRun:
             self._add(HOST, {_LOADS: self.models.end_host()})
 
     def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print what the processes of the run reported."""
+        """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
         print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
 
     def close(self) -> None:
-        """Remove what belongs to this run alone."""
+        """Remove what belongs only to this run."""
         if self._has_models:
             self.models.close()
 
     def hand_down(self, workerinput: dict[str, Any]) -> None:
-        """Give a worker of pytest-xdist the shared folders, and the endpoint and the start of the run."""
+        """Pass the shared folders, the endpoint and the start time of the run to a worker of pytest-xdist."""
         self.models.hand_down(workerinput)
         workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
         workerinput[START_OF_RUN] = self._config.stash[STARTED]
 
     def worker_ended(self, worker: str, output: Mapping[str, Any]) -> None:
-        """Take the facts of a worker that ended.
+        """Collect the facts of a worker that ended.
 
         Raises:
-            pytest.UsageError: it found a mistake of the user's.
+            pytest.UsageError: The worker found a usage error.
         """
         self._add(worker, output)
         if _MISTAKE in output:
             raise pytest.UsageError(output[_MISTAKE])
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
-        """Return what happened in this process since the last call, as plain types; nothing of an empty kind."""
+        """Return the facts of this process since the last call, as plain types. Kinds without facts are left out."""
         facts = {}
         if self._has_models and (loads := self.models.take_reports()):
             facts[_LOADS] = loads
@@ -142,7 +142,7 @@ class ModelRun:
         return facts
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
-        """Add facts of one worker, by kind; without pytest-xdist its name is empty. Other keys are passed over."""
+        """Add the facts of one worker, by kind. Ignore other keys. Without pytest-xdist, the name is empty."""
         for kind, known in self._facts.items():
             if kind in facts:
                 known += [(worker, fact) for fact in facts[kind]]

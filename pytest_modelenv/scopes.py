@@ -1,8 +1,8 @@
-"""Tells the library which test runs, so that what `load_model` gave follows it.
+"""Tells the library which test is running, so that the results of `load_model` follow the running test.
 
-Nothing of the library is imported for this: it is told when the tests import it.
+This does not import the library: the library is told as soon as the tests import it.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORCING = "modelenv.forcing"
 
 
 class Scope:
-    """One test, or what all tests share; see `modelenv.forcing.Scope`."""
+    """The scope of one test, or the scope that all tests share. See `modelenv.forcing.Scope`."""
 
     __slots__ = ("__weakref__", "shared", "used_real_model")
 
@@ -31,26 +31,26 @@ class Scope:
 
 
 class Scopes:
-    """Which test runs in this process."""
+    """Tracks which test is running in this process."""
 
     def __init__(self) -> None:
         self._shared = Scope()
-        self._before: forcing.Scope | None = None  # what the library knew before this run
+        self._before: forcing.Scope | None = None  # the library's scope before this run
         self._watch = ImportWatch([_FORCING], self._importing)
         self._current = self._shared
 
     @property
     def used_real_model(self) -> bool:
-        """Whether a manager gave the running test a real model."""
+        """Whether the running test got a real model from a manager."""
         return self._current.used_real_model
 
     def install(self) -> None:
-        """Tell the library as soon as it is imported, at once if it is."""
+        """Tell the library now if it is imported, or else as soon as it is."""
         self._watch.install()
         self._tell()
 
     def uninstall(self) -> None:
-        """Leave the library as it was before this run."""
+        """Restore the library's scope from before this run."""
         self._watch.uninstall()
         if self._before is not None:
             sys.modules[_FORCING].enter_scope(self._before)
@@ -61,16 +61,16 @@ class Scopes:
         self._tell()
 
     def begin_test(self) -> None:
-        """Let what is asked of models from now on belong to a new test."""
+        """Enter the scope of a new test."""
         self._enter(Scope(self._shared))
 
     def end_test(self) -> None:
-        """Let what is asked of models from now on belong to no test."""
+        """Leave the scope of the test."""
         self._enter(self._shared)
 
     @contextmanager
     def shared_by_tests(self) -> Iterator[None]:
-        """Let what is asked of models in this block belong to all tests, as in a fixture of wider scope."""
+        """Context manager: use the scope of all tests, as for a fixture of wider scope."""
         test = self._current
         self._enter(self._shared)
         try:

@@ -1,7 +1,7 @@
-"""What one pytest process keeps for its whole session, and what all processes of a run share.
+"""The state of one pytest process for its whole session, and the folders that all processes of a run share.
 
-The controller of pytest-xdist decides the shared folders and hands them to its workers; without pytest-xdist the only
-process decides for itself.
+The controller of pytest-xdist chooses the shared folders and passes them to its workers. Without pytest-xdist, the
+only process chooses them.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class SharedFolders:
     """The folders that all processes of a run share.
 
     Attributes:
-        cache: the folder of models.
-        is_chosen: whether the user chose it, so that it also is the local cache.
-        run: a folder of this run alone, removed at its end by the process that made it.
-        controller: the process that made it, with whose end the run ends.
+        cache: The models folder.
+        is_chosen: Whether the user chose the models folder. If so, it is also the local cache.
+        run: A folder for this run only. The process that created it removes it at the end.
+        controller: The id of the process that created the run's folder. The run ends when this process ends.
     """
 
     cache: Resolved[Path]
@@ -63,13 +63,13 @@ class SharedFolders:
 
 
 class ModelSession:
-    """The plugin's state in one pytest process. What costs something is made on first use.
+    """The plugin's state in one pytest process. Expensive parts are created on first use.
 
     Args:
         config: pytest's configuration.
 
     Raises:
-        pytest.UsageError: an option is wrong.
+        pytest.UsageError: An option is invalid.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -79,7 +79,7 @@ class ModelSession:
         self._reports: deque[LoadReport] = deque()
 
     def header(self) -> str:
-        """Return the line for the header: the source, the cache folder, and where each came from."""
+        """Return the header line: the source and the cache folder, each with its origin."""
         options = self.options
         forced = None
         if options.forced is not None:
@@ -98,22 +98,22 @@ class ModelSession:
 
     @property
     def is_worker(self) -> bool:
-        """Whether a controller of pytest-xdist started this process."""
+        """Whether this process is a worker of pytest-xdist."""
         return hasattr(self._config, "workerinput")
 
     @property
     def _owns_run(self) -> bool:
-        """Whether this process made the run's folder and host: it is no worker, and no child that a test forked."""
+        """Whether this process created the run's folder and host. Workers and forked children did not."""
         return "folders" in vars(self) and not self.is_worker and self.folders.controller == os.getpid()
 
     @property
     def _workers(self) -> int:
-        """How many processes of this run have tests."""
+        """The number of processes in this run that execute tests."""
         return int(getattr(self._config, "workerinput", {}).get("workercount", 1))
 
     @cached_property
     def folders(self) -> SharedFolders:
-        """The shared folders: those that the controller handed down, else decided here."""
+        """The shared folders, from the controller or chosen here."""
         handed_down = getattr(self._config, "workerinput", {}).get(_HANDED_DOWN)
         if handed_down is not None:
             cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
@@ -122,13 +122,13 @@ class ModelSession:
         try:
             run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
         except OSError as error:
-            raise pytest.UsageError(f"modelenv needs a temporary folder that can be written: {error}") from error
+            raise pytest.UsageError(f"modelenv needs a writable temporary folder: {error}") from error
         chosen = self._chosen_cache or project_cache_dir(self._config)
         return SharedFolders(chosen or self._default_cache(run), chosen is not None, run, os.getpid())
 
     @property
     def tiny_models(self) -> Path:
-        """The folder of the models that the fixture `tiny_model` makes."""
+        """The folder for the models of the fixture `tiny_model`."""
         return self.folders.run / "tiny"
 
     def _default_cache(self, run: Path) -> Resolved[Path]:
@@ -136,11 +136,11 @@ class ModelSession:
             return Resolved(settings.cache_dir, "the local cache, default")
         cache: pytest.Cache | None = getattr(self._config, "cache", None)
         if cache is None:  # pytest runs with -p no:cacheprovider
-            return Resolved(run / "cache", "a folder of this run, as pytest has no cache folder")
+            return Resolved(run / "cache", "a folder of this run, because pytest has no cache folder")
         return Resolved(cache.mkdir("modelenv"), "pytest's cache folder")
 
     def hand_down(self, workerinput: dict[str, Any]) -> None:
-        """Give the folders to a worker, as plain types: nothing else crosses."""
+        """Pass the folders to a worker, as plain types, because `workerinput` takes nothing else."""
         workerinput[_HANDED_DOWN] = {
             "cache": str(self.folders.cache.value),
             "origin": self.folders.cache.origin,
@@ -151,13 +151,13 @@ class ModelSession:
         workerinput[PLANS] = self.options.plans
 
     def close(self) -> None:
-        """Remove the run's folder, if this process made it."""
+        """Remove the run's folder if this process created it."""
         if self._owns_run:
             shutil.rmtree(self.folders.run, ignore_errors=True)
 
     @cached_property
     def run(self) -> Run:
-        """What the managers of this run share: pipelines in this process, failed fetches in all of them."""
+        """What the managers of this run share: pipelines within this process, and failed fetches across processes."""
         from modelenv.fetching.failures import FailureLog
         from modelenv.loading.shared import Run
 
@@ -170,7 +170,7 @@ class ModelSession:
 
     @cached_property
     def hosting(self) -> Hosting | None:
-        """The run's model host, or None where each process loads its own models, or no test is run."""
+        """The run's model host. None if each process loads its own models, or if no tests run."""
         if self.options.host.value == HOST_OFF or not runs_tests(self._config):
             return None
         from pytest_modelenv.hosting import Hosting
@@ -179,38 +179,38 @@ class ModelSession:
         return Hosting(options.host.value, folders.run, folders.controller, options.memory, self._reports.append)
 
     def start_host(self) -> None:
-        """Start the host at once: it imports its libraries while pytest collects the tests."""
+        """Start the host now, so that it imports its libraries while pytest collects the tests."""
         if self.hosting is not None and not self.is_worker:
             from modelenv.errors import ModelHostError
 
-            # Without a host there is no head start; the tests that need it say what is wrong.
+            # This only saves time. If the host does not start, the tests that need it report the error.
             with self.forcing(self.options.source.value), suppress(ModelHostError):
                 self.hosting.client.start()
 
     def prepare(self, items: Iterable[pytest.Item]) -> None:
-        """Have the host load what the collected tests will ask for."""
+        """Tell the host to load the models of the collected tests."""
         if self.hosting is not None:
             from pytest_modelenv.markers import planned
 
             source = self.options.source.value
-            with self.forcing(source):  # in which the host was started
+            with self.forcing(source):  # the environment in which the host was started
                 self.hosting.prepare(planned(items, source), self._failures)
 
     def end_host(self) -> list[dict[str, Any]]:
-        """Return what the host loaded before anybody asked, as plain types; end it, if it is of this run."""
+        """Return reports of the models that the host prepared, as plain types. Stop the host if it is this run's."""
         if not self._owns_run or self.hosting is None:
             return []
         return self.hosting.end()
 
     @cached_property
     def hub_tasks(self) -> HubTasks:
-        """The tasks that the Hub names for models."""
+        """The tasks of models, as the Hub names them."""
         from pytest_modelenv.hub_tasks import HubTasks
 
         return HubTasks()
 
     def take_reports(self) -> list[dict[str, Any]]:
-        """Return the real loads that ended since the last call, as plain types."""
+        """Return the real loads that finished since the last call, as plain types."""
         taken = []
         while self._reports:
             taken.append(asdict(self._reports.popleft()))
@@ -218,7 +218,7 @@ class ModelSession:
 
     @cached_property
     def own_run(self) -> Run:
-        """What managers share where pipelines must be of this process, whatever the host holds."""
+        """What managers share if pipelines must be in this process and not in the host."""
         from modelenv.loading.cache import PipelineCache
         from modelenv.loading.shared import Run
 
@@ -228,9 +228,9 @@ class ModelSession:
 
     @contextmanager
     def forcing(self, source: ModelSource | str, *, hosted: bool = True) -> Iterator[None]:
-        """Force a source for a block, with the run's cache folder and pipelines; not hosted: those of this process.
+        """Context manager: force a source, with the run's cache folder and pipelines.
 
-        In a block that is kept apart from the run (`apart`), only the source is forced.
+        If not `hosted`, pipelines are in this process. Inside a block of `apart`, only the source is forced.
         """
         from modelenv.environment.sources import ModelSource
         from modelenv.forcing import current_forcing, force_environment
@@ -239,14 +239,14 @@ class ModelSession:
         run = self.run if hosted else self.own_run
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
         variables = {} if is_apart else self._variables(source, in_process=not hosted or self.hosting is None)
-        # In offline mode the libraries would raise errors of their own, which are caught too easily.
+        # In offline mode, the libraries would raise their own errors, which code under test often catches.
         offline = False if source == MOCK_MODELS and self.options.guards != GUARDS_OFF else None
         with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
             yield
         self._keep_within_memory()
 
     def _keep_within_memory(self) -> None:
-        """Unload what was not used for longest, if this process holds more than its share."""
+        """Unload the least recently used models if this process holds more than its share."""
         loading_here: Run | None = vars(self).get("run" if self.hosting is None else "own_run")
         if loading_here is not None:
             loading_here.pipelines.keep_within(self.options.memory // self._workers)
@@ -260,7 +260,7 @@ class ModelSession:
 
     @contextmanager
     def apart(self, variables: Mapping[str, str | None]) -> Iterator[None]:
-        """Set variables for a block whose loads, and failures, are no business of the rest of the run."""
+        """Context manager: set variables, and share loads and failures neither from nor with the rest of the run."""
         from modelenv.forcing import force_environment
         from modelenv.loading.shared import Run
 
@@ -270,7 +270,7 @@ class ModelSession:
     def _variables(self, source: ModelSource, *, in_process: bool) -> dict[str, str]:
         if source == MOCK_MODELS:
             return {}
-        variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves each process a request to the Hub
+        variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves a request to the Hub in each process
         if in_process and self._workers > 1:
             variables.update(shared_cores(self._workers))
         if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):

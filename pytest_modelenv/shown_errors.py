@@ -1,9 +1,9 @@
-"""How an error of modelenv is shown: the lines of the test that led to it, and its message.
+"""Shortens the tracebacks of modelenv's errors to the lines of the test that led to them, and the message.
 
-What follows in a traceback, dozens of frames of modelenv, of threads and of other libraries, says nothing that the
-message does not. `pytest --full-trace` shows all of it, and a debugger sees it in any case.
+The rest of the traceback, dozens of frames of modelenv, threads and other libraries, adds nothing to the message.
+`pytest --full-trace` shows all of it, and debuggers always see it.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from typing import Any
 import pytest
 
 _OURS = ("modelenv", "pytest_modelenv")
-_HOOKS = "pytest_modelenv.plugin"  # around fixtures of the project too
+_HOOKS = "pytest_modelenv.plugin"  # its hooks are also in the tracebacks of the project's fixtures
 _STANDARD = sys.stdlib_module_names - {"__main__"}
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 @contextmanager
 def shortened(config: pytest.Config, call: pytest.CallInfo[Any]) -> Iterator[bool]:
-    """Shorten the errors of loads among the call's error and what led to it, for a report that is made in the block.
+    """Context manager: shorten modelenv's errors in the call's exception chain. Create the report inside the block.
 
     Yields:
-        Whether there is one.
+        Whether the chain has such an error.
     """
     excinfo = call.excinfo
     loads = [] if excinfo is None or config.getoption("fulltrace") else list(_loads(excinfo.value))
@@ -47,7 +47,7 @@ def shortened(config: pytest.Config, call: pytest.CallInfo[Any]) -> Iterator[boo
 
 
 def show_shortened(collector: pytest.Collector, report: pytest.CollectReport) -> None:
-    """Show an error of a load at import time as in a test; its report was made without a chance to shorten it."""
+    """Shorten the error of a load at import time. Its report was created before it could be shortened."""
     call: pytest.CallInfo[Any] | None = getattr(report, "call", None)
     if call is None or call.excinfo is None:
         return
@@ -57,7 +57,7 @@ def show_shortened(collector: pytest.Collector, report: pytest.CollectReport) ->
 
 
 def _loads(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield the errors of modelenv in a chain; not those of guards, whose frames say who reached for the model."""
+    """Yield modelenv's errors in an exception chain, except a guard's: its frames show what made the access."""
     errors = sys.modules.get("modelenv.errors")
     seen: list[BaseException] = []
     while errors is not None and error is not None and error not in seen:
@@ -69,10 +69,10 @@ def _loads(error: BaseException | None) -> Iterator[BaseException]:
 
 @contextmanager
 def _short(error: BaseException) -> Iterator[None]:
-    """Leave out our frames of an error for a block, and its causes, whose texts are in the message."""
+    """Context manager: remove our frames from an error, and its causes, because the message includes their text."""
     trace, cause, suppresses = error.__traceback__, error.__cause__, error.__suppress_context__
     kept = _kept(trace)
-    if kept is None:  # none of ours: a test has raised it
+    if kept is None:  # no frame is ours: a test raised it
         yield
         return
     error.__traceback__, error.__cause__ = kept, None
@@ -83,7 +83,7 @@ def _short(error: BaseException) -> Iterator[None]:
 
 
 def _kept(trace: TracebackType | None) -> TracebackType | None:
-    """Return the frames of the test that led to our first frame, or that frame alone if a fixture of ours failed."""
+    """Return the test's frames before our first frame, or only that frame if one of our fixtures failed."""
     frames: list[TracebackType] = []
     while trace is not None:
         frames.append(trace)
@@ -93,11 +93,11 @@ def _kept(trace: TracebackType | None) -> TracebackType | None:
     else:
         return None
     if any(_is_of_the_user(each.tb_frame) for each in frames):
-        del frames[-1]  # ours: the line above it says what was called
+        del frames[-1]  # ours: the line before it shows the call
         while _package(frames[-1].tb_frame) in _STANDARD:
             del frames[-1]
     else:
-        del frames[:-1]  # pytest and other plugins led to it
+        del frames[:-1]  # the frames before it are of pytest and other plugins
     kept = None
     for each in reversed(frames):
         kept = TracebackType(kept, each.tb_frame, each.tb_lasti, each.tb_lineno)
@@ -105,7 +105,7 @@ def _kept(trace: TracebackType | None) -> TracebackType | None:
 
 
 def _is_of_the_user(frame: FrameType) -> bool:
-    """Whether a frame is of a project: not ours, not of Python, and not of a package that is installed."""
+    """Whether a frame is the user's: not ours, not in the standard library or an installed package."""
     is_installed = not _INSTALLED.isdisjoint(Path(frame.f_code.co_filename).parts)
     return _package(frame) not in (*_OURS, *_STANDARD) and not is_installed
 

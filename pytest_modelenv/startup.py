@@ -1,8 +1,8 @@
-"""What every test run pays for, whether it uses models or not: constants, options and markers.
+"""Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-Nothing is made here that such a run does not need, and no other module of ours is imported.
+This module creates nothing else, and imports no other module of modelenv.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ GUARDS_ERROR, GUARDS_OFF = "error", "off"
 SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
 NEEDS_REAL_MODELS = "needs --real-models"
-FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run that asks for nothing
+FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run without any options
 
-ENDPOINT_OF_RUN = "modelenv_endpoint"  # the keys under which a worker of pytest-xdist is told them
+ENDPOINT_OF_RUN = "modelenv_endpoint"  # keys in the `workerinput` of pytest-xdist
 START_OF_RUN = "modelenv_started"
 
 _ONLY_SHOWN = (
     "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "collectonly", "setupplan", "cacheshow",
 )  # fmt: skip
 
-# The test that runs in this process, and the file or folder that is being collected.
+# The running test of this process, and the file or folder that is being collected.
 RUNNING: pytest.StashKey[pytest.Item | None] = pytest.StashKey()
 COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
-# The HF_ENDPOINT with which the run started, None without one: a conftest.py may set another later.
+# The value of HF_ENDPOINT at the start of the run, or None. A conftest.py can change it later.
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
-# When the run started, in seconds since the epoch; under pytest-xdist when the controller did.
+# When the run started, in seconds since the epoch. Under pytest-xdist: when the controller started.
 STARTED: pytest.StashKey[float] = pytest.StashKey()
 # The texts of the project's `pyproject.toml` and `.env`.
 PROJECT_TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
-# The value of the source that is forced while a test runs, for those tests that have one.
+# The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
-INTEGRATION = "integration"  # the gate, unless the ini-option model_marker names another marker
-# With their signatures: `markers` has a function of each name, which checks the arguments.
+INTEGRATION = "integration"  # the gate marker, unless the ini-option model_marker names another one
+# The markers with their signatures. `markers` has a function with each name, which checks the arguments.
 MARKERS = {
     "model": "model(name, task=None, **pipeline_kwargs): the model this test uses; the fixture `model` is its "
     "pipeline",
@@ -78,20 +78,20 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--model-host",
         choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
-        help="one process holds the real models for all workers, which then never import torch: for this run "
-        "(default), or kept for the next ones; off: each worker loads its own",
+        help="one process holds the real models for all workers, which then never import torch; run (default): it "
+        "ends with the run; keep: it stays for the next runs; off: each worker loads its own models",
     )
     group.addoption(
         "--model-memory",
         metavar="SIZE",
-        help="how much memory real models may take, such as 4G or 50%% (default) of the machine's; what was not used "
-        "for longest is unloaded",
+        help="memory limit for real models, such as 4G, or 50%% (default) of the machine's; the least recently used "
+        "models are unloaded",
     )
     group.addoption(
         "--no-model-plan",
         action="store_true",
         default=False,
-        help="with --real-models, keep the order in which tests were collected, instead of model after model",
+        help="with --real-models, keep the collection order instead of grouping the tests by model",
     )
     group.addoption(
         "--model-guards",
@@ -132,20 +132,20 @@ def register_markers(config: pytest.Config) -> None:
     """Register the plugin's markers.
 
     Raises:
-        pytest.UsageError: the ini-option `model_marker` names no marker, or one that has another meaning here.
+        pytest.UsageError: The ini-option `model_marker` is not a valid marker name, or is one of the other markers.
     """
     gate = gate_marker(config)
     if not gate.isidentifier() or gate in MARKERS:
         raise pytest.UsageError(
-            f"ini-option model_marker: {gate!r} cannot name the tests that need real models; valid is any marker of "
-            f"your own, but not {', '.join(MARKERS)}"
+            f"ini-option model_marker: {gate!r} cannot be the marker of tests that need real models; use a marker of "
+            f"your own, other than {', '.join(MARKERS)}"
         )
     for line in (gate + _GATE, *MARKERS.values()):
         config.addinivalue_line("markers", line)
 
 
 def asks_for_nothing(config: pytest.Config) -> bool:
-    """Whether the user says nothing of models, so that there is nothing to resolve before a test asks for one."""
+    """Whether the user sets no option about models, so that nothing is resolved before a test uses one."""
     option = config.option
     asked = option.real_models or option.model_source is not None or option.model_cache_dir is not None
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
@@ -153,10 +153,10 @@ def asks_for_nothing(config: pytest.Config) -> bool:
 
 
 def a_file_may_force(config: pytest.Config) -> bool:
-    """Whether the project's `pyproject.toml` or `.env` may name a source.
+    """Whether the project's `pyproject.toml` or `.env` could name a source.
 
-    Only a project in which they may is read by `modelenv.Settings`, which has to be imported first. A MODEL_SOURCE in
-    `.env` that is none of ours may be another program's, and is left alone unless real models were asked for.
+    If not, `modelenv.Settings` is not needed, nor its import. A MODEL_SOURCE in `.env` that is not one of modelenv's
+    sources could belong to another program. It is ignored unless the user asks for real models.
     """
     project, variables = project_texts(config)
     if "tool.modelenv" in project and "source" in project:
@@ -175,9 +175,9 @@ def _names_a_source(text: str) -> bool:
 
 
 def project_texts(config: pytest.Config) -> tuple[str, str]:
-    """Return the texts of the project's `pyproject.toml` and `.env`, read once; empty for a file that is missing.
+    """Return the texts of the project's `pyproject.toml` and `.env`, read once. A missing file is an empty text.
 
-    They are found as `modelenv.Settings` finds them: the nearest project's file, and `.env` beside it.
+    `modelenv.Settings` uses the same files: the nearest `pyproject.toml`, and `.env` beside it.
     """
     if PROJECT_TEXTS not in config.stash:
         config.stash[PROJECT_TEXTS] = _project_texts()
@@ -202,10 +202,10 @@ def _text(path: str) -> str:
 
 
 def runs_tests(config: pytest.Config) -> bool:
-    """Whether tests may run: pytest was not asked to show something only."""
+    """Whether this run executes tests, instead of only showing something."""
     return not any(config.getoption(name, False) for name in _ONLY_SHOWN)
 
 
 def hub_endpoint() -> str | None:
-    """Return HF_ENDPOINT as it is now, None if it is not set."""
+    """Return the current value of HF_ENDPOINT, or None if it is not set."""
     return os.environ.get("HF_ENDPOINT") or None

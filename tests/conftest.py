@@ -1,42 +1,45 @@
-"""What all tests use: pytester, a real classifier, and an environment for programs started by a test."""
+"""Shared by all tests: pytester, a real classifier, and the environment of programs that a test starts."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
 pytest_plugins = ["pytester"]
 
 TRAINING_SECONDS = 200
-# Set from outside, these would change what a program sees that a test starts.
+# Variables from outside that would change the behaviour of a program that a test starts.
 FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_")
 FOREIGN_NAMES = ("ENVIRONMENT", "GITHUB_ACTIONS", "TESTING")
-# The markers of tests that run with --real-models only.
+# The variable that names the folder in which pytest creates its temporary files.
+TEMPORARY_ROOT = "PYTEST_DEBUG_TEMPROOT"
+# The markers of tests that run only with --real-models.
 NOT_FAST = frozenset({"integration", "slow"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests that take long without a real model: whole inner runs, load, random damage."""
+    """Register the marker of tests that are slow without a real model: whole inner runs, load, random damage."""
     config.addinivalue_line("markers", "slow: not in the fast suite; collected with --real-models")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Explain why a test that was named on the command line may be missing."""
-    return None if _collects_all(config) else "tests marked slow or integration: collected with --real-models only"
+    """Explain why a test that is named on the command line can be missing."""
+    return None if _collects_all(config) else "tests marked slow or integration are collected only with --real-models"
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
-    """Keep the fast suite fast: do not even parametrize what it does not run."""
+    """Without --real-models, do not collect (nor parametrize) tests that are marked slow or integration."""
     if _collects_all(collector.config):
         return None
     marks = getattr(obj, "pytestmark", []) if isinstance(obj, FunctionType | type) else []
@@ -44,7 +47,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect the cases that only a parameter's mark keeps out of the fast suite."""
+    """Without --real-models, deselect the cases in which only a parameter is marked slow or integration."""
     if _collects_all(config):
         return
     dropped = [item for item in items if _has_any(item.iter_markers())]
@@ -62,9 +65,9 @@ def _has_any(marks: Iterable[pytest.Mark]) -> bool:
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A folder with a small trained sentiment classifier: real files, for `integration` tests only.
+    """The folder of a small trained sentiment classifier. Only for `integration` tests.
 
-    Trained once for all workers of the run (some seconds, with torch). Copy it before you change anything in it.
+    It is trained once for all workers of the run, in a few seconds, with torch. Copy the folder before you change it.
     """
     from filelock import FileLock
 
@@ -72,17 +75,28 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, request: pytest.Fixture
 
     shared = tmp_path_factory.getbasetemp()
     if hasattr(request.config, "workerinput"):
-        shared = shared.parent  # each worker's folder lies in the controller's
+        shared = shared.parent  # a worker's folder is inside the controller's
     with FileLock(shared / "classifier.lock", timeout=TRAINING_SECONDS):
         return sentiment_classifier(shared / "classifier")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary_root_of_programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the pytest runs that a test starts a folder of their own for temporary files.
+
+    Otherwise, each of them would remove the old folders of other runs when it ends, which can take minutes.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(TEMPORARY_ROOT, str(tmp_path_factory.mktemp("programs")))
+        yield
+
+
 @pytest.fixture
 def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
-    """A function that gives the variables for a program that a test starts.
+    """A function that returns the variables for a program that a test starts.
 
-    Nothing of HF_*, MODEL_*, PYTEST_* and the like comes in from outside, and HF_HOME is a new, empty folder in
-    each call. Keywords are further variables: `make_environ(HF_ENDPOINT=hub.endpoint)`.
+    HF_*, MODEL_*, PYTEST_* and similar variables from outside are removed. HF_HOME is a new empty folder in each
+    call. Keywords add variables: `make_environ(HF_ENDPOINT=hub.endpoint)`.
     """
 
     def make(**variables: str) -> dict[str, str]:
@@ -91,33 +105,33 @@ def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict
             for name, value in os.environ.items()
             if not name.startswith(FOREIGN_PREFIXES) and name not in FOREIGN_NAMES
         }
-        return {**kept, "HF_HOME": str(tmp_path_factory.mktemp("hf_home")), **variables}
+        own = {TEMPORARY_ROOT: os.environ[TEMPORARY_ROOT], "HF_HOME": str(tmp_path_factory.mktemp("hf_home"))}
+        return {**kept, **own, **variables}
 
     return make
 
 
 @pytest.fixture
 def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]:
-    """The variables for a program that a test starts, without any of its own: see `make_environ`."""
+    """The variables for a program that a test starts. See `make_environ`."""
     return make_environ()
 
 
 @pytest.fixture
-def let_everybody_in() -> Callable[[Path], None]:
-    """A function that lets other users reach a folder of this test: pytest makes its folders for one user alone."""
+def open_tmp_path() -> Iterator[Path]:
+    """A temporary folder that other users can enter.
 
-    def open_up(folder: Path) -> None:
-        for parent in (folder, *folder.parents):
-            if len(parent.parts) <= 2 or parent.stat().st_mode & 0o1000:  # the temporary folder itself
-                return
-            parent.chmod(0o755)
-
-    return open_up
+    pytest's own folders cannot be opened to them reliably: each start of pytest closes their common parent again.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture
 def nobody_runs_python() -> None:
-    """Skips the test where a user without rights may not run this Python, as below a home of mode 0700."""
+    """Skip the test if an unprivileged user cannot run this Python, for example below a home with mode 0700."""
     drop = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all")
     done = subprocess.run(
         [*drop, "--bounding-set=-all", sys.executable, "-c", "import ctypes"],
@@ -126,4 +140,4 @@ def nobody_runs_python() -> None:
         check=False,
     )
     if done.returncode:
-        pytest.skip(f"a user without rights may not run {sys.executable}: {done.stderr.decode().strip()}")
+        pytest.skip(f"an unprivileged user cannot run {sys.executable}: {done.stderr.decode().strip()}")

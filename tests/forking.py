@@ -1,4 +1,4 @@
-"""Doing something in a forked child of the test's process."""
+"""Runs a function in a forked child of the test's process."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-SECONDS = 120.0  # only a hang takes as long
+SECONDS = 120.0  # only a hang takes this long
 
 
 def in_child(action: Callable[[], Any]) -> Any:
-    """Return what `action` returns in a forked child, which does nothing else."""
+    """Run `action` in a forked child, and return its result."""
     here, there = multiprocessing.Pipe(duplex=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks beside threads
@@ -24,7 +24,7 @@ def in_child(action: Callable[[], Any]) -> Any:
     if not child:
         try:
             there.send((True, action()))
-        except BaseException:  # noqa: BLE001 - raised in the parent
+        except BaseException:  # noqa: BLE001 - it is raised in the parent
             there.send((False, traceback.format_exc()))
         finally:
             os._exit(0)

@@ -1,4 +1,4 @@
-"""How work grows with its input: a ratio of two sizes in one run, so that a machine's speed does not matter."""
+"""Measures how work grows with its input: the ratio of two sizes in one run, whatever the machine's speed."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TypeVar
 
 Input = TypeVar("Input")
 
-_ROUNDS = 5  # other programs and the garbage collector can only make a round slower, so one good round is enough
-_LEAST = 1e-3  # seconds: shorter work is lost in the noise of the clock
-_SLACK = 3.0  # for caches and allocators; squared work is 64 times as much for eight times the input
+_ROUNDS = 5  # other programs and the garbage collector only make a round slower, so one good round is enough
+_LEAST = 1e-3  # seconds; the clock cannot measure shorter work reliably
+_SLACK = 3.0  # for caches and allocators; for an input 8 times as large, quadratic work is 64 times as much
 
 
 def assert_linear(work: Callable[[Input], object], small: Input, large: Input, times: float) -> None:

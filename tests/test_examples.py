@@ -1,4 +1,4 @@
-"""The examples as their users run them: the service's tests, the service as a program, the quickstart's errors."""
+"""The examples: the service's tests, the service as a program, and the errors of the quickstart."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY_LISTENS = "http://127.0.0.1:9"
 
 
 def run(arguments: list[str], environ: Mapping[str, str], code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run Python in the service's folder, and check its exit code."""
+    """Run Python in the service's folder, and check the exit code."""
     variables = {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(SERVICE), os.environ.get("PYTHONPATH"))))}
     done = subprocess.run(
         [sys.executable, *arguments],
@@ -42,7 +42,7 @@ def run(arguments: list[str], environ: Mapping[str, str], code: int = 0) -> subp
 
 
 def load(name: str) -> ModuleType:
-    """Import one of the examples, anew."""
+    """Import a fresh copy of an example."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -75,7 +75,7 @@ def test_in_production_a_missing_model_is_an_error(
 
 
 @pytest.mark.slow
-def test_in_development_a_fake_stands_in_with_a_warning(
+def test_in_development_a_missing_model_is_replaced_by_a_fake(
     make_environ: Callable[..., dict[str, str]], tmp_path: Path
 ) -> None:
     environ = make_environ(HF_ENDPOINT=NOBODY_LISTENS, MODEL_CACHE_DIR=str(tmp_path), NO_PROXY="127.0.0.1")
@@ -91,7 +91,7 @@ def test_in_development_a_fake_stands_in_with_a_warning(
 
 
 @pytest.mark.slow
-def test_with_testing_true_the_service_has_fakes(make_environ: Callable[..., dict[str, str]]) -> None:
+def test_with_testing_true_the_service_uses_fakes(make_environ: Callable[..., dict[str, str]]) -> None:
     arguments = ["-m", "sentiment_service", "--kind", "stock", "Bitcoin price surge"]
 
     first, second = (run(arguments, make_environ(TESTING="true")).stdout for _ in range(2))
@@ -101,13 +101,13 @@ def test_with_testing_true_the_service_has_fakes(make_environ: Callable[..., dic
 
 
 @pytest.mark.integration
-def test_the_service_judges_with_a_model_from_a_volume(
+def test_the_service_with_a_model_from_a_volume(
     make_environ: Callable[..., dict[str, str]], classifier: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(classifier, tmp_path / "example" / "market-sentiment")
     (tmp_path / "model-metadata.yaml").write_text("models:\n  - example/market-sentiment\n")
     environ = make_environ(MODEL_VOLUME_DIR=str(tmp_path), CRYPTO_MODEL="example/market-sentiment")
-    environ["MODEL_TIMEOUT"] = str(SECONDS)  # the tests beside this one may keep the machine busy
+    environ["MODEL_TIMEOUT"] = str(SECONDS)  # parallel tests can keep the machine busy
 
     done = run(["-m", "sentiment_service", "Bitcoin price crash, panic and huge losses"], environ)
 
@@ -117,7 +117,7 @@ def test_the_service_judges_with_a_model_from_a_volume(
 
 @pytest.fixture
 def quickstart(tmp_path: Path) -> ModuleType:
-    """The quickstart, in a checkout of its own with a pip that is a shell script."""
+    """The quickstart, in a checkout of its own, with a shell script as pip."""
     module = load("quickstart")
     (tmp_path / "pyproject.toml").write_text("")
     (tmp_path / "tests").mkdir()
@@ -136,23 +136,23 @@ def write_pip(quickstart: ModuleType, script: str) -> None:
     quickstart.PYTHON.chmod(0o755)
 
 
-def test_an_older_python_is_told_so(
+def test_an_older_python_is_refused(
     quickstart: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
     monkeypatch.setattr(sys, "version", "3.10.1 (main)")
 
     assert quickstart.main() == 1
-    assert capsys.readouterr().err == "error: Python 3.11 or newer is needed; this is 3.10.1. Try python3.11.\n"
+    assert capsys.readouterr().err == "error: Python 3.11 or newer is required; this is 3.10.1. Try python3.11.\n"
 
 
-def test_another_system_is_told_so(
+def test_another_system_is_refused(
     quickstart: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(quickstart, "os", namedtuple("Windows", "name")("nt"))
 
     assert quickstart.main() == 1
-    assert capsys.readouterr().err == "error: modelenv runs on Linux and macOS only so far.\n"
+    assert capsys.readouterr().err == "error: modelenv runs only on Linux and macOS so far.\n"
 
 
 def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -167,7 +167,7 @@ def test_a_failing_pip_is_one_clear_error(quickstart: ModuleType, capsys: pytest
 
 
 @pytest.mark.slow
-def test_a_pip_that_hangs_is_stopped_with_its_children(
+def test_a_hanging_pip_is_killed_with_its_children(
     quickstart: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     quickstart.INSTALL_SECONDS = 3
@@ -181,14 +181,14 @@ def test_a_pip_that_hangs_is_stopped_with_its_children(
     assert said.err.startswith("error: pip was stopped after ")
 
 
-def test_a_python_that_does_not_run_is_named(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_python_is_named(quickstart: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     quickstart.PYTHON.write_text("not a program")
 
     assert quickstart.main() == 1
     assert f"Delete {quickstart.VENV} and try again." in capsys.readouterr().err
 
 
-def test_a_complete_environment_is_used_again(quickstart: ModuleType) -> None:
+def test_a_complete_environment_is_reused(quickstart: ModuleType) -> None:
     write_pip(quickstart, "exit 0")
     wanted = quickstart.fingerprint()
     assert not quickstart.is_complete(wanted)

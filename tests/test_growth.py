@@ -1,4 +1,4 @@
-"""The check of how work grows tells linear work from squared work."""
+"""The measurement of growth tells linear work from quadratic work."""
 
 from __future__ import annotations
 

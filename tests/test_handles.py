@@ -52,6 +52,15 @@ def score(answer: Any) -> float:
     return float(answer[0]["score"])
 
 
+def test_whoever_looks_at_every_object_gets_no_error_of_a_model(tmp_path: Path, shared: Scope) -> None:
+    held = SmartModelManager().load_model(NAME, TASK)
+    enter_scope(Scope())
+    with force_environment("persistent_volume", variables={"MODEL_VOLUME_DIR": str(tmp_path)}):
+        assert not isinstance(held, FakePipeline)
+        with pytest.raises(ModelNotFoundError):
+            held("the next call says what is wrong")
+
+
 def test_each_test_has_a_fake_of_its_own(shared: Scope) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
     held.when("shared").returns("NEGATIVE", 0.5)

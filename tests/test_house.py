@@ -1,4 +1,4 @@
-"""The rules of the house, held by reading the source."""
+"""The rules for the source code: layers, imports, and who accesses the disk, sockets and the environment."""
 
 from __future__ import annotations
 
@@ -16,45 +16,46 @@ PLUGIN = HOME / "pytest_modelenv"
 HEAVY = {"torch", "transformers", "huggingface_hub", "numpy", "filelock", "starlette", "uvicorn", "httpx", "httpx2",
          "safetensors", "tokenizers", "dotenv", "asyncio"}  # fmt: skip
 
-# Who may read or change the environment's variables, and why.
+# The modules that can read or change environment variables, and why.
 READS_ENVIRONMENT = {
-    "modelenv/environment/inputs.py",  # sees whether they have changed
-    "modelenv/environment/settings.py",  # reads all that we read, once
-    "modelenv/environment/libraries.py",  # sets variables for a while and puts them back
+    "modelenv/environment/inputs.py",  # detects changes
+    "modelenv/environment/settings.py",  # reads all settings, once
+    "modelenv/environment/libraries.py",  # sets variables for a block and restores them
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
-    "modelenv/forcing.py",  # keeps the HF_HUB_OFFLINE of the person who runs the tests
-    "modelenv/host/folder.py",  # a kept host serves only those whose settings of threads and devices agree
-    "pytest_modelenv/options.py",  # where an option was not given
-    "pytest_modelenv/startup.py",  # whether the user says anything of models
+    "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
+    "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
+    "pytest_modelenv/options.py",  # for options that are not set
+    "pytest_modelenv/startup.py",  # whether the user sets a variable about models
 }
-# Who may open sockets, and why. What goes through huggingface_hub is in `download` and `monitor` alone.
+# The modules that can open sockets, and why.
 OPENS_SOCKETS = {
     "modelenv/hub",  # serves on loopback
     "modelenv/host",  # serves on loopback
 }
-ASKS_THE_HUB = {
-    "modelenv/fetching/answers.py",  # checks what it answers: a type only
-    "modelenv/fetching/forbidden.py",  # keeps production from asking
+# The modules that can import huggingface_hub or an HTTP client, and why.
+USES_THE_HUB_CLIENT = {
+    "modelenv/fetching/answers.py",  # validates its responses; needs only a type
+    "modelenv/fetching/forbidden.py",  # forbids requests in production
     "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
-    "modelenv/fetching/monitor.py",  # watches the requests of `download`
-    "modelenv/environment/hub_client.py",  # the client and its constants, with the variables that they read checked
-    "modelenv/fetching/blobs.py",  # asks for the files of a lock
-    "modelenv/environment/progress_bars.py",  # only the class of the client's bars
-    "modelenv/fetching/resolving.py",  # asks what a model is now
+    "modelenv/fetching/monitor.py",  # watches its requests
+    "modelenv/environment/hub_client.py",  # the client and its constants; checks their variables
+    "modelenv/fetching/blobs.py",  # downloads the files of a lock
+    "modelenv/environment/progress_bars.py",  # only the class of the client's progress bars
+    "modelenv/fetching/resolving.py",  # requests the current commit of a model
 }
-# Who may write to disk, and why.
+# The modules that can write to disk, and why.
 WRITES = {
-    "modelenv/store/store.py",  # the store, and small files written at once
-    "modelenv/files/disk.py",  # small files written at once, for all others
-    "modelenv/files/claims.py",  # which locks need which snapshot
-    "modelenv/store/pruning.py",  # takes snapshots away, for `prune`
+    "modelenv/store/store.py",  # the store, and small files that are written atomically
+    "modelenv/files/disk.py",  # small files that are written atomically, for all other modules
+    "modelenv/files/claims.py",  # records which lock needs which snapshot
+    "modelenv/store/pruning.py",  # removes snapshots, for `prune`
     "modelenv/fetching/publishing.py",  # links of a snapshot, under the model's lock
     "modelenv/fetching/blobs.py",  # the blobs that it fetches
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
-    "modelenv/fetching/snapshot.py",  # removes a listing that lies, under the model's lock
+    "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
     "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
     "modelenv/volume/metadata.py",
@@ -64,7 +65,7 @@ WRITES = {
     "modelenv/tiny",  # models made for tests
     "pytest_modelenv/session_cache.py",  # the folder that the workers share
 }
-# The layers, from top to bottom: a package imports only what lies below it, in functions and for type checkers too.
+# The layers, from top to bottom. A package imports only lower layers, also in functions and for type checkers.
 LAYERS = (
     ("pytest_modelenv", "modelenv"),
     ("pytest_modelenv.plugin",),
@@ -116,8 +117,9 @@ PLUGIN_FILES = tuple(sorted(PLUGIN.rglob("*.py")))
 FILES = CORE_FILES + PLUGIN_FILES
 
 
+@functools.cache
 def name_of(path: Path) -> str:
-    return str(path.relative_to(CORE.parent if path in CORE_FILES else HOME))
+    return str(path.relative_to(CORE.parent if path.is_relative_to(CORE) else HOME))
 
 
 @functools.cache
@@ -130,7 +132,7 @@ def allowed(name: str, places: set[str]) -> bool:
 
 
 def named(found: Iterable[tuple[Path, object]]) -> dict[str, object]:
-    """What was found, by file, without the files where there is nothing."""
+    """Return the findings by file, without files that have none."""
     return {name_of(path): what for path, what in found if what}
 
 
@@ -140,7 +142,7 @@ def module_name(path: Path) -> str:
 
 
 def imported(node: ast.AST, path: Path) -> Iterator[str]:
-    """The modules that an import statement names, in full; with `from a import b` both `a` and `a.b`."""
+    """Yield the full names of the modules in an import statement. For `from a import b`, yield `a` and `a.b`."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
@@ -160,7 +162,7 @@ def all_imports(path: Path) -> set[str]:
 
 @functools.cache
 def imports_at_import(path: Path) -> set[str]:
-    """What is imported when the module is: not in functions, and not for type checkers only."""
+    """Return the imports at import time: not those in functions, and not those only for type checkers."""
     names: set[str] = set()
     pending: list[ast.AST] = [tree_of(path)]
     while pending:
@@ -196,12 +198,12 @@ def test_all_hooks_are_in_one_file() -> None:
 
 
 def test_heavy_libraries_are_imported_only_inside_functions() -> None:
-    """Except within the embedded Hub."""
+    """The embedded Hub is an exception."""
     found = named((path, roots(imports_at_import(path)) & HEAVY) for path in CORE_FILES)
     assert [name for name in found if not name.startswith("modelenv/hub/")] == []
 
 
-def test_who_reads_the_environment() -> None:
+def test_modules_that_read_the_environment() -> None:
     names = {"environ", "environb", "getenv", "putenv", "unsetenv"}
 
     def reads(path: Path) -> set[str]:
@@ -211,17 +213,17 @@ def test_who_reads_the_environment() -> None:
     assert named((path, reads(path)) for path in FILES if not allowed(name_of(path), READS_ENVIRONMENT)) == {}
 
 
-def test_who_opens_sockets() -> None:
+def test_modules_that_open_sockets() -> None:
     network = {"socket", "socketserver", "http.server", "http.client", "urllib.request", "uvicorn", "requests"}
     clients = {"huggingface_hub", "httpx", "httpx2"}
     others = [path for path in FILES if not allowed(name_of(path), OPENS_SOCKETS)]
     assert named((path, all_imports(path) & network) for path in others) == {}
-    others = [path for path in others if not allowed(name_of(path), ASKS_THE_HUB)]
+    others = [path for path in others if not allowed(name_of(path), USES_THE_HUB_CLIENT)]
     assert named((path, roots(all_imports(path)) & clients) for path in others) == {}
 
 
 def writes(tree: ast.Module) -> set[str]:
-    """Calls that change the disk, by the names that they have in pathlib, os, shutil and tempfile."""
+    """Return the calls that write to disk, by their names in pathlib, os, shutil and tempfile."""
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute | ast.Name):
@@ -233,27 +235,27 @@ def writes(tree: ast.Module) -> set[str]:
             text_or_values = name == "replace" and len(node.args) + len(node.keywords) != 1  # str, dataclasses
             if name in WRITERS and not text_or_values:
                 found.add(ast.unparse(node))
-    return found - {"repository.rename(repo_id)"}  # the embedded Hub's, in memory
+    return found - {"repository.rename(repo_id)"}  # this method of the embedded Hub works in memory
 
 
-def test_who_writes_to_disk() -> None:
+def test_modules_that_write_to_disk() -> None:
     assert named((path, writes(tree_of(path))) for path in FILES if not allowed(name_of(path), WRITES)) == {}
 
 
-# Who may make a lock that a forked child does not find free, and why. All others take `forks.new_lock`.
+# The modules that can create a lock that is not reset in a forked child, and why. Others use `forks.new_lock`.
 OWN_LOCKS = {
-    "modelenv/forks.py",  # makes the others
-    "modelenv/loading/build_lock.py",  # begins anew by itself, after a fork
+    "modelenv/forks.py",  # creates the other locks
+    "modelenv/loading/build_lock.py",  # resets itself after a fork
     "modelenv/fetching/monitor.py",  # lives for one download
-    "modelenv/host/client.py",  # begins anew by itself
-    "modelenv/host/serving",  # the host's process forks nothing
+    "modelenv/host/client.py",  # resets itself after a fork
+    "modelenv/host/serving",  # the host's process does not fork
     "modelenv/host/__main__.py",
     "modelenv/hub/background.py",  # lives for the start of a server
-    "pytest_modelenv",  # its one thread is the one that forks
+    "pytest_modelenv",  # its only thread is the one that forks
 }
 
 
-def test_who_makes_locks_that_outlive_a_fork() -> None:
+def test_modules_that_create_locks_that_outlive_a_fork() -> None:
     kinds = {"Lock", "RLock", "Condition", "Event", "Semaphore", "BoundedSemaphore", "Barrier", "local", "Queue",
              "cached_property"}  # fmt: skip
 
@@ -277,14 +279,14 @@ def test_no_file_is_longer_than_300_lines() -> None:
 
 
 def overridden(holder: ast.Module | ast.ClassDef, tree: ast.Module) -> set[str]:
-    """The methods of a class's bases in the same module."""
+    """Return the methods of a class's bases in the same module."""
     bases = {ast.unparse(base) for base in getattr(holder, "bases", ())}
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name in bases]
     return {method.name for node in classes for method in node.body if isinstance(method, ast.FunctionDef)}
 
 
 def undocumented(tree: ast.Module) -> Iterator[str]:
-    """The module, its public classes and functions, and their methods, where they lack a docstring."""
+    """Yield the module and its public classes, functions and methods that lack a docstring."""
     if not ast.get_docstring(tree):
         yield "the module"
     pending: list[tuple[ast.Module | ast.ClassDef, str]] = [(tree, "")]
@@ -294,8 +296,8 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
             if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             decorators = " ".join(map(ast.unparse, node.decorator_list))
-            # A setter is documented by its property, an overload by the function, a hook by pytest, and a method
-            # that overrides another by that one.
+            # A setter is documented by its property, an overload by the function, a hook by pytest, and an
+            # overriding method by the overridden one.
             excused = "setter" in decorators or "overload" in decorators or node.name.startswith("pytest_")
             excused = excused or node.name in overridden(holder, tree)
             if node.name.startswith("_") or excused:
@@ -306,23 +308,24 @@ def undocumented(tree: ast.Module) -> Iterator[str]:
                 pending.append((node, f"{prefix}{node.name}."))
 
 
-def test_what_is_public_has_a_docstring() -> None:
+def test_public_names_have_docstrings() -> None:
     assert named((path, list(undocumented(tree_of(path)))) for path in FILES) == {}
 
 
 def place_of(module: str) -> str:
-    """The row's name of a module: its package, or itself where it lies at the top."""
+    """Return the module's name in the layers: its package, or the module itself if it is at the top level."""
     return ".".join(module.split(".")[:2])
 
 
 def against_the_layers(module: str, tree: ast.Module, path: Path) -> set[str]:
-    """The imports of a module, of every kind, that do not lead to a lower row or stay in its own package."""
+    """Return the imports of a module, of every kind, that lead neither to a lower layer nor to its own package."""
     own = place_of(module)
     names = {name for node in ast.walk(tree) for name in imported(node, path)} - {"modelenv", "pytest_modelenv"}
     targets = {place_of(name) for name in names} & set(ROW)
     return {target for target in targets if target != own and ROW[target] <= ROW[own]}
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {module_name(path): path for path in FILES}
 
@@ -331,7 +334,7 @@ def test_every_module_has_a_layer() -> None:
     assert {place_of(name) for name in modules()} == set(ROW)
 
 
-def test_a_package_imports_only_what_lies_below_it() -> None:
+def test_a_package_imports_only_lower_layers() -> None:
     found = {name: against_the_layers(name, tree_of(path), path) for name, path in modules().items()}
     assert {name: targets for name, targets in found.items() if targets} == {}
 
@@ -353,15 +356,16 @@ def test_an_import_against_the_layers_is_found(code: str) -> None:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """By module, the modules of both packages that it imports in any way; those that it is in are no imports."""
+    """Return the modules that each module imports in any way. Its own parent packages do not count."""
+    known = set(modules())
     return {
-        name: {target for target in all_imports(path) & set(modules()) if not name.startswith(f"{target}.")} - {name}
+        name: {target for target in all_imports(path) & known if not name.startswith(f"{target}.")} - {name}
         for name, path in modules().items()
-        if name != "modelenv"  # whose names are imported on first use
+        if name != "modelenv"  # its names are imported on first use
     }
 
 
-def test_no_module_imports_itself_by_a_circle() -> None:
+def test_there_are_no_import_cycles() -> None:
     list(graphlib.TopologicalSorter(import_graph()).static_order())  # raises CycleError
 
 
@@ -373,7 +377,7 @@ def test_no_module_imports_itself_by_a_circle() -> None:
         "if TYPE_CHECKING:\n    from pytest_modelenv.run import ModelRun",
     ],
 )
-def test_a_circle_of_the_plugin_is_found(code: str) -> None:
+def test_an_import_cycle_of_the_plugin_is_found(code: str) -> None:
     path = PLUGIN / "startup.py"
     names = {name for node in ast.walk(ast.parse(code)) for name in imported(node, path)} & set(modules())
     names -= {"pytest_modelenv"}
@@ -384,7 +388,7 @@ def test_a_circle_of_the_plugin_is_found(code: str) -> None:
     assert against_the_layers("pytest_modelenv.startup", ast.parse(code), path) == names
 
 
-def test_the_readers_themselves_see_what_they_should() -> None:
+def test_the_checks_find_what_they_should() -> None:
     tree = ast.parse("path.write_text('x')\nopen(p, 'wb')\na.replace('b', 'c')\npath.replace(other)\nopen(p, 'rb')")
     assert writes(tree) == {"path.write_text('x')", "open(p, 'wb')", "path.replace(other)"}
     code = "'''Text.'''\nclass A:\n  '''Text.'''\n  def b(self): ...\n  def _c(self): ...\ndef d(): ..."

@@ -1,4 +1,4 @@
-"""`import modelenv`: cheap, complete, and one manager for everybody."""
+"""`import modelenv`: it is fast and complete, and there is one default manager."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(code: str, *options: str, cwd: Path | None = None) -> str:
 
 
 @pytest.mark.parametrize("name", modelenv.__all__)
-def test_every_public_name_is_there(name: str) -> None:
+def test_every_public_name_exists(name: str) -> None:
     assert getattr(modelenv, name) is getattr(modelenv, name)
 
 
@@ -50,8 +50,8 @@ def test_the_version_is_that_of_the_distribution() -> None:
     assert modelenv.__version__ == importlib.metadata.version("modelenv")
 
 
-def test_the_import_brings_nothing_along() -> None:
-    # Without `site`, whose .pth files may import anything, the interpreter is bare.
+def test_the_import_imports_no_other_library() -> None:
+    # `site` is disabled, because its .pth files can import anything.
     source = str(Path(modelenv.__file__).parents[1])
     code = f"import sys; sys.path.insert(0, {source!r}); before = set(sys.modules); import modelenv\n"
     brought = set(run(code + "print(*(set(sys.modules) - before))", "-S", "-E").split())
@@ -59,7 +59,7 @@ def test_the_import_brings_nothing_along() -> None:
     assert not brought & set(HEAVY)
 
 
-def test_the_import_is_quicker_than_that_of_argparse() -> None:
+def test_the_import_is_faster_than_argparse() -> None:
     code = (
         "import time\n"
         "times = [time.process_time()]\n"
@@ -67,7 +67,7 @@ def test_the_import_is_quicker_than_that_of_argparse() -> None:
         "import argparse; times.append(time.process_time())\n"
         "print(times[1] - times[0] < times[2] - times[1])"
     )
-    assert any(run(code) == "True\n" for _ in range(3))  # it takes a twentieth, unless something disturbs it
+    assert any(run(code) == "True\n" for _ in range(3))  # usually it takes a twentieth of the time
 
 
 def test_detecting_imports_no_heavy_library(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_detecting_imports_no_heavy_library(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_manager_is_made_on_first_use_and_is_one(tmp_path: Path) -> None:
+def test_the_default_manager_is_created_once_on_first_use(tmp_path: Path) -> None:
     code = (
         "import json, sys, modelenv\n"
         "before = 'modelenv.manager' in sys.modules, 'model_manager' in vars(modelenv)\n"
@@ -89,7 +89,7 @@ def test_the_manager_is_made_on_first_use_and_is_one(tmp_path: Path) -> None:
     assert json.loads(run(code, cwd=tmp_path)) == [[False, False], True, "SmartModelManager"]
 
 
-def test_threads_that_come_together_get_one_manager(tmp_path: Path) -> None:
+def test_concurrent_threads_get_one_manager(tmp_path: Path) -> None:
     code = (
         "import threading, time, modelenv\n"
         "from modelenv.manager import SmartModelManager\n"
@@ -105,7 +105,7 @@ def test_threads_that_come_together_get_one_manager(tmp_path: Path) -> None:
     assert run(code, cwd=tmp_path) == "1 8 1\n"
 
 
-def test_a_wrong_setting_is_told_each_time_until_it_is_right(tmp_path: Path) -> None:
+def test_an_invalid_setting_is_an_error_until_it_is_corrected(tmp_path: Path) -> None:
     code = (
         "import os, modelenv\n"
         "for source in ('cloud', 'cloud', 'mock_models'):\n"

@@ -1,4 +1,4 @@
-"""What modelenv knows of the libraries that load models, held against those that are installed."""
+"""Compares modelenv's knowledge of the libraries that load models with the installed versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.integration
 
 
 def modules_of(package: ModuleType, part: str) -> Iterator[ModuleType]:
-    """The modules of a package whose name has this part; one that lacks a library of its own is left out."""
+    """Return the modules of a package with this part in their name, without those that lack a dependency."""
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         if part in found.name:
             try:
@@ -38,7 +38,7 @@ def test_the_parts_that_each_pipeline_loads() -> None:
     for task, parts in PARTS.items():
         pipeline: Any = _resolve_impl(SUPPORTED_TASKS[task]["impl"])
         loads = {name: getattr(pipeline, f"_load_{name}") for name in names}
-        # The pipeline for videos takes one of two parts, and says itself that it has neither.
+        # The video pipeline takes one of two parts. It reports itself if both are missing.
         expected = {"video_processor"} if task == "video-classification" else {n for n in names if loads[n] is True}
         assert set(parts) == expected, task
     assert set(PARTS) == set(SUPPORTED_TASKS)
@@ -48,7 +48,7 @@ def test_the_tokenizers_that_need_no_vocabulary() -> None:
     import transformers.models
 
     found = {
-        kind.__name__  # some have another name besides
+        kind.__name__  # some have a second name
         for module in modules_of(transformers.models, ".tokenization_")
         for kind in vars(module).values()
         if inspect.isclass(kind) and kind.__module__ == module.__name__

@@ -89,10 +89,10 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "task", "says"),
     [
-        ("../etc", "sentiment", "must not lead out of its folder"),
+        ("../etc", "sentiment", "must not point outside of its folder"),
         ("", "sentiment", "must not be empty"),
         ("acme/model", "sentimnet", "unknown task 'sentimnet'"),
-        ("acme/model", "summarization", "transformers 5 has removed the task 'summarization'"),
+        ("acme/model", "summarization", "transformers 5 removed the task 'summarization'"),
     ],
 )
 def test_mistakes_are_errors_also_with_fakes(project: Path, name: str, task: str, says: str) -> None:
@@ -109,7 +109,7 @@ def test_wrong_arguments_of_the_manager(project: Path) -> None:
         SmartModelManager("local_cache").load_model("acme/model", "sentiment", timeout=0)
     with pytest.raises(ConfigurationError, match="positive number of seconds"):
         SmartModelManager().load_model("acme/model", "sentiment", timeout=-1)
-    with pytest.raises(ConfigurationError, match="a task is named by text"):
+    with pytest.raises(ConfigurationError, match="a task must be text"):
         SmartModelManager().load_model("acme/model", 5)  # type: ignore[arg-type]
 
 

@@ -30,13 +30,13 @@ from .tiny_inputs import answer
 
 pytestmark = pytest.mark.integration
 
-# A text of lines that was cut in a folder filled by hand: nothing says how long it was.
+# A cut text file of lines in a folder that was filled by hand: its original length is unknown.
 UNKNOWABLE = {("cut", "vocab.txt"), ("cut", "chat_template.jinja")}
 
 
 @dataclass(frozen=True)
 class Whole:
-    """A whole model, the same in a cache that another program filled, and what it answers."""
+    """A whole model, its copy in a cache that another program filled, and its results."""
 
     task: str
     folder: Path
@@ -59,7 +59,7 @@ def environ(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedHub]:
 
 @pytest.fixture(scope="module", params=sorted(BUILDERS))
 def whole(request: pytest.FixtureRequest, environ: EmbeddedHub, tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """The tiny model of one task, and a cache without a listing, as older programs and `hf_hub_download` leave it."""
+    """The tiny model of one task, and a cache without a listing, as left by older programs and `hf_hub_download`."""
     from huggingface_hub import snapshot_download
 
     task = request.param
@@ -74,7 +74,7 @@ def whole(request: pytest.FixtureRequest, environ: EmbeddedHub, tmp_path_factory
 
 
 def load(root: Path, name: str, task: str, folder: Path | None = None) -> Any:
-    """Load a model by name from a store; or the folder itself, by transformers alone."""
+    """Load a model by name from a store, or a folder with transformers alone."""
     if folder is not None:
         import transformers
 
@@ -84,7 +84,7 @@ def load(root: Path, name: str, task: str, folder: Path | None = None) -> Any:
 
 
 def cache_with(whole: Whole, root: Path) -> Path:
-    """Copy the cache; return the snapshot."""
+    """Copy the cache, and return the snapshot."""
     source = whole.snapshot.parent.parent
     shutil.copytree(source, root / source.name, symlinks=True)
     return root / source.name / "snapshots" / whole.snapshot.name
@@ -108,18 +108,18 @@ DAMAGE: dict[str, Callable[[Path], None]] = {"removed": remove, "cut": cut, "led
 
 
 def outcome(whole: Whole, root: Path, name: str) -> str | None:
-    """Load and ask the model; return how its answer differs from the whole model's. An error of ours is right."""
+    """Load and call the model. Return how its result differs from the whole model's, or None for our own error."""
     try:
         pipeline = load(root, name, whole.task)
     except ModelIntegrityError:
         return None
     found = answer(pipeline, whole.task)
     if isinstance(found, type) or isinstance(whole.answer, type):
-        return None  # no answer
+        return None  # no result
     return difference(whole.answer, found)
 
 
-def test_with_the_hub_in_reach_every_damaged_cache_becomes_whole(whole: Whole, tmp_path: Path) -> None:
+def test_every_damaged_cache_is_completed_from_the_hub(whole: Whole, tmp_path: Path) -> None:
     for damage in DAMAGE:
         for name in whole.names:
             root = tmp_path / damage / name
@@ -129,7 +129,7 @@ def test_with_the_hub_in_reach_every_damaged_cache_becomes_whole(whole: Whole, t
             assert found == {path.name: path.read_bytes() for path in whole.folder.iterdir()}, (damage, name)
 
 
-def test_a_damaged_cache_on_a_volume_answers_as_the_whole_model_or_not_at_all(whole: Whole, tmp_path: Path) -> None:
+def test_a_damaged_cache_on_a_volume_gives_the_right_result_or_an_error(whole: Whole, tmp_path: Path) -> None:
     assert outcome(whole, _volume(whole, tmp_path / "whole", by_hand=False), f"tiny/{whole.task}") is None
     wrong = {}
     for damage in DAMAGE:
@@ -148,9 +148,7 @@ def _volume(whole: Whole, root: Path, *, by_hand: bool) -> Path:
     return root
 
 
-def test_a_damaged_folder_filled_by_hand_answers_as_the_whole_model_or_not_at_all(
-    whole: Whole, tmp_path: Path
-) -> None:
+def test_a_damaged_folder_filled_by_hand_gives_the_right_result_or_an_error(whole: Whole, tmp_path: Path) -> None:
     pipeline = load(_volume(whole, tmp_path / "whole", by_hand=True), "acme/model", whole.task)
     found = answer(pipeline, whole.task)
     assert found == whole.answer if isinstance(found, type) else difference(whole.answer, found) is None
@@ -179,7 +177,7 @@ def test_tokenizers_without_a_vocabulary_still_load(kind: str, tmp_path: Path) -
 
 
 def test_a_tokenizer_of_a_processor_has_its_vocabulary_too(tmp_path: Path) -> None:
-    """transformers makes a processor whose tokenizer knows no word, and never says so."""
+    """transformers silently creates a processor whose tokenizer has no vocabulary."""
     import transformers
 
     folder = tmp_path / "acme" / "model"
@@ -194,15 +192,15 @@ def test_a_tokenizer_of_a_processor_has_its_vocabulary_too(tmp_path: Path) -> No
     assert load(tmp_path, "acme/model", "image-text-to-text").processor.tokenizer is not None
     shutil.copytree(folder, tmp_path / "other" / "acme" / "model")
     folder = tmp_path / "other" / "acme" / "model"
-    (folder / "tokenizer.json").rename(folder / "vocab.bpe")  # looks like a vocabulary, and is none of this tokenizer
+    (folder / "tokenizer.json").rename(folder / "vocab.bpe")  # looks like a vocabulary, but is not this tokenizer's
     with pytest.raises(ModelIntegrityError) as caught:
         load(tmp_path / "other", "acme/model", "image-text-to-text")
-    assert caught.value.what == "the files of its tokenizer are missing"
+    assert caught.value.what == "its tokenizer files are missing"
     assert caught.value.expected == "tokenizer.json, or vocab.txt"
 
 
 def test_an_adapter_beside_its_base_needs_peft(tmp_path: Path) -> None:
-    """Without peft transformers answers as the base alone."""
+    """Without peft, transformers silently uses the base model alone."""
     pytest.importorskip("transformers")
     if find_spec("peft"):
         pytest.skip("peft is installed")

@@ -1,4 +1,4 @@
-"""Names of models: what is refused, and that no name that is accepted leaves its folder."""
+"""Model names: which are rejected, and that no accepted name leads out of its folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelenv.files.layouts import hub_cache_folders, plain_folders
 from modelenv.references import ModelRef
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# Mostly letters that make names, and those that break them; now and then any text at all.
+# Mostly characters that are valid or invalid in names, and sometimes any text.
 ALPHABET = st.sampled_from(string.ascii_letters + string.digits + "-_./" + "..//--__~\\\0\n é")
 NAMES = st.text(ALPHABET, max_size=12) | st.text(max_size=8) | st.sampled_from(["x.git", "a" * 96, "a" * 97])
 ROOT = Path("/srv/models")
@@ -34,44 +34,44 @@ def refuse(name: object, revision: object = None) -> str:
     [
         ("", "a model's name must not be empty"),
         (" \t", "a model's name must not be empty"),
-        ("a\0b", "a model's name must hold neither NUL nor a backslash"),
-        ("..\\etc", "a model's name must hold neither NUL nor a backslash"),
-        ("../etc", "a model's name must not lead out of its folder"),
-        ("org/..", "a model's name must not lead out of its folder"),
-        ("a..b", "a model's name must not lead out of its folder"),
-        ("/etc/passwd", "a model's name must not lead out of its folder"),
-        ("~/models", "a model's name must not lead out of its folder"),
-        ("a" * 97, "a model's name has at most 96 characters"),
-        ("a/b/c", "this is not the name of a model"),
-        ("a--b", "this is not the name of a model"),
-        ("org/", "this is not the name of a model"),
-        ("a//b", "this is not the name of a model"),
-        ("./a", "this is not the name of a model"),
-        (".", "this is not the name of a model"),
-        ("trailing.", "this is not the name of a model"),
-        ("org./name", "this is not the name of a model"),
-        ("trailing-", "this is not the name of a model"),
-        ("-option", "this is not the name of a model"),
-        (".hidden", "this is not the name of a model"),
-        ("org/name.git", "this is not the name of a model"),
-        ("café", "this is not the name of a model"),
-        ("文件夹/模型", "this is not the name of a model"),
-        ("a b", "this is not the name of a model"),
-        ("name\n", "this is not the name of a model"),
-        ("org/name@main", "this is not the name of a model"),
-        ("https:name", "this is not the name of a model"),
-        ("C:name", "this is not the name of a model"),
+        ("a\0b", "a model's name must not contain NUL or a backslash"),
+        ("..\\etc", "a model's name must not contain NUL or a backslash"),
+        ("../etc", "a model's name must not point outside of its folder"),
+        ("org/..", "a model's name must not point outside of its folder"),
+        ("a..b", "a model's name must not point outside of its folder"),
+        ("/etc/passwd", "a model's name must not point outside of its folder"),
+        ("~/models", "a model's name must not point outside of its folder"),
+        ("a" * 97, "a model's name must have at most 96 characters"),
+        ("a/b/c", "not a valid model name"),
+        ("a--b", "not a valid model name"),
+        ("org/", "not a valid model name"),
+        ("a//b", "not a valid model name"),
+        ("./a", "not a valid model name"),
+        (".", "not a valid model name"),
+        ("trailing.", "not a valid model name"),
+        ("org./name", "not a valid model name"),
+        ("trailing-", "not a valid model name"),
+        ("-option", "not a valid model name"),
+        (".hidden", "not a valid model name"),
+        ("org/name.git", "not a valid model name"),
+        ("café", "not a valid model name"),
+        ("文件夹/模型", "not a valid model name"),
+        ("a b", "not a valid model name"),
+        ("name\n", "not a valid model name"),
+        ("org/name@main", "not a valid model name"),
+        ("https:name", "not a valid model name"),
+        ("C:name", "not a valid model name"),
         (None, "a model's name must be text"),
         (7, "a model's name must be text"),
         (Path("org/name"), "a model's name must be text"),
     ],
 )
-def test_a_wrong_name_is_refused_with_its_reason(name: object, text: str) -> None:
+def test_an_invalid_name_is_rejected_with_a_reason(name: object, text: str) -> None:
     message = refuse(name)
     assert message.splitlines() == [
         text,
         f"  found: {name!r}",
-        "  what to do: a model is named as on the Hub, 'organisation/name' or 'name', or by an alias of "
+        "  what to do: use the model's name on the Hub, 'organisation/name' or 'name', or an alias from "
         "[tool.modelenv.models]",
     ]
 
@@ -89,33 +89,33 @@ def test_a_wrong_name_is_refused_with_its_reason(name: object, text: str) -> Non
         "org/x.y_z-1",
     ],
 )
-def test_a_name_of_the_hub_is_accepted(name: str) -> None:
+def test_a_valid_name_is_accepted(name: str) -> None:
     assert str(ModelRef.parse(name)) == name
 
 
-def test_there_is_no_reference_with_a_wrong_name() -> None:
-    with pytest.raises(ConfigurationError, match="lead out of its folder"):
+def test_a_reference_cannot_have_an_invalid_name() -> None:
+    with pytest.raises(ConfigurationError, match="point outside of its folder"):
         ModelRef("../etc")
-    with pytest.raises(ConfigurationError, match="not a revision"):
+    with pytest.raises(ConfigurationError, match="not a valid revision"):
         ModelRef("org/name", "../etc")
 
 
 @pytest.mark.parametrize("revision", ["", "../x", "a..b", "/main", "-x", ".x", "x/", "a b", "a\0", "é", "r" * 201, 7])
-def test_a_wrong_revision_is_refused(revision: object) -> None:
+def test_an_invalid_revision_is_rejected(revision: object) -> None:
     assert refuse("org/name", revision).splitlines() == [
-        "org/name: this is not a revision",
+        "org/name: not a valid revision",
         "  expected: a branch, a tag, or a commit of 40 hexadecimal digits",
         f"  found: {revision!r}",
     ]
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", "refs/pr/1", "feature/a-b_c", "v1.0+cpu", "r" * 200])
-def test_a_branch_or_a_tag_is_a_revision_that_may_move(revision: str) -> None:
+def test_a_branch_or_a_tag_can_move(revision: str) -> None:
     ref = ModelRef.parse("org/name", revision)
     assert (str(ref), ref.is_commit) == (f"org/name@{revision}", False)
 
 
-def test_only_a_whole_commit_never_moves() -> None:
+def test_only_a_full_commit_id_never_moves() -> None:
     assert ModelRef.parse("org/name", COMMIT).is_commit
     assert not ModelRef.parse("org/name", COMMIT[:7]).is_commit
     assert not ModelRef.parse("org/name").is_commit
@@ -157,7 +157,7 @@ def test_no_accepted_revision_leads_out_of_its_folder(revision: str) -> None:
 
 @pytest.fixture(scope="module")
 def hub_accepts() -> object:
-    """The client's own check of names."""
+    """The name check of the Hub's client."""
     validators = importlib.import_module("huggingface_hub.utils._validators")
 
     def accepts(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What is said of a load in a log: a sentence, with the right plurals."""
+"""The log message of a load: a sentence with the right plurals."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_report_is_a_sentence(fields: dict[str, object], sentence: str) -> Non
     assert str(LoadReport("acme/m", "fill-mask", "local_cache", **fields)) == sentence  # type: ignore[arg-type]
 
 
-def test_numbers_as_people_read_them() -> None:
+def test_numbers_are_formatted_for_readers() -> None:
     assert [counted(number, "file") for number in (0, 1, 2, 12_345)] == [
         "0 files",
         "1 file",

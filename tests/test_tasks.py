@@ -9,7 +9,7 @@ from modelenv.tasks import REMOVED_TASKS, TASK_ALIASES, TASKS, Task, resolve_tas
 
 
 @pytest.mark.parametrize("name", sorted(TASKS))
-def test_a_task_is_itself(name: str) -> None:
+def test_a_task_resolves_to_itself(name: str) -> None:
     assert resolve_task(name) == Task(name)
 
 
@@ -24,16 +24,16 @@ def test_sentiment_is_text_classification_with_all_scores() -> None:
     assert (task.name, dict(task.pipeline_kwargs)) == ("text-classification", {"top_k": None})
 
 
-def test_what_a_task_implies_cannot_be_changed() -> None:
+def test_the_arguments_of_a_task_are_immutable() -> None:
     with pytest.raises(TypeError):
         resolve_task("sentiment").pipeline_kwargs["top_k"] = 1  # type: ignore[index]
 
 
 @pytest.mark.parametrize(("name", "hint"), sorted(REMOVED_TASKS.items()))
-def test_a_removed_task_says_what_to_use(name: str, hint: str) -> None:
+def test_a_removed_task_names_its_replacement(name: str, hint: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve_task(name)
-    assert str(caught.value) == (f"transformers 5 has removed the task {name!r}\n  what to do: {hint}")
+    assert str(caught.value) == (f"transformers 5 removed the task {name!r}\n  what to do: {hint}")
 
 
 def test_a_translation_with_languages_is_removed_too() -> None:
@@ -47,8 +47,8 @@ def test_a_translation_with_languages_is_removed_too() -> None:
         ("text-clasification", "did you mean 'text-classification'?"),
         ("sentimnt", "did you mean 'sentiment'?"),
         ("Sentiment", "did you mean 'sentiment'?"),
-        ("", "name a task of transformers.pipeline"),
-        ("make coffee", "name a task of transformers.pipeline"),
+        ("", "use a task of transformers.pipeline"),
+        ("make coffee", "use a task of transformers.pipeline"),
     ],
 )
 def test_an_unknown_task_lists_the_valid_ones(name: str, hint: str) -> None:
@@ -61,12 +61,12 @@ def test_an_unknown_task_lists_the_valid_ones(name: str, hint: str) -> None:
 
 
 @pytest.mark.integration
-def test_the_lists_are_those_of_the_installed_transformers() -> None:
+def test_the_lists_match_the_installed_transformers() -> None:
     from transformers import pipelines
 
     assert set(pipelines.SUPPORTED_TASKS) == TASKS
     assert pipelines.TASK_ALIASES == TASK_ALIASES
-    # transformers itself redirects image-to-text with a warning; we name the new task instead.
+    # transformers redirects image-to-text with a warning. We name the new task instead.
     assert {*pipelines.REMOVED_TASKS, "image-to-text"} == set(REMOVED_TASKS)
     with pytest.raises(KeyError):
         pipelines.PIPELINE_REGISTRY.check_task("image-to-text")

@@ -1,4 +1,4 @@
-"""The small classifier that is trained on the spot."""
+"""The small classifier that is trained when it is needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FILES = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config
 
 @pytest.fixture(scope="session")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The classifier, trained once for all tests here."""
+    """The classifier, trained once for all tests in this module."""
     return sentiment_classifier(tmp_path_factory.mktemp("models") / "new" / "sentiment")
 
 
@@ -61,14 +61,14 @@ def test_it_is_small_complete_and_readable_by_all(classifier: Path) -> None:
 
 
 @pytest.mark.integration
-def test_a_finished_folder_is_used_again(classifier: Path) -> None:
+def test_a_finished_folder_is_reused(classifier: Path) -> None:
     before = {file.name: file.stat().st_mtime_ns for file in classifier.iterdir()}
     assert sentiment_classifier(classifier) == classifier
     assert {file.name: file.stat().st_mtime_ns for file in classifier.iterdir()} == before
 
 
 @pytest.mark.integration
-def test_training_again_gives_the_same_model_and_leaves_the_random_state(classifier: Path, tmp_path: Path) -> None:
+def test_training_is_deterministic_and_keeps_the_random_state(classifier: Path, tmp_path: Path) -> None:
     import torch
 
     torch.manual_seed(1)
@@ -80,7 +80,7 @@ def test_training_again_gives_the_same_model_and_leaves_the_random_state(classif
 
 
 @pytest.mark.integration
-def test_two_processes_may_train_it_at_once_and_it_loads_without_a_warning(tmp_path: Path) -> None:
+def test_two_processes_can_train_it_at_once_and_it_loads_without_a_warning(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, modelenv.testing\n"
         "folder = modelenv.testing.sentiment_classifier(pathlib.Path(sys.argv[1]))\n"
@@ -103,7 +103,7 @@ def test_two_processes_may_train_it_at_once_and_it_loads_without_a_warning(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["sentiment"]
 
 
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigurationError) as caught:
         sentiment_classifier(tmp_path)

@@ -1,4 +1,4 @@
-"""One call for each task, which the tiny real models answer; and their answers, held against each other."""
+"""One call for each task of the tiny real models, and a comparison of their results."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _MASKS = {"points_per_batch": 8, "pred_iou_thresh": -1, "stability_score_thresh"
 
 
 def answer(pipeline: Any, task: str) -> Any:
-    """Ask the pipeline; return its answer, or the type of the error that it raises."""
+    """Call the pipeline. Return its result, or the type of the error that it raises."""
     import torch
 
     args, kwargs = call_of(task)
     torch.manual_seed(0)
     try:
         return [pipeline(*args, **kwargs)]
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is no answer
+    except Exception as error:  # noqa: BLE001 - any error counts
         return type(error)
 
 
 def call_of(task: str) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return the arguments of a call."""
+    """Return the arguments of the call."""
     if task in _TEXTS:
         return (_TEXTS[task],), {}
     return _WITH_MORE[task]()

@@ -1,4 +1,4 @@
-"""Waiting for what other processes do, with a deadline that only a hang reaches."""
+"""Waits for other processes, with a deadline that only a hang reaches."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Return once the condition holds."""
+    """Return as soon as the condition is true."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -16,7 +16,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
 
 
 def state_of(pid: int) -> str:
-    """The letter for a process's state as proc(5) has it, such as T where it is stopped; "" where there is none."""
+    """The letter of a process's state in proc(5), such as T for stopped, or "" if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):
@@ -24,5 +24,5 @@ def state_of(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process is there, and has not ended."""
+    """Whether the process exists and has not ended."""
     return state_of(pid) not in ("", "Z")

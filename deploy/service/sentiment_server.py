@@ -1,10 +1,10 @@
 """The example service as a server: `python sentiment_server.py [--port 8080]`.
 
-`POST /judge` with `{"text": ..., "kind": "crypto" or "stock"}` judges a text. `GET /live` answers as soon as the
-process runs; `GET /ready` tells what the model manager holds, with 503 until every model has answered once.
+`POST /judge` with `{"text": ..., "kind": "crypto" or "stock"}` classifies a text. `GET /live` succeeds as soon as the
+process runs. `GET /ready` returns the model manager's status, with 503 until every model has answered once.
 """
 
-# ruff: noqa: T201 - a program that speaks on its output
+# ruff: noqa: T201 - a program that prints to stdout
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ REQUEST_SECONDS = 30
 
 @dataclass(frozen=True)
 class Service:
-    """The collector, and the event loop that it runs on.
+    """The collector and its event loop.
 
     Attributes:
-        collector: judges the texts.
-        loop: runs in the main thread.
-        warm: set when every model has answered once.
+        collector: Classifies the texts.
+        loop: The event loop of the main thread.
+        warm: Set when every model has answered once.
     """
 
     collector: SentimentCollector
@@ -43,10 +43,10 @@ class Service:
     warm: threading.Event = field(default_factory=threading.Event)
 
     async def warm_up(self) -> None:
-        """Let every model answer once, so that the first real request need not wait for a load.
+        """Call every model once, so that the first real request does not wait for a load.
 
         Raises:
-            ModelEnvError: a model could not be loaded.
+            ModelEnvError: A model could not be loaded.
         """
         await self.collector.collect(["warm up"], "crypto")
         await self.collector.collect(["warm up"], "stock")
@@ -54,12 +54,12 @@ class Service:
         self.warm.set()
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
-        """Run `work` on the loop, from a thread of the server."""
+        """Run a coroutine on the loop. Called from a thread of the server."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(REQUEST_SECONDS)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers with JSON, always."""
+    """Answers every request with JSON."""
 
     server: Server
     timeout = REQUEST_SECONDS
@@ -78,7 +78,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(HTTPStatus.NOT_FOUND, {"error": "GET /live, GET /ready or POST /judge"})
 
     def do_POST(self) -> None:
-        """Judge a text."""
+        """Classify a text."""
         if self.path != "/judge":
             self._answer(HTTPStatus.NOT_FOUND, {"error": "GET /live, GET /ready or POST /judge"})
             return
@@ -114,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        """Say nothing of what went well: the probes ask all the time."""
+        """Log only failed requests, because of the frequent probes."""
         if code not in (HTTPStatus.OK, HTTPStatus.SERVICE_UNAVAILABLE):
             super().log_request(code, size)
 
@@ -133,7 +133,7 @@ async def serve(host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        ModelEnvError: a model could not be loaded.
+        ModelEnvError: A model could not be loaded.
     """
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -153,9 +153,9 @@ async def serve(host: str, port: int) -> None:
 
 
 def main() -> int:
-    """Run the server; an error of modelenv ends it with its text and exit code 1."""
+    """Run the server. An error of modelenv ends it with its message and exit code 1."""
     parser = argparse.ArgumentParser(prog="sentiment_server")
-    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - a container's address is the pod's
+    parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - must be reachable from outside the pod
     parser.add_argument("--port", type=int, default=8080)
     arguments = parser.parse_args()
     try:

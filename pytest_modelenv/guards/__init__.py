@@ -1,1 +1,1 @@
-"""Guards: tests with fakes that reach for a real model fail, and say where."""
+"""Guards: a test with fakes that accesses a real model fails, and the error names the line."""

@@ -1,4 +1,4 @@
-"""Which line of the user's code is running: the first one outside of libraries."""
+"""Finds the running line of user code: the first line outside of libraries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pluggy
 import pytest
 
 _PYTEST = tuple(str(Path(module.__file__).parent) for module in (pluggy, sys.modules["_pytest"]) if module.__file__)
-_STANDARD_LIBRARY = str(Path(os.__file__).parent)  # sysconfig tells the same, and takes a millisecond to import
+_STANDARD_LIBRARY = str(Path(os.__file__).parent)  # sysconfig gives the same path, but its import takes a millisecond
 _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\")
 _OWN_PACKAGES = ("modelenv", "pytest_modelenv")
 
@@ -27,9 +27,9 @@ class Place:
     """A line of code.
 
     Attributes:
-        file: the path, as Python knows it.
-        line: the number of the line.
-        function: the function that it is in; None at the top of a module.
+        file: The path, as Python knows it.
+        line: The line number.
+        function: The name of the function, or None at module level.
     """
 
     file: str
@@ -37,26 +37,26 @@ class Place:
     function: str | None = None
 
     def file_and_line(self, root: Path) -> str:
-        """Return `file:line`, with the file relative to `root` where it is below that."""
+        """Return `file:line`. The file is relative to `root` if it is below `root`."""
         path = Path(self.file)
         return f"{path.relative_to(root) if path.is_relative_to(root) else path}:{self.line}"
 
     def source(self) -> str:
-        """Return the text of the line, without its indentation; empty if the file cannot be read."""
+        """Return the text of the line without indentation, or "" if the file cannot be read."""
         return linecache.getline(self.file, self.line).strip()
 
-    def told(self, root: Path) -> str:
+    def describe(self, root: Path) -> str:
         """Return `file:line in function`."""
         return self.file_and_line(root) + (f" in {self.function}" if self.function else "")
 
 
 def user_places() -> list[Place]:
-    """Return the lines of user code that led here, the innermost first, up to where pytest called them.
+    """Return the lines of user code that led here, the innermost first, up to the call by pytest.
 
-    A helper thread of a library has none; then those of the main thread, which waits for it, or of the one task
-    of its event loop that awaits something in user code.
+    A helper thread of a library has no lines of user code. Then return those of the main thread, which waits for it,
+    or those of the only task in its event loop that is suspended in user code.
     """
-    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, and far cheaper than inspect.stack()
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, and much faster than inspect.stack()
     if found := list(_places(frame)):
         return found
     main = threading.main_thread().ident
@@ -67,7 +67,7 @@ def user_places() -> list[Place]:
 
 
 def _awaiting(frame: FrameType | None) -> list[Place]:
-    """Return the lines at which the event loop's only task with user code is suspended, the innermost first."""
+    """Return the suspended lines of the event loop's only task with user code, the innermost first."""
     asyncio = sys.modules.get("asyncio")
     while asyncio is not None and frame is not None:
         loop = frame.f_locals.get("self")
@@ -97,7 +97,7 @@ def _places(frame: FrameType | None) -> Iterator[Place]:
 
 
 def _place(frame: FrameType | None) -> Place | None:
-    """Return where a frame is, if that is user code."""
+    """Return the place of a frame, or None if it is not user code."""
     if frame is None or _is_library(frame.f_code.co_filename):
         return None
     name = frame.f_code.co_name
@@ -112,6 +112,6 @@ def _is_library(file: str) -> bool:
 
 
 def place_of_test(item: pytest.Item) -> Place:
-    """Return where a test is written."""
+    """Return the place where a test is defined."""
     file, line, _ = item.reportinfo()
     return Place(str(file), (line or 0) + 1, item.name)

@@ -1,7 +1,7 @@
-"""Guards: a test that should have a fake and reaches for a real model fails, and is told where it did.
+"""Guards: a test that should use a fake but accesses a real model fails, and the error names the line.
 
-They hold where the environment is `MOCK_MODELS`. Nothing is imported for them: each library gets its guard when the
-tests import it.
+Guards are active if the environment is `MOCK_MODELS`. They import nothing: each library is guarded when the tests
+import it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.guards.import_watch import HEAVY
 from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
-from pytest_modelenv.guards.patches import DOORS, close_doors
+from pytest_modelenv.guards.patches import TARGETS, patch_module
 from pytest_modelenv.markers import LEFT_ALONE, MODEL_ACCESS
 from pytest_modelenv.startup import (
     COLLECTING,
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
     from modelenv.errors import UnexpectedModelAccessError
     from pytest_modelenv.session_cache import ModelSession
 
-_SOURCE_LINE = 100  # characters of a line of code that are shown
-_SHORTENED = ("auto", "short")  # values of --tb; whoever asks for another one gets it
+_SOURCE_LINE = 100  # the maximum number of characters shown from a line of code
+_SHORTENED = ("auto", "short")  # values of --tb; with any other value, nothing is shortened
 
 
 class ModelGuards:
     """The guards of one pytest process.
 
-    An access is refused at once, and remembered: if the code under test swallows the error, the test fails with it
-    all the same.
+    An access is refused immediately and recorded: if the code under test swallows the error, the test still fails
+    with it.
 
     Args:
-        config: pytest's configuration; may be read before pytest has all its options.
-        models: gives the models of this process.
+        config: pytest's configuration. It is used before pytest has parsed all its options.
+        models: Returns the models of this process.
     """
 
     def __init__(self, config: pytest.Config, models: Callable[[], ModelSession]) -> None:
@@ -57,7 +57,7 @@ class ModelGuards:
         self._models = models
         self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
         self._real_models = bool(getattr(config.known_args_namespace, "real_models", False))
-        # Under pytest-xdist the controller's: a worker starts later, and a conftest.py may set variables before.
+        # Under pytest-xdist, use the controller's values: a conftest.py can set variables before a worker starts.
         of_run: dict[str, Any] = getattr(config, "workerinput", {})
         self._hub = HubAddresses(of_run.get(ENDPOINT_OF_RUN, config.stash[ENDPOINT]))
         test_paths = tuple((config.rootpath / path).resolve() for path in config.getini("testpaths"))
@@ -72,69 +72,69 @@ class ModelGuards:
 
     @contextmanager
     def importing(self, name: str) -> Iterator[None]:
-        """Measure or refuse the import of a watched module, and guard it from then on."""
+        """Context manager: measure or refuse the import of a watched module, then guard the module."""
         __tracebackhide__ = True
         if name not in HEAVY or self._real_models:
             yield
         elif self._forbids_imports:
-            if self._holds():
-                what = f"{self._who()} imports {name} in a run without --real-models"
+            if self._are_active():
+                what = f"{self._subject()} imports {name} in a run without --real-models"
                 raise self._refuse(what, None, self._import_hint())
             yield
-        elif self._item is None or self._holds():
-            # While files are collected nobody asks which environment holds: that would import modelenv, and look as
-            # if the project used it. See `collection_ended`.
+        elif self._item is None or self._are_active():
+            # Do not detect the environment during collection: that would import modelenv, as if the project used it.
+            # See `collection_ended`.
             with self.imports.measured(name):
                 yield
         else:
             yield
-        if name in DOORS:
-            for closed in close_doors(name, self):
-                self._config.add_cleanup(closed.reopen)
+        if name in TARGETS:
+            for patch in patch_module(name, self):
+                self._config.add_cleanup(patch.undo)
 
     def request(self, method: str, url: str) -> None:
         """Refuse a request to the Hub."""
         __tracebackhide__ = True
-        if self._hub.include(url) and self._holds():
-            shown = url.partition("?")[0]  # a query may hold a secret
-            error = self._refuse(f"{self._who()} asks the Hub: {method} {shown}", repo_id(url))
+        if self._hub.include(url) and self._are_active():
+            shown = url.partition("?")[0]  # the query can contain a secret
+            error = self._refuse(f"{self._subject()} sends a request to the Hub: {method} {shown}", repo_id(url))
             if is_bookkeeping(url):
-                self._refused.remove(error)  # refused all the same, but no fault of the test
+                self._refused.remove(error)  # refused too, but the test does not fail
             raise error
 
     def xet(self, call: str, endpoint: str | None) -> None:
-        """Refuse what the native Xet client would do, which makes its requests without Python."""
+        """Refuse a call of the native Xet client, which sends its requests without Python."""
         __tracebackhide__ = True
         is_own = self._hub.are_replaced() and (endpoint is None or is_on_this_machine(endpoint))
-        if not is_own and self._holds():
-            raise self._refuse(f"{self._who()} asks the Hub's storage: {call}", None)
+        if not is_own and self._are_active():
+            raise self._refuse(f"{self._subject()} sends a request to the Hub's storage: {call}", None)
 
     def weights(self, call: str, model: str | PathLike[str]) -> None:
-        """Refuse weights that are not the tests' own."""
+        """Refuse to load weights that do not belong to the tests."""
         __tracebackhide__ = True
         path = Path(model)
         is_own = path.exists() and self._own_models.include(path)
         if not is_own and (not path.exists() or is_in_hub_cache(path.resolve())):
-            is_own = self._hub.are_replaced()  # then it comes from a Hub that the tests serve
-        if not is_own and self._holds():
-            raise self._refuse(f"{self._who()} loads real weights: {call}", str(model))
+            is_own = self._hub.are_replaced()  # then the model comes from a Hub that the tests serve
+        if not is_own and self._are_active():
+            raise self._refuse(f"{self._subject()} loads real weights: {call}", str(model))
 
-    def _holds(self) -> bool:
-        """Whether the guards hold here: the environment is one of fakes, and the test has no leave."""
+    def _are_active(self) -> bool:
+        """Whether the guards are active: the environment is `MOCK_MODELS`, and the test is not exempt."""
         from modelenv.environment.detection import detect_environment
         from modelenv.environment.sources import ModelSource
         from modelenv.errors import ConfigurationError
 
         if self._item is None and self._real_models:
-            return False  # it may be for the integration tests; nobody can tell yet
-        if self._item is not None and self._has_leave(self._item):
+            return False  # an integration test could need it; that is not known yet
+        if self._item is not None and self._is_exempt(self._item):
             return False
         try:
             return detect_environment() is ModelSource.MOCK_MODELS
         except ConfigurationError:
-            return False  # a setting that is not valid, or not meant for modelenv: whoever asks for a model is told
+            return False  # an invalid setting, possibly not modelenv's: loading a model reports it
 
-    def _has_leave(self, item: pytest.Item) -> bool:
+    def _is_exempt(self, item: pytest.Item) -> bool:
         mark = item.get_closest_marker(MODEL_ACCESS)
         return LEFT_ALONE in item.stash or (mark is not None and not mark.args and not mark.kwargs)
 
@@ -144,30 +144,30 @@ class ModelGuards:
 
         places, root = user_places(), self._config.rootpath
         if places:
-            where = f"{places[0].told(root)}: {places[0].source()[:_SOURCE_LINE]}"
+            where = f"{places[0].describe(root)}: {places[0].source()[:_SOURCE_LINE]}"
         elif self._item is not None:
-            where = f"a helper thread of {place_of_test(self._item).told(root)}"
+            where = f"a helper thread of {place_of_test(self._item).describe(root)}"
         else:
-            where = "no line of a test's file"
+            where = "no line in a test file"
         error = UnexpectedModelAccessError(what, model=model, found=where, hint=hint or self._hint())
         self._refused.append(error)
         return error
 
     def _hint(self) -> str:
         return (
-            "use a fake (the fixture `model`, or SmartModelManager) or the fixture `tiny_model`; or let it through: "
+            "use a fake (the fixture `model`, or SmartModelManager) or the fixture `tiny_model`; or allow it: "
             f"@pytest.mark.{gate_marker(self._config)} (with --real-models), @pytest.mark.model_access (this test), "
             "--model-guards=off (all tests)"
         )
 
     def _import_hint(self) -> str:
         return (
-            "import it in the function that needs it, and give the test a fake; or let it through: "
+            "import it in the function that needs it, and use a fake in the test; or allow it: "
             f"@pytest.mark.{gate_marker(self._config)} (with --real-models), @pytest.mark.model_access (this test), "
             "forbid_heavy_imports = false (all tests)"
         )
 
-    def _who(self) -> str:
+    def _subject(self) -> str:
         if self._item is not None:
             return self._item.nodeid
         return self._config.stash.get(COLLECTING, None) or "a conftest.py or a plugin"
@@ -176,18 +176,18 @@ class ModelGuards:
         session = self._models()
         yield session.tiny_models
         factory: pytest.TempPathFactory | None = getattr(self._config, "_tmp_path_factory", None)
-        if factory is not None:  # else pytest runs with -p no:tmpdir
+        if factory is not None:  # None with -p no:tmpdir
             base = factory.getbasetemp()
-            yield base.parent if session.is_worker else base  # a worker's is in the controller's
+            yield base.parent if session.is_worker else base  # a worker's folder is inside the controller's
 
     def _swallowed(self, error: BaseException | None) -> UnexpectedModelAccessError | None:
-        """Return the first refusal that the code under test has swallowed or replaced, and forget all."""
+        """Return the first refusal if the code under test swallowed or replaced it. Clear the record."""
         refused = list(self._refused)
         self._refused.clear()
         return refused[0] if refused and not any(each is error for each in refused) else None
 
     def before_report(self, call: pytest.CallInfo[Any]) -> bool:
-        """Let a test fail with the access that it swallowed; return whether it fails with an access."""
+        """Fail a test that swallowed a refusal. Return whether the test fails with a refusal."""
         if not self._refused:
             return False
         raised = None if call.excinfo is None else call.excinfo.value
@@ -198,7 +198,7 @@ class ModelGuards:
         return is_refusal or swallowed is not None
 
     def shorten(self, report: pytest.TestReport, call: pytest.CallInfo[Any]) -> None:
-        """Show the message of a refused access without the lines of code that led to it, most of them libraries'."""
+        """Show only the message of a refusal, without the traceback, which is mostly library code."""
         if report.failed and call.excinfo is not None and self._shortens:
             report.longrepr = call.excinfo.getrepr(style="value", chain=False)
 
@@ -208,7 +208,7 @@ class ModelGuards:
         return option.tbstyle in _SHORTENED and not option.fulltrace
 
     def collected(self, report: pytest.CollectReport) -> None:
-        """Let the collection of a file fail with the access that it swallowed."""
+        """Fail the collection of a file that swallowed a refusal."""
         if self._refused:
             refused = self._refused[0]
             self._refused.clear()
@@ -216,6 +216,6 @@ class ModelGuards:
                 report.outcome, report.longrepr, report.result = "failed", str(refused), []
 
     def collection_ended(self) -> None:
-        """Forget the imports that were measured during collection, if the environment is not one of fakes."""
-        if self.imports.found and not self._holds():
+        """Discard the imports measured during collection if the environment is not `MOCK_MODELS`."""
+        if self.imports.found and not self._are_active():
             self.imports.take()

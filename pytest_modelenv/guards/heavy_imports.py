@@ -1,4 +1,4 @@
-"""Imports of torch and transformers in a fast run: who brought them in, and what that cost."""
+"""Imports of torch and transformers in a fast run: which line caused them, and how long they took."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HeavyImports:
     """Measures the heavy imports of one process.
 
     Args:
-        root: files are named relative to this folder.
+        root: The folder to which reported paths are relative.
     """
 
     def __init__(self, root: Path) -> None:
@@ -26,7 +26,7 @@ class HeavyImports:
 
     @contextmanager
     def measured(self, module: str) -> Iterator[None]:
-        """Measure an import; one within another is part of it."""
+        """Context manager: measure an import. A nested import counts as part of the outer one."""
         from pytest_modelenv.guards.callers import user_places
 
         if self._running:
@@ -49,17 +49,17 @@ class HeavyImports:
 
     @property
     def found(self) -> bool:
-        """Whether an import ended since the last call of `take`."""
+        """Whether an import finished since the last call to `take`."""
         return bool(self._done)
 
     def take(self) -> list[dict[str, Any]]:
-        """Return the imports that ended since the last call, as plain types."""
+        """Return the imports that finished since the last call, as plain types."""
         taken, self._done = self._done, []
         return taken
 
 
 def import_lines(imports: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Return the lines for (worker, import) pairs: one for each line of code that imported something heavy."""
+    """Return the summary lines for (worker, import) pairs: one for each line of code with a heavy import."""
     groups: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
     for worker, found in imports:
         groups.setdefault((found["importer"], found["test_file"]), []).append((worker, found))
@@ -76,4 +76,4 @@ def import_lines(imports: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
 
 
 def _file_and_line(root: Path, places: Sequence[Place]) -> str:
-    return places[0].file_and_line(root) if places else "a plugin of pytest"
+    return places[0].file_and_line(root) if places else "a pytest plugin"

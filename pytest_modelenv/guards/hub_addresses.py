@@ -1,4 +1,4 @@
-"""Which addresses are the Hub's, and whose: the run's, or one that a test serves on this machine."""
+"""Tells addresses of the Hub from others, and from those of a Hub that a test serves on this machine."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from urllib.parse import SplitResult, urlsplit
 
 from pytest_modelenv.startup import hub_endpoint
 
-_HUB_HOSTS = ("huggingface.co", "hf.co")  # and what lies below them: the hosts of large files and of Xet
+_HUB_HOSTS = ("huggingface.co", "hf.co")  # and their subdomains: the hosts of large files and of Xet
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KINDS = ("models", "datasets", "spaces", "kernels")
-# What follows a repository's name in the Hub's paths.
-_BEHIND_A_NAME = frozenset(
+# The path segments that follow a repository's name in the Hub's URLs.
+_AFTER_A_NAME = frozenset(
     ("blob", "commit", "commits", "compare", "discussions", "jwt", "paths-info", "preupload", "raw", "refs",
      "resolve", "revision", "settings", "tree", "treesize", "xet-read-token", "xet-write-token")
 )  # fmt: skip
-# What `huggingface_hub` asks and tells for itself, now and then, whatever the test does.
+# Requests that `huggingface_hub` sends on its own from time to time, whatever the test does.
 _BOOKKEEPING = ("/api/agent-harnesses", "/api/telemetry/")
 
 
@@ -25,8 +25,8 @@ class HubAddresses:
     """Tells requests to the Hub from others.
 
     Attributes:
-        endpoint: the HF_ENDPOINT with which the run started, if any; that one is the Hub even on this machine. An
-            endpoint on this machine that is set later is one that the tests serve themselves.
+        endpoint: The value of HF_ENDPOINT at the start of the run, or None. It counts as the Hub even if it is on
+            this machine. An endpoint on this machine that is set later counts as one that the tests serve.
     """
 
     endpoint: str | None
@@ -42,57 +42,57 @@ class HubAddresses:
         return _origin(address) in {_origin(urlsplit(known)) for known in known}
 
     def are_replaced(self) -> bool:
-        """Return whether the libraries' endpoint of the moment is a Hub that the tests serve themselves."""
+        """Return whether the libraries' current endpoint is a Hub that the tests serve."""
         now = _client_endpoint() or hub_endpoint()
         return now is not None and is_on_this_machine(now) and not self.include(now)
 
 
 def is_on_this_machine(url: str) -> bool:
-    """Return whether an address is one of loopback."""
+    """Return whether an address is on loopback."""
     host = _host(urlsplit(url))
     return _is_loopback(host) or host.startswith("127.")
 
 
 def is_bookkeeping(url: str) -> bool:
-    """Return whether a request to the Hub is the client library's own, which goes on without an answer."""
+    """Return whether the client library sends this request on its own, and continues without a response."""
     return urlsplit(url).path.startswith(_BOOKKEEPING)
 
 
 def repo_id(url: str) -> str | None:
-    """Return the name of the repository that a request to the Hub is about, if its path tells."""
+    """Return the repo id in the path of a request to the Hub, or None."""
     parts = urlsplit(url).path.strip("/").split("/")
     if parts[:2] == ["api", "resolve-cache"]:
         parts = parts[3:5]
     elif parts[0] == "api":
         parts = parts[2:] if parts[1:2] and parts[1] in _KINDS else []
-    elif not _BEHIND_A_NAME.intersection(parts):
+    elif not _AFTER_A_NAME.intersection(parts):
         return None
     elif parts[0] in _KINDS:
         parts = parts[1:]
     name = []
     for part in parts[:2]:
-        if part in _BEHIND_A_NAME:
+        if part in _AFTER_A_NAME:
             break
         name.append(part)
     return "/".join(name) or None
 
 
 def _client_endpoint() -> str | None:
-    """Return the endpoint that `huggingface_hub` uses; it reads the variable only once, when it is imported."""
+    """Return the endpoint that `huggingface_hub` uses. It reads the variable only when it is imported."""
     return getattr(sys.modules.get("huggingface_hub.constants"), "ENDPOINT", None)
 
 
 def _host(address: SplitResult) -> str:
-    """Return the host's name without the dot that may end a whole one."""
+    """Return the host name without the trailing dot of a fully qualified name."""
     return (address.hostname or "").removesuffix(".")
 
 
 def _is_loopback(host: str) -> bool:
-    """Whether a host is one of the names under which one and the same server on this machine is reached."""
+    """Whether a host is one of the equivalent names of this machine."""
     return host in ("localhost", "127.0.0.1", "::1") or host.endswith(".localhost")
 
 
 def _origin(address: SplitResult) -> tuple[str, int | None]:
-    """Return host and port; the names of loopback count as one."""
+    """Return host and port. All names of loopback become the same host."""
     host = _host(address)
     return "localhost" if _is_loopback(host) else host, address.port or _DEFAULT_PORTS.get(address.scheme)

@@ -1,8 +1,8 @@
-"""Being called around the import of some modules, without importing anything.
+"""Runs code around the import of some modules, without importing anything itself.
 
-This is all of the guards that a run without these modules pays for: `guards` is imported with the first of them.
+A run that never imports these modules needs no other part of the guards: `guards` is imported with the first of them.
 
-PYTEST_DONT_REWRITE: there is no assertion here, and pytest would look for them in each run.
+PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# The modules with ways to real models (`patches.DOORS`), and those that are slow to import.
-WITH_DOORS = (
+# The modules with guarded functions (`patches.TARGETS`), and the modules that are slow to import.
+PATCHED = (
     "hf_xet", "http.client", "httpcore", "httpcore2", "httpx", "httpx2", "safetensors", "safetensors.torch",
     "torch.serialization", "transformers.modeling_utils", "urllib3.connectionpool",
 )  # fmt: skip
@@ -26,14 +26,14 @@ HEAVY = ("torch", "transformers")
 
 
 class ImportWatch:
-    """Runs a context manager around the execution of watched modules, whoever imports them.
+    """Runs a context manager around the execution of watched modules.
 
-    A finder in `sys.meta_path`. The modules keep their own loaders, so nothing that looks at those sees a
-    difference. Looking for a module without importing it, as `importlib.util.find_spec` does, runs nothing.
+    This is a finder in `sys.meta_path`. The modules keep their own loaders, so code that inspects the loaders sees no
+    difference. Finding a module without importing it, as with `importlib.util.find_spec`, runs nothing.
 
     Args:
-        names: the modules to watch, by their full names.
-        around: gives the context manager for a module's name.
+        names: The full names of the modules to watch.
+        around: Returns the context manager for a module's name.
     """
 
     def __init__(self, names: Collection[str], around: Callable[[str], AbstractContextManager[None]]) -> None:
@@ -52,7 +52,7 @@ class ImportWatch:
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what the finders behind this one find, watched; for all other modules nothing."""
+        """Return the spec from the next finders, with its loader watched, or None for an unwatched module."""
         if fullname not in self._names or self not in sys.meta_path:
             return None
         for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
@@ -68,7 +68,7 @@ class ImportWatch:
 
         def exec_module(module: ModuleType) -> None:
             __tracebackhide__ = True
-            if module.__name__ != name:  # another module of the same loader
+            if module.__name__ != name:  # another module with the same loader
                 execute(module)
                 return
             vars(loader).pop("exec_module", None)

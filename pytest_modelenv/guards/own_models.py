@@ -1,4 +1,4 @@
-"""Which weights a guarded test may load: those that the run made itself, and small ones that belong to the tests."""
+"""The weights that a guarded test can load: those that the run created, and small ones that belong to the tests."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-_TINY_MODELS = "modelenv-tiny-"  # the private folder of `modelenv.testing.tiny_model`
-_HUB_CACHE = "models--"  # the folders of repositories in a cache of the Hub begin so
+_TINY_MODELS = "modelenv-tiny-"  # the prefix of the private folder of `modelenv.testing.tiny_model`
+_HUB_CACHE = "models--"  # the prefix of repository folders in a Hub cache
 _TEST_FOLDERS = frozenset(("test", "tests"))
-_SMALL = 16 << 20  # bytes of weights
+_SMALL = 16 << 20  # the maximum size of the tests' own weights, in bytes
 _WEIGHTS = frozenset((".bin", ".ckpt", ".gguf", ".h5", ".msgpack", ".onnx", ".pt", ".pth", ".safetensors"))
 
 
 @dataclass(frozen=True)
 class OwnModels:
-    """Tells weights that a test with fakes may load from others.
+    """Tells weights that a test with fakes can load from others.
 
     Attributes:
         root: pytest's rootdir.
-        test_paths: the folders of the ini-option `testpaths`.
-        started: when the run started, in seconds since the epoch.
-        temporary: gives the folders that belong to this run alone.
+        test_paths: The folders in the ini-option `testpaths`.
+        started: When the run started, in seconds since the epoch.
+        temporary: Returns the folders that belong only to this run.
     """
 
     root: Path
@@ -31,12 +31,12 @@ class OwnModels:
     temporary: Callable[[], Iterable[Path]]
 
     def include(self, path: Path) -> bool:
-        """Return whether a file of weights, or the folder of a model, may be loaded."""
+        """Return whether a weights file, or a model's folder, can be loaded."""
         path = path.resolve()
         if self._is_temporary(path):
             return True
         if is_in_hub_cache(path):
-            return False  # a download, of this run or of another
+            return False  # a download of this run or another
         weights = _weights(path)
         return self._are_new(weights) or (self._is_of_the_tests(path) and _size(weights) <= _SMALL)
 
@@ -47,7 +47,7 @@ class OwnModels:
         return any(path.is_relative_to(folder.resolve()) for folder in self.temporary())
 
     def _are_new(self, weights: Iterable[Path]) -> bool:
-        """Whether all of them were written since the run started. A copy is new; what a link leads to is not."""
+        """Whether all files were written since the run started. Copies are new, but the targets of links are not."""
         return all(file.stat().st_ctime >= self.started for file in weights)
 
     def _is_of_the_tests(self, path: Path) -> bool:
@@ -60,12 +60,12 @@ class OwnModels:
 
 
 def is_in_hub_cache(path: Path) -> bool:
-    """Return whether a resolved path is in a cache of the Hub, wherever that is."""
+    """Return whether a resolved path is in a Hub cache, wherever the cache is."""
     return any(part.startswith(_HUB_CACHE) for part in path.parts)
 
 
 def _weights(path: Path) -> list[Path]:
-    """Return the files of weights in a model's folder, with those of its parts; a file itself."""
+    """Return the weights files in a model's folder and its direct subfolders, or the path itself if it is a file."""
     if path.is_file():
         return [path]
     files = (file for pattern in ("*", "*/*") for file in path.glob(pattern))

@@ -1,7 +1,7 @@
-"""The ways to real models through other people's libraries, and putting a guard before them.
+"""Patches the functions of other libraries that access real models, so that they call a guard first.
 
-Each is as near to the network, or to the weights, as the library's public face goes: clients that were made before
-are guarded too, and transports that a test puts in place of the network are not.
+Each function is as close to the network, or to the weights, as the library's public API allows. So clients that
+already exist are guarded too, and transports with which a test replaces the network are not.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any, Protocol
 
 
 class Guard(Protocol):
-    """What stands before the doors; its methods raise if the running test may not go through."""
+    """Checks each access. Its methods raise an error if the running test is not allowed to make the access."""
 
     def request(self, method: str, url: str) -> None:
-        """A request is about to be sent."""
+        """Called before a request is sent."""
 
     def xet(self, call: str, endpoint: str | None) -> None:
-        """The native Xet client is about to connect; `endpoint` is None where the call names none."""
+        """Called before the native Xet client connects. `endpoint` is None if the call names none."""
 
     def weights(self, call: str, model: str | os.PathLike[str]) -> None:
-        """Weights are about to be loaded from a path, or of the model with this name."""
+        """Called before weights are loaded from a path, or from the model with this name."""
 
 
 Check = Callable[..., None]
 
-_LARGEST_CONFIGURATION = 4 << 20  # bytes; with the labels of 20,000 classes it is less than 2 MB
-# Keys that these libraries write, and that an application's own `config.json` does not have.
+_LARGEST_CONFIGURATION = 4 << 20  # bytes; a configuration with 20,000 labels has less than 2 MB
+# Keys that these libraries write, but that the `config.json` of an application does not have.
 _OF_A_MODEL = frozenset(
     ("architectures", "transformers_version", "_class_name", "_diffusers_version", "pretrained_cfg")
 )
@@ -57,13 +57,13 @@ def _http_client(guard: Guard, connection: Any, method: str, url: str, *_: Any, 
 
 
 def _bracketed(host: str) -> str:
-    """Return a host as it stands in a URL: an IPv6 address in brackets."""
+    """Return a host in the form for a URL, with an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
 def _urllib3(guard: Guard, pool: Any, method: str, url: str, *_: Any, **__: Any) -> None:
     __tracebackhide__ = True
-    # Before a connection is made: for https urllib3 connects first, and asks then.
+    # This runs before the connection: for https, urllib3 connects first and then sends the request.
     address = url if "://" in url else f"{pool.scheme}://{_bracketed(pool.host)}:{pool.port}{url}"
     guard.request(method, address)
 
@@ -79,28 +79,29 @@ def _httpcore(guard: Guard, pool: Any, request: Any, *_: Any, **__: Any) -> None
 
 def _xet(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
     __tracebackhide__ = True
-    texts = [arg for arg in args if isinstance(arg, str)]  # the functions take the endpoint second, by position
+    # The functions take the endpoint as the second positional argument.
+    texts = [arg for arg in args if isinstance(arg, str)]
     guard.xet(call, kwargs.get("endpoint") or next(iter(texts), None))
 
 
 def _from_pretrained(guard: Guard, model_class: Any, name: Any = None, *_: Any, **kwargs: Any) -> None:
     __tracebackhide__ = True
     name = kwargs.get("pretrained_model_name_or_path", name)
-    if name is not None:  # None: the caller gives the weights
+    if name is not None:  # None: the caller passes the weights
         guard.weights(f"{model_class.__name__}.from_pretrained", name)
 
 
 def _weights_file(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
-    """A file of tensors is a model's weights if a model's configuration is in the same folder."""
+    """Check a file of tensors: it is a model's weights if the same folder has a model's configuration."""
     __tracebackhide__ = True
     given = args[0] if args else kwargs.get("filename", kwargs.get("f"))
-    file = given if isinstance(given, str | os.PathLike) else getattr(given, "name", None)  # of an open file
+    file = given if isinstance(given, str | os.PathLike) else getattr(given, "name", None)  # for an open file
     if isinstance(file, str | os.PathLike) and _is_models_configuration(file):
         guard.weights(call, file)
 
 
 def _is_models_configuration(weights: str | os.PathLike[Any]) -> bool:
-    """Return whether the `config.json` beside a file is one that transformers, diffusers or timm wrote."""
+    """Return whether transformers, diffusers or timm wrote the `config.json` in the same folder."""
     try:
         with Path(os.fsdecode(weights)).with_name("config.json").open("rb") as file:
             configuration = json.loads(file.read(_LARGEST_CONFIGURATION))
@@ -110,13 +111,13 @@ def _is_models_configuration(weights: str | os.PathLike[Any]) -> bool:
 
 
 @dataclass(frozen=True)
-class Door:
-    """A function or method of a library.
+class Target:
+    """A function or method of a library to patch.
 
     Attributes:
-        path: where it is within its module.
-        check: called with the guard and the call's arguments, before the call.
-        copies: modules in which it has the same name.
+        path: The dotted name within the module.
+        check: Called with the guard and the call's arguments, before the call.
+        copies: Modules that import the function under the same name.
     """
 
     path: str
@@ -125,12 +126,12 @@ class Door:
 
 
 _HTTPX = (
-    Door("HTTPTransport.handle_request", _httpx),
-    Door("AsyncHTTPTransport.handle_async_request", _httpx),
+    Target("HTTPTransport.handle_request", _httpx),
+    Target("AsyncHTTPTransport.handle_async_request", _httpx),
 )
 _HTTPCORE = (
-    Door("ConnectionPool.handle_request", _httpcore),
-    Door("AsyncConnectionPool.handle_async_request", _httpcore),
+    Target("ConnectionPool.handle_request", _httpcore),
+    Target("AsyncConnectionPool.handle_async_request", _httpcore),
 )
 _SAFE_OPEN_COPIES = (
     "safetensors.flax", "safetensors.mlx", "safetensors.numpy", "safetensors.tensorflow", "safetensors.torch",
@@ -144,36 +145,36 @@ _XET = (
     "upload_files",
     "upload_bytes",
 )
-DOORS: Mapping[str, tuple[Door, ...]] = MappingProxyType(
+TARGETS: Mapping[str, tuple[Target, ...]] = MappingProxyType(
     {
         "httpcore": _HTTPCORE,
         "httpcore2": _HTTPCORE,
         "httpx": _HTTPX,
         "httpx2": _HTTPX,
-        "http.client": (Door("HTTPConnection.putrequest", _http_client),),
-        "urllib3.connectionpool": (Door("HTTPConnectionPool.urlopen", _urllib3),),
-        "hf_xet": tuple(Door(path, functools.partial(_xet, f"hf_xet.{path}")) for path in _XET),
-        "transformers.modeling_utils": (Door("PreTrainedModel.from_pretrained", _from_pretrained),),
-        "torch.serialization": (Door("load", functools.partial(_weights_file, "torch.load"), ("torch",)),),
+        "http.client": (Target("HTTPConnection.putrequest", _http_client),),
+        "urllib3.connectionpool": (Target("HTTPConnectionPool.urlopen", _urllib3),),
+        "hf_xet": tuple(Target(path, functools.partial(_xet, f"hf_xet.{path}")) for path in _XET),
+        "transformers.modeling_utils": (Target("PreTrainedModel.from_pretrained", _from_pretrained),),
+        "torch.serialization": (Target("load", functools.partial(_weights_file, "torch.load"), ("torch",)),),
         "safetensors": (
-            Door("safe_open", functools.partial(_weights_file, "safetensors.safe_open"), _SAFE_OPEN_COPIES),
+            Target("safe_open", functools.partial(_weights_file, "safetensors.safe_open"), _SAFE_OPEN_COPIES),
         ),
-        "safetensors.torch": (Door("load_file", functools.partial(_weights_file, "safetensors.torch.load_file")),),
+        "safetensors.torch": (Target("load_file", functools.partial(_weights_file, "safetensors.torch.load_file")),),
     }
 )
-"""The modules with doors. What a version of a library lacks is passed over: the other doors remain."""
+"""The functions to patch, by module. Those that the installed version of a library lacks are skipped."""
 
 
 @dataclass(frozen=True)
-class Closed:
-    """A door with a guard before it.
+class Patch:
+    """A patched function.
 
     Attributes:
-        owner: the module or class that has it.
-        name: the function's name there, and in `copies`.
-        copies: names of modules that may have taken a copy, before or after the guard came.
-        original: the function without the guard.
-        guarded: the function with it.
+        owner: The module or class that has the function.
+        name: The function's name in `owner` and in `copies`.
+        copies: The names of modules that import the function, before or after it is patched.
+        original: The function without the guard.
+        guarded: The function with the guard.
     """
 
     owner: Any
@@ -183,30 +184,30 @@ class Closed:
     guarded: Any
 
     def replace(self, old: Any, new: Any) -> None:
-        """Put `new` wherever `old` is: what somebody else has replaced stays as it is."""
+        """Replace `old` with `new` in all modules. A function that other code has replaced is left as it is."""
         for holder in (self.owner, *(sys.modules[copy] for copy in self.copies if copy in sys.modules)):
             if vars(holder).get(self.name) is old:
                 setattr(holder, self.name, new)
 
-    def reopen(self) -> None:
-        """Take the guard away."""
+    def undo(self) -> None:
+        """Restore the original function."""
         self.replace(self.guarded, self.original)
 
 
-def close_doors(module_name: str, guard: Guard) -> list[Closed]:
-    """Put the guard before the doors of a module that is imported; return how to undo it."""
-    closed = []
-    for door in DOORS[module_name]:
-        *parents, name = door.path.split(".")
+def patch_module(module_name: str, guard: Guard) -> list[Patch]:
+    """Patch the functions of an imported module to call the guard. Return the patches, to undo them."""
+    patches = []
+    for target in TARGETS[module_name]:
+        *parents, name = target.path.split(".")
         owner: Any = sys.modules[module_name]
         for parent in parents:
             owner = getattr(owner, parent, None)
         original = getattr(owner, "__dict__", {}).get(name)
         if original is not None:
-            guarded = _guarded(original, functools.partial(door.check, guard))
-            closed.append(Closed(owner, name, door.copies, original, guarded))
-            closed[-1].replace(original, guarded)
-    return closed
+            guarded = _guarded(original, functools.partial(target.check, guard))
+            patches.append(Patch(owner, name, target.copies, original, guarded))
+            patches[-1].replace(original, guarded)
+    return patches
 
 
 def _guarded(original: Any, check: Check) -> Any:
@@ -217,7 +218,7 @@ def _guarded(original: Any, check: Check) -> Any:
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
-        __tracebackhide__ = True  # a failure is shown from the library's line on
+        __tracebackhide__ = True  # tracebacks start at the library's line
         check(*args, **kwargs)
         return original(*args, **kwargs)
 
@@ -225,7 +226,7 @@ def _guarded(original: Any, check: Check) -> Any:
 
 
 def _guarded_class(original: type, check: Check) -> type:
-    """Return a class that makes objects of another one, also where that cannot have subclasses."""
+    """Return a class that creates objects of another class, which need not allow subclasses."""
 
     class Guarded(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:

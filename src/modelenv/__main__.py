@@ -1,4 +1,4 @@
-"""`python -m modelenv`: the command line."""
+"""Run the command line with `python -m modelenv`."""
 
 from modelenv.cli import main
 

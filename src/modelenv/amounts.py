@@ -1,15 +1,15 @@
-"""Numbers as people read them."""
+"""Counts and sizes formatted for people."""
 
 from __future__ import annotations
 
 
 def counted(number: int, what: str) -> str:
-    """Return `1 file`, `2 files`, `1,000 files`."""
+    """Return a count with its noun: `1 file`, `2 files`, `1,000 files`."""
     return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def size_text(size: int) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes in a readable unit, such as `91.7 MB`."""
     amount, units = float(size), ["B", "kB", "MB", "GB", "TB"]
     while amount >= 1000 and len(units) > 1:
         amount, units = amount / 1000, units[1:]

@@ -1,4 +1,4 @@
-"""The command line: verbs -> library calls -> text; no logic of its own."""
+"""The command line. It parses arguments, calls `modelenv.commands`, and prints the outcome."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ from typing import Annotated, NoReturn
 import typer
 
 from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
-from modelenv.commands.progress import Teller
+from modelenv.commands.progress import Progress
 from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 
 app = typer.Typer(
-    help="One model code for tests, laptop, CI and production.",
+    help="Load Hugging Face models with the same code in tests, on a laptop, in CI and in production.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},  # commands inherit it
+    context_settings={"help_option_names": ["-h", "--help"]},  # inherited by all commands
 )
 hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
-host_app = typer.Typer(help="Processes that hold models between test runs.", no_args_is_help=True)
+host_app = typer.Typer(help="Model hosts that are kept between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
 
 
 def _folder(text: str) -> Path:
-    """Return the path; an empty one, as of a variable that is not set, is no name for the working folder."""
+    """Return the path. An empty string, such as from an unset shell variable, must not mean the current folder."""
     if not text.strip():
-        raise typer.BadParameter("a path must not be empty; the working folder is '.'")
+        raise typer.BadParameter("a path must not be empty; use '.' for the current folder")
     return Path(text)
 
 
-AsJson = Annotated[bool, typer.Option("--json", help="For machines.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache-dir", parser=_folder, metavar="PATH", help="The cache; by default the detected one."),
+    typer.Option("--cache-dir", parser=_folder, metavar="PATH", help="The cache to use. Default: the detected one."),
 ]
 VolumeDir = Annotated[
     Path | None,
-    typer.Option("--volume", parser=_folder, metavar="PATH", help="A volume that `pull --to` filled."),
+    typer.Option("--volume", parser=_folder, metavar="PATH", help="Use a volume filled by `pull --to`."),
 ]
-Names = Annotated[list[str] | None, typer.Argument(help="Aliases of models; none means all.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Model aliases or repo ids. Default: all.")]
 EnvFile = Annotated[
     Path | None,
     typer.Option("--env-file", parser=_folder, metavar="PATH", help="Read variables from this file."),
@@ -71,10 +71,10 @@ def _common(context: typer.Context, env_file: EnvFile = None, _: Version = False
 @app.command()
 def env(
     context: typer.Context,
-    source: Annotated[str | None, typer.Option(help="Ask as if this source were forced.")] = None,
+    source: Annotated[str | None, typer.Option(help="Explain as if this source were forced.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Explain which environment was detected, and why."""
+    """Show which environment was detected, and why."""
     settings = Settings.load(env_file=context.obj, source=source)
     explanation = explain_environment(settings=settings)
     root = settings.root_of(explanation.source)
@@ -104,7 +104,7 @@ def pull(
     context: typer.Context,
     names: Names = None,
     to: Annotated[
-        Path | None, typer.Option(parser=_folder, metavar="PATH", help="Fill this volume, for production.")
+        Path | None, typer.Option(parser=_folder, metavar="PATH", help="Fill this volume for production.")
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="With --to: keep what other locks put on the volume.")] = False,
     replace: Annotated[
@@ -118,31 +118,31 @@ def pull(
     from modelenv.volume.sharing import Others
 
     if (add or replace) and (to is None or (add and replace)):
-        raise typer.BadParameter("--add or --replace goes with --to, and only one of them")
-    settings, teller = _start(context, as_json)
+        raise typer.BadParameter("--add and --replace require --to and exclude each other")
+    settings, progress = _start(context, as_json)
     if to is None:
-        _finish(fetching.pull(settings, teller, names or (), cache_dir=cache_dir), as_json)
+        _finish(fetching.pull(settings, progress, names or (), cache_dir=cache_dir), as_json)
     elif names:
-        raise typer.BadParameter("a volume holds the whole lock: name no model beside --to")
+        raise typer.BadParameter("--to fills a volume with all locked models; it takes no names")
     else:
         others = Others.ADDED_TO if add else Others.REPLACED if replace else Others.REFUSED
-        _finish(fetching.pull_to(settings, teller, to, cache_dir=cache_dir, others=others), as_json)
+        _finish(fetching.pull_to(settings, progress, to, cache_dir=cache_dir, others=others), as_json)
 
 
 @app.command()
 def verify(
     context: typer.Context,
     names: Names = None,
-    full: Annotated[bool, typer.Option("--full", help="Hash everything, also what did not change since.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Hash all files, even unchanged ones.")] = False,
     volume: VolumeDir = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare the cache, or a volume, with what was locked; 1 if anything differs."""
+    """Compare the cache or a volume with the lock. Exit code 1 if anything differs."""
     from modelenv.commands import checking
 
-    settings, teller = _start(context, as_json)
-    outcome = checking.verify(settings, teller, names or (), full=full, volume=volume, cache_dir=cache_dir)
+    settings, progress = _start(context, as_json)
+    outcome = checking.verify(settings, progress, names or (), full=full, volume=volume, cache_dir=cache_dir)
     _finish(outcome, as_json)
 
 
@@ -150,7 +150,7 @@ def verify(
 def list_models(
     context: typer.Context, volume: VolumeDir = None, cache_dir: CacheDir = None, as_json: AsJson = False
 ) -> None:
-    """List the models of the cache, or of a volume."""
+    """List the models in the cache or on a volume."""
     from modelenv.commands import storing
 
     settings, _ = _start(context, as_json)
@@ -160,15 +160,15 @@ def list_models(
 @app.command()
 def prune(
     context: typer.Context,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     unshared: Annotated[
-        bool, typer.Option("--unshared", help="No other project uses this cache: whoever fetched it, it goes.")
+        bool, typer.Option("--unshared", help="Only this project uses the cache: remove what others fetched, too.")
     ] = False,
     volume: VolumeDir = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
-    """Remove what nothing needs any more: old commits of locked models, leftovers, damaged files."""
+    """Remove what is no longer needed: old commits of locked models, leftovers, damaged files."""
     from modelenv.commands import storing
 
     settings, _ = _start(context, as_json)
@@ -178,7 +178,7 @@ def prune(
 
 @app.command()
 def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
-    """Say what is wrong here, and how to mend it; 1 if anything is."""
+    """Find problems of the setup, and say how to fix them. Exit code 1 if there are any."""
     from modelenv.commands import doctor as verb
 
     _finish(verb.doctor(lambda: Settings.load(env_file=context.obj), cache_dir=cache_dir), as_json)
@@ -187,8 +187,10 @@ def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson =
 @app.command()
 def lock(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="With --upgrade: only these.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only compare; 1 if they disagree.")] = False,
+    names: Annotated[list[str] | None, typer.Argument(help="With --upgrade: upgrade only these models.")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only compare lock and declarations. Exit code 1 if they differ.")
+    ] = False,
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Move to the newest commits.")] = False,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
@@ -197,35 +199,35 @@ def lock(
     from modelenv.commands import locks
 
     if (check and upgrade) or (names and not upgrade):
-        raise typer.BadParameter("names go with --upgrade, and --check goes alone")
-    settings, teller = _start(context, as_json)
+        raise typer.BadParameter("names require --upgrade, which excludes --check")
+    settings, progress = _start(context, as_json)
     if check:
         _finish(locks.check_lock(settings), as_json)
     else:
         moved = (names or ()) if upgrade else None
-        _finish(locks.write_lock(settings, teller, upgrade=moved, cache_dir=cache_dir), as_json)
+        _finish(locks.write_lock(settings, progress, upgrade=moved, cache_dir=cache_dir), as_json)
 
 
 @app.command()
 def outdated(context: typer.Context, as_json: AsJson = False) -> None:
-    """Ask the Hub which locked models have a newer commit; 1 if any has, 3 if it cannot be asked."""
+    """Ask the Hub which locked models have a newer commit. Exit code 1 if any has, 3 if the Hub cannot be asked."""
     from modelenv.commands import locks
 
-    settings, teller = _start(context, as_json)
-    _finish(locks.outdated(settings, teller), as_json)
+    settings, progress = _start(context, as_json)
+    _finish(locks.outdated(settings, progress), as_json)
 
 
 @app.command("cache-key")
 def cache_key(context: typer.Context, as_json: AsJson = False) -> None:
-    """Print one line for a CI cache: it changes when a locked file does."""
+    """Print a key for a CI cache. It changes when a locked file changes."""
     from modelenv.commands import locks
 
     settings, _ = _start(context, as_json)
     _finish(locks.cache_key(settings), as_json)
 
 
-def _start(context: typer.Context, as_json: bool) -> tuple[Settings, Teller]:
-    return Settings.load(env_file=context.obj), Teller.standard(quiet=as_json)
+def _start(context: typer.Context, as_json: bool) -> tuple[Settings, Progress]:
+    return Settings.load(env_file=context.obj), Progress.standard(quiet=as_json)
 
 
 def _finish(outcome: Outcome, as_json: bool) -> None:
@@ -235,7 +237,7 @@ def _finish(outcome: Outcome, as_json: bool) -> None:
 
 @host_app.command("status")
 def host_status() -> None:
-    """Say which kept hosts run, and what they hold."""
+    """Show the kept hosts and the models that they hold."""
     from modelenv.host.kept import kept_hosts
 
     hosts = [held for _, held in kept_hosts()]
@@ -243,17 +245,17 @@ def host_status() -> None:
         models = ", ".join(held.models) or "no model"
         typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
     if not hosts:
-        typer.echo("no host is kept")
+        typer.echo("no kept hosts")
 
 
 @host_app.command("stop")
 def host_stop() -> None:
-    """End all kept hosts."""
+    """Stop all kept hosts."""
     from modelenv.host.kept import kept_hosts
 
     for client, held in kept_hosts():
         client.stop()
-        typer.echo(f"process {held.pid} ends")
+        typer.echo(f"stopping process {held.pid}")
 
 
 @hub_app.command()
@@ -261,25 +263,26 @@ def serve(
     folder: Annotated[
         Path, typer.Argument(parser=_folder, metavar="PATH", help="A folder of models: <org>/<name>/ or <name>/.")
     ],
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 0,
+    port: Annotated[int, typer.Option(help="The port. 0 picks a free one.")] = 0,
     faults: Annotated[
-        Path | None, typer.Option(parser=_folder, metavar="PATH", help="A TOML file: which requests fail, and how.")
+        Path | None,
+        typer.Option(parser=_folder, metavar="PATH", help="A TOML file of faults: which requests fail, and how."),
     ] = None,
 ) -> None:
-    """Serve a folder of models over loopback, for any client of the Hub."""
+    """Serve a folder of models on loopback, for any client of the Hub."""
     from modelenv.hub import serve as serve_folder
 
     serve_folder(folder, port=port, faults=faults, echo=typer.echo)
 
 
 def main() -> None:
-    """Run the command line; our own errors, and what the system refuses, end it with a text and an exit code."""
+    """Run the command line. A `ModelEnvError` or an `OSError` ends it with a message and an exit code."""
     try:
         app()
     except ModelEnvError as error:
         _fail(error)
     except OSError as error:
-        if error.filename is None:  # the output: what is left of it would be tried once more at the end
+        if error.filename is None:  # stdout failed: without this, Python would flush the rest of it again at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _fail(error_of_system(error))
 

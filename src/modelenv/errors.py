@@ -1,21 +1,21 @@
-"""The errors that modelenv raises: one base, each with a builtin co-parent.
+"""The errors that modelenv raises: one base class, and subclasses that also inherit from a builtin exception.
 
-Every error is built from fields, so that its message always says what happened, to which model, what was
-expected and found, where it was looked for, and what to do next. The fields are plain text, so an error pickles
-and crosses processes unchanged. This module imports nothing of modelenv.
+Every error is built from fields, so its message always says what happened, to which model, what was expected and
+found, which places were tried, and what to do next. The fields are plain text, so an error can be pickled and sent
+to another process unchanged. This module imports nothing from modelenv.
 """
 
 from __future__ import annotations
 
 import re
 
-# The Hub's tokens (`hf_` and 34 letters; `hf_oauth_` and a JSON web token), what stands behind `Bearer`, and a URL's
-# user and password. Shorter words such as `hf_transformers` are no tokens.
+# The Hub's tokens (`hf_` and 34 letters; `hf_oauth_` and a JSON web token), whatever follows `Bearer`, and the user
+# and password of a URL. Shorter words such as `hf_transformers` are not tokens.
 _SECRET = re.compile(r"(?<![A-Za-z0-9])hf_(?:[A-Za-z0-9]{16,}|oauth_[\w.-]+)|(?<=[Bb]earer )\S+|(?<=//)[^/\s]+(?=@)")
 
 
 def redact(text: str, *secrets: str | None) -> str:
-    """Return `text` without access tokens: those of the Hub's form, and any of `secrets` that occurs in it."""
+    """Replace access tokens in `text` with `***`: everything that looks like a Hub token, and each of `secrets`."""
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
@@ -23,15 +23,15 @@ def redact(text: str, *secrets: str | None) -> str:
 
 
 class ModelEnvError(Exception):
-    """The base of all errors raised by modelenv.
+    """The base class of all errors that modelenv raises.
 
     Args:
-        what: what happened, as one sentence without a full stop.
-        model: the model's name, where there is one.
-        expected: what would have been right.
-        found: what was there instead.
-        tried: every place or value that was tried, in order.
-        hint: what to do next.
+        what: What happened, in one sentence without a full stop.
+        model: The model's name, if the error is about a model.
+        expected: The value or state that would have been correct.
+        found: The value or state that was found instead.
+        tried: The places or values that were tried, in order.
+        hint: What to do next.
     """
 
     def __init__(
@@ -70,44 +70,44 @@ class ModelEnvError(Exception):
 
 
 class ConfigurationError(ModelEnvError, ValueError):
-    """A setting, an argument or a name is not valid."""
+    """A setting, an argument or a name is invalid."""
 
 
 class ModelNotFoundError(ModelEnvError, FileNotFoundError):
-    """The model is not where it was looked for; `tried` lists the places."""
+    """The model was not found; `tried` lists the places that were searched."""
 
 
 class ModelLoadTimeoutError(ModelEnvError, TimeoutError):
-    """The deadline of a load passed; the message says what was being waited for."""
+    """A load did not finish before its deadline; the message says what it was waiting for."""
 
 
 class ModelDownloadError(ModelEnvError, ConnectionError):
-    """The Hub could not be reached, or refused, or broke off."""
+    """The Hub could not be reached, refused the request, or broke off the connection."""
 
 
 class ModelIntegrityError(ModelEnvError, ValueError):
-    """A model's files are damaged, incomplete, or not what they should be."""
+    """A model's files are damaged, incomplete or not the expected ones."""
 
 
 class UnsafeModelError(ModelEnvError, ValueError):
-    """Loading the model would run code that came with it: pickled weights, or remote code."""
+    """Loading the model would run code that comes with it, such as a pickle, or read files outside of its folder."""
 
 
 class LockfileError(ModelEnvError, ValueError):
-    """A lock or a volume's metadata cannot be read; the message starts with `path:line`."""
+    """A lock or a volume's metadata file is invalid; the message starts with `path:line`."""
 
 
 class UnexpectedModelAccessError(ModelEnvError, RuntimeError):
-    """A test with fakes reached for a real model. Not an `OSError`, so that no retry loop swallows it."""
+    """A test with fakes tried to access a real model. Not an `OSError`, so that retry loops do not swallow it."""
 
 
 class NoSpaceError(ModelEnvError, OSError):
-    """The disk that a model should be written to is full."""
+    """The disk is too full to write the model."""
 
 
 class ModelHostError(ModelEnvError, RuntimeError):
-    """The process that holds the models for others ended, could not be started, or is not to be trusted."""
+    """The model host, the process that holds models for others, ended, could not be started or cannot be trusted."""
 
 
 class ModelFallbackWarning(UserWarning):
-    """A real model could not be loaded, and a fake took its place (`fallback="mock"`)."""
+    """A real model could not be loaded, so a fake was used instead (`fallback="mock"`)."""

@@ -165,7 +165,10 @@ class ModelHandle:
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        kind: type = _present(self).__class__
+        try:
+            kind: type = _present(self).__class__
+        except ModelEnvError:  # asked by tools that look at every object of the process; the next call raises it
+            return type(self)
         return kind
 
     def __getattr__(self, name: str) -> Any:

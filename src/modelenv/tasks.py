@@ -1,7 +1,7 @@
-"""Task names: those of transformers' pipeline registry, its aliases, and ours.
+"""Task names: the tasks of transformers' pipeline registry, its aliases, and our own.
 
-The lists are those of transformers 5.24 (`transformers/pipelines/__init__.py`); a test holds them against the
-installed version. They stand here so that a run with fakes checks a task without importing transformers.
+The lists are copied from transformers 5.24 (`transformers/pipelines/__init__.py`), so that a run with fakes can check
+a task without importing transformers. A test compares them with the installed version.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ REMOVED_TASKS = MappingProxyType(
 
 @dataclass(frozen=True)
 class Task:
-    """A pipeline task and the arguments that its name implies.
+    """A pipeline task, and the pipeline arguments that its name implies.
 
     Attributes:
-        name: a task of transformers' registry, such as `text-classification`.
-        pipeline_kwargs: arguments for the pipeline; `sentiment` implies `{"top_k": None}`.
+        name: A task in transformers' registry, such as `text-classification`.
+        pipeline_kwargs: Arguments for the pipeline; `sentiment` implies `{"top_k": None}`.
     """
 
     name: str
@@ -80,13 +80,13 @@ _OURS = MappingProxyType({"sentiment": Task("text-classification", MappingProxyT
 
 
 def resolve_task(text: str) -> Task:
-    """Return the `Task` that `text` names: a task, an alias of transformers, or `sentiment`.
+    """Return the `Task` for `text`: a task name, a transformers alias, or `sentiment`.
 
     Raises:
-        ConfigurationError: the name is unknown, or transformers 5 has removed the task.
+        ConfigurationError: The name is unknown, or transformers 5 removed the task.
     """
     if not isinstance(text, str):
-        raise ConfigurationError("a task is named by text", expected="such as 'sentiment'", found=repr(text))
+        raise ConfigurationError("a task must be text", expected="a name such as 'sentiment'", found=repr(text))
     if text in _OURS:
         return _OURS[text]
     name = TASK_ALIASES.get(text, text)
@@ -94,7 +94,7 @@ def resolve_task(text: str) -> Task:
         return Task(name)
     removed = REMOVED_TASKS.get("translation" if name.startswith("translation_") else name)
     if removed is not None:
-        raise ConfigurationError(f"transformers 5 has removed the task {text!r}", hint=removed)
+        raise ConfigurationError(f"transformers 5 removed the task {text!r}", hint=removed)
     import difflib
 
     valid = sorted({*TASKS, *TASK_ALIASES, *_OURS})
@@ -102,5 +102,5 @@ def resolve_task(text: str) -> Task:
     raise ConfigurationError(
         f"unknown task {text!r}",
         expected="one of " + ", ".join(valid),
-        hint=f"did you mean {close[0]!r}?" if close else "name a task of transformers.pipeline",
+        hint=f"did you mean {close[0]!r}?" if close else "use a task of transformers.pipeline",
     )

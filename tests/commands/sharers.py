@@ -1,4 +1,4 @@
-"""Projects that share a cache, and what a cache holds byte for byte. Their models come from no Hub."""
+"""Projects that share a cache, and the contents of a cache, byte for byte. No Hub is involved."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Tree = dict[str, bytes | str]
 
 
 def tree(root: Path) -> Tree:
-    """Every file and link of the cache, with what it holds; without locks and records, which are modelenv's own."""
+    """Return every file and link of the cache with its content, without modelenv's own locks and records."""
     paths = (path for path in root.rglob("*") if ".locks" not in path.parts or "damaged" in path.parts)
     return {
         path.relative_to(root).as_posix(): str(path.readlink()) if path.is_symlink() else path.read_bytes()
@@ -35,7 +35,7 @@ def tree(root: Path) -> Tree:
 
 
 def locked_model(root: Path, commit: str, **config: object) -> LockedModel:
-    """Return a model at a commit, whose blobs are in the cache already, as `modelenv lock` leaves them."""
+    """Return a locked model whose blobs are already in the cache, as after `modelenv lock`."""
     header = json.dumps({"w": {"dtype": "U8", "shape": [64], "data_offsets": [0, 64]}}).encode()
     contents = {
         "config.json": json.dumps({"model_type": "bert", **config}).encode(),
@@ -54,7 +54,7 @@ def locked_model(root: Path, commit: str, **config: object) -> LockedModel:
 
 @dataclass(frozen=True)
 class Sharer:
-    """A project with a lock, that uses a cache."""
+    """A project with a lock that uses a shared cache."""
 
     folder: Path
     root: Path
@@ -65,13 +65,13 @@ class Sharer:
         write_lockfile(self.folder / "modelenv.lock", Lockfile(models))
 
     def pull(self, *models: LockedModel) -> Path:
-        """Lock the models, and fetch them into the cache; return the folder of the last."""
+        """Lock the models and fetch them into the cache. Returns the folder of the last one."""
         self.lock(*models)
         cache = Store(self.root, claimant=claimant_of(self.folder / "modelenv.lock"))
         return [obtain_locked(cache, each, Deadline(20), fetches=True, checks=Checks()).path for each in models][-1]
 
     def prune(self, *, dry_run: bool = False, unshared: bool = False) -> tuple[list[str], dict[str, str]]:
-        """Return what was removed, and what was kept and why, by paths in the cache."""
+        """Return the paths removed, and the paths kept with the reason, relative to the cache."""
         settings = Settings.load(project_dir=self.folder, environ={}, cache_dir=self.root)
         data = prune(settings, dry_run=dry_run, unshared=unshared, cache_dir=self.root).data
         removed = [os.path.relpath(path, self.root) for path in data["removed"]]
@@ -88,14 +88,14 @@ def blob_of(model: LockedModel, name: str) -> str:
 
 
 def paths_of(model: LockedModel) -> set[str]:
-    """What a prune takes of a model that nobody needs, where another commit has the same weights and tokenizer."""
+    """Return the paths that `prune` removes of an unused commit, if another has the same weights and tokenizer."""
     links = {f"{folder_of(model)}/{file.path}" for file in model.files}
     return links | {blob_of(model, "config.json"), "models--acme--model/refs/main"}
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A cache that others use too."""
+    """The shared cache."""
     return Store(tmp_path / "store")
 
 
@@ -107,7 +107,7 @@ def project(tmp_path: Path, store: Store) -> Sharer:
 
 @pytest.fixture
 def old(store: Store) -> LockedModel:
-    """A model."""
+    """The model at an old commit."""
     return locked_model(store.root, "1" * 40)
 
 
@@ -119,7 +119,7 @@ def new(store: Store) -> LockedModel:
 
 @pytest.fixture
 def moved(project: Sharer, old: LockedModel, new: LockedModel) -> LockedModel:
-    """The old commit, from which the project has moved on; both are in the cache."""
+    """The old commit, after the project has moved to the new one. Both are in the cache."""
     project.pull(old)
     project.pull(new)
     return old

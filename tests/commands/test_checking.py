@@ -1,4 +1,4 @@
-"""`verify`, `list`, `prune` and `doctor`, as a user meets them."""
+"""The output of `modelenv verify`, `list`, `prune` and `doctor`."""
 
 from __future__ import annotations
 
@@ -46,32 +46,32 @@ def test_verify_a_cache(filled: Project) -> None:
         f"first ({short}): 1 difference in {where}",
         "  changed model.safetensors: expected 134 bytes, found 7 bytes",
     ]
-    assert lines[-2:] == ["PROJECT/cache: 2 models, 2 not as locked", "to mend: modelenv pull"]
+    assert lines[-2:] == ["PROJECT/cache: 2 models, 2 not as locked", "to fix: modelenv pull"]
     filled.run("pull")
     assert filled.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
 
 
-def test_verify_finds_what_is_not_there(locked: Project) -> None:
+def test_verify_reports_missing_models(locked: Project) -> None:
     lines = locked.lines("verify", "second", code=1)
     assert lines[0].startswith(
-        f"second ({commit(locked, 'second')[:12]}): not there in PROJECT/cache/models--acme--second"
+        f"second ({commit(locked, 'second')[:12]}): missing in PROJECT/cache/models--acme--second"
     )
-    shutil.copytree(locked.repos / "second", locked.folder / "other/acme/second")  # as people lay a model down
+    shutil.copytree(locked.repos / "second", locked.folder / "other/acme/second")  # a folder copied by hand
     lines = locked.lines("verify", "--cache-dir", str(locked.folder / "other"), code=1)
     assert lines[1].startswith(f"second ({commit(locked, 'second')[:12]}): as locked, ")
     assert lines[2:] == [
         "PROJECT/other: 2 models, 1 not as locked",
-        "to mend: modelenv pull --cache-dir PROJECT/other",
+        "to fix: modelenv pull --cache-dir PROJECT/other",
     ]
 
 
 @pytest.mark.slow
-def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
+def test_verify_full_finds_a_change_that_kept_size_and_time(filled: Project) -> None:
     blob = (snapshot(filled) / "model.safetensors").resolve()
     state, content = blob.stat(), blob.read_bytes()
     blob.write_bytes(content[:-1] + b"x")
     os.utime(blob, ns=(state.st_atime_ns, state.st_mtime_ns))
-    filled.run("verify")  # as documented: size, time and inode are as they were
+    filled.run("verify")  # not found, as documented: size, time and inode are unchanged
     assert filled.lines("verify", "--full", code=1)[-2] == "PROJECT/cache: 2 models, 1 not as locked"
 
 
@@ -79,7 +79,7 @@ def test_verify_a_byte_that_changed_behind_our_back(filled: Project) -> None:
 def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
     volume = str(tmp_path / "volume")
     assert filled.run("verify", "--volume", volume, code=1) == (
-        f"error: {volume}/model-metadata.yaml: there is no metadata of modelenv, so this volume is not complete\n"
+        f"error: {volume}/model-metadata.yaml: modelenv's metadata is missing, so this volume is not complete\n"
         f"  what to do: fill it with `modelenv pull --to {volume}`\n"
     )
     filled.run("pull", "--to", volume)
@@ -87,17 +87,17 @@ def test_verify_a_volume(filled: Project, tmp_path: Path) -> None:
     (tmp_path / "volume/acme/first/extra.py").write_text("print('not locked')")
     lines = filled.lines("verify", "--volume", volume, code=1)
     assert lines[1] == "  extra extra.py: found a file that is not locked"
-    assert lines[-1] == f"to mend: modelenv pull --to {volume}"
+    assert lines[-1] == f"to fix: modelenv pull --to {volume}"
     filled.push("second", newer=True)
     filled.run("lock", "--upgrade", "second")
-    told = filled.json("verify", "--volume", volume, code=1)["models"]
+    found = filled.json("verify", "--volume", volume, code=1)["models"]
     new = commit(filled, "second")
-    assert [each["problem"] for each in told] == [None, f"stale, for the lock names commit {new[:12]};"]
+    assert [each["problem"] for each in found] == [None, f"stale (the lock names commit {new[:12]})"]
 
 
 @pytest.mark.slow
-def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> None:
-    assert project.lines("verify") == ["PROJECT/cache: no model to verify"]
+def test_verify_without_a_lock_compares_with_the_hubs_hashes(project: Project) -> None:
+    assert project.lines("verify") == ["PROJECT/cache: no models to verify"]
     project.run("pull")
     assert project.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
     [folder] = (project.cache / "models--acme--first/snapshots").iterdir()
@@ -106,33 +106,33 @@ def test_verify_without_a_lock_uses_the_hubs_own_hashes(project: Project) -> Non
 
 
 @pytest.mark.slow
-def test_verify_without_a_lock_knows_the_names_of_the_cache(project: Project) -> None:
+def test_verify_without_a_lock_takes_repo_ids_in_the_cache(project: Project) -> None:
     project.run("pull", "second")
     assert project.lines("verify", "acme/second")[-1] == "PROJECT/cache: 1 model, all fine"
     assert project.lines("verify", "nosuch", code=1) == [
-        "error: no model of this name here",
+        "error: unknown model name",
         "  expected: one of acme/second",
         "  found: nosuch",
     ]
 
 
 @pytest.mark.slow
-def test_a_link_out_of_the_cache_is_told_alike(filled: Project, tmp_path: Path) -> None:
+def test_every_command_reports_a_link_out_of_the_cache(filled: Project, tmp_path: Path) -> None:
     link = snapshot(filled) / "config.json"
     (tmp_path / "outside.json").write_bytes(link.read_bytes())
     link.unlink()
     link.symlink_to(tmp_path / "outside.json")
-    mend = "copy the files into the store, or name the folder that really holds them"
+    mend = "copy the files into the store, or use the folder that contains the real files as the store"
     assert filled.lines("verify", code=1)[:2] == [
         f"first ({link.parent.name[:12]}): a link leads out of the store in {link.parent}".replace(
             str(filled.folder), "PROJECT"
         ),
-        f"  to mend: {mend}",
+        f"  to fix: {mend}",
     ]
     assert not any("modelenv pull" in line for line in filled.lines("verify", code=1))
     assert "error: acme/first: a link leads out of the store" in filled.lines("pull", code=1)
     assert examined(filled, code=1)["first"][1].startswith("a link leads out of the store: ")
-    assert f"to mend first: {mend}" in filled.lines("doctor", code=1)
+    assert f"to fix first: {mend}" in filled.lines("doctor", code=1)
 
 
 @pytest.mark.slow
@@ -165,9 +165,9 @@ def test_prune_a_cache(filled: Project) -> None:
     filled.run("lock", "--upgrade")
     filled.run("pull")
     other = filled.cache / "models--acme--other" / "snapshots" / ("a" * 40)
-    other.mkdir(parents=True)  # the cache may be shared: what the lock does not name is not ours
+    other.mkdir(parents=True)  # the cache may be shared: models that the lock does not name are kept
     foreign = filled.cache / "models--acme--first/blobs/0123.incomplete"
-    foreign.write_bytes(b"of another program")
+    foreign.write_bytes(b"from another program")
     ours = filled.cache / "models--acme--first/blobs/0123.4567.modelenv.incomplete"
     ours.write_bytes(b"left by a killed process")
     expected = [str(old), str(old_blob)]
@@ -183,7 +183,7 @@ def test_prune_a_cache(filled: Project) -> None:
 
 
 @pytest.mark.slow
-def test_prune_removes_what_was_set_aside_and_a_volumes_old_folders(filled: Project, tmp_path: Path) -> None:
+def test_prune_removes_damaged_files_and_old_folders_of_a_volume(filled: Project, tmp_path: Path) -> None:
     (snapshot(filled) / "config.json").resolve().write_text("[]")
     filled.run("pull")
     assert "damaged files" in filled.run("doctor")
@@ -204,12 +204,12 @@ def examined(project: Project, *arguments: str, code: int = 0, **variables: str)
 
 
 @pytest.mark.slow
-def test_doctor_where_nothing_is_wrong(filled: Project) -> None:
+def test_doctor_finds_no_problems(filled: Project) -> None:
     found = examined(filled)
     assert found["modelenv.lock"] == ("fine", "as declared, 2 models")
     assert found["the cache"] == ("fine", "PROJECT/cache")
     assert found["space"][1].endswith("free, 0 B still to fetch")
-    assert filled.lines("doctor")[-1] == "nothing is wrong"
+    assert filled.lines("doctor")[-1] == "no problems found"
     filled.hub.assert_no_requests()
 
 
@@ -234,19 +234,19 @@ def test_doctor_finds_variables_that_contradict_each_other(
 
 
 @pytest.mark.slow
-def test_doctor_finds_a_lock_that_is_wrong(locked: Project) -> None:
+def test_doctor_finds_an_outdated_or_unreadable_lock(locked: Project) -> None:
     path = locked.folder / "pyproject.toml"
     path.write_text(path.read_text().replace("acme/second", "acme/third"))
     assert examined(locked, code=1)["modelenv.lock"][0] == "wrong"
     (locked.folder / "modelenv.lock").write_text("version = 99\n")
     state, found = examined(locked, code=1)["modelenv.lock"]
-    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: this version of the file is unknown")
+    assert (state, found) == ("wrong", "PROJECT/modelenv.lock:1: unknown version of the file")
     (locked.folder / "modelenv.lock").unlink()
-    assert examined(locked)["modelenv.lock"] == ("note", "none: models are what the Hub says today")
+    assert examined(locked)["modelenv.lock"] == ("note", "none: models are whatever the Hub serves today")
 
 
 @pytest.mark.slow
-def test_doctor_finds_a_volume_without_metadata_and_a_lock_that_is_held(filled: Project, tmp_path: Path) -> None:
+def test_doctor_finds_a_volume_without_metadata_and_a_held_lock(filled: Project, tmp_path: Path) -> None:
     from filelock import FileLock
 
     volume = tmp_path / "volume"
@@ -257,7 +257,7 @@ def test_doctor_finds_a_volume_without_metadata_and_a_lock_that_is_held(filled: 
     path = filled.cache / ".locks/modelenv/models--acme--first.lock"
     with FileLock(path):
         state, found = examined(filled)["a lock"]
-    assert (state, "is held: another process fetches this model now" in found) == ("note", True)
+    assert (state, "is held: another process is fetching this model" in found) == ("note", True)
     (filled.folder / "not a folder").write_text("")
     lines = filled.lines("doctor", "--cache-dir", "not a folder/cache", code=1)
-    assert any(line.startswith("to mend the cache: ") for line in lines)
+    assert any(line.startswith("to fix the cache: ") for line in lines)

@@ -1,4 +1,4 @@
-"""docs/commands.md is run: every command in it, in its order, with its output."""
+"""Run every command in docs/commands.md, in order, and compare the output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ COMMAND = re.compile(r"^\$ modelenv (.*)\n((?:(?!\$ ).*\n)*)", re.MULTILINE)
 
 
 def same(text: str) -> str:
-    """Without what differs from run to run: commits and the key made of them."""
+    """Replace what differs from run to run: commits, and the key derived from them."""
     return re.sub(r"\b[0-9a-f]{12}\b", "COMMIT", re.sub(r"modelenv-[0-9a-f]{32}", "KEY", text)).strip()
 
 
 @pytest.mark.slow
-def test_every_command_says_what_is_documented(project: Project) -> None:
+def test_every_command_prints_the_documented_output(project: Project) -> None:
     assert f"```toml\n{DECLARATION}```" in TEXT
     blocks = re.findall(r"^```console\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     commands = [match for block in blocks for match in COMMAND.findall(block)]
@@ -32,7 +32,7 @@ def test_every_command_says_what_is_documented(project: Project) -> None:
             cwd=project.folder, env=project.environ, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         said = (done.stdout or done.stderr).replace(str(project.folder), "PROJECT")
-        if done.returncode == 2:  # typer draws a frame around it
+        if done.returncode == 2:  # typer draws a box around the message
             assert same(expected) in said
         else:
             assert (done.returncode, same(said)) == (0, same(expected)), command

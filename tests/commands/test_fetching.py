@@ -1,4 +1,4 @@
-"""`pull` and `pull --to`, and what a manager makes of their result."""
+"""`modelenv pull` and `pull --to`, and loading what they fetched."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ FILES = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 @pytest.mark.slow
-def test_pull_fetches_each_file_once_and_then_nothing(locked: Project) -> None:
+def test_pull_fetches_each_file_once(locked: Project) -> None:
     lines = locked.lines("pull")
-    # What `lock` had to hash is in the cache already.
+    # The files that `lock` had to hash are already in the cache.
     assert locked.asked() == [("GET", "resolve", "model.safetensors")] * 2
     assert lines == [
         "first: fetched, 134 B in 1 request",
@@ -36,29 +36,29 @@ def test_pull_fetches_each_file_once_and_then_nothing(locked: Project) -> None:
     assert locked.lines("pull")[-1] == "PROJECT/cache: 2 models, 0 fetched, 0 B"
 
 
-def test_pull_into_an_empty_cache_asks_for_files_alone(locked: Project, tmp_path: Path) -> None:
+def test_pull_into_an_empty_cache_requests_only_files(locked: Project, tmp_path: Path) -> None:
     rows = locked.json("pull", "--cache-dir", str(tmp_path / "other"))["models"]
     assert [(row["alias"], row["fetched"], row["requests"]) for row in rows] == [
         ("first", True, 3),
         ("second", True, 3),
     ]
-    requests = [(each.method, each.kind, each.file) for each in locked.hub.requests]  # not one of any other kind
+    requests = [(each.method, each.kind, each.file) for each in locked.hub.requests]  # no other kinds of request
     assert sorted(requests) == sorted(("GET", "resolve", name) for name in FILES * 2)
 
 
 @pytest.mark.slow
-def test_pull_names_what_is_not_locked(project: Project) -> None:
+def test_pull_of_models_that_are_not_locked(project: Project) -> None:
     assert project.lines("pull", "second")[0].startswith("second: fetched, ")
     assert {kind for _, kind, _ in project.asked()} >= {"info", "tree"}
     assert project.lines("pull", "acme/second")[0] == "second: in the cache"
-    assert "no model of this name here" in project.run("pull", "third", code=1)
+    assert "unknown model name" in project.run("pull", "third", code=1)
 
 
 def test_patterns_of_files_need_a_lock(project: Project) -> None:
     path = project.folder / "pyproject.toml"
     path.write_text(path.read_text() + 'third = { repo = "acme/first", files = ["*.json", "onnx/*"] }\n')
     assert project.lines("pull", code=1) == [
-        "error: third: it is not locked, and only a lock says which files its patterns name",
+        "error: third: not locked, and its `files` patterns are resolved only by the lock",
         "  found: *.json, onnx/*",
         "  what to do: run `modelenv lock` first",
     ]
@@ -66,7 +66,7 @@ def test_patterns_of_files_need_a_lock(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_what_needs_no_request_is_not_called_fetched(filled: Project) -> None:
+def test_a_model_completed_without_requests_counts_as_cached(filled: Project) -> None:
     [link] = (filled.cache / "models--acme--first/snapshots").glob("*/config.json")
     link.unlink()
     assert filled.lines("pull")[::2] == ["first: in the cache", "PROJECT/cache: 2 models, 0 fetched, 0 B"]
@@ -87,10 +87,10 @@ def test_pull_to_fills_a_volume_that_a_manager_reads(locked: Project, tmp_path: 
     commit = read_lockfile(locked.folder / "modelenv.lock").models[1].commit
     assert said["folders"] == {"first": "acme/first", "second": f"acme/second@{commit[:12]}"}
     assert (said["copied"], said["removed"]) == (["second"], [])
-    assert locked.lines("pull", "--to", str(volume))[-1] == f"{volume}: 2 models, metadata as before"
+    assert locked.lines("pull", "--to", str(volume))[-1] == f"{volume}: 2 models, metadata unchanged"
     locked.push("second", newest=True)
     locked.run("lock", "--upgrade")
-    assert "removed acme/second, which nothing names any more" in locked.lines("pull", "--to", str(volume))
+    assert "removed acme/second, which is no longer used" in locked.lines("pull", "--to", str(volume))
     locked.run("pull", "first", "--to", str(volume), code=2)
 
 
@@ -102,24 +102,24 @@ def test_two_projects_and_one_volume(locked: Project, tmp_path: Path) -> None:
     other.folder.mkdir()
     (other.folder / "pyproject.toml").write_text('[tool.modelenv.models]\nmine = "acme/second"\n')
     other.run("lock")
-    refused = other.lines("pull", "--to", volume, code=1)[1:]  # after what it is about to do
-    assert refused[0] == "error: the volume holds models that this lock does not name"
+    refused = other.lines("pull", "--to", volume, code=1)[1:]  # after the progress output
+    assert refused[0] == "error: the volume has models that this lock does not name"
     assert refused[2] == "  found: first (acme/first), second (acme/second)"
     assert "--add" in refused[3]
     assert "--replace" in refused[3]
     assert other.json("pull", "--to", volume, code=1)["error"]["type"] == "ConfigurationError"
     assert other.lines("pull", "--to", volume, "--add") == [
-        "first: acme/first, as before",
-        "mine: acme/second, as before",
-        "second: acme/second, as before",
+        "first: acme/first, unchanged",
+        "mine: acme/second, unchanged",
+        "second: acme/second, unchanged",
         f"{volume}: 3 models, metadata written",
     ]
     assert "all fine" in locked.run("verify", "--volume", volume)
     assert other.lines("prune", "--volume", volume) == [f"{volume}: nothing to remove"]
     assert other.lines("pull", "--to", volume, "--replace") == [
-        "mine: acme/second, as before",
-        "first: acme/first is not on this volume any more",
-        "second: acme/second is not on this volume any more",
+        "mine: acme/second, unchanged",
+        "first: acme/first was dropped from this volume",
+        "second: acme/second was dropped from this volume",
         f"{volume}: 1 model, metadata written",
     ]
     assert other.lines("prune", "--volume", volume)[0] == f"removed {volume}/acme/first"
@@ -140,24 +140,24 @@ def test_files_that_transformers_does_not_load_are_pulled_too(project: Project, 
     project.run("pull", "--to", str(tmp_path / "volume"))
     assert (tmp_path / "volume/acme/first/onnx/model.onnx").exists()
     said = load(project, "persistent_volume", "onnx", MODEL_VOLUME_DIR=str(tmp_path / "volume"))
-    what = "acme/first: it holds ONNX files, which no transformers pipeline loads\n"
+    what = "acme/first: it contains ONNX files, which no transformers pipeline loads\n"
     assert said.startswith(what)
     assert load(project, "local_cache", "onnx").startswith(what)
 
 
-def test_pull_where_nothing_is_declared(project: Project, tmp_path: Path) -> None:
+def test_pull_without_declared_models(project: Project, tmp_path: Path) -> None:
     (project.folder / "pyproject.toml").write_text("")
     assert project.lines("pull") == [
-        "no model is declared in [tool.modelenv.models] of PROJECT/pyproject.toml, or locked in "
+        "no models are declared in [tool.modelenv.models] of PROJECT/pyproject.toml or locked in "
         "PROJECT/modelenv.lock",
         "PROJECT/cache: 0 models, 0 fetched, 0 B",
     ]
     (project.folder / "pyproject.toml").unlink()
-    assert project.lines("pull", code=1)[0] == "error: there is no pyproject.toml here or above"
+    assert project.lines("pull", code=1)[0] == "error: no pyproject.toml in this folder or above it"
 
 
 def on_a_terminal(project: Project, *arguments: str) -> str:
-    """What a verb shows on the error stream if that is a terminal."""
+    """Return what a command writes to stderr if that is a terminal."""
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [sys.executable, "-m", "modelenv", *arguments],
@@ -170,14 +170,14 @@ def on_a_terminal(project: Project, *arguments: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
+def test_progress_is_a_bar_on_a_terminal_and_lines_in_a_pipe(project: Project) -> None:
     assert on_a_terminal(project, "lock").splitlines() == ["first: asking the Hub", "second: asking the Hub"]
     shown = on_a_terminal(project, "pull")
     assert "\x1b[" in shown
     assert "first: acme/first at " in shown
     shown = on_a_terminal(project, "pull", "--to", str(project.folder / "v"), "--cache-dir", "cold")
     assert "filling " in shown
-    assert "first: acme/first at " in shown  # what comes into the cache first has a bar too
+    assert "first: acme/first at " in shown  # fetching into the cache has a bar too
     command = [sys.executable, "-m", "modelenv", "pull"]
     place = {"cwd": project.folder, "env": project.environ}
     done = subprocess.run(command, **place, capture_output=True, text=True, timeout=60, check=True)
@@ -188,7 +188,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_gets_lines(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_an_interrupted_pull_ends_at_once_and_leaves_nothing_half(locked: Project) -> None:
+def test_an_interrupted_pull_ends_at_once_and_leaves_no_partial_files(locked: Project) -> None:
     locked.hub.fail(file="model.safetensors", bytes_per_second=0.05)
     arguments = [sys.executable, "-m", "modelenv", "pull", "first", "--cache-dir", str(locked.folder / "new")]
     with subprocess.Popen(
@@ -248,20 +248,20 @@ def load(project: Project, source: str, name: str, **variables: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_manager_loads_nothing_from_a_volume_that_is_not_as_locked(locked: Project, tmp_path: Path) -> None:
+def test_nothing_is_loaded_from_a_volume_that_does_not_match_the_lock(locked: Project, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     locked.run("pull", "--to", str(volume))
     (volume / "acme/first/tokenizer.json").write_text("[]")
     said = load(locked, "persistent_volume", "first", MODEL_VOLUME_DIR=str(volume))
-    assert said.startswith("acme/first: not as locked: 1 changed\n")
+    assert said.startswith("acme/first: its files do not match the lock: 1 changed\n")
     locked.push("second", newer=True)
     locked.run("lock", "--upgrade", "second")
     said = load(locked, "persistent_volume", "second", MODEL_VOLUME_DIR=str(volume))
-    assert said.startswith("acme/second: the volume holds another commit than the lock names\n")
+    assert said.startswith("acme/second: the volume has a different commit than the lock\n")
     (volume / "model-metadata.yaml").unlink()
     for name in ("first", "acme/first", "acme/unknown"):
         said = load(locked, "persistent_volume", name, MODEL_VOLUME_DIR=str(volume))
-        assert ": the volume is not complete: it has no metadata of modelenv\n" in said, said
+        assert ": the volume is incomplete: it has no metadata from modelenv\n" in said, said
 
 
 def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:
@@ -272,5 +272,5 @@ def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:
         "PROJECT/modelenv.lock: the lock was made from another declaration of 'second'",
         "  expected: acme/first, as in PROJECT/pyproject.toml",
         f"  found: {commit}",
-        "  what to do: run `modelenv lock`, and commit what it writes",
+        "  what to do: run `modelenv lock` and commit the result",
     ]

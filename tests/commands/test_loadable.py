@@ -1,4 +1,4 @@
-"""`lock`, `pull` and `verify` say of a set that cannot be loaded that it cannot."""
+"""`lock`, `pull` and `verify` refuse a set of files that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MODULES = [
 
 @pytest.fixture
 def dense(project: Project) -> Project:
-    """The project, locked, and its second model is one of modules; then the lock lost the weights of one of them."""
+    """The locked project. Its second model has modules, and the lock lacks the weights of one module."""
     folder = project.repos / "second"
     (folder / "modules.json").write_text(json.dumps(MODULES))
     write_model(folder / "2_Dense")
@@ -41,8 +41,8 @@ def test_a_lock_that_lacks_the_weights_of_a_module(dense: Project, tmp_path: Pat
     commit = next((dense.cache / "models--acme--second/snapshots").iterdir())
     assert dense.lines("verify", code=1)[-3:] == [
         f"second ({commit.name[:12]}): {what} (expected 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, "
-        f"as modules.json says) in PROJECT/cache/models--acme--second/snapshots/{commit.name}",
-        "  to mend: run `modelenv lock --upgrade`; if it stays so, the repo itself is not complete: use another "
+        f"required by modules.json) in PROJECT/cache/models--acme--second/snapshots/{commit.name}",
+        "  to fix: run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another "
         "revision",
         "PROJECT/cache: 2 models, 1 not as locked",
     ]
@@ -66,14 +66,14 @@ def test_a_lock_of_an_adapter(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_pull_of_an_unlocked_model_looks_at_its_task(project: Project) -> None:
+def test_pull_of_an_unlocked_model_checks_the_needs_of_its_task(project: Project) -> None:
     (project.repos / "first/tokenizer.json").unlink()
     project.hub.add(project.repos / "first", "acme/first")
-    assert "acme/first: the files of its tokenizer are missing" in project.run("pull", "first", code=1)
+    assert "acme/first: its tokenizer files are missing" in project.run("pull", "first", code=1)
 
 
 @pytest.mark.slow
-def test_verify_without_a_lock_sees_links_that_lead_nowhere(project: Project) -> None:
+def test_verify_without_a_lock_finds_dangling_links(project: Project) -> None:
     project.run("pull")
     assert project.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
     [path] = (project.cache / "models--acme--first/snapshots").glob("*/tokenizer.json")

@@ -1,4 +1,4 @@
-"""`lock`, `lock --check`, `lock --upgrade`, `outdated`, `cache-key`, as a user meets them."""
+"""The output of `modelenv lock`, `lock --check`, `lock --upgrade`, `outdated` and `cache-key`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_lock_writes_the_lock_and_says_what_is_new(project: Project) -> None:
 
 
 @pytest.mark.slow
-def test_check_fails_where_they_disagree_and_asks_nobody(project: Project) -> None:
+def test_check_compares_declarations_and_lock_without_requests(project: Project) -> None:
     assert project.lines("lock", "--check", code=1)[0] == "first: not locked (declared acme/first)"
     project.run("lock")
     project.hub.stop()
@@ -53,7 +53,7 @@ def test_check_fails_where_they_disagree_and_asks_nobody(project: Project) -> No
 
 @pytest.mark.slow
 def test_outdated_and_upgrade(locked: Project) -> None:
-    assert locked.lines("outdated") == ["2 models: all as on the Hub"]
+    assert locked.lines("outdated") == ["2 models, all up to date"]
     old = read_lockfile(locked.folder / "modelenv.lock").by_alias("first")
     assert old is not None
     new = locked.push("first", id2label={"0": "BAD", "1": "BEST"})
@@ -69,11 +69,11 @@ def test_outdated_and_upgrade(locked: Project) -> None:
         "  ~ config.json",
         "PROJECT/modelenv.lock: 2 models, written",
     ]
-    assert locked.asked() == [("GET", "info", None), CONFIG]  # the other files are those of the commit before
+    assert locked.asked() == [("GET", "info", None), CONFIG]  # the other files did not change
     assert [each["alias"] for each in locked.json("outdated", code=1)["outdated"]] == ["second"]
     changed = locked.json("lock", "--upgrade")["changes"]
     assert [(each["alias"], each["files"]) for each in changed] == [("second", ["~ config.json"])]
-    assert locked.lines("outdated") == ["2 models: all as on the Hub"]
+    assert locked.lines("outdated") == ["2 models, all up to date"]
 
 
 @pytest.mark.slow
@@ -85,12 +85,12 @@ def test_a_model_pinned_to_a_commit_is_never_outdated(project: Project) -> None:
     project.run("lock")
     project.push("second", newer=True)
     project.hub.clear()
-    assert project.lines("outdated") == ["1 model: all as on the Hub"]
+    assert project.lines("outdated") == ["1 model, all up to date"]
     assert project.asked() == []
 
 
 @pytest.mark.slow
-def test_the_cache_key_follows_the_files_alone(locked: Project) -> None:
+def test_the_cache_key_depends_only_on_the_files(locked: Project) -> None:
     [key] = locked.lines("cache-key")
     assert re.fullmatch("modelenv-[0-9a-f]{32}", key)
     assert locked.json("cache-key") == {"cache_key": key}
@@ -103,7 +103,7 @@ def test_the_cache_key_follows_the_files_alone(locked: Project) -> None:
 
 
 @pytest.mark.slow
-def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
+def test_a_failed_lock_keeps_the_old_file(locked: Project) -> None:
     before = (locked.folder / "modelenv.lock").read_bytes()
     locked.push("first", newer=True)
     locked.hub.fail(status=403, file="config.json")
@@ -112,7 +112,7 @@ def test_a_failed_lock_leaves_the_old_one(locked: Project) -> None:
 
 
 def asked_for_the_model(server: socket.socket) -> socket.socket:
-    """The connection on which a model is asked for, unanswered; what the client asks for itself is not there."""
+    """Return the connection with the request for a model, unanswered. Other requests of the client get a 404."""
     while True:
         connection, _ = server.accept()
         if b"/api/models/" in connection.recv(4096):
@@ -122,12 +122,12 @@ def asked_for_the_model(server: socket.socket) -> socket.socket:
 
 
 def interrupted(process: subprocess.Popen[str]) -> str:
-    """Press Ctrl-C, once more where Python swallows it, as it does in a finalizer; return what is said on errors."""
+    """Press Ctrl-C, and return stderr. Repeats it because Python ignores an interrupt in a finalizer."""
     for _ in range(3):
         process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            return process.communicate(timeout=60)[1]  # its deadline is later
-    pytest.fail("it goes on")
+            return process.communicate(timeout=60)[1]  # shorter than its own deadline
+    pytest.fail("the process did not end")
 
 
 @pytest.mark.slow
@@ -142,7 +142,7 @@ def test_ctrl_c_ends_at_once_while_the_hub_does_not_answer(locked: Project, verb
             cwd=locked.folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         with process, asked_for_the_model(server):
-            wait_until(lambda: state_of(process.pid) in ("S", ""))  # it has asked; now it waits for the answer
+            wait_until(lambda: state_of(process.pid) in ("S", ""))  # the request is sent; now it waits for the answer
             try:
                 said = interrupted(process)
             finally:
@@ -161,12 +161,12 @@ def test_offline_the_hub_is_not_asked(locked: Project, verb: str) -> None:
         "acme/first",
         "HF_HUB_OFFLINE is set",
     )
-    assert said["what"] == "a lock needs the Hub's answer on this model, and offline mode is on"
+    assert said["what"] == "locking this model needs the Hub, and offline mode is on"
     assert said["hint"] == "unset HF_HUB_OFFLINE"
 
 
 @pytest.mark.slow
-def test_outdated_tells_a_hub_that_is_down_from_a_model_that_moved(locked: Project) -> None:
+def test_the_exit_code_of_outdated_if_the_hub_is_down(locked: Project) -> None:
     locked.push("second", newer=True)
     locked.run("outdated", code=1)
     locked.hub.stop()
@@ -174,11 +174,11 @@ def test_outdated_tells_a_hub_that_is_down_from_a_model_that_moved(locked: Proje
 
 
 @pytest.mark.slow
-def test_wrong_calls(project: Project) -> None:
+def test_usage_errors(project: Project) -> None:
     project.run("lock", "--check", "--upgrade", code=2)
     project.run("lock", "first", code=2)
     assert project.lines("lock", "--upgrade", "third", code=1) == [
-        "error: no model of this name here",
+        "error: unknown model name",
         "  expected: one of first, second",
         "  found: third",
     ]
@@ -188,7 +188,7 @@ def test_wrong_calls(project: Project) -> None:
     ]
     (project.folder / "pyproject.toml").unlink()
     assert project.lines("lock", code=1) == [
-        "error: there is no pyproject.toml here or above",
+        "error: no pyproject.toml in this folder or above it",
         "  expected: a project that declares its models in [tool.modelenv.models]",
         "  found: PROJECT",
     ]

@@ -1,4 +1,4 @@
-"""`prune` in a cache that others use too, before and after it, byte for byte."""
+"""`modelenv prune` in a shared cache, whose contents are compared byte for byte."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .sharers import Sharer, blob_of, folder_of, moved, new, old, paths_of, proj
 __all__ = ["moved", "new", "old", "project", "store"]  # fixtures
 
 
-def test_an_old_commit_of_this_project_goes(project: Sharer, store: Store, moved: LockedModel) -> None:
+def test_an_old_commit_of_this_project_is_removed(project: Sharer, store: Store, moved: LockedModel) -> None:
     before = tree(store.root)
     assert project.prune(dry_run=True) == ([folder_of(moved), blob_of(moved, "config.json")], {})
     assert tree(store.root) == before
@@ -32,12 +32,12 @@ def test_an_old_commit_of_this_project_goes(project: Sharer, store: Store, moved
     assert project.prune() == ([], {})
 
 
-def test_a_commit_that_another_project_pins_stays_until_that_has_moved_too(
+def test_a_commit_that_another_project_pins_is_kept_until_that_moves_too(
     project: Sharer, store: Store, old: LockedModel, new: LockedModel, tmp_path: Path
 ) -> None:
     other = Sharer(tmp_path / "other", store.root)
     project.pull(old)
-    other.pull(replace(old, alias="theirs"))  # found in the cache: nothing is fetched
+    other.pull(replace(old, alias="theirs"))  # already in the cache: nothing is fetched
     project.pull(new)
     before = tree(store.root)
     assert project.prune() == ([], {folder_of(old): "another project's lock needs it"})
@@ -59,7 +59,7 @@ def test_a_commit_that_another_project_pins_stays_until_that_has_moved_too(
         "anything",
     ],
 )
-def test_a_blob_that_others_link_to_stays(
+def test_a_blob_with_other_links_is_kept(
     project: Sharer, store: Store, moved: LockedModel, link: str, unshared: bool
 ) -> None:
     path = store.root / link.format(commit="c" * 40)
@@ -73,7 +73,7 @@ def test_a_blob_that_others_link_to_stays(
     assert before.keys() - tree(store.root).keys() == paths_of(moved) - {blob_of(moved, "config.json")}
 
 
-def test_a_blob_behind_two_links_stays(project: Sharer, store: Store, moved: LockedModel) -> None:
+def test_a_blob_behind_a_chain_of_links_is_kept(project: Sharer, store: Store, moved: LockedModel) -> None:
     (store.root / "first").symlink_to(blob_of(moved, "config.json"))
     (store.root / "second").symlink_to("first")
     assert project.prune()[0] == [folder_of(moved)]
@@ -81,7 +81,7 @@ def test_a_blob_behind_two_links_stays(project: Sharer, store: Store, moved: Loc
 
 
 @pytest.mark.parametrize("unshared", [False, True])
-def test_what_is_no_snapshot_and_no_blob_stays(
+def test_files_that_are_not_snapshots_or_blobs_are_kept(
     project: Sharer, store: Store, new: LockedModel, unshared: bool
 ) -> None:
     project.pull(new)
@@ -101,9 +101,9 @@ def test_what_is_no_snapshot_and_no_blob_stays(
     ]
     for path in others:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("of somebody")
+        path.write_text("of somebody else")
     orphan = cache / "blobs" / ("f" * 64)
-    orphan.write_text("about to get its link, or left by somebody")
+    orphan.write_text("about to be linked, or left over")
     before = tree(store.root)
     removed, kept = project.prune(unshared=unshared)
     assert kept == {}
@@ -113,19 +113,19 @@ def test_what_is_no_snapshot_and_no_blob_stays(
 
 @pytest.mark.parametrize("unshared", [False, True])
 @pytest.mark.parametrize("folder", ["", "/snapshots", "/blobs", "/refs"])
-def test_nothing_behind_a_link_is_taken(
+def test_nothing_behind_a_link_is_removed(
     project: Sharer, store: Store, moved: LockedModel, tmp_path: Path, folder: str, unshared: bool
 ) -> None:
     place = store.root / f"models--acme--model{folder}"
     place.rename(tmp_path / "mine")
     place.symlink_to(tmp_path / "mine")
     before, of_mine = tree(store.root), tree(tmp_path / "mine")
-    reason = "it is a link, and what is behind it is not this cache's"
+    reason = "it is a link, and its target is not part of this cache"
     assert project.prune(unshared=unshared) == ([], {f"models--acme--model{folder}": reason})
     assert (tree(store.root), tree(tmp_path / "mine")) == (before, of_mine)
 
 
-def test_what_was_set_aside_goes_and_nothing_behind_a_link(
+def test_files_set_aside_are_removed_and_nothing_behind_a_link(
     project: Sharer, store: Store, old: LockedModel, tmp_path: Path
 ) -> None:
     project.pull(old)
@@ -137,7 +137,7 @@ def test_what_was_set_aside_goes_and_nothing_behind_a_link(
     (mine / "file").write_text("mine")
     damaged = store.root / ".locks/modelenv/damaged"
     (damaged / "models--acme--model/link").symlink_to(mine)
-    assert project.prune()[0] == [".locks/modelenv/damaged/models--acme--model/link"]  # the link, which was set aside
+    assert project.prune()[0] == [".locks/modelenv/damaged/models--acme--model/link"]  # only the link
     (damaged / "models--acme--model").rmdir()
     damaged.rmdir()
     damaged.symlink_to(mine)
@@ -145,7 +145,7 @@ def test_what_was_set_aside_goes_and_nothing_behind_a_link(
     assert tree(mine) == {"file": b"mine"}
 
 
-def test_odd_references_are_reported_and_stay(
+def test_malformed_references_are_reported_and_kept(
     project: Sharer, store: Store, moved: LockedModel, tmp_path: Path
 ) -> None:
     refs = store.root / "models--acme--model/refs"
@@ -161,12 +161,12 @@ def test_odd_references_are_reported_and_stay(
     }
     removed, kept = project.prune()
     assert removed == [folder_of(moved), blob_of(moved, "config.json")]
-    assert kept == dict.fromkeys(odd, "this reference names no commit")
+    assert kept == dict.fromkeys(odd, "this reference does not contain a commit")
     assert {path for path in odd if os.path.lexists(store.root / path)} == odd
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may read everything")
-def test_where_links_may_not_be_read_no_blob_goes(project: Sharer, store: Store, moved: LockedModel) -> None:
+@pytest.mark.skipif(os.getuid() == 0, reason="root can read everything")
+def test_no_blob_is_removed_if_a_folder_is_unreadable(project: Sharer, store: Store, moved: LockedModel) -> None:
     closed = store.root / "models--somebody--private"
     closed.mkdir(mode=0o000)
     try:
@@ -177,10 +177,8 @@ def test_where_links_may_not_be_read_no_blob_goes(project: Sharer, store: Store,
     assert list(kept) == ["models--somebody--private"]
 
 
-def test_the_snapshot_of_a_store_without_notes_is_kept(
-    project: Sharer, store: Store, old: LockedModel, new: LockedModel
-) -> None:
-    """As a store that an earlier version of modelenv filled."""
+def test_a_snapshot_without_notes_is_kept(project: Sharer, store: Store, old: LockedModel, new: LockedModel) -> None:
+    """An earlier version of modelenv filled the store without notes."""
     obtain_locked(store, old, Deadline(20), fetches=True, checks=Checks())
     for note in (store.root / ".locks").rglob("*.made.json"):
         note.unlink()

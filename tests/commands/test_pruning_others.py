@@ -1,4 +1,4 @@
-"""What others have of a commit lets it stay, whatever this project's lock says."""
+"""`modelenv prune` keeps a commit that others use or changed, whatever this project's lock says."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["moved", "new", "old", "project", "store"]  # fixtures
 Change = Callable[[Path, LockedModel, Path], None]
 
 
-def of_another_program(root: Path, old: LockedModel, mine: Path) -> None:
+def fetched_by_another_program(root: Path, old: LockedModel, mine: Path) -> None:
     for note in (root / ".locks").rglob(f"{old.commit}.made.json"):
         note.unlink()
 
 
 def with_a_note(root: Path, old: LockedModel, mine: Path) -> None:
-    (root / folder_of(old) / "NOTES.md").write_text("what I found out about this commit")
+    (root / folder_of(old) / "NOTES.md").write_text("my findings about this commit")
 
 
 def with_a_note_in_a_folder(root: Path, old: LockedModel, mine: Path) -> None:
@@ -33,20 +33,20 @@ def with_a_note_in_a_folder(root: Path, old: LockedModel, mine: Path) -> None:
     (root / folder_of(old) / "notes/one.md").write_text("a note")
 
 
-def with_a_file_of_the_users(root: Path, old: LockedModel, mine: Path) -> None:
+def with_a_link_to_the_users_file(root: Path, old: LockedModel, mine: Path) -> None:
     (root / folder_of(old) / "extra.json").symlink_to(mine / "file")
 
 
-def with_a_folder_of_the_users(root: Path, old: LockedModel, mine: Path) -> None:
+def with_a_link_to_the_users_folder(root: Path, old: LockedModel, mine: Path) -> None:
     (root / folder_of(old) / "extra").symlink_to(mine)
 
 
-def with_more_files(root: Path, old: LockedModel, mine: Path) -> None:
+def with_another_file(root: Path, old: LockedModel, mine: Path) -> None:
     link = root / folder_of(old) / "README.md"
     link.symlink_to(os.path.relpath(root / blob_of(old, "tokenizer.json"), link.parent))
 
 
-def with_a_file_that_is_not_there(root: Path, old: LockedModel, mine: Path) -> None:
+def with_a_record_of_a_missing_file(root: Path, old: LockedModel, mine: Path) -> None:
     absent = root / f"models--acme--model/.no_exist/{old.commit}"
     absent.mkdir(parents=True)
     (absent / "adapter_config.json").write_text("")
@@ -66,36 +66,36 @@ def with_a_linked_reference(root: Path, old: LockedModel, mine: Path) -> None:
     (root / "models--acme--model/refs/stable").symlink_to("main")
 
 
-def behind_a_link(root: Path, old: LockedModel, mine: Path) -> None:
+def with_its_folder_behind_a_link(root: Path, old: LockedModel, mine: Path) -> None:
     (root / folder_of(old)).rename(mine / old.commit)
     (root / folder_of(old)).symlink_to(mine / old.commit)
 
 
-def no_folder(root: Path, old: LockedModel, mine: Path) -> None:
+def with_a_file_in_its_place(root: Path, old: LockedModel, mine: Path) -> None:
     for path in (root / folder_of(old)).iterdir():
         path.unlink()
     (root / folder_of(old)).rmdir()
-    (root / folder_of(old)).write_text("a note in the place of a folder")
+    (root / folder_of(old)).write_text("a note in place of the folder")
 
 
 @pytest.mark.parametrize(
     ("change", "reason", "if_unshared"),
     [
-        (of_another_program, "modelenv did not fetch it for a lock", True),
-        (with_more_files, "another program fetched README.md", True),
-        (with_a_file_that_is_not_there, "another program has used it", True),
+        (fetched_by_another_program, "modelenv did not fetch it for a lock", True),
+        (with_another_file, "another program fetched README.md", True),
+        (with_a_record_of_a_missing_file, "another program has used it", True),
         (with_a_listing, "another program has used it", True),
-        (with_a_tag, "refs/pr/1, which another program wrote, names it", True),
-        (with_a_linked_reference, "refs/stable, which another program wrote, names it", True),
-        (with_a_note, "it holds NOTES.md, which is no link to a blob", False),
-        (with_a_note_in_a_folder, "it holds notes/one.md, which is no link to a blob", False),
-        (with_a_file_of_the_users, "its link extra.json leads elsewhere", False),
-        (with_a_folder_of_the_users, "its link extra leads elsewhere", False),
-        (behind_a_link, "it is a link, and what is behind it is not this cache's", False),
-        (no_folder, "it is no folder", False),
+        (with_a_tag, "refs/pr/1, written by another program, points to it", True),
+        (with_a_linked_reference, "refs/stable, written by another program, points to it", True),
+        (with_a_note, "it contains NOTES.md, which is not a link to a blob", False),
+        (with_a_note_in_a_folder, "it contains notes/one.md, which is not a link to a blob", False),
+        (with_a_link_to_the_users_file, "its link extra.json leads elsewhere", False),
+        (with_a_link_to_the_users_folder, "its link extra leads elsewhere", False),
+        (with_its_folder_behind_a_link, "it is a link, and its target is not part of this cache", False),
+        (with_a_file_in_its_place, "it is not a folder", False),
     ],
 )
-def test_what_others_have_of_a_commit_lets_it_stay(
+def test_a_commit_that_others_use_is_kept(
     project: Sharer, store: Store, moved: LockedModel, tmp_path: Path, change: Change, reason: str, if_unshared: bool
 ) -> None:
     mine = tmp_path / "mine"

@@ -1,4 +1,4 @@
-"""A cache, or a model in it, that this user may not look at: clear errors, and a finding of `doctor`."""
+"""Caches and models that this user cannot read: clear errors, and findings of `modelenv doctor`."""
 
 from __future__ import annotations
 
@@ -25,16 +25,21 @@ for name in sys.argv[1:]:
 """
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(os.getuid() != 0, reason="only root may take rights away from another user"),
+    pytest.mark.skipif(os.getuid() != 0, reason="only root can become another user"),
 ]
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_runs_python: None) -> Run:
-    """Run Python in the project as a user without rights."""
-    let_everybody_in(filled.folder)
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
+def as_nobody(filled: Project, nobody_runs_python: None) -> Run:
+    """A function that runs Python in the project as an unprivileged user."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -48,7 +53,7 @@ def as_nobody(filled: Project, let_everybody_in: Callable[[Path], None], nobody_
 
 @pytest.mark.parametrize("closed", ["", "models--acme--first", "models--acme--first/snapshots"])
 @pytest.mark.parametrize("verb", ["verify", "list", "pull", "prune", "doctor"])
-def test_what_may_not_be_searched_is_told_without_a_traceback(
+def test_unreadable_folders_are_reported_without_a_traceback(
     filled: Project, as_nobody: Run, closed: str, verb: str
 ) -> None:
     (filled.cache / closed).chmod(0o700)
@@ -63,18 +68,18 @@ def test_the_errors_say_what_to_do(filled: Project, as_nobody: Run) -> None:
     folder.chmod(0o700)
     done = as_nobody("-m", "modelenv", "list")
     assert done.stderr == (
-        "error: this cannot be used\n"
+        "error: a file or folder cannot be used\n"
         f"  found: {folder}/snapshots: Permission denied\n"
-        "  what to do: give this user the right, or name another folder\n"
+        "  what to do: give this user permission, or choose another folder\n"
     )
     done = as_nobody("-m", "modelenv", "doctor")
     lines = done.stdout.splitlines()
     assert lines, done.stderr
-    assert "to mend first: give this user the right to read it" in lines
+    assert "to fix first: give this user permission to read it" in lines
     found = f"  found: {folder}/snapshots/"
     said = as_nobody("-c", LOAD, "first", "acme/first").stdout.splitlines()
     assert [line.partition(": ")[2] for line in said if not line.startswith(" ")] == [
-        "its folder may not be read"
+        "no permission to read its folder"
     ] * 2
     assert said[1].startswith(found)
-    assert "  what to do: give this user the right to read it" in said
+    assert "  what to do: give this user permission to read it" in said

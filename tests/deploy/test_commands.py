@@ -128,7 +128,7 @@ def test_the_job_fills_the_volume_for_anybody_to_read(volume: Path, cluster: Clu
 def test_a_second_job_changes_nothing_and_asks_nothing(volume: Path, cluster: Cluster) -> None:
     before = {name: found for name, found in state(volume).items() if ".modelenv" not in name}
     cluster.hub.clear()
-    assert "metadata as before" in run(fill(cluster, volume, "second")[1])
+    assert "metadata unchanged" in run(fill(cluster, volume, "second")[1])
     cluster.hub.assert_no_requests()
     assert {name: found for name, found in state(volume).items() if ".modelenv" not in name} == before
 

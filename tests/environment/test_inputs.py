@@ -1,4 +1,4 @@
-"""Settings depend on the working folder, on variables and on files; a change of any of them is seen."""
+"""Settings depend on the working folder, on variables and on files; a change of any of them is detected."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ CHANGES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_seen(project: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_a_change_is_detected(project: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     inputs = Inputs.of(Settings.load())
     assert inputs.are_unchanged()
     CHANGES[change](project, monkeypatch)
     assert not inputs.are_unchanged()
 
 
-def test_without_a_project_a_file_in_any_folder_above_is_seen(project: Path) -> None:
+def test_without_a_project_a_new_file_in_any_folder_above_is_detected(project: Path) -> None:
     (project / "pyproject.toml").unlink()
     inputs = Inputs.of(Settings.load())
     (project / "pyproject.toml").touch()

@@ -1,6 +1,6 @@
-"""The Hugging Face libraries follow the environment, and afterwards are as they were.
+"""Changed variables apply to the Hugging Face libraries, which are restored afterwards.
 
-What is imported when is the subject here, so each case has a process of its own.
+The order of imports matters here, so each case runs in its own process.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def clients():
 
 
 def run(code: str, *arguments: str, **variables: str) -> Any:
-    """Run code in a fresh process without variables of Hugging Face; return what it prints as JSON."""
+    """Run code in a fresh process without Hugging Face variables, and return the JSON that it prints."""
     keep = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "TRANSFORMERS_", "PYTEST_"))
     }
@@ -71,7 +71,7 @@ def test_variables_are_set_removed_and_restored(monkeypatch: pytest.MonkeyPatch)
     assert dict(os.environ) == before
 
 
-def test_an_exception_inside_undoes_as_well() -> None:
+def test_an_exception_in_the_block_restores_everything() -> None:
     before = dict(os.environ)
     with pytest.raises(KeyError, match="mine"), environment({"MODELENV_A": "a"}):
         raise KeyError("mine")
@@ -79,14 +79,14 @@ def test_an_exception_inside_undoes_as_well() -> None:
 
 
 @pytest.mark.parametrize("value", ["nul\0", 3])
-def test_a_value_that_the_system_refuses_changes_nothing(value: Any) -> None:
+def test_a_value_that_the_system_rejects_changes_nothing(value: Any) -> None:
     before = dict(os.environ)
     with pytest.raises((ValueError, TypeError)), environment({"MODELENV_A": "a", "MODELENV_B": value}):
         pytest.fail("the block must not run")
     assert dict(os.environ) == before
 
 
-def test_without_the_libraries_none_is_imported() -> None:
+def test_libraries_that_are_not_imported_stay_so() -> None:
     assert run(
         """
         with environment({"HF_HUB_OFFLINE": "1"}):
@@ -154,21 +154,21 @@ print(json.dumps([inside, state()]))
 
 @pytest.fixture(scope="module")
 def natural() -> Any:
-    """What the libraries hold where nothing was forced."""
+    """The values of the libraries without any forced variables."""
     return run(IMPORT_INSIDE, "pass", "natural")[1]
 
 
 @pytest.mark.parametrize("first", ["pass", "import huggingface_hub.constants"])
 @pytest.mark.slow
-def test_what_is_imported_inside_is_as_if_it_were_imported_outside(first: str, natural: Any) -> None:
+def test_an_import_in_the_block_is_like_an_import_outside(first: str, natural: Any) -> None:
     inside, forced = run(IMPORT_INSIDE, first, "forced")
     assert inside == ["/one", *["http://one"] * 3]
-    # The client trusts the endpoint of its import with its token for ever; a known limit, harmless on loopback.
+    # The client always sends its token to the endpoint of its import; a known limit, harmless on loopback.
     different = {name for name in natural if forced[name] != natural[name]}
     assert different <= {"huggingface_hub.utils._http._HUB_ORIGINS"}
 
 
-def test_what_somebody_set_by_hand_is_left_alone() -> None:
+def test_a_constant_that_was_set_by_hand_does_not_change() -> None:
     assert run(
         """
         from huggingface_hub import constants
@@ -180,7 +180,7 @@ def test_what_somebody_set_by_hand_is_left_alone() -> None:
     ) == [[True, "/by/hand"], True, "/by/hand"]
 
 
-def test_a_value_that_the_libraries_refuse_changes_nothing() -> None:
+def test_a_value_that_the_libraries_reject_changes_nothing() -> None:
     assert run(
         """
         from huggingface_hub import constants
@@ -196,7 +196,7 @@ def test_a_value_that_the_libraries_refuse_changes_nothing() -> None:
 
 @pytest.fixture
 def hubs() -> Iterator[tuple[tuple[str, list[str]], ...]]:
-    """Two servers on loopback that know no model, each with its endpoint and the paths it was asked for."""
+    """Two servers on loopback without models, each with its endpoint and the requested paths."""
     servers = []
     for _ in range(2):
         asked: list[str] = []
@@ -205,7 +205,7 @@ def hubs() -> Iterator[tuple[tuple[str, list[str]], ...]]:
             paths = asked
 
             def do_GET(self) -> None:
-                if self.path.startswith("/api/models/"):  # the client now and then asks for more of its own accord
+                if self.path.startswith("/api/models/"):  # the client sometimes makes other requests too
                     self.paths.append(self.path)
                 self.send_response(404)
                 self.send_header("X-Error-Code", "RepoNotFound")
@@ -225,13 +225,13 @@ def hubs() -> Iterator[tuple[tuple[str, list[str]], ...]]:
 
 
 @pytest.mark.slow
-def test_real_requests_go_where_the_environment_says(hubs: tuple[tuple[str, list[str]], ...]) -> None:
+def test_requests_go_to_the_endpoint_in_the_environment(hubs: tuple[tuple[str, list[str]], ...]) -> None:
     (first, asked_first), (second, asked_second) = hubs
     outcomes = run(
         """
         from huggingface_hub import HfApi, model_info
         from huggingface_hub.errors import OfflineModeIsEnabled, RepositoryNotFoundError
-        shared = model_info  # bound to the client that all share
+        shared = model_info  # bound to the shared client
 
         outcomes = []
         def ask(name, client=None):
@@ -262,7 +262,7 @@ def test_real_requests_go_where_the_environment_says(hubs: tuple[tuple[str, list
 
 
 @pytest.mark.integration
-def test_transformers_follows_and_nothing_more_of_it_is_imported(tmp_path: Path) -> None:
+def test_transformers_is_updated_without_further_imports(tmp_path: Path) -> None:
     assert run(
         """
         import transformers

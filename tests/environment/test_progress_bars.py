@@ -1,4 +1,4 @@
-"""The bars of the Hugging Face libraries: shown on a terminal, nowhere else. A program's own are untouched."""
+"""Progress bars of the Hugging Face libraries are shown only on a terminal. The program's own do not change."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ assert logging.set_tqdm_hook(hook) is hook
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[EmbeddedHub]:
-    """A Hub that has a model of files that nobody can load."""
+    """A Hub with a model whose files cannot be loaded."""
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text("{}")
@@ -67,7 +67,7 @@ Run = Callable[..., str]
 
 @pytest.fixture
 def said(make_environ: Callable[..., dict[str, str]], tmp_path: Path) -> Run:
-    """Run a program; return what it writes to its error output, which is no terminal."""
+    """Run a program, and return its error output, which is not a terminal."""
 
     def run(code: str, *arguments: str, **variables: str) -> str:
         done = subprocess.run(
@@ -81,16 +81,16 @@ def said(make_environ: Callable[..., dict[str, str]], tmp_path: Path) -> Run:
     return run
 
 
-def test_a_download_shows_no_bar_where_nobody_sees_it(hub: EmbeddedHub, said: Run) -> None:
+def test_a_download_shows_no_bar_without_a_terminal(hub: EmbeddedHub, said: Run) -> None:
     assert said(FETCH, HF_ENDPOINT=hub.endpoint) == ""
 
 
-def test_a_download_shows_bars_where_they_are_asked_for(hub: EmbeddedHub, said: Run, tmp_path: Path) -> None:
+def test_a_download_shows_bars_if_the_variable_asks_for_them(hub: EmbeddedHub, said: Run, tmp_path: Path) -> None:
     assert "Fetching 2 files" in said(FETCH, HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_PROGRESS_BARS="0")
     assert "Fetching 2 files" in said(OWN, str(tmp_path / "own"), HF_ENDPOINT=hub.endpoint)  # a program's own call
 
 
-def test_a_terminal_shows_them(hub: EmbeddedHub, make_environ: Callable[..., dict[str, str]], tmp_path: Path) -> None:
+def test_a_terminal_shows_bars(hub: EmbeddedHub, make_environ: Callable[..., dict[str, str]], tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 100))
     environ = make_environ(HF_ENDPOINT=hub.endpoint, HF_HUB_DISABLE_TELEMETRY="1")
@@ -102,6 +102,6 @@ def test_a_terminal_shows_them(hub: EmbeddedHub, make_environ: Callable[..., dic
 
 
 @pytest.mark.integration
-def test_a_load_shows_no_bar_where_nobody_sees_it_and_leaves_a_programs_hook(said: Run, tmp_path: Path) -> None:
+def test_a_load_shows_no_bar_without_a_terminal_and_keeps_the_programs_hook(said: Run, tmp_path: Path) -> None:
     tiny_model("text-classification", tmp_path / "cache" / "acme" / "model")
     assert said(LOAD) == ""

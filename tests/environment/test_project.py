@@ -43,12 +43,12 @@ def test_settings_and_aliases(project: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "# modelenv\n[tool.other]\n", "[tool.modelenv]\n"])
-def test_a_project_may_say_nothing(project: Path, text: str) -> None:
+def test_a_project_without_settings(project: Path, text: str) -> None:
     project.write_text(text)
     assert read_project_file(project) == ProjectFile(project)
 
 
-def test_there_may_be_no_project() -> None:
+def test_no_project() -> None:
     assert read_project_file(None) == ProjectFile()
     assert ProjectFile().folder is None
 
@@ -69,7 +69,8 @@ def test_there_may_be_no_project() -> None:
         ),
         (
             "[tool.modelenv.models]\nx = 3",
-            "wrong value for {file}: [tool.modelenv.models] x\n  expected: the repo as text, or a table\n  found: 3",
+            "wrong value for {file}: [tool.modelenv.models] x\n"
+            "  expected: the repo id as text, or a table\n  found: 3",
         ),
         (
             "[tool.modelenv.models]\nx = { repo = 'a', tsak = 'ner' }",
@@ -77,22 +78,22 @@ def test_there_may_be_no_project() -> None:
         ),
         (
             "[tool.modelenv.models]\nx = { task = 'ner' }",
-            'a model needs a repo\n  expected: x = {{ repo = "org/name" }}\n'
+            'the model has no repo\n  expected: x = {{ repo = "org/name" }}\n'
             "  found: {file}: [tool.modelenv.models] x",
         ),
         (
             "[tool.modelenv.models]\nx = '../etc'",
-            "a model's name must not lead out of its folder (in {file}: [tool.modelenv.models] x)\n"
-            "  found: '../etc'\n  what to do: a model is named as on the Hub, 'organisation/name' or 'name', or by "
-            "an alias of [tool.modelenv.models]",
+            "a model's name must not point outside of its folder (in {file}: [tool.modelenv.models] x)\n"
+            "  found: '../etc'\n  what to do: use the model's name on the Hub, 'organisation/name' or 'name', or an "
+            "alias from [tool.modelenv.models]",
         ),
         (
             "[tool.modelenv.models]\n'my model' = 'a'",
-            "this is not the name of a model (in {file}: [tool.modelenv.models] my model)\n  found: 'my model'\n",
+            "not a valid model name (in {file}: [tool.modelenv.models] my model)\n  found: 'my model'\n",
         ),
         (
             "[tool.modelenv.models]\n'mödel' = 'a'",
-            "this is not the name of a model (in {file}: [tool.modelenv.models] mödel)\n  found: 'mödel'\n",
+            "not a valid model name (in {file}: [tool.modelenv.models] mödel)\n  found: 'mödel'\n",
         ),
         (
             "[tool.modelenv.models]\nx = { repo = 'a', task = 'nerr' }",
@@ -112,12 +113,12 @@ def test_there_may_be_no_project() -> None:
         ),
         (
             "[tool.modelenv.models]\nx = { repo = 'a', revision = 3 }",
-            "this is not a revision (in {file}: [tool.modelenv.models] x)\n  expected: a branch, a tag, ",
+            "not a valid revision (in {file}: [tool.modelenv.models] x)\n  expected: a branch, a tag, ",
         ),
-        ("[tool.modelenv\n", "this is not TOML\n  found: {file}: "),
+        ("[tool.modelenv\n", "not valid TOML\n  found: {file}: "),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(project: Path, text: str, expected: str) -> None:
+def test_an_error_names_the_wrong_value_and_its_place(project: Path, text: str, expected: str) -> None:
     assert refuse(project, text).startswith(expected.format(file=project))
 
 
@@ -125,10 +126,10 @@ def test_a_file_that_cannot_be_read_is_named(project: Path) -> None:
     project.write_bytes(b"# \xff modelenv")
     with pytest.raises(ConfigurationError) as caught:
         read_project_file(project)
-    assert str(caught.value).startswith(f"the project's file cannot be read\n  found: {project}: 'utf-8' codec ")
+    assert str(caught.value).startswith(f"the project file cannot be read\n  found: {project}: 'utf-8' codec ")
 
 
-def test_the_nearest_file_upwards_counts(project: Path) -> None:
+def test_the_nearest_file_upwards_is_used(project: Path) -> None:
     inner = project.parent / "a" / "b"
     inner.mkdir(parents=True)
     project.touch()
@@ -148,11 +149,11 @@ def test_a_relative_folder_is_looked_up_from_the_working_folder(
     assert find_project_file(Path("a")) == project
 
 
-def test_a_folder_of_that_name_is_no_file(project: Path) -> None:
+def test_a_folder_with_that_name_is_ignored(project: Path) -> None:
     (project.parent / "a" / "pyproject.toml").mkdir(parents=True)
     project.touch()
     assert find_project_file(project.parent / "a") == project
 
 
-def test_there_may_be_no_file_at_all() -> None:
+def test_no_file_at_all() -> None:
     assert find_project_file(Path("/")) is None

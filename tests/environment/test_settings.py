@@ -1,4 +1,4 @@
-"""Settings: which value counts, where it came from, and what its error says."""
+"""Settings: which value wins, its origin, and its errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VARIABLES = {
     "timeout": "MODEL_TIMEOUT",
     "environment": "ENVIRONMENT",
 }
-# Four different values for each field: by argument, by variable, in .env, in pyproject.toml.
+# Four different values for each setting: from an argument, a variable, .env and pyproject.toml.
 VALUES: dict[str, tuple[Any, Any, Any, Any]] = {
     "source": ("mock_models", "local_cache", "huggingface_hub", "persistent_volume"),
     "cache_dir": ("/c1", "/c2", "/c3", "/c4"),
@@ -118,7 +118,7 @@ def test_relative_paths(project: Path, working: Path) -> None:
     assert load(project, cache_dir=Path("by_argument")).cache_dir == working / "by_argument"
 
 
-def test_a_path_may_begin_with_home(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_can_start_with_the_home_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/me")
     assert load(project, cache_dir="~/models").cache_dir == Path("/home/me/models")
     assert load(project, {"MODEL_VOLUME_DIR": "~/v\n"}).volume_dir == Path("/home/me/v")
@@ -139,7 +139,7 @@ def test_the_variables_of_the_probes_come_from_the_environment_then_the_file(pro
     assert dict(settings.variables) == {"TESTING": "false", "GITHUB_ACTIONS": "true", "PYTEST_VERSION": "9"}
 
 
-def test_the_file_of_the_original_design(project: Path, working: Path) -> None:
+def test_the_env_file_of_the_original_design(project: Path, working: Path) -> None:
     (working / ".env.development").write_text("MODEL_CACHE_DIR=./model_cache\nENVIRONMENT=development\n")
     (project / ".env").write_text("ENVIRONMENT=ignored\n")
     settings = load(project, env_file=".env.development")
@@ -167,16 +167,16 @@ def test_without_a_project_file_the_folder_is_the_project(project: Path) -> None
     assert load(project).environment == "found"
 
 
-def test_a_virtual_environment_called_env_is_not_a_file_of_variables(project: Path) -> None:
+def test_a_virtual_environment_called_env_is_not_an_env_file(project: Path) -> None:
     (project / ".env").mkdir()
     assert load(project).environment is None
-    assert refuse(project, env_file=project / ".env").startswith("the file of variables cannot be read\n")
+    assert refuse(project, env_file=project / ".env").startswith("the env file cannot be read\n")
 
 
-def test_a_file_of_variables_must_exist_and_be_text(project: Path) -> None:
-    assert refuse(project, env_file="missing.env") == ("the file of variables does not exist\n  found: missing.env")
+def test_an_env_file_must_exist_and_be_text(project: Path) -> None:
+    assert refuse(project, env_file="missing.env") == ("the env file does not exist\n  found: missing.env")
     (project / ".env").write_bytes(b"A=\xff")
-    assert refuse(project).startswith(f"the file of variables cannot be read\n  found: {project}/.env: 'utf-8'")
+    assert refuse(project).startswith(f"the env file cannot be read\n  found: {project}/.env: 'utf-8'")
 
 
 def test_aliases_are_there(project: Path) -> None:
@@ -199,9 +199,9 @@ def test_a_wrong_path(project: Path, value: Any) -> None:
     )
 
 
-def test_the_home_of_nobody(project: Path) -> None:
+def test_the_home_folder_of_an_unknown_user(project: Path) -> None:
     assert refuse(project, {"MODEL_CACHE_DIR": "~no-such-user/x"}) == (
-        "cache_dir: this path begins with an unknown user's home (from variable MODEL_CACHE_DIR)\n"
+        "cache_dir: the path starts with an unknown user's home folder (from variable MODEL_CACHE_DIR)\n"
         "  found: '~no-such-user/x'"
     )
 
@@ -217,7 +217,7 @@ def test_each_error_says_where_the_value_came_from(project: Path) -> None:
         f"source: unknown model source (from [tool.modelenv] in {pyproject})\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         "  found: 'cloud'\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source"
     )
     (project / ".env").write_text("MODEL_SOURCE=fog\n")
     assert f"(from MODEL_SOURCE in {project}/.env)" in refuse(project)
@@ -242,7 +242,7 @@ def test_settings_are_frozen(project: Path) -> None:
             mapping["x"] = "y"  # type: ignore[index]
 
 
-def test_without_arguments_the_process_and_its_folder_are_asked(
+def test_without_arguments_the_process_and_its_folder_are_used(
     working: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (working / "pyproject.toml").write_text("[tool.modelenv]\ndevice = 'cpu'\n")
@@ -257,7 +257,7 @@ def test_a_working_folder_that_was_deleted(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "gone").rmdir()
     with pytest.raises(ConfigurationError) as caught:
         Settings.load()
-    assert str(caught.value) == "the working folder does not exist any more\n  what to do: go to another"
+    assert str(caught.value) == "the working folder no longer exists\n  what to do: change to another folder"
 
 
 def test_the_timeout_of_a_source(project: Path) -> None:
@@ -277,7 +277,7 @@ def test_the_root_of_each_source(project: Path, working: Path) -> None:
     assert load(project, cache_dir="/c").root_of(ModelSource.DOWNLOAD_ON_DEMAND) == Path("/c")
 
 
-def test_the_users_own_cache_is_that_of_the_client(project: Path) -> None:
+def test_the_hub_source_uses_the_clients_cache(project: Path) -> None:
     code = (
         "import sys; from modelenv import ModelSource, Settings\n"
         "print(Settings.load().root_of(ModelSource.HUGGINGFACE_HUB))\n"

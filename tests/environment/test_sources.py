@@ -1,4 +1,4 @@
-"""Which source applies: each probe, their order, and what a person is told."""
+"""Which source applies: each probe, their order, and the explanation."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 
-# As another user where the tests run as root, whom no permission stops.
+# Root ignores permissions, so run as another user if the tests run as root.
 AS_NOBODY = "import os\nif os.getuid() == 0:\n    os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter, unlike pytest's own."""
+    """A folder that every user can enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -85,7 +85,7 @@ def test_an_unknown_source_is_an_error_that_lists_the_valid_ones(value: object) 
         "unknown model source\n"
         "  expected: one of persistent_volume, mock_models, download_on_demand, local_cache, huggingface_hub\n"
         f"  found: {value!r}\n"
-        "  what to do: correct MODEL_SOURCE, the option or the argument that names it"
+        "  what to do: correct MODEL_SOURCE, or the option or argument that names the source"
     )
 
 
@@ -94,7 +94,7 @@ def test_an_unknown_source_is_an_error_that_lists_the_valid_ones(value: object) 
     [("1", True), ("ON", True), (" true ", True), ("Yes", True), ("0", False), ("false", False), ("", False),
      ("2", False), (None, False)],
 )  # fmt: skip
-def test_what_means_yes(text: str | None, expected: bool) -> None:
+def test_values_that_mean_true(text: str | None, expected: bool) -> None:
     assert is_true(text) is expected
 
 
@@ -113,19 +113,17 @@ def test_the_probe_for_a_volume(tmp_path: Path) -> None:
     assert probe_volume(tmp_path) == Finding(
         "a persistent volume", ModelSource.PERSISTENT_VOLUME, f"{metadata} exists"
     )
-    assert probe_volume(metadata).answer is None  # a file in the folder's place
+    assert probe_volume(metadata).answer is None  # a file instead of a folder
 
 
-def test_a_volume_that_fails_is_production_with_a_fault(tmp_path: Path) -> None:
+def test_a_volume_that_fails_is_still_a_volume(tmp_path: Path) -> None:
     (tmp_path / "volume").symlink_to("volume")
     finding = probe_volume(tmp_path / "volume")
     assert finding.answer is ModelSource.PERSISTENT_VOLUME
-    assert finding.detail == (
-        f"{tmp_path}/volume/model-metadata.yaml cannot be looked at: {os.strerror(errno.ELOOP)}"
-    )
+    assert finding.detail == (f"{tmp_path}/volume/model-metadata.yaml cannot be read: {os.strerror(errno.ELOOP)}")
 
 
-def test_a_volume_that_may_not_be_read_is_production_with_a_fault(open_folder: Path) -> None:
+def test_a_volume_that_may_not_be_read_is_still_a_volume(open_folder: Path) -> None:
     volume = add_volume(open_folder / "volume")
     cache = open_folder / "cache"
     add_model(cache)
@@ -142,7 +140,7 @@ def test_a_volume_that_may_not_be_read_is_production_with_a_fault(open_folder: P
         [sys.executable, "-c", code, str(volume), str(cache)], capture_output=True, text=True, timeout=30
     )
     assert done.stdout.splitlines() == [
-        f"persistent_volume {volume}/model-metadata.yaml cannot be looked at: Permission denied",
+        f"persistent_volume {volume}/model-metadata.yaml cannot be read: Permission denied",
         f"no model in {cache}",
     ], done.stderr
 
@@ -186,7 +184,7 @@ def test_the_probe_for_a_local_cache(tmp_path: Path) -> None:
     assert probe_local_cache(tmp_path) == Finding("a local cache", ModelSource.LOCAL_CACHE, f"{folder} holds a model")
 
 
-def test_the_first_answer_wins_and_each_rule_has_its_turn(tmp_path: Path) -> None:
+def test_the_first_probe_that_applies_wins(tmp_path: Path) -> None:
     add_volume(tmp_path / "volume")
     add_model(tmp_path / "cache")
     variables = {"MODEL_SOURCE": "huggingface_hub", "PYTEST_VERSION": "9", "GITHUB_ACTIONS": "true"}
@@ -217,11 +215,11 @@ def test_the_first_answer_wins_and_each_rule_has_its_turn(tmp_path: Path) -> Non
         "a running test: PYTEST_VERSION is set",
         "GitHub Actions: GITHUB_ACTIONS=true",
         f"a local cache: {tmp_path}/cache/org/name holds a model",
-        "the fallback: applies where nothing else does",
+        "the fallback: used if nothing else applies",
     ]
 
 
-def test_every_probe_is_reported_also_behind_the_first_answer(tmp_path: Path) -> None:
+def test_findings_include_the_probes_after_the_first_that_applies(tmp_path: Path) -> None:
     add_volume(tmp_path / "volume")
     explanation = explain_environment(settings=settings(tmp_path, TESTING="1", GITHUB_ACTIONS="true"))
     assert [(found.probe, found.answer) for found in explanation.findings] == [
@@ -234,7 +232,7 @@ def test_every_probe_is_reported_also_behind_the_first_answer(tmp_path: Path) ->
     ]
 
 
-def test_what_lies_behind_the_answer_is_asked_on_demand(tmp_path: Path) -> None:
+def test_the_remaining_probes_run_on_demand(tmp_path: Path) -> None:
     explanation = explain_environment("mock_models", settings=settings(tmp_path))
     add_volume(tmp_path / "volume")
     assert explanation.findings[1].answer is ModelSource.PERSISTENT_VOLUME
@@ -244,7 +242,7 @@ def test_what_lies_behind_the_answer_is_asked_on_demand(tmp_path: Path) -> None:
     assert (fallback.source, fallback.findings[1].answer) == (ModelSource.HUGGINGFACE_HUB, None)
 
 
-def test_an_argument_forces_before_the_variable(tmp_path: Path) -> None:
+def test_an_argument_overrides_the_variable(tmp_path: Path) -> None:
     given = settings(tmp_path, MODEL_SOURCE="local_cache")
     explanation = explain_environment("mock_models", settings=given)
     assert explanation.reason == "a forced source: mock_models, from argument"
@@ -254,12 +252,12 @@ def test_an_argument_forces_before_the_variable(tmp_path: Path) -> None:
         detect_environment("cloud", settings=given)
 
 
-def test_without_settings_the_process_is_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_settings_those_of_the_process_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MODEL_SOURCE", raising=False)
     monkeypatch.setenv("MODEL_VOLUME_DIR", "volume")
     assert detect_environment() is ModelSource.MOCK_MODELS  # this is a test
     monkeypatch.setenv("MODEL_SOURCE", "cloud")
-    assert detect_environment("local_cache") is ModelSource.LOCAL_CACHE  # what is overruled is not judged
+    assert detect_environment("local_cache") is ModelSource.LOCAL_CACHE  # the overridden setting is not validated
     with pytest.raises(ConfigurationError, match="from variable MODEL_SOURCE"):
         detect_environment()

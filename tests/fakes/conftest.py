@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections import Counter
@@ -13,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from modelenv.fakes import fake_pipeline
+from modelenv.files.disk import write_atomically
 from modelenv.testing import tiny_model
 
 from .contract import Case, Contract
@@ -72,15 +74,17 @@ def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Call
 
 
 @pytest.fixture(scope="session")
-def real_outcome(real: Callable[[Contract], Callable[..., Any]]) -> Callable[[Contract, Case], str]:
-    """Give the real pipeline's outcome of a case; each is asked once."""
-    outcomes: dict[tuple[str, str], str] = {}
+def real_outcome(
+    real: Callable[[Contract], Callable[..., Any]], model_of: Callable[[Contract, str], Path]
+) -> Callable[[Contract, Case], str]:
+    """Return the real pipeline's outcome of a case. The workers of the run share the outcomes they have computed."""
 
     def find(contract: Contract, case: Case) -> str:
-        key = (contract.task, case.name)
-        if key not in outcomes:
-            outcomes[key] = contract.outcome(case, real(contract))
-        return outcomes[key]
+        outcomes = model_of(contract, "").with_name("outcomes")
+        path = outcomes / hashlib.sha256(case.name.encode()).hexdigest()
+        if not path.exists():
+            write_atomically(path, contract.outcome(case, real(contract)))
+        return path.read_text(encoding="utf-8")
 
     return find
 

@@ -1,4 +1,4 @@
-"""Small repos without torch, and an embedded Hub that the Hugging Face client of this process asks."""
+"""Small repos without torch, and an embedded Hub for the Hugging Face client of this process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def make_model(tmp_path: Path) -> MakeModel:
         (folder / "config.json").write_text(json.dumps({"model_type": "bert", **config}))
         (folder / "tokenizer.json").write_text(json.dumps({"version": "1.0"}))
         header = json.dumps({"w": {"dtype": "U8", "shape": [weights], "data_offsets": [0, weights]}}).encode()
-        body = bytes(index % 251 for index in range(weights))
+        body = (bytes(range(251)) * (weights // 251 + 1))[:weights]
         (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + body)
         return folder
 
@@ -42,7 +42,7 @@ def make_model(tmp_path: Path) -> MakeModel:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[EmbeddedHub]:
-    """An embedded Hub that the Hugging Face libraries of this process ask for the duration of the test."""
+    """An embedded Hub that the Hugging Face libraries of this process use during the test."""
     with EmbeddedHub() as hub:
         variables = {
             "HF_ENDPOINT": hub.endpoint,
@@ -65,7 +65,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def lock(hub: EmbeddedHub, tmp_path: Path) -> Lock:
-    """Lock a repo of the Hub as it is now; what that fetches goes into a store of its own."""
+    """Lock the current state of a repo on the Hub, with a separate store for the fetched files."""
 
     def make(repo: str = "acme/model", alias: str = "m", **declared: Any) -> LockedModel:
         locker = Locker(Store(tmp_path / "locking"), 30)

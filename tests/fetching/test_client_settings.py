@@ -1,4 +1,4 @@
-"""A mistake in the variables of the Hub's client: an error of ours that names the variable, before any request."""
+"""A mistake in the Hub client's variables is our error, which names the variable, before any request."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ print(json.dumps(str(Settings.load().root_of(ModelSource.HUGGINGFACE_HUB))))
 
 @pytest.fixture
 def new_client(hub: EmbeddedHub) -> Iterator[None]:
-    """Lets `huggingface_hub` make its client in the test, from the variables that hold then, and again afterwards."""
+    """Make `huggingface_hub` create its client anew, with the variables of the test, and again afterwards."""
     from huggingface_hub.utils import close_session
 
     close_session()
@@ -56,7 +56,7 @@ def new_client(hub: EmbeddedHub) -> Iterator[None]:
 def refused(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, new_client: None
 ) -> Callable[..., ConfigurationError]:
-    """Asks for a model that the Hub has, with these variables; returns the error that must follow."""
+    """Request a model of the Hub with these variables, and return the error."""
     hub.add(make_model(), "acme/model")
 
     def ask(**variables: str) -> ConfigurationError:
@@ -64,7 +64,7 @@ def refused(
         with environment(variables):
             with pytest.raises(ConfigurationError) as caught:
                 find_or_fetch_model(store, REF, Deadline(30))
-            assert [str(each) for each in mistakes()] == [str(caught.value)]  # what `doctor` says
+            assert [str(each) for each in mistakes()] == [str(caught.value)]  # what `doctor` shows
         hub.assert_no_requests()
         assert not (store.root / "models--acme--model" / "snapshots").exists()
         return caught.value
@@ -72,9 +72,7 @@ def refused(
     return ask
 
 
-def test_what_is_parsed_at_import_in_a_process_that_has_imported_nothing(
-    clean_environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_variables_that_are_parsed_at_import(clean_environ: dict[str, str], tmp_path: Path) -> None:
     wrong = [
         ("HF_HUB_DOWNLOAD_TIMEOUT", "10s"), ("HF_HUB_DOWNLOAD_TIMEOUT", "1.5"), ("HF_HUB_ETAG_TIMEOUT", "soon"),
         ("HF_ENDPOINT", "http://["),
@@ -89,10 +87,10 @@ def test_what_is_parsed_at_import_in_a_process_that_has_imported_nothing(
     expected = [(f"is not {seconds}", f"{seconds}, such as 10")] * 3
     expected.append(("is not the address of a Hub", "the address of a Hub, such as https://huggingface.co"))
     assert said == [
-        f"{name} {what}\n  expected: {right}\n  found: {name}={value}\n  what to do: correct {name}, or unset it"
+        f"{name} {what}\n  expected: {right}\n  found: {name}={value}\n  what to do: correct or unset {name}"
         for (name, value), (what, right) in zip(wrong, expected, strict=True)
     ]
-    assert root == f"{clean_environ['HF_HOME']}/hub"  # once corrected, it goes on in the same process
+    assert root == f"{clean_environ['HF_HOME']}/hub"  # the same process works once the value is corrected
 
 
 def test_a_variable_that_another_version_of_the_client_parses_is_found_by_its_value() -> None:
@@ -111,7 +109,7 @@ def test_a_variable_that_another_version_of_the_client_parses_is_found_by_its_va
 def test_a_socks_proxy_without_its_package(refused: Callable[..., ConfigurationError], name: str) -> None:
     error = refused(**{name: "socks5://user:sesame@127.0.0.1:9"})
     assert str(error) == (
-        "requests through a SOCKS proxy need the package socksio, which is not installed\n"
+        "a SOCKS proxy needs the package socksio, which is not installed\n"
         f"  found: {name}=socks5://***@127.0.0.1:9\n"
         f"  what to do: pip install socksio, or unset {name}"
     )
@@ -128,10 +126,10 @@ def test_a_socks_proxy_without_its_package(refused: Callable[..., ConfigurationE
 )
 def test_a_malformed_proxy(refused: Callable[..., ConfigurationError], value: str, shown: str) -> None:
     error = refused(HTTPS_PROXY=value)
-    assert error.what == "HTTPS_PROXY is not the address of a proxy"
+    assert error.what == "HTTPS_PROXY is not a valid proxy address"
     assert error.expected == "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT"
     assert error.found == f"HTTPS_PROXY={shown}"
-    assert error.hint == "correct HTTPS_PROXY, or unset it"
+    assert error.hint == "correct or unset HTTPS_PROXY"
 
 
 @pytest.mark.parametrize("value", ["odd://user:{}@proxy:80", "user:{}@proxy:port"])
@@ -144,17 +142,17 @@ def test_the_password_of_a_proxy_is_never_shown(refused: Callable[..., Configura
 def test_certificates_that_cannot_be_read(refused: Callable[..., ConfigurationError], tmp_path: Path) -> None:
     missing = tmp_path / "missing.pem"
     assert str(refused(SSL_CERT_FILE=str(missing))) == (
-        "the certificates that SSL_CERT_FILE names cannot be read\n"
+        "the certificates in SSL_CERT_FILE cannot be read\n"
         "  expected: a file of certificates in PEM format\n"
         f"  found: SSL_CERT_FILE={missing}: No such file or directory\n"
-        "  what to do: correct SSL_CERT_FILE, or unset it"
+        "  what to do: correct or unset SSL_CERT_FILE"
     )
     (tmp_path / "text.pem").write_text("no certificate")
     assert "cannot be read" in refused(SSL_CERT_FILE=str(tmp_path / "text.pem")).what
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:8080", "", "ftp://hub.example", "hub.example"])
-def test_an_endpoint_that_is_no_address(refused: Callable[..., ConfigurationError], value: str) -> None:
+def test_an_endpoint_that_is_not_an_address(refused: Callable[..., ConfigurationError], value: str) -> None:
     error = refused(HF_ENDPOINT=value)
     assert (error.what, error.found) == ("HF_ENDPOINT is not the address of a Hub", f"HF_ENDPOINT={value}")
 
@@ -166,16 +164,16 @@ def test_a_negative_timeout(refused: Callable[..., ConfigurationError]) -> None:
 def test_a_token_that_cannot_be_sent(refused: Callable[..., ConfigurationError], tmp_path: Path) -> None:
     token = "hf_ä" + "b" * 20
     assert str(refused(HF_TOKEN=token)) == (
-        "the access token in HF_TOKEN contains characters that no token has\n"
+        "the access token in HF_TOKEN contains characters that are not allowed in a token\n"
         "  expected: letters, digits and underscores, such as hf_...\n"
-        "  found: a text of 24 characters in HF_TOKEN\n"
-        "  what to do: copy the token once more into HF_TOKEN"
+        "  found: 24 characters in HF_TOKEN\n"
+        "  what to do: copy the token into HF_TOKEN again"
     )
     (tmp_path / "token").write_bytes(b"\xff\xfe")
-    assert refused(HF_TOKEN_PATH=str(tmp_path / "token")).found == f"{tmp_path / 'token'}: this is not text"
+    assert refused(HF_TOKEN_PATH=str(tmp_path / "token")).found == f"{tmp_path / 'token'}: not text"
     error = refused(HF_TOKEN_PATH=str(tmp_path))
     assert (error.what, error.found) == (
-        "the file of the access token cannot be read", f"{tmp_path}: Is a directory"
+        "the access token file cannot be read", f"{tmp_path}: Is a directory"
     )  # fmt: skip
 
 
@@ -192,11 +190,11 @@ def test_a_factory_that_fails_is_named(hub: EmbeddedHub, store: Store, new_clien
             find_or_fetch_model(store, REF, Deadline(30))
     finally:
         set_client_factory(default_client_factory)
-    assert caught.value.what == "the HTTP client of huggingface_hub cannot be made"
+    assert caught.value.what == "the HTTP client of huggingface_hub cannot be created"
     assert caught.value.found == "RuntimeError: no client today"
 
 
-def test_what_needs_no_request_goes_on(
+def test_loads_without_requests_still_work(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, new_client: None
 ) -> None:
     from huggingface_hub.utils import close_session
@@ -212,16 +210,14 @@ def test_what_needs_no_request_goes_on(
     hub.assert_no_requests()
 
 
-def test_a_proxy_is_named_if_nobody_answers(hub: EmbeddedHub, store: Store, new_client: None) -> None:
+def test_a_proxy_is_named_if_there_is_no_response(hub: EmbeddedHub, store: Store, new_client: None) -> None:
     hub.stop()
     with environment({"http_proxy": hub.endpoint}), pytest.raises(ModelDownloadError) as caught:
         find_or_fetch_model(store, REF, Deadline(30))
     assert str(caught.value.hint).startswith("check the proxy that http_proxy names, and try again")
 
 
-def test_no_fake_stands_in_for_a_mistake_in_the_configuration(
-    hub: EmbeddedHub, new_client: None, tmp_path: Path
-) -> None:
+def test_a_mistake_in_the_configuration_has_no_fallback(hub: EmbeddedHub, new_client: None, tmp_path: Path) -> None:
     settings = Settings.load(cache_dir=tmp_path / "cache")
     manager = SmartModelManager("local_cache", settings=settings, fallback="mock")
     with environment({"ALL_PROXY": "odd://proxy"}), pytest.raises(ConfigurationError, match="ALL_PROXY"):

@@ -1,4 +1,4 @@
-"""No space, no right to write, another user's folder: clear errors, nothing lost, the old set still loads.
+"""No space, no write permission, another user's folder: clear errors, no loss, and the old set still loads.
 
 The file systems are real: a small tmpfs and read-only mounts, in a mount namespace of the process under test.
 """
@@ -54,6 +54,12 @@ def attempt(action):
 
 
 @pytest.fixture
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+@pytest.fixture
 def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> Path:
     """A lock of a small model, and of one that does not fit on the small disk."""
     hub.add(make_model("small"), "acme/small")
@@ -65,9 +71,9 @@ def lock_path(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Pat
 @pytest.fixture
 def isolated(
     hub: EmbeddedHub, lock_path: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]],
-    let_everybody_in: Callable[[Path], None], request: pytest.FixtureRequest,
+    request: pytest.FixtureRequest,
 ) -> Isolated:  # fmt: skip
-    """Run Python with `place` mounted as the shell command says, by a user without rights where that is asked."""
+    """Run Python with `place` mounted by the shell command, optionally as an unprivileged user."""
 
     def run(mount: str, code: str, *, place: Path, user: bool = False) -> str:
         as_user = "exec setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all --bounding-set=-all"
@@ -77,7 +83,6 @@ def isolated(
         if user:
             request.getfixturevalue("nobody_runs_python")
             environ["HOME"] = environ["HF_HOME"] = "/nonexistent"
-            let_everybody_in(tmp_path)
         done = subprocess.run(
             ["unshare", "-m", "bash", "-c", script, "bash", str(place), *command],
             env=environ, capture_output=True, text=True, timeout=60,
@@ -89,7 +94,7 @@ def isolated(
 
 
 def state_of(folder: Path) -> dict[Path, tuple[int, int, int, int]]:
-    """What a write would change; reading changes no more than the time of access."""
+    """The state that a write would change. Reading changes only the access times."""
     states = {path: path.lstat() for path in (folder, *folder.rglob("*"))}
     return {path: (seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ino) for path, seen in states.items()}
 
@@ -165,13 +170,13 @@ def test_a_volume_that_cannot_be_written(isolated: Isolated, tmp_path: Path) -> 
     code = "attempt(lambda: Volume(place).fill(Lockfile((small,)), lambda model: place, Deadline(5)))"
     said = isolated(READ_ONLY, code, place=place)
     assert said == (
-        f"ConfigurationError | models cannot be written here | {place}: Read-only file system | "
+        f"ConfigurationError | models cannot be written to this folder | {place}: Read-only file system | "
         "free space or change the rights there; what the volume held before still loads\n"
     )
 
 
 @needs_root
-def test_a_cache_that_belongs_to_somebody_else(isolated: Isolated, tmp_path: Path) -> None:
+def test_a_cache_that_belongs_to_another_user(isolated: Isolated, tmp_path: Path) -> None:
     place = tmp_path / "cache"
     place.mkdir(mode=0o755)
     code = "attempt(lambda: obtain(small))"
@@ -180,7 +185,9 @@ def test_a_cache_that_belongs_to_somebody_else(isolated: Isolated, tmp_path: Pat
     (place / ".locks").mkdir()
     place.chmod(0o777)
     said = isolated("true", code, place=place, user=True)
-    assert said.startswith(f"ConfigurationError | models cannot be written here | {place}: Permission denied | ")
+    assert said.startswith(
+        f"ConfigurationError | models cannot be written to this folder | {place}: Permission denied | "
+    )
 
 
 def test_a_read_only_root_with_damage_says_what_to_do(
@@ -190,18 +197,18 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     locked: LockedModel = lock()
     path = obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks()).path
     (path / "config.json").resolve().write_text("[]")
-    monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # as root, no right is ever missing
+    monkeypatch.setattr(Store, "is_read_only", lambda self: True)  # root always has permission
     hub.clear()
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 changed"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 changed"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     with pytest.raises(ModelNotFoundError, match="nothing may be written to it"):
         obtain_locked(Store(store.root / "empty"), locked, Deadline(20), fetches=True, checks=Checks())
     hub.assert_no_requests()
 
 
-def test_a_file_in_the_place_of_the_root(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> None:
+def test_a_file_instead_of_the_root(hub: EmbeddedHub, make_model: MakeModel, lock: Lock, tmp_path: Path) -> None:
     hub.add(make_model(), "acme/model")
     locked = lock()
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ConfigurationError, match="models cannot be written here"):
+    with pytest.raises(ConfigurationError, match="models cannot be written to this folder"):
         obtain_locked(Store(tmp_path / "file"), locked, Deadline(20), fetches=True, checks=Checks())

@@ -1,4 +1,4 @@
-"""No secret that a Hub knows, and says back in its errors, is found in ours."""
+"""Our errors contain no secrets, even if the Hub repeats them in its errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECRETS = ["hf_" + "DownloadSecret" * 2, "another-kind-of-secret"]
 
 @pytest.mark.parametrize("secret", SECRETS)
 @pytest.mark.parametrize("status", [401, 403, 404, 418, 503])
-def test_no_secret_that_the_hub_repeats_is_said(
+def test_secrets_that_the_hub_repeats_are_not_shown(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, secret: str, status: int
 ) -> None:
     with environment({"HF_TOKEN": secret}):

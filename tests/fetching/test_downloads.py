@@ -1,4 +1,4 @@
-"""What a download does under single faults of the Hub: which requests it makes, and which words it finds."""
+"""Downloads under single faults of the Hub: their requests and their errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ TOKEN = "hf_" + "DownloadSecret" * 2
 
 
 def failed(hub: EmbeddedHub, store: Store, make_model: MakeModel, **rule: object) -> ModelEnvError:
-    """Return the error of a download under this fault."""
+    """Return the error of a download with this fault."""
     hub.add(make_model(), "acme/model")
     hub.fail(**rule)  # type: ignore[arg-type]
     with pytest.raises(ModelEnvError) as caught:
@@ -48,7 +48,7 @@ def shown(hub: EmbeddedHub, method: str, suffix: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_info_and_listing_wait_as_the_server_says(
+def test_info_and_listing_wait_as_the_server_asks(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     hub.add(make_model(), "acme/model")
@@ -70,7 +70,7 @@ def test_a_large_file_that_breaks_off_is_resumed(hub: EmbeddedHub, store: Store,
     hub.fail(reset=True, cut_after=13_000_000, file="*.safetensors", nth=1)
     path = find_or_fetch_model(store, REF, Deadline(60)).path
     assert (path / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
-    # The client takes what it got in steps of 10 MiB.
+    # The client writes in steps of 10 MiB.
     assert shown(hub, "GET", "model.safetensors")[:2] == ["200 None", "206 bytes=10485760-"]
 
 
@@ -79,33 +79,39 @@ def test_a_503_is_given_up_with_a_count(hub: EmbeddedHub, store: Store, make_mod
     assert str(error).splitlines() == [
         f"acme/model: could not be fetched from {hub.endpoint}",
         "  found: 503 Service Unavailable for GET /api/models/acme/model, 6 times",
-        "  what to do: the Hub is in trouble (https://status.huggingface.co): try again later",
+        "  what to do: the Hub has a problem (https://status.huggingface.co): try again later",
     ]
     assert len(hub.requests) == 6
 
 
-def test_too_many_requests_without_a_named_wait(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_too_many_requests_without_a_retry_after(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     error = failed(hub, store, make_model, status=429, kind="resolve")
     assert "429 Too Many Requests for HEAD /acme/model/resolve/" in str(error)
-    assert "too many requests come from here: try again in some minutes; with a token (HF_TOKEN)" in str(error)
+    assert "too many requests from here: try again in a few minutes; with a token (HF_TOKEN)" in str(error)
 
 
 @pytest.mark.parametrize(
     ("rule", "lines"),
     [
-        ({"status": 403, "kind": "resolve"}, ["the Hub refuses access", "does the token in HF_TOKEN have the right"]),
+        (
+            {"status": 403, "kind": "resolve"},
+            ["the Hub refuses access", "check that the token in HF_TOKEN has permission"],
+        ),
         ({"status": 401, "message": "no"}, ["the Hub does not accept the access token", "it may have expired"]),
         (
             {"redirect_loop": True, "kind": "resolve"},
-            [" redirects without end", "check HF_ENDPOINT, and the proxies"],
+            [" redirects too many times", "check HF_ENDPOINT, and the proxies"],
         ),
-        ({"redirect_loop": True, "kind": "info"}, [" redirects without end", "TooManyRedirects: Exceeded"]),
-        ({"length_off_by": -1, "file": "*.safetensors"}, ["a file is not as long as the Hub announced it, twice"]),
+        ({"redirect_loop": True, "kind": "info"}, [" redirects too many times", "TooManyRedirects: Exceeded"]),
+        (
+            {"length_off_by": -1, "file": "*.safetensors"},
+            ["a file's size does not match the size that the Hub reported, twice"],
+        ),
         ({"flip_byte": 0, "kind": "info"}, ["could not be fetched from", "found: UnicodeDecodeError"]),
         ({"status": 418}, ["could not be fetched from", "418"]),
     ],
 )
-def test_each_cause_has_its_words(
+def test_each_cause_has_its_own_error(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, rule: RuleFields, lines: list[str]
 ) -> None:
     error = failed(hub, store, make_model, **rule)
@@ -114,7 +120,7 @@ def test_each_cause_has_its_words(
         assert line in str(error)
 
 
-def test_an_expired_token_is_named_and_never_said(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_an_expired_token_is_reported_and_never_shown(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     with environment({"HF_TOKEN": TOKEN}):
         error = failed(hub, store, make_model, expired_token=True)
     assert "the Hub does not accept the access token" in str(error)
@@ -124,7 +130,7 @@ def test_an_expired_token_is_named_and_never_said(hub: EmbeddedHub, store: Store
 
 
 @pytest.mark.parametrize("secret", [TOKEN, "another-kind-of-secret"])
-def test_no_secret_of_a_redirect_or_a_header_is_said(
+def test_secrets_in_redirects_and_headers_are_not_shown(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, secret: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"{hub.endpoint}/acme/model/resolve/main/nothing.txt?X-Amz-Signature={secret}&token={secret}"
@@ -136,7 +142,7 @@ def test_no_secret_of_a_redirect_or_a_header_is_said(
     assert "acme/model" in str(error)
 
 
-def test_a_damaged_file_is_fetched_anew_once(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_a_damaged_file_is_fetched_again_once(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
     fault = hub.fail(flip_byte=70, file="*.safetensors", times=1)
     obtained = find_or_fetch_model(store, REF, Deadline(20))
@@ -163,7 +169,7 @@ def test_a_file_that_stays_damaged_is_not_kept(hub: EmbeddedHub, store: Store, m
     assert find_or_fetch_model(store, REF, Deadline(20)).fetched is not None
 
 
-def test_a_listing_that_lacks_a_file_is_no_model(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_a_listing_that_lacks_a_file_is_an_error(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     source = make_model()
     hub.add(source, "acme/model")
     (source.parent / "other").mkdir()
@@ -176,13 +182,13 @@ def test_a_listing_that_lacks_a_file_is_no_model(hub: EmbeddedHub, store: Store,
     assert str(caught.value).splitlines() == [
         "acme/model: the Hub's listing lacks 2 of its files",
         "  expected: config.json, model.safetensors, tokenizer.json",
-        "  found: none of the name model.safetensors",
-        "  what to do: try again in a new process, which asks for the listing anew",
+        "  found: no model.safetensors",
+        "  what to do: try again in a new process, which requests the listing again",
     ]
     assert not list(store.root.glob("models--*/trees/*"))
 
 
-def test_who_waited_in_vain_fails_with_the_words_of_the_other(
+def test_a_waiting_process_fails_with_the_error_of_the_fetching_one(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, tmp_path: Path
 ) -> None:
     failures = FailureLog(tmp_path / "run")
@@ -197,14 +203,14 @@ def test_who_waited_in_vain_fails_with_the_words_of_the_other(
 
 
 @pytest.mark.slow
-def test_a_hub_that_comes_back_is_found(store: Store, hub: EmbeddedHub, make_model: MakeModel) -> None:
+def test_a_hub_that_comes_back_is_used(store: Store, hub: EmbeddedHub, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
     hub.fail(refuse=1, times=1, kind="tree")
     assert fetch(store, REF, Deadline(20)).files == 3
 
 
 @pytest.mark.slow
-def test_nobody_there_is_said_long_before_the_deadline(hub: EmbeddedHub, store: Store) -> None:
+def test_an_unreachable_hub_is_reported_long_before_the_deadline(hub: EmbeddedHub, store: Store) -> None:
     hub.stop()
     deadline = Deadline(3600)
     with pytest.raises(ModelDownloadError, match="Connection refused for GET /api/models/acme/model, 3 times"):
@@ -212,19 +218,19 @@ def test_nobody_there_is_said_long_before_the_deadline(hub: EmbeddedHub, store: 
     assert deadline.remaining > 0
 
 
-def test_a_server_that_accepts_and_says_nothing_ends_at_the_deadline(store: Store, tmp_path: Path) -> None:
+def test_a_server_that_never_responds_ends_at_the_deadline(store: Store, tmp_path: Path) -> None:
     import huggingface_hub.hf_api  # noqa: F401 - the import takes longer than this deadline
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        # Without this variable the client asks, once in a process and outside of any download, who it works for.
+        # Without this variable the client makes one request per process to identify itself, outside of any download.
         variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1"}
         with environment(variables), pytest.raises(ModelLoadTimeoutError):
-            fetch(store, REF, Deadline(0.5))  # the client alone would wait for ever
+            fetch(store, REF, Deadline(0.5))  # the client alone would wait forever
 
 
 @pytest.mark.slow
-def test_a_client_that_was_closed_meanwhile_is_watched_again(
+def test_a_client_that_replaces_a_closed_one_is_monitored(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     from huggingface_hub.utils import close_session

@@ -1,4 +1,4 @@
-"""Failed fetches, remembered for all processes of a run."""
+"""Failed fetches are remembered for all processes of a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KINDS = [
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_failure_comes_back_with_the_same_words(tmp_path: Path, kind: type[ModelEnvError]) -> None:
+def test_a_failure_is_raised_again_with_the_same_message(tmp_path: Path, kind: type[ModelEnvError]) -> None:
     log = FailureLog(tmp_path / "made when needed")
     error = kind("gone", model="org/name", expected="é", found="b", tried=("here", "there"), hint="c")
     log.remember(REF, error, DEADLINE)
@@ -44,7 +44,7 @@ def test_a_failure_comes_back_with_the_same_words(tmp_path: Path, kind: type[Mod
     assert caught.value.tried == ("here", "there")
 
 
-def test_a_model_that_did_not_fail_may_be_tried(tmp_path: Path) -> None:
+def test_a_model_that_did_not_fail_is_tried(tmp_path: Path) -> None:
     FailureLog(tmp_path / "missing").raise_if_failed(REF, DEADLINE)
     log = FailureLog(tmp_path)
     log.remember(REF, ModelNotFoundError("gone"), DEADLINE)
@@ -61,7 +61,7 @@ def test_the_last_failure_counts(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
-def test_another_process_hears_of_it(tmp_path: Path) -> None:
+def test_another_process_raises_it_too(tmp_path: Path) -> None:
     FailureLog(tmp_path).remember(REF, ModelNotFoundError("gone", model="org/name", tried=("the Hub",)), DEADLINE)
     code = (
         "import sys; from pathlib import Path\n"
@@ -76,7 +76,7 @@ def test_another_process_hears_of_it(tmp_path: Path) -> None:
     assert done.stdout == "org/name: gone\n  tried:\n    - the Hub\n"
 
 
-def test_more_time_may_be_enough(tmp_path: Path) -> None:
+def test_a_longer_deadline_is_tried_again(tmp_path: Path) -> None:
     log = FailureLog(tmp_path)
     log.remember(REF, ModelLoadTimeoutError("not loaded within 1 s"), Deadline(1))
     for seconds in (0.5, 1):
@@ -85,7 +85,7 @@ def test_more_time_may_be_enough(tmp_path: Path) -> None:
     log.raise_if_failed(REF, Deadline(2))
 
 
-def test_what_is_allowed_now_may_be_tried(tmp_path: Path) -> None:
+def test_allowed_pickles_are_tried_again(tmp_path: Path) -> None:
     log = FailureLog(tmp_path)
     log.remember(REF, UnsafeModelError("its weights are pickled"), DEADLINE)
     with pytest.raises(UnsafeModelError):

@@ -1,4 +1,4 @@
-"""While production builds a model, its thread makes no request to the Hub; other threads may."""
+"""While a model is built in production, its thread makes no requests to the Hub. Other threads can."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ def ask_as_a_library_does() -> None:
         raise OSError("cannot connect, check your connection") from error
 
 
-def test_a_request_is_refused_before_it_is_sent(hub: EmbeddedHub, make_model: MakeModel) -> None:
+def test_a_request_is_blocked_before_it_is_sent(hub: EmbeddedHub, make_model: MakeModel) -> None:
     commit = hub.add(make_model(), "acme/model").commit
     with pytest.raises(ConfigurationError) as caught, no_hub("acme/mine"):
         ask()
     assert str(caught.value) == (
-        "acme/mine: loading it would ask the Hub, which is not asked in production\n"
+        "acme/mine: loading it would make a request to the Hub, which is not allowed in production\n"
         "  found: GET /api/models/acme/model\n"
-        "  what to do: give each part of the pipeline that is not in the model's folder as a folder, or as an object"
+        "  what to do: pass each part of the pipeline that is not in the model's folder as a folder or as an object"
     )
     hub.assert_no_requests()
     assert ask() == commit
 
 
-def test_what_a_library_makes_of_the_refusal_is_our_error_or_none(hub: EmbeddedHub) -> None:
-    with pytest.raises(ConfigurationError, match="loading it would ask the Hub"), no_hub("acme/mine"):
+def test_a_library_that_fails_after_a_blocked_request_raises_our_error(hub: EmbeddedHub) -> None:
+    with pytest.raises(ConfigurationError, match="loading it would make a request to the Hub"), no_hub("acme/mine"):
         ask_as_a_library_does()
     with no_hub("acme/mine"), suppress(Exception):
-        ask()  # it goes on without what it asked for
+        ask()  # the library continues without the result
     with pytest.raises(OSError, match="something else"), no_hub("acme/mine"):
         raise OSError("something else")
     hub.assert_no_requests()
 
 
-def test_other_threads_may_ask(hub: EmbeddedHub, make_model: MakeModel) -> None:
+def test_other_threads_can_make_requests(hub: EmbeddedHub, make_model: MakeModel) -> None:
     commit = hub.add(make_model(), "acme/model").commit
     with ThreadPoolExecutor(1) as pool, no_hub("acme/mine"):
         assert pool.submit(ask).result(30) == commit
 
 
-def test_a_client_of_the_programs_own_keeps_its_hooks(hub: EmbeddedHub, make_model: MakeModel) -> None:
+def test_the_programs_own_client_keeps_its_hooks(hub: EmbeddedHub, make_model: MakeModel) -> None:
     from huggingface_hub.utils import get_session
 
     hub.add(make_model(), "acme/model")

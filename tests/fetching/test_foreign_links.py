@@ -1,4 +1,4 @@
-"""A snapshot's links may lead anywhere: nothing but the model's own files is ever moved, renamed or removed."""
+"""A snapshot's links can lead anywhere: only the model's own files are ever moved, renamed or removed."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def locked(hub: EmbeddedHub, make_model: MakeModel, lock: Lock) -> LockedModel:
 
 @pytest.fixture(params=["by the lock", "by name", "from a volume"])
 def road(request: pytest.FixtureRequest) -> str:
-    """On which a snapshot becomes a folder to load."""
+    """The way in which a snapshot becomes a folder to load."""
     return str(request.param)
 
 
 @pytest.fixture
 def load(road: str, store: Store, locked: LockedModel) -> Load:
-    """Load by that road; the store is filled."""
+    """Load in that way from the filled store."""
     obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     if road == "by the lock":
         return lambda: obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks()).path
@@ -48,7 +48,7 @@ def load(road: str, store: Store, locked: LockedModel) -> Load:
 
 
 def tree(folder: Path) -> dict[str, bytes | str]:
-    """Every file and link below the folder, with what it holds."""
+    """Every file and link below the folder, with its content."""
     paths = (path for path in folder.rglob("*") if path.is_symlink() or path.is_file())
     return {str(path): str(path.readlink()) if path.is_symlink() else path.read_bytes() for path in paths}
 
@@ -77,23 +77,23 @@ def test_a_link_to_a_file_of_the_users_is_an_error_and_the_file_stays(
     assert load()
 
 
-def test_a_pipe_behind_a_link_keeps_nobody_waiting(load: Load, road: str, store: Store, locked: LockedModel) -> None:
+def test_a_pipe_behind_a_link_does_not_block(load: Load, road: str, store: Store, locked: LockedModel) -> None:
     os.mkfifo(store.root / ("d" * 40))
     link = snapshot_of(store, locked) / "config.json"
     link.unlink()
     link.symlink_to(store.root / ("d" * 40))
     if road == "from a volume":
-        with pytest.raises(ModelIntegrityError, match="this is not a file"):
+        with pytest.raises(ModelIntegrityError, match="not a regular file"):
             load()
     else:
-        assert (load() / "config.json").is_file()  # the link is made anew
+        assert (load() / "config.json").is_file()  # the link is created again
     assert (store.root / ("d" * 40)).is_fifo()
 
 
 def test_a_damaged_blob_of_another_model_is_not_moved(
     load: Load, road: str, store: Store, locked: LockedModel
 ) -> None:
-    """The link is mended where the lock says what belongs there, and an error elsewhere."""
+    """With a lock the link is repaired, without one it is an error."""
     other = store.root / "models--acme--other/blobs" / blob_of(store, locked, "config.json").name
     other.parent.mkdir(parents=True)
     other.write_text("of another model, and damaged")
@@ -124,7 +124,7 @@ def test_nothing_is_written_through_a_folder_that_is_a_link(
     (snapshot / "sub").rename(elsewhere)
     (elsewhere / "vocab.txt").unlink()
     (snapshot / "sub").symlink_to(elsewhere)
-    with pytest.raises(UnsafeModelError, match="a link leads to a file of somebody else"):
+    with pytest.raises(UnsafeModelError, match="a link leads to a file that does not belong to the model"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
     assert list(elsewhere.iterdir()) == []
     (store.root / "models--acme--model/refs/main").unlink()
@@ -133,7 +133,7 @@ def test_nothing_is_written_through_a_folder_that_is_a_link(
         place.mkdir(exist_ok=True)
         (snapshot / "sub").unlink()
         (snapshot / "sub").symlink_to(place)
-        with pytest.raises(UnsafeModelError, match="a link leads to a file of somebody else"):
+        with pytest.raises(UnsafeModelError, match="a link leads to a file that does not belong to the model"):
             find_or_fetch_model(store, REF, Deadline(20))
         assert list(place.iterdir()) == []
 
@@ -158,7 +158,7 @@ def test_nothing_is_fetched_into_a_folder_that_is_a_link(
 
 
 @pytest.mark.parametrize("content", [b"../../models--acme--other/snapshots/x", b"/etc", b"\xff\xfe", b"not a commit"])
-def test_a_reference_that_names_no_commit_leads_nowhere(
+def test_a_reference_without_a_commit_is_ignored(
     load: Load, road: str, store: Store, locked: LockedModel, content: bytes
 ) -> None:
     other = store.root / "models--acme--other/snapshots/x"

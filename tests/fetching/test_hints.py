@@ -1,4 +1,4 @@
-"""A folder that cannot be written: the error names the setting that really moves it, in each source."""
+"""A folder that cannot be written: the error names the setting that changes it, for each source."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def fetched(store: Store) -> Path:
         (ModelSource.HUGGINGFACE_HUB, "HUGGINGFACE_HUB_CACHE", "HF_HUB_CACHE"),
     ],
 )
-def test_what_the_hint_names_helps(
+def test_the_setting_in_the_hint_helps(
     hub: EmbeddedHub, make_model: MakeModel, tmp_path: Path, source: ModelSource, variable: str, named: str
 ) -> None:
     hub.add(make_model(), "acme/model")
@@ -52,12 +52,12 @@ def test_what_the_hint_names_helps(
     with environment({**nothing, variable: str(tmp_path / "file" / "models")}):
         with pytest.raises(ConfigurationError) as caught:
             fetched(store())
-        assert caught.value.hint == f"set {named} to a folder that this user may write, or fill the store beforehand"
+        assert caught.value.hint == f"set {named} to a folder that this user can write, or fill the store beforehand"
         with environment({named: str(tmp_path / "writable")}):
             assert fetched(store()).is_relative_to(tmp_path / "writable")
 
 
-def test_an_argument_and_an_option_are_named_as_such(tmp_path: Path) -> None:
+def test_the_hint_names_an_argument_or_an_option(tmp_path: Path) -> None:
     settings = Settings.load(cache_dir=tmp_path / "models")
     assert Loader.of(ModelSource.LOCAL_CACHE, settings, Run()).store.setting == "cache_dir"
     assert cache_of(settings, None).setting == "cache_dir"

@@ -1,4 +1,4 @@
-"""What killed downloads left: our own parts are removed, those of other programs are not."""
+"""Our own parts of killed downloads are removed, those of other programs are not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PARTS = {
 
 @pytest.fixture
 def parts(store: Store) -> Path:
-    """A folder of blobs with all kinds of parts in it."""
+    """A folder of blobs with all kinds of parts."""
     blobs = store.root / "models--acme--model" / "blobs"
     blobs.mkdir(parents=True)
     for name, content in PARTS.items():
@@ -52,12 +52,12 @@ def test_what_a_killed_fetch_of_ours_left_is_removed(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, parts: Path
 ) -> None:
     hub.add(make_model(), "acme/model")
-    note = store.side(REF) / "parts.json"  # the fetch is killed: it ends with no word
+    note = store.side(REF) / "parts.json"  # the fetch is killed, so the note stays
     note.parent.mkdir(parents=True)
     note.write_text(json.dumps([name for name, text in PARTS.items() if text.startswith("of an")][:2]))
     lock = store.root / ".locks" / "models--acme--model" / ("c" * 64 + ".lock")
     lock.parent.mkdir(parents=True)
-    with FileLock(lock):  # as the client of another program holds it while it downloads
+    with FileLock(lock):  # another program's client holds this lock while it downloads
         find_or_fetch_model(store, REF, Deadline(20))
     assert left(parts) == sorted(text for text in PARTS.values() if text.startswith("of an"))
     assert not note.exists()
@@ -66,7 +66,7 @@ def test_what_a_killed_fetch_of_ours_left_is_removed(
 
 
 @pytest.mark.parametrize("content", ["", "{}", "\x00", "[" * 100_000])
-def test_a_damaged_note_lets_parts_stay(store: Store, parts: Path, content: str) -> None:
+def test_with_a_damaged_note_parts_stay(store: Store, parts: Path, content: str) -> None:
     note = store.side(REF) / "parts.json"
     note.parent.mkdir(parents=True)
     note.write_text(content)

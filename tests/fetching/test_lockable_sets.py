@@ -1,4 +1,4 @@
-"""A lock names what a load reads, or there is no lock: modules, adapters, indexes, and what files say of others."""
+"""A lock contains everything that a load reads, or locking fails: modules, adapters, indexes, named files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def source(make_model: MakeModel) -> Path:
 
 @pytest.fixture
 def lock_it(hub: EmbeddedHub, source: Path, store: Store) -> LockIt:
-    """Lock the source as it is now; return the paths that are locked."""
+    """Lock the current source, and return the locked paths."""
 
     def run(task: str | None = None, **declared: Any) -> tuple[str, ...]:
         hub.add(source, "acme/model")
@@ -62,7 +62,7 @@ def add_modules(source: Path) -> None:
         (source / name / "config.json").write_text("{}")
     shutil.copy(source / "model.safetensors", source / "2_Dense")
     (source / "checkpoint-1").mkdir()
-    shutil.copy(source / "model.safetensors", source / "checkpoint-1")  # no module: of a training
+    shutil.copy(source / "model.safetensors", source / "checkpoint-1")  # not a module: left from training
 
 
 def write_index(path: Path, *shards: str) -> None:
@@ -87,9 +87,9 @@ def test_a_module_without_its_weights(lock_it: LockIt, source: Path) -> None:
     (source / "2_Dense/model.safetensors").unlink()
     said = refuse(lock_it)
     assert said.startswith("acme/model: 1 of the files that its modules need are missing\n")
-    assert "expected: 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, as modules.json says" in said
+    assert "expected: 2_Dense/model.safetensors or 2_Dense/pytorch_model.bin, required by modules.json" in said
     assert said.endswith(
-        "what to do: run `modelenv lock --upgrade`; if it stays so, the repo itself is not complete: use another "
+        "what to do: run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another "
         "revision"
     )
     assert "2_Dense/model.safetensors" not in lock_it("feature-extraction")  # a pipeline reads no modules
@@ -107,12 +107,12 @@ def test_patterns_that_leave_out_what_a_module_needs(lock_it: LockIt, source: Pa
     add_modules(source)
     said = refuse(lock_it, files=("*.json", "model.safetensors"))
     assert said.endswith(
-        "what to do: name the missing files in `files` of [tool.modelenv.models] too, and run `modelenv lock` again"
+        "what to do: add the missing files to `files` in [tool.modelenv.models], and run `modelenv lock` again"
     )
     assert "2_Dense/model.safetensors" in lock_it(files=("*.json", "*.safetensors"))
 
 
-def test_a_model_of_modules_alone(lock_it: LockIt, source: Path) -> None:
+def test_a_model_of_only_modules(lock_it: LockIt, source: Path) -> None:
     (source / "0_StaticEmbedding").mkdir()
     for name in ("model.safetensors", "tokenizer.json"):
         (source / name).rename(source / "0_StaticEmbedding" / name)
@@ -130,7 +130,7 @@ def test_an_adapter_without_its_base(lock_it: LockIt, source: Path) -> None:
     assert refuse(lock_it).startswith(
         "acme/model: this is an adapter (LoRA or another kind of PEFT) without its base"
     )
-    assert "adapter_config.json" in lock_it(files=("*",))  # for a library that joins the two itself
+    assert "adapter_config.json" in lock_it(files=("*",))  # for a library that joins adapter and base itself
 
 
 def test_an_index_whose_shards_are_missing(lock_it: LockIt, source: Path) -> None:
@@ -147,10 +147,10 @@ def test_an_index_whose_shards_are_missing(lock_it: LockIt, source: Path) -> Non
     assert "1 of 2 weight files are missing" in refuse(lock_it, files=("*.json", "*-00001-*"))
 
 
-def test_shards_that_only_the_index_knows(lock_it: LockIt, source: Path) -> None:
+def test_shards_that_only_the_index_names(lock_it: LockIt, source: Path) -> None:
     (source / "parts").mkdir()
     (source / "model.safetensors").rename(source / "parts/a.safetensors")
-    shutil.copy(source / "parts/a.safetensors", source / "model.fp16.safetensors")  # no plan would take it
+    shutil.copy(source / "parts/a.safetensors", source / "model.fp16.safetensors")  # would not be planned
     write_index(source / "model.safetensors.index.json", "parts/a.safetensors", "model.fp16.safetensors")
     assert {"parts/a.safetensors", "model.fp16.safetensors"} < set(lock_it())
 
@@ -165,7 +165,9 @@ def test_weights_that_the_configuration_names(lock_it: LockIt, source: Path) -> 
 
 @pytest.mark.parametrize("shard", ["/x.safetensors", "../x.safetensors"])
 @pytest.mark.parametrize("files", [(), ("*",)])
-def test_weights_outside_are_never_locked(lock_it: LockIt, source: Path, shard: str, files: tuple[str, ...]) -> None:
+def test_weights_outside_of_the_folder_are_never_locked(
+    lock_it: LockIt, source: Path, shard: str, files: tuple[str, ...]
+) -> None:
     (source / "config.json").write_text('{"transformers_weights": "x.safetensors.index.json"}')
     write_index(source / "x.safetensors.index.json", shard)
     assert f"x.safetensors.index.json names {shard!r}" in refuse(lock_it, UnsafeModelError, files=files)
@@ -173,19 +175,19 @@ def test_weights_outside_are_never_locked(lock_it: LockIt, source: Path, shard: 
 
 def test_a_task_needs_its_parts(lock_it: LockIt, source: Path) -> None:
     (source / "tokenizer.json").rename(source / "tokenizer_config.json")
-    assert "the files of its tokenizer are missing" in refuse(lock_it, task="sentiment")
-    assert "its preprocessor is missing" in refuse(lock_it, task="image-classification")
+    assert "its tokenizer files are missing" in refuse(lock_it, task="sentiment")
+    assert "its preprocessor configuration is missing" in refuse(lock_it, task="image-classification")
     assert len(lock_it()) == 3
-    assert len(lock_it("sentiment", files=("*",))) == 3  # chosen, so that the caller may give the tokenizer
+    assert len(lock_it("sentiment", files=("*",))) == 3  # chosen by patterns, so the caller can pass the tokenizer
 
 
-def test_files_that_are_for_another_library_are_not_judged(lock_it: LockIt, source: Path) -> None:
+def test_files_for_another_library_are_not_checked(lock_it: LockIt, source: Path) -> None:
     (source / "config.json").unlink()
     (source / "model.onnx").write_bytes(b"for another program")
     assert lock_it("sentiment", files=("*.onnx",)) == ("model.onnx",)
 
 
-def test_an_older_lock_that_lacks_files_gets_them_by_an_upgrade(
+def test_an_upgrade_adds_the_files_that_an_older_lock_lacks(
     hub: EmbeddedHub, lock_it: LockIt, source: Path, store: Store
 ) -> None:
     add_modules(source)
@@ -203,11 +205,11 @@ def test_an_older_lock_that_lacks_files_gets_them_by_an_upgrade(
         (None, "2_Dense/model.safetensors", "1 of the files that its modules need are missing"),
         (None, "model.safetensors", "1 of the files that its modules need are missing"),
         ("feature-extraction", "model.safetensors", "there are no weights"),
-        ("feature-extraction", "tokenizer.json", "the files of its tokenizer are missing"),
+        ("feature-extraction", "tokenizer.json", "its tokenizer files are missing"),
         ("feature-extraction", "config.json", "the locked files have no config.json"),
     ],
 )
-def test_what_an_edited_lock_leaves_out_is_missing_though_it_is_there(
+def test_files_that_an_edited_lock_leaves_out_count_as_missing(
     lock_it: LockIt, source: Path, store: Store, task: str | None, name: str, what: str
 ) -> None:
     add_modules(source)

@@ -1,4 +1,4 @@
-"""From a declaration to a lock: what the Hub says is taken from it, the rest is fetched once and hashed."""
+"""Locking a declaration: hashes that the Hub reports are used, other files are fetched once and hashed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_lock_holds_each_files_size_and_hash(hub: EmbeddedHub, source: Path, l
         assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert dict(locked.facts) == {"labels": ("BAD", "GOOD"), "model_type": "bert"}
     asked = sorted((request.method, request.file) for request in hub.requests if request.kind == "resolve")
-    assert asked == [("GET", "config.json"), ("GET", "tokenizer.json")]  # the Hub says the hash of the weights
+    assert asked == [("GET", "config.json"), ("GET", "tokenizer.json")]  # the Hub reports the hash of the weights
 
 
 def test_the_same_models_give_the_same_text(source: Path, locker: Locker, tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_same_models_give_the_same_text(source: Path, locker: Locker, tmp_pa
     assert format_lockfile(Locker(Store(tmp_path / "other"), 20).lock(DECLARED, Lockfile())) == first
 
 
-def test_an_unchanged_declaration_keeps_its_commit_and_asks_nothing(
+def test_an_unchanged_declaration_keeps_its_commit_without_requests(
     hub: EmbeddedHub, source: Path, locker: Locker
 ) -> None:
     lock = locker.lock(DECLARED, Lockfile())
@@ -74,12 +74,12 @@ def test_an_upgrade_moves_to_the_newest_commit(hub: EmbeddedHub, source: Path, l
     assert upgraded.commit == commit != lock.models[0].commit
 
 
-def test_another_revision_is_resolved_anew(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+def test_another_revision_is_resolved_again(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
     lock = locker.lock(DECLARED, Lockfile())
     commit = lock.models[0].commit
     [pinned] = locker.lock({"m": Alias(ModelRef("acme/model", commit))}, lock).models
     assert (pinned.revision, pinned.commit) == (commit, commit)
-    with pytest.raises(ModelNotFoundError, match="knows the model, but not its revision 'v9'"):
+    with pytest.raises(ModelNotFoundError, match="has this model, but not its revision 'v9'"):
         locker.lock({"m": Alias(ModelRef("acme/model", "v9"))}, lock)
 
 
@@ -90,7 +90,7 @@ def test_patterns_choose_the_files(source: Path, locker: Locker) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         locker.lock({"m": Alias(ModelRef("acme/model"), files=("*.gguf",))}, Lockfile())
     assert str(caught.value).startswith(
-        "acme/model: no file of the repo matches its patterns\n  expected: *.gguf\n  found: "
+        "acme/model: no file in the repo matches the declared patterns\n  expected: *.gguf\n  found: "
     )
 
 
@@ -100,28 +100,28 @@ def test_pickled_weights_are_not_locked(hub: EmbeddedHub, source: Path, locker: 
     with pytest.raises(UnsafeModelError, match="its weights are pickled") as caught:
         locker.lock({"m": Alias(ModelRef("acme/pickled"))}, Lockfile())
     assert caught.value.hint is not None
-    assert caught.value.hint.endswith("name its files in `files`, and load it with allow_pickle=True")
+    assert caught.value.hint.endswith("list its files in `files`, and load it with allow_pickle=True")
     [named] = locker.lock({"m": Alias(ModelRef("acme/pickled"), files=("*",))}, Lockfile()).models
     assert "pytorch_model.bin" in [file.path for file in named.files]
 
 
 @pytest.mark.slow
-def test_a_hub_in_trouble_leaves_the_lock_alone(hub: EmbeddedHub, locker: Locker) -> None:
+def test_a_failing_hub_does_not_change_the_lock(hub: EmbeddedHub, locker: Locker) -> None:
     hub.stop()
     with pytest.raises(ModelDownloadError, match="could not be fetched from"):
         locker.lock(DECLARED, Lockfile())
 
 
-def test_a_damaged_file_is_hashed_by_nobody(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
+def test_a_damaged_file_is_not_locked(hub: EmbeddedHub, source: Path, locker: Locker) -> None:
     with hub.fail(flip_byte=3, file="tokenizer.json"), pytest.raises(ModelIntegrityError) as caught:
         locker.lock(DECLARED, Lockfile())
     assert str(caught.value).startswith(
-        "acme/model: tokenizer.json came damaged, twice\n  expected: 18 bytes with the hash "
+        "acme/model: tokenizer.json arrived damaged twice\n  expected: 18 bytes with the hash "
     )
     assert locker.lock(DECLARED, Lockfile()).models
 
 
-def test_what_was_fetched_to_be_hashed_is_not_fetched_again(
+def test_files_that_were_fetched_for_hashing_are_not_fetched_again(
     hub: EmbeddedHub, source: Path, lock: Lock, tmp_path: Path
 ) -> None:
     from modelenv.deadlines import Deadline

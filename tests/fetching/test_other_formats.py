@@ -1,4 +1,4 @@
-"""A repo in another format: refused by its listing, before any file is fetched; its files come by a declaration."""
+"""A repo in another format is refused by its listing, before any fetch. Declared files are fetched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .conftest import Lock
 
 @pytest.fixture
 def onnx(hub: EmbeddedHub, tmp_path: Path) -> None:
-    """A repo of the Hub with a model in ONNX alone."""
+    """A repo of the Hub with only an ONNX model."""
     (tmp_path / "repo" / "onnx").mkdir(parents=True)
     (tmp_path / "repo" / "config.json").write_text('{"model_type": "bert"}')
     (tmp_path / "repo" / "onnx" / "model.onnx").write_bytes(b"weights")
@@ -31,11 +31,11 @@ def onnx(hub: EmbeddedHub, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("onnx")
 def test_nothing_of_it_is_fetched(hub: EmbeddedHub, store: Store, lock: Lock) -> None:
     with pytest.raises(
-        ModelIntegrityError, match="it holds ONNX files, which no transformers pipeline loads"
+        ModelIntegrityError, match="it contains ONNX files, which no transformers pipeline loads"
     ) as caught:
         find_or_fetch_model(store, ModelRef("acme/onnx"), Deadline(30))
     assert caught.value.found == f"onnx/model.onnx in {hub.endpoint}/acme/onnx"
-    with pytest.raises(ModelIntegrityError, match="it holds ONNX files"):
+    with pytest.raises(ModelIntegrityError, match="it contains ONNX files"):
         lock("acme/onnx")
     assert [request.file for request in hub.requests if request.kind == "resolve"] == []
 

@@ -1,4 +1,4 @@
-"""Snapshots that modelenv did not record: compared with the Hub's listing and completed, or judged by their files."""
+"""Snapshots that modelenv did not record are compared with the Hub's listing, or checked by their files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Fill = Callable[..., Path]
 
 @pytest.fixture
 def source(hub: EmbeddedHub, make_model: MakeModel) -> Path:
-    """The model that the Hub has."""
+    """The model on the Hub."""
     source = make_model()
     for name in ("generation_config.json", "tokenizer_config.json"):
         (source / name).write_text(json.dumps({"name": name}))
@@ -39,7 +39,7 @@ def source(hub: EmbeddedHub, make_model: MakeModel) -> Path:
 
 @pytest.fixture
 def fill(hub: EmbeddedHub, store: Store, source: Path) -> Fill:
-    """Let another program fetch these files into the store, or all; return the snapshot."""
+    """Fetch these files, or all, into the store with another program, and return the snapshot."""
 
     def run(*names: str, listing: bool = False, root: Path = store.root) -> Path:
         from huggingface_hub import hf_hub_download, snapshot_download
@@ -75,7 +75,7 @@ def cut(path: Path) -> None:
 
 
 def copy_cut(path: Path) -> None:
-    """A plain file, as in a cache that was copied without its links: no name says what it should be."""
+    """A plain file, as in a cache that was copied without its links: no name tells its hash."""
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content[:-1])
@@ -101,7 +101,7 @@ DAMAGE = [remove, cut, copy_cut, lead_nowhere, lose_the_blob, become_a_folder]
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("listing", [False, True])
-def test_what_a_snapshot_lacks_is_fetched_and_the_next_load_asks_nothing(
+def test_missing_files_are_fetched_and_the_next_load_makes_no_requests(
     hub: EmbeddedHub, store: Store, fill: Fill, source: Path, name: str, damage: Callable[[Path], None], listing: bool
 ) -> None:
     damage(fill(listing=listing) / name)
@@ -115,7 +115,7 @@ def test_what_a_snapshot_lacks_is_fetched_and_the_next_load_asks_nothing(
     hub.assert_no_requests()
 
 
-def test_a_whole_snapshot_costs_one_request_once(hub: EmbeddedHub, store: Store, fill: Fill, source: Path) -> None:
+def test_a_complete_snapshot_costs_one_request_once(hub: EmbeddedHub, store: Store, fill: Fill, source: Path) -> None:
     fill()
     obtained = obtain(store)
     assert obtained == Obtained(obtained.path, requests=1)
@@ -125,7 +125,7 @@ def test_a_whole_snapshot_costs_one_request_once(hub: EmbeddedHub, store: Store,
     hub.assert_no_requests()
 
 
-def test_configuration_and_weights_alone_get_the_rest(
+def test_a_snapshot_with_only_configuration_and_weights_is_completed(
     hub: EmbeddedHub, store: Store, fill: Fill, source: Path
 ) -> None:
     fill("config.json", "model.safetensors")
@@ -133,7 +133,7 @@ def test_configuration_and_weights_alone_get_the_rest(
     assert {each.file for each in hub.requests if each.kind == "resolve"} == set(NAMES[1:2] + NAMES[3:])
 
 
-def test_the_commit_stays_though_the_hub_has_a_newer_one(
+def test_the_commit_stays_even_if_the_hub_has_a_newer_one(
     hub: EmbeddedHub, store: Store, fill: Fill, source: Path, tmp_path: Path
 ) -> None:
     path = fill("config.json", "model.safetensors")
@@ -153,7 +153,7 @@ def test_a_snapshot_one_level_down_is_completed_where_it_is(store: Store, fill: 
     assert not (store.root / "models--acme--model").exists()
 
 
-def test_files_for_people_may_be_missing(hub: EmbeddedHub, store: Store, fill: Fill, source: Path) -> None:
+def test_files_for_people_can_be_missing(hub: EmbeddedHub, store: Store, fill: Fill, source: Path) -> None:
     (source / "LICENSE").write_text("for people")
     hub.add(source, "acme/model")
     fill()
@@ -161,7 +161,7 @@ def test_files_for_people_may_be_missing(hub: EmbeddedHub, store: Store, fill: F
     assert [each.kind for each in hub.requests] == ["tree"]
 
 
-def test_a_commit_that_the_hub_has_no_more_is_judged_by_its_files(
+def test_a_commit_that_is_gone_from_the_hub_is_checked_by_its_files(
     hub: EmbeddedHub, store: Store, fill: Fill, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     old = fill()
@@ -181,7 +181,7 @@ def test_a_commit_that_the_hub_has_no_more_is_judged_by_its_files(
     assert hub.requests != []  # the next one asks again
 
 
-def test_without_a_hub_a_snapshot_is_judged_by_its_files_each_time(
+def test_without_a_hub_a_snapshot_is_checked_by_its_files_each_time(
     hub: EmbeddedHub, store: Store, fill: Fill, source: Path
 ) -> None:
     fill("config.json", "model.safetensors")
@@ -192,7 +192,7 @@ def test_without_a_hub_a_snapshot_is_judged_by_its_files_each_time(
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_without_a_hub_what_is_no_model_is_an_error_of_the_hub(
+def test_without_a_hub_an_incomplete_model_is_a_download_error(
     hub: EmbeddedHub, store: Store, fill: Fill, name: str
 ) -> None:
     (fill() / name).unlink()
@@ -229,7 +229,7 @@ def test_offline_a_listing_says_what_is_missing(
     with environment({"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelIntegrityError) as caught:
         obtain(store)
     assert str(caught.value) == (
-        "acme/model: the store holds only a part of the model, and offline mode is on, so the rest was not "
+        "acme/model: the model in the store is incomplete, and offline mode is on, so the rest was not "
         "downloaded\n"
         f"  found: in {path}, missing or incomplete: {name}\n"
         "  what to do: unset HF_HUB_OFFLINE, so that the rest is downloaded, or copy the whole folder of the model, "
@@ -238,7 +238,7 @@ def test_offline_a_listing_says_what_is_missing(
     hub.assert_no_requests()
 
 
-def test_offline_a_snapshot_without_a_listing_is_whole_for_nobody(
+def test_offline_a_snapshot_without_a_listing_is_not_known_to_be_complete(
     hub: EmbeddedHub, store: Store, fill: Fill, source: Path
 ) -> None:
     fill()
@@ -253,7 +253,7 @@ def test_offline_a_snapshot_without_a_listing_is_whole_for_nobody(
     assert [each.kind for each in hub.requests] == ["tree"]
 
 
-def test_what_was_filled_for_a_lock_is_compared_before_it_serves_others(
+def test_a_snapshot_that_was_filled_for_a_lock_is_compared_before_other_loads(
     hub: EmbeddedHub, store: Store, source: Path, fill: Fill, tmp_path: Path
 ) -> None:
     path = fill("config.json", "model.safetensors")
@@ -265,7 +265,7 @@ def test_what_was_filled_for_a_lock_is_compared_before_it_serves_others(
     assert_whole(obtained, source)
 
 
-def test_what_a_record_says_of_the_same_files_stays(store: Store, fill: Fill) -> None:
+def test_a_record_of_the_same_files_stays_whole(store: Store, fill: Fill) -> None:
     path = fill()
     found = store.find(REF)
     assert found is not None
@@ -291,14 +291,16 @@ def test_weights_that_the_configuration_names_are_fetched(hub: EmbeddedHub, stor
     hub.assert_no_requests()
 
 
-def test_a_snapshot_of_no_commit_is_not_taken_for_one(store: Store, fill: Fill) -> None:
+def test_a_snapshot_without_a_commit_is_ignored(store: Store, fill: Fill) -> None:
     path = fill()
     path.rename(path.with_name("by-hand"))
     (path.parent.parent / "refs" / "main").write_text("by-hand")
     assert obtain(store).path.name != "by-hand"
 
 
-def test_a_plain_folder_is_whole_for_nobody_and_asks_nobody(hub: EmbeddedHub, store: Store, source: Path) -> None:
+def test_a_plain_folder_makes_no_requests_and_is_not_known_to_be_complete(
+    hub: EmbeddedHub, store: Store, source: Path
+) -> None:
     shutil.copytree(source, store.root / "acme" / "model")
     assert obtain(store) == find_model(store, REF) == Obtained(store.root / "acme" / "model", whole=False)
     hub.assert_no_requests()

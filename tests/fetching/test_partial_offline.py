@@ -1,4 +1,4 @@
-"""A model of which only a part is in the store, and offline mode: which file is missing, and what to do."""
+"""Offline mode with an incomplete model in the store: the error names the missing file and what to do."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from modelenv.store.store import Store
 from .conftest import Lock, MakeModel
 
 REF = ModelRef("acme/model")
-WHAT = "the store holds only a part of the model, and offline mode is on, so the rest was not downloaded"
+WHAT = "the model in the store is incomplete, and offline mode is on, so the rest was not downloaded"
 
 
 @pytest.fixture
 def snapshot(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> Path:
-    """A model that is whole in the store."""
+    """A complete model in the store."""
     hub.add(make_model(), "acme/model")
     return find_or_fetch_model(store, REF, Deadline(30)).path
 
@@ -32,7 +32,7 @@ def snapshot(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> Path:
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("listed", [True, False], ids=["with a listing", "without one"])
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
-def test_a_link_that_leads_nowhere(
+def test_a_broken_link(
     hub: EmbeddedHub, store: Store, snapshot: Path, name: str, listed: bool, variable: str
 ) -> None:
     target = (snapshot / name).readlink()
@@ -53,7 +53,7 @@ def test_a_link_that_leads_nowhere(
     assert find_or_fetch_model(store, REF, Deadline(30)).fetched is not None  # as the error says
 
 
-def test_several_links_and_a_file_that_is_not_there(store: Store, snapshot: Path) -> None:
+def test_several_broken_links_and_a_missing_file(store: Store, snapshot: Path) -> None:
     for name in ("config.json", "tokenizer.json"):
         (snapshot / name).resolve().unlink()
     with environment({"HF_HUB_OFFLINE": "1"}):
@@ -80,7 +80,7 @@ def test_a_locked_model(hub: EmbeddedHub, store: Store, make_model: MakeModel, l
         obtain_locked(store, locked, Deadline(30), fetches=True, checks=Checks())
     size = next(file.size for file in locked.files if file.path == "config.json")
     assert str(caught.value) == (
-        "acme/model: not as locked: 1 missing\n"
+        "acme/model: its files do not match the lock: 1 missing\n"
         f"  expected: config.json with {size} bytes\n"
         f"  found: in {path}: missing config.json: expected {size} bytes, "
         "found a link to a file that does not exist\n"

@@ -1,4 +1,4 @@
-"""A cache is shared: by several sets of files of one commit, and by other programs. What offline mode changes."""
+"""A cache that several sets of files of one commit, and other programs, share. Also in offline mode."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 @pytest.fixture
 def repo(hub: EmbeddedHub, make_model: MakeModel) -> Path:
-    """A repo with a copy of its weights for another program, and without code."""
+    """A repo without code, and with a copy of its weights for another program."""
     folder = make_model()
     (folder / "onnx").mkdir()
     (folder / "onnx/model.onnx").write_bytes(b"weights for another program")
@@ -37,7 +37,7 @@ def repo(hub: EmbeddedHub, make_model: MakeModel) -> Path:
 
 @pytest.fixture
 def full(repo: Path, lock: Lock) -> LockedModel:
-    """What transformers loads of it."""
+    """The files that transformers loads."""
     return lock(alias="full")
 
 
@@ -64,7 +64,7 @@ def test_two_sets_of_one_commit_share_a_cache(
 ) -> None:
     for _ in range(2):
         obtain(store, full)
-        assert files_in(obtain(store, small)) == names(small)  # these and no others are what a load gets
+        assert files_in(obtain(store, small)) == names(small)  # a load gets only these
     assert [find_locked(store, each, Checks(full=True))[1].differences for each in (full, small)] == [(), ()]
     assert not (store.root / ".locks/modelenv/damaged").exists()
     hub.clear()
@@ -73,7 +73,7 @@ def test_two_sets_of_one_commit_share_a_cache(
     hub.assert_no_requests()
 
 
-def test_what_another_program_fetched_of_the_commit_stays(store: Store, repo: Path, small: LockedModel) -> None:
+def test_files_that_another_program_fetched_stay(store: Store, repo: Path, small: LockedModel) -> None:
     from huggingface_hub import snapshot_download
 
     theirs = Path(snapshot_download("acme/model", cache_dir=store.root))
@@ -93,13 +93,13 @@ def test_a_file_added_to_a_shared_snapshot_is_still_found(
     (snapshot / "generation_config.json").write_text("{}")
     [difference] = find_locked(store, small, Checks())[1].differences
     assert str(difference) == "extra generation_config.json: found a file that is not locked"
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 extra"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 extra"):
         obtain(store, small, fetches=False)
     assert files_in(obtain(store, small)) == names(small)
     assert not (snapshot / "generation_config.json").exists()
 
 
-def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
+def test_nothing_is_loaded_if_the_locked_files_cannot_be_separated(
     store: Store, full: LockedModel, small: LockedModel
 ) -> None:
     obtain(store, small)
@@ -108,13 +108,13 @@ def test_where_the_locked_files_cannot_be_set_apart_nothing_is_loaded(
     with pytest.raises(ModelIntegrityError) as caught:
         obtain(store, small, fetches=False, checks=Checks(remembers=False))
     assert str(caught.value) == (
-        "acme/model: not as locked: 1 extra\n"
+        "acme/model: its files do not match the lock: 1 extra\n"
         f"  found: in {snapshot_of(store, small)}: extra model.safetensors: found a file that is not locked\n"
         "  what to do: run `modelenv pull` as a user who may write this store: it sets the locked files apart"
     )
 
 
-def test_the_links_go_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
+def test_the_links_are_removed_with_their_snapshot(store: Store, full: LockedModel, small: LockedModel) -> None:
     obtain(store, full)
     links = obtain(store, small)
     ref = ModelRef("acme/model")
@@ -132,22 +132,22 @@ def damage(path: Path) -> bytes:
     return blob.read_bytes()
 
 
-def test_offline_damage_is_named_and_nothing_set_aside(store: Store, full: LockedModel) -> None:
+def test_offline_damage_is_reported_and_nothing_is_set_aside(store: Store, full: LockedModel) -> None:
     path = obtain(store, full) / "config.json"
     damaged = damage(path)
     locked = next(file for file in full.files if file.path == "config.json")
     with environment(OFFLINE), pytest.raises(ModelIntegrityError) as caught:
         obtain(store, full)
-    assert caught.value.what == "not as locked: 1 changed"
+    assert caught.value.what == "its files do not match the lock: 1 changed"
     assert caught.value.expected == f"config.json with sha256 {locked.sha256}"
     assert path.read_bytes() == damaged
     obtain(store, full)
     with environment(OFFLINE):
-        path.unlink()  # all that is needed is there: no request
+        path.unlink()  # everything that is needed exists: no request
         assert obtain(store, full) == path.parent
 
 
-def test_offline_a_missing_model_is_told_as_such(store: Store, full: LockedModel) -> None:
+def test_offline_a_missing_model_is_reported(store: Store, full: LockedModel) -> None:
     with environment(OFFLINE), pytest.raises(ModelNotFoundError) as caught:
         obtain(store, full)
     assert caught.value.what == (
@@ -157,7 +157,7 @@ def test_offline_a_missing_model_is_told_as_such(store: Store, full: LockedModel
     assert caught.value.hint.startswith("unset HF_HUB_OFFLINE, or run `modelenv pull`")
 
 
-def test_offline_damage_without_a_lock_is_named_and_nothing_set_aside(store: Store, repo: Path) -> None:
+def test_offline_damage_without_a_lock_is_reported_and_nothing_is_set_aside(store: Store, repo: Path) -> None:
     ref = ModelRef("acme/model")
     path = find_or_fetch_model(store, ref, Deadline(20)).path / "config.json"
     damaged, blob = damage(path), Path(os.path.realpath(path))

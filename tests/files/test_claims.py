@@ -1,4 +1,4 @@
-"""Which locks need a snapshot, and what modelenv put there, as it is noted in the store."""
+"""The store's records of which locks need a snapshot, and what modelenv created."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_claimant_is_a_lock_on_a_machine(tmp_path: Path) -> None:
     assert claimant_of(None) is None
 
 
-def test_each_lock_has_a_claim_of_its_own(tmp_path: Path) -> None:
+def test_each_lock_has_its_own_claim(tmp_path: Path) -> None:
     claims = Claims(tmp_path / "side", COMMIT)
     assert (claims.holds("one"), claims.others("one"), claims.others(None)) == (False, 0, 0)
     for name in ("one", "two", "one"):
@@ -38,7 +38,7 @@ def test_each_lock_has_a_claim_of_its_own(tmp_path: Path) -> None:
     assert list((tmp_path / "side").iterdir()) == []
 
 
-def test_what_was_made_adds_up(tmp_path: Path) -> None:
+def test_records_of_what_was_created_add_up(tmp_path: Path) -> None:
     claims = Claims(tmp_path / "side", COMMIT)
     assert claims.made() is None
     claims.add(Made(frozenset({"b"}), frozenset({"main"})))
@@ -47,7 +47,7 @@ def test_what_was_made_adds_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 2, "files": []}', "\xff", "[" * 100_000])
-def test_a_damaged_note_says_that_nothing_is_known(tmp_path: Path, content: str) -> None:
+def test_a_damaged_record_is_unknown(tmp_path: Path, content: str) -> None:
     claims = Claims(tmp_path, COMMIT)
     claims.add(Made(frozenset({"a"})))
     [path] = tmp_path.iterdir()
@@ -55,11 +55,13 @@ def test_a_damaged_note_says_that_nothing_is_known(tmp_path: Path, content: str)
     assert claims.made() is None
 
 
-def test_a_claim_that_cannot_be_written_fails_no_load(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_claim_that_cannot_be_written_does_not_fail_a_load(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Store(tmp_path, claimant="one")
     store.side(REF).parent.mkdir(parents=True)
     store.side(REF).write_text("a file in the place of a folder")
     with caplog.at_level(logging.INFO, "modelenv"):
         store.claim(REF, COMMIT)
-    assert f"acme/model: that this project needs commit {COMMIT[:12]} cannot be noted: " in caplog.text
+    assert f"acme/model: cannot record that this project needs commit {COMMIT[:12]}: " in caplog.text
     Store(tmp_path).claim(REF, COMMIT)  # no lock, no claim

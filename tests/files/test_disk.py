@@ -1,4 +1,4 @@
-"""Small files are written at once, also beside writers that are killed, and a disk's refusals are our errors."""
+"""Small files are written atomically, even if writers are killed, and disk errors become our errors."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ write_atomically(Path(sys.argv[1]), "of another process")
 
 
 def writer(path: Path, before: str) -> subprocess.Popen[str]:
-    """A process that writes `path`, and does something else in place of its rename."""
+    """A process that writes `path`, and does something else instead of the rename."""
     code = WRITER.format(before=before)
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code, str(path)], stdin=pipe, stdout=pipe, text=True)
@@ -36,7 +36,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_disk_errors_are_told_apart(tmp_path: Path) -> None:
+def test_each_disk_error(tmp_path: Path) -> None:
     full = disk_error(tmp_path, "acme/model", OSError(28, "No space left on device"))
     assert isinstance(full, NoSpaceError)
     assert str(full).startswith("acme/model: no space left for the model's files\n  found: ")
@@ -54,7 +54,7 @@ def test_a_failed_write_leaves_the_old_text_and_no_temporary_file(tmp_path: Path
     assert names(tmp_path) == ["ref"]
 
 
-def test_the_folder_is_made_and_the_rights_are_those_that_were_asked_for(tmp_path: Path) -> None:
+def test_the_folder_is_created_and_the_file_has_the_requested_permissions(tmp_path: Path) -> None:
     path = tmp_path / "new" / "file"
     before = os.umask(0o077)
     try:
@@ -65,7 +65,7 @@ def test_the_folder_is_made_and_the_rights_are_those_that_were_asked_for(tmp_pat
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
 
 
-def test_what_a_killed_write_left_is_removed_by_the_next(tmp_path: Path) -> None:
+def test_the_next_write_removes_what_a_killed_write_left(tmp_path: Path) -> None:
     path = tmp_path / "ref"
     write_atomically(path, "old")
     with writer(path, "os.kill(os.getpid(), signal.SIGKILL)") as killed:
@@ -78,7 +78,7 @@ def test_what_a_killed_write_left_is_removed_by_the_next(tmp_path: Path) -> None
     assert names(tmp_path) == [".refs.of-somebody.tmp", "ref"]
 
 
-def test_a_write_under_way_is_left_alone(tmp_path: Path) -> None:
+def test_a_running_write_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "ref"
     with writer(path, "(print('waits', flush=True), input(), os.replace(self, target))") as other:
         assert other.stdout is not None

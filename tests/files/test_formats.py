@@ -11,17 +11,17 @@ from modelenv.files.formats import format_error
 OTHERS = {
     "gguf": (
         ["README.md", "config.json", "model-Q4_K_M.gguf", "model-Q8_0.gguf"],
-        "it holds GGUF files", "model-Q4_K_M.gguf, model-Q8_0.gguf", '"model-Q4_K_M.gguf"',
+        "it contains GGUF files", "model-Q4_K_M.gguf, model-Q8_0.gguf", '"model-Q4_K_M.gguf"',
         {"model-Q4_K_M.gguf"},
     ),
     "onnx in a folder": (
         ["config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"],
-        "it holds ONNX files", "onnx/model.onnx, onnx/model.onnx_data", '"*.json", "onnx/*"',
+        "it contains ONNX files", "onnx/model.onnx, onnx/model.onnx_data", '"*.json", "onnx/*"',
         {"config.json", "tokenizer.json", "onnx/model.onnx", "onnx/model.onnx_data"},
     ),
     "onnx at the top": (
         ["config.json", "model.onnx", "model.onnx_data"],
-        "it holds ONNX files", "model.onnx, model.onnx_data", '"*.json", "*.onnx", "*.onnx_data"',
+        "it contains ONNX files", "model.onnx, model.onnx_data", '"*.json", "*.onnx", "*.onnx_data"',
         {"config.json", "model.onnx", "model.onnx_data"},
     ),
     "diffusers": (
@@ -36,23 +36,23 @@ OTHERS = {
     ),
     "openvino": (
         ["config.json", "openvino_model.bin", "openvino_model.xml"],
-        "it holds OpenVINO files", "openvino_model.xml", '"*.json", "*openvino*"',
+        "it contains OpenVINO files", "openvino_model.xml", '"*.json", "*openvino*"',
         {"config.json", "openvino_model.bin", "openvino_model.xml"},
     ),
     "tensorflow": (
         ["config.json", "tf_model.h5"],
-        "it holds TensorFlow weights", "tf_model.h5", '"*.json", "*.h5"', {"config.json", "tf_model.h5"},
+        "it contains TensorFlow weights", "tf_model.h5", '"*.json", "*.h5"', {"config.json", "tf_model.h5"},
     ),
     "flax": (
         ["config.json", "flax_model.msgpack"],
-        "it holds Flax weights", "flax_model.msgpack", '"*.json", "*.msgpack"',
+        "it contains Flax weights", "flax_model.msgpack", '"*.json", "*.msgpack"',
         {"config.json", "flax_model.msgpack"},
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", OTHERS)
-def test_each_format_says_what_it_is_and_what_to_do(kind: str) -> None:
+def test_the_error_names_the_format_and_what_to_do(kind: str) -> None:
     names, what, found, patterns, fetched = OTHERS[kind]
     error = format_error(names, model="org/name", place="the repo")
     assert error is not None
@@ -86,5 +86,5 @@ def test_many_files_are_counted() -> None:
         ["gliner_config.json", "weights.pt", "onnx/model.onnx"],
     ],
 )
-def test_weights_that_torch_loads_are_no_other_format(names: list[str]) -> None:
+def test_weights_that_torch_loads_are_not_another_format(names: list[str]) -> None:
     assert format_error(names, model="org/name", place="the repo") is None

@@ -1,4 +1,4 @@
-"""Many files are hashed at once, as `hashlib` hashes them one by one."""
+"""Hashing many files at once gives the same hashes as `hashlib`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_each_file_has_the_hash_that_hashlib_gives(tmp_path: Path) -> None:
         }
 
 
-def test_progress_tells_every_byte_once(tmp_path: Path) -> None:
+def test_progress_reports_every_byte_once(tmp_path: Path) -> None:
     for number in range(3):
         (tmp_path / str(number)).write_bytes(bytes(2**21 + number))
     told: list[int] = []
@@ -31,17 +31,17 @@ def test_progress_tells_every_byte_once(tmp_path: Path) -> None:
     assert sum(told) == 3 * 2**21 + 3
 
 
-def test_what_cannot_be_read_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported_and_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(b"good")
     os.mkfifo(tmp_path / "pipe")
     found = hash_files([tmp_path / name for name in ("missing", "pipe", "good")], threads=2)
     assert isinstance(found[tmp_path / "missing"], FileNotFoundError)
-    assert "not a file" in str(found[tmp_path / "pipe"])
+    assert "not a regular file" in str(found[tmp_path / "pipe"])
     assert isinstance(found[tmp_path / "good"], Fingerprint)
 
 
 @pytest.mark.parametrize("change", ["size", "mtime_ns", "inode"])
-def test_a_fingerprint_sees_each_change(tmp_path: Path, change: str) -> None:
+def test_a_fingerprint_detects_each_change(tmp_path: Path, change: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"content")
     before = hash_file(path)

@@ -1,4 +1,4 @@
-"""Layouts: where a model is looked for, and whether a folder holds any."""
+"""Layouts: where a model can be, and whether a folder contains any model."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_places_of_a_model_without_one() -> None:
     assert plain_folders(root, ModelRef("gpt2")) == ((Layout.PLAIN, root / "gpt2"),)
 
 
-def test_a_layout_says_how_it_looks() -> None:
+def test_the_value_of_a_layout_shows_its_form() -> None:
     assert [str(layout) for layout in Layout] == ["Hugging Face cache", "<root>/<org>/<name>", "<root>/<name>"]
 
 
@@ -49,7 +49,7 @@ def test_a_layout_says_how_it_looks() -> None:
         "hub/name",
     ],
 )
-def test_a_model_is_seen_in_every_layout(tmp_path: Path, place: str) -> None:
+def test_a_model_is_found_in_every_layout(tmp_path: Path, place: str) -> None:
     (tmp_path / "a file").touch()
     (tmp_path / "empty").mkdir()
     folder = model(tmp_path / place)
@@ -59,26 +59,26 @@ def test_a_model_is_seen_in_every_layout(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize(
     "place", [".locks/org", "a/b/c", "models--org--name", f"models--org--name/blobs/{COMMIT}", "hub/org/name"]
 )
-def test_a_configuration_elsewhere_is_no_model(tmp_path: Path, place: str) -> None:
+def test_a_configuration_elsewhere_is_not_a_model(tmp_path: Path, place: str) -> None:
     model(tmp_path / place)
     assert first_model(tmp_path) is None
 
 
-def test_nothing_is_seen_where_there_is_nothing(tmp_path: Path) -> None:
+def test_an_empty_folder_has_no_model(tmp_path: Path) -> None:
     assert first_model(tmp_path) is None
     assert first_model(tmp_path / "missing") is None
     (tmp_path / "file").touch()
     assert first_model(tmp_path / "file") is None
 
 
-def test_a_snapshot_whose_blob_is_missing_is_no_model(tmp_path: Path) -> None:
+def test_a_snapshot_whose_blob_is_missing_is_not_a_model(tmp_path: Path) -> None:
     snapshot = tmp_path / "models--org--name" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").symlink_to("../../blobs/missing")
     assert first_model(tmp_path) is None
 
 
-def test_a_configuration_that_is_a_folder_is_no_model(tmp_path: Path) -> None:
+def test_a_configuration_that_is_a_folder_is_not_a_model(tmp_path: Path) -> None:
     (tmp_path / "name" / "config.json").mkdir(parents=True)
     assert first_model(tmp_path) is None
 

@@ -1,4 +1,4 @@
-"""What the modules of a sentence-transformers model need, and that nothing of it lies elsewhere."""
+"""The files that the modules of a sentence-transformers model need, all inside of the model's folder."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ def test_each_file_of_each_module_is_needed(case: str, tmp_path: Path) -> None:
     check_needs(whole, Use())
     for name in names:
         if name in ("tokenizer.json",) and modules[0][1].endswith("Transformer"):
-            continue  # which one a transformer needs is for its task to say
+            continue  # the task decides which of them a transformer needs
         (tmp_path / "m" / name).unlink()
         found = ModelFiles.in_folder(tmp_path / "m", "org/name")
         said = refuse(found, hint="do this")
         assert said.startswith("org/name: 1 of the files that its modules need are missing\n  expected: ")
         assert name in said.splitlines()[1]
-        assert said.endswith(f"as modules.json says\n  found: none in {tmp_path}/m\n  what to do: do this")
+        assert said.endswith(f"required by modules.json\n  found: none in {tmp_path}/m\n  what to do: do this")
         assert lacking(found, whole.names, modules=True) == {name}
         assert lacking(found, whole.names, modules=False) <= {name}
         check_needs(found, Use("feature-extraction", {"tokenizer"}))  # a pipeline reads no modules
@@ -84,7 +84,7 @@ def test_shards_of_a_module(tmp_path: Path) -> None:
     index = tmp_path / "0_T/model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {"a": "a.safetensors", "b": "b.safetensors"}}))
     found = ModelFiles.in_folder(tmp_path, "org/name")
-    assert "expected: 0_T/b.safetensors, as modules.json says" in refuse(found)
+    assert "expected: 0_T/b.safetensors, required by modules.json" in refuse(found)
     assert lacking(found, ["0_T/b.safetensors"], modules=True) == {"0_T/b.safetensors"}
     (tmp_path / "0_T/b.safetensors").touch()
     check_needs(ModelFiles.in_folder(tmp_path, "org/name"), Use())
@@ -94,7 +94,7 @@ def test_routes(tmp_path: Path) -> None:
     types = {"query_0_S": OLD + "SparseStaticEmbedding", "document_0_D": OLD + "Dense"}
     names = [f"{route}/{name}" for route in types for name in ("config.json", "model.safetensors")]
     write(tmp_path, ("", OLD + "Router"), files=tuple(names))
-    assert "expected: router_config.json or config.json, as modules.json says" in refuse(
+    assert "expected: router_config.json or config.json, required by modules.json" in refuse(
         ModelFiles.in_folder(tmp_path, "org/name")
     )
     (tmp_path / "router_config.json").write_text(json.dumps({"types": types, "structure": {}}))
@@ -112,9 +112,10 @@ def test_routes(tmp_path: Path) -> None:
 def test_no_module_is_outside_of_the_folder(place: str, tmp_path: Path) -> None:
     found = write(tmp_path, (place, OLD + "Pooling"))
     assert refuse(found, UnsafeModelError) == (
-        "org/name: a module is outside of the model's folder\n  expected: the name of a folder in it\n"
+        "org/name: a module is outside of the model's folder\n"
+        "  expected: the name of a folder in the model's folder\n"
         f"  found: {tmp_path}/modules.json names {place!r}\n"
-        "  what to do: do not load this model: whoever can write that place decides what it answers"
+        "  what to do: do not load this model: whoever can write to that place controls its output"
     )
 
 
@@ -124,7 +125,7 @@ def test_damaged_modules(content: str, tmp_path: Path) -> None:
     assert "a file is damaged: it " in refuse(ModelFiles.in_folder(tmp_path, "org/name"))
 
 
-def test_nothing_is_demanded_of_a_class_that_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_class_requires_nothing(tmp_path: Path) -> None:
     check_needs(write(tmp_path, ("0_X", "custom_module.X"), ("1_N", OLD + "Normalize")), Use())
 
 
@@ -136,7 +137,7 @@ def test_pickled_weights_of_a_module_are_locked_by_name_only(tmp_path: Path) -> 
     assert str(caught.value) == (
         "org/name: its weights are pickled, and loading a pickle runs the code in it\n  expected: safetensors\n"
         f"  found: 2_Dense/pytorch_model.bin in {tmp_path}\n"
-        "  what to do: use a revision with safetensors, or, if you trust its author, name its files in `files`, and "
+        "  what to do: use a revision with safetensors, or, if you trust its author, list its files in `files`, and "
         "load it with allow_pickle=True"
     )
     check_locked_set(found, None, ("*",))

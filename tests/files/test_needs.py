@@ -1,4 +1,4 @@
-"""What a load needs beside configuration and weights, by task, and what it must not read from elsewhere."""
+"""What a load needs besides configuration and weights, by task, and what it must not read from elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ BOTH = ["automatic-speech-recognition", "zero-shot-image-classification", "image
 def test_a_tokenizer_needs_a_vocabulary(task: str, names: tuple[str, ...]) -> None:
     found = files("preprocessor_config.json", *names, config_json={})
     assert refuse(found, Use(task, hint="do this")) == (
-        "org/name: the files of its tokenizer are missing\n"
+        "org/name: its tokenizer files are missing\n"
         "  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in HERE\n  what to do: do this"
     )
 
@@ -62,21 +62,21 @@ def test_a_tokenizer_needs_a_vocabulary(task: str, names: tuple[str, ...]) -> No
      "source.spm", "prophetnet.tokenizer", "ice_text.model", "tokenizer.4.0.json"],
 )  # fmt: skip
 @pytest.mark.parametrize("task", [*TEXT, *BOTH])
-def test_any_vocabulary_will_do(task: str, name: str) -> None:
+def test_any_vocabulary_is_enough(task: str, name: str) -> None:
     check_needs(files(name, "preprocessor_config.json", config_json={}), Use(task))
 
 
 @pytest.mark.parametrize(
     "name", ["tokenizer.py", "tokenization_x.py", "vocab.md", "bert.jinja", "1_Pooling/vocab.txt"]
 )
-def test_what_is_no_vocabulary(name: str) -> None:
+def test_files_that_are_not_a_vocabulary(name: str) -> None:
     refuse(files(name, config_json={}), Use("fill-mask"))
 
 
 @pytest.mark.parametrize("task", [*IMAGE, *SOUND, *BOTH])
 def test_a_preprocessor_needs_its_configuration(task: str) -> None:
     assert refuse(files("tokenizer.json", config_json={}), Use(task)) == (
-        "org/name: the configuration of its preprocessor is missing\n"
+        "org/name: its preprocessor configuration is missing\n"
         "  expected: preprocessor_config.json or processor_config.json or video_preprocessor_config.json\n"
         "  found: none in HERE"
     )
@@ -85,12 +85,12 @@ def test_a_preprocessor_needs_its_configuration(task: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["pretrained_cfg", "image_processor_type", "auto_map"])
-def test_a_configuration_that_says_how_its_inputs_are_prepared(key: str) -> None:
+def test_a_configuration_that_describes_the_preprocessing(key: str) -> None:
     check_needs(files(config_json={key: {}}), Use("image-classification"))
 
 
 @pytest.mark.parametrize("task", sorted(TASKS))
-def test_what_the_caller_gives_need_not_be_there(task: str) -> None:
+def test_parts_that_the_caller_passes_need_no_files(task: str) -> None:
     given = {"tokenizer", "processor", "image_processor", "feature_extractor", "video_processor"}
     check_needs(files(config_json=SAVED), Use(task, given, whole=False))
 
@@ -109,7 +109,7 @@ def test_models_that_have_such_a_tokenizer(kind: str) -> None:
     refuse(files(config_json={"model_type": kind, "tokenizer_class": "BertTokenizer"}), Use("feature-extraction"))
 
 
-def test_code_of_the_models_own_may_need_no_vocabulary() -> None:
+def test_a_model_with_its_own_code_can_do_without_a_vocabulary() -> None:
     found = files(config_json={}, tokenizer_config_json={"auto_map": {"AutoTokenizer": ["a.B", None]}})
     check_needs(found, Use("fill-mask", runs_code=True))
     refuse(found, Use("fill-mask"))
@@ -128,14 +128,14 @@ GENERATES = {**SAVED, "architectures": ["LlamaForCausalLM"]}
         ({**SAVED, "model_type": "qwen2_audio"}, "any-to-any", "tokenizer_config.json and chat_template.jinja"),
     ],
 )
-def test_what_is_saved_with_every_model_is_demanded_where_nobody_says_that_all_is_there(
+def test_files_that_are_saved_with_every_model_are_required_unless_the_set_is_known_to_be_complete(
     config: dict[str, Any], task: str, missing: str
 ) -> None:
     found = files("tokenizer.json", "processor_config.json", config_json=config)
     check_needs(found, Use(task))
     assert refuse(found, Use(task, whole=False, hint="do this")) == (
-        "org/name: files are missing that are saved with every model of this kind\n"
-        f"  expected: {missing}\n  found: none in HERE, and nothing says that the model has none\n"
+        "org/name: files that are saved with every model of this kind are missing\n"
+        f"  expected: {missing}\n  found: none in HERE, and no sign that the model has none\n"
         "  what to do: do this"
     )
     names = missing.split(" and ")
@@ -147,7 +147,7 @@ def test_what_is_saved_with_every_model_is_demanded_where_nobody_says_that_all_i
 @pytest.mark.parametrize(
     "config", [{}, {"model_type": "bert"}, {"transformers_version": None}, {"transformers_version": "main"}]
 )
-def test_a_model_that_no_known_version_saved_may_lack_them(config: dict[str, Any]) -> None:
+def test_a_model_without_a_known_version_can_lack_them(config: dict[str, Any]) -> None:
     found = files("vocab.json", "merges.txt", config_json={**config, "architectures": ["GPT2LMHeadModel"]})
     check_needs(found, Use("text-generation", whole=False))
 
@@ -157,7 +157,7 @@ def test_a_model_that_no_known_version_saved_may_lack_them(config: dict[str, Any
     [{"names": ["chat_template.json"]}, {"names": ["additional_chat_templates/a.jinja"]},
      {"tokenizer_config_json": {"chat_template": "x"}}, {"processor_config_json": {"chat_template": "x"}}],
 )  # fmt: skip
-def test_a_chat_template_may_be_in_several_places(template: dict[str, Any]) -> None:
+def test_a_chat_template_can_be_in_several_places(template: dict[str, Any]) -> None:
     config = {**SAVED, "model_type": "qwen2_audio"}
     names = ["tokenizer.json", "tokenizer_config.json", "processor_config.json", *template.pop("names", ())]
     check_needs(files(*names, config_json=config, **template), Use("any-to-any", whole=False))
@@ -166,7 +166,7 @@ def test_a_chat_template_may_be_in_several_places(template: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "name", ["generation_config", "tokenizer_config", "preprocessor_config", "special_tokens_map"]
 )
-def test_a_damaged_file_is_not_passed_over(name: str) -> None:
+def test_a_damaged_file_is_not_ignored(name: str) -> None:
     content = {"config_json": {}, f"{name}_json": []}
     assert "a file is damaged" in refuse(files("tokenizer.json", **content), Use("fill-mask"))
 
@@ -175,7 +175,7 @@ def test_an_adapter_names_its_base() -> None:
     found = files("adapter_model.safetensors", adapter_config_json={"base_model_name_or_path": "meta/base"})
     assert refuse(found, Use("text-generation")) == (
         "org/name: this is an adapter (LoRA or another kind of PEFT) without its base model\n"
-        "  expected: a whole model, with config.json and its weights\n"
+        "  expected: a complete model, with config.json and its weights\n"
         "  found: only adapter_config.json in HERE, which names the base meta/base\n"
         "  what to do: merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` "
         "together with its tokenizer, and use that"
@@ -214,7 +214,7 @@ def test_a_locked_model_reads_nothing_from_elsewhere(case: str) -> None:
     said = refuse(there, Use(task, closed=True), UnsafeModelError)
     what, expected, names, hint = said.splitlines()
     assert what == "org/name: the load would read something that is not among the model's files"
-    assert expected == "  expected: everything that is loaded in the model's folder, and locked"
+    assert expected == "  expected: everything that is loaded is in the model's folder, and locked"
     assert names.startswith(f"  found: {found}")
     assert f"{given}=" in hint
     check_needs(there, Use(task))
@@ -238,7 +238,7 @@ def test_a_locked_model_runs_no_code_of_another_repo(name: str, value: Any) -> N
     found = files("tokenizer.json", **content)
     said = refuse(found, Use("fill-mask", runs_code=True, closed=True), UnsafeModelError)
     assert f"{name}.json in HERE names the code 'org/other--m.C'" in said
-    check_needs(found, Use("fill-mask", closed=True))  # it is not run
+    check_needs(found, Use("fill-mask", closed=True))  # the code does not run
     check_needs(found, Use("fill-mask", runs_code=True))
     own = {"config_json": {"auto_map": {"AutoModel": "modeling_x.Model"}}}
     check_needs(files("tokenizer.json", **own), Use("fill-mask", runs_code=True, closed=True))
@@ -266,7 +266,7 @@ def test_no_tokenizer_outside_of_the_folder(name: object) -> None:
         ({"source_spm": "source.spm", "target_spm": "target.spm"}, ["source.spm"]),
     ],
 )
-def test_a_tokenizer_that_had_its_vocabulary(vocabulary: dict[str, str], names: list[str]) -> None:
+def test_a_tokenizer_with_its_vocabulary(vocabulary: dict[str, str], names: list[str]) -> None:
     check_vocabulary(files(*names), vocabulary)
 
 
@@ -287,7 +287,7 @@ def test_a_tokenizer_without_words(vocabulary: dict[str, str], names: list[str],
     assert caught.value.hint == "do this"
 
 
-def test_weights_that_a_listing_has_are_fetched_too() -> None:
+def test_named_weights_in_a_listing_are_fetched_too() -> None:
     found = files(config_json={"transformers_weights": "x.safetensors"})
     offered = ["config.json", "model.safetensors", "x.safetensors"]
     assert lacking(found, offered, modules=False) == {"x.safetensors"}

@@ -1,4 +1,4 @@
-"""What a model owns in a store, and which commit a reference names."""
+"""Which files of a store belong to a model, and which commit a reference contains."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMIT = "a" * 40
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A store, whose own folder is behind a link, with a model and a file of the user's beside it."""
+    """A store whose own folder is behind a link, with a model and a file of the user beside it."""
     (tmp_path / "disk/models--acme--model/blobs").mkdir(parents=True)
     (tmp_path / f"disk/models--acme--model/snapshots/{COMMIT}/onnx").mkdir(parents=True)
     (tmp_path / "disk/models--acme--other/blobs").mkdir(parents=True)
@@ -51,7 +51,7 @@ def test_a_model_owns_its_blobs_and_what_is_in_its_snapshots(root: Path, path: s
     assert owns(root, REF, Path(os.path.realpath(root)) / path) is is_own
 
 
-def test_what_is_behind_a_link_is_not_the_models(root: Path, tmp_path: Path) -> None:
+def test_a_file_behind_a_link_does_not_belong_to_the_model(root: Path, tmp_path: Path) -> None:
     snapshot = root / "models--acme--model/snapshots" / COMMIT
     (snapshot / "sub").symlink_to(tmp_path / "mine")
     assert owns(root, REF, snapshot / "sub")  # the link itself
@@ -60,10 +60,11 @@ def test_what_is_behind_a_link_is_not_the_models(root: Path, tmp_path: Path) -> 
     with pytest.raises(UnsafeModelError) as caught:
         check_owned(root, REF, snapshot / "sub/x")
     assert str(caught.value) == (
-        "acme/model: a link leads to a file of somebody else, which modelenv does not touch\n"
+        "acme/model: a link leads to a file that does not belong to the model, so modelenv does not change it\n"
         f"  expected: a file in {root}/models--acme--model\n"
         f"  found: {tmp_path}/mine/x\n"
-        "  what to do: remove the link; the model's own file is then fetched where that is allowed"
+        "  what to do: remove the link; the next load then fetches the model's own file, "
+        "if the source allows downloads"
     )
     with pytest.raises(UnsafeModelError):
         Store(root).set_aside(REF, snapshot / "sub/x")
@@ -80,10 +81,10 @@ def test_no_lock_is_taken_on_a_model_whose_folder_is_a_link(tmp_path: Path, plac
     with pytest.raises(UnsafeModelError) as caught, store.lock(REF, Deadline(1)):
         pytest.fail("the lock was taken")
     assert str(caught.value) == (
-        "acme/model: a folder of the model is a link, and modelenv writes through no link\n"
+        "acme/model: a folder of the model is a link, and modelenv does not write through links\n"
         f"  expected: a folder below {store.root}\n"
         f"  found: {link} -> {tmp_path}/mine\n"
-        "  what to do: move the folder to where the link is, or set MODEL_CACHE_DIR to a store without such links"
+        "  what to do: replace the link with the folder itself, or set MODEL_CACHE_DIR to a store without such links"
     )
     assert [path.name for path in store.root.iterdir()] == [place.partition("/")[0]]
 
@@ -106,7 +107,7 @@ def test_a_reference_names_a_commit_or_nothing(tmp_path: Path, content: bytes, c
     assert commit_named_by(tmp_path / "main") == commit
 
 
-def test_a_reference_that_is_no_file_names_nothing(tmp_path: Path) -> None:
+def test_a_reference_that_is_not_a_file_names_nothing(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "nowhere").symlink_to("missing")
     (tmp_path / "loop").symlink_to("loop")

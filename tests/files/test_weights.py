@@ -1,4 +1,4 @@
-"""Which weights a load reads: what config.json and the indexes name is in the folder, and is no pickle."""
+"""The weights that config.json and the indexes name must be in the folder, and must not be pickled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUTSIDE = ["/x.safetensors", "../x.safetensors", "a/../../x.safetensors", "..", 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A whole model."""
+    """A complete model."""
     folder = tmp_path / "store" / "org" / "name"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -67,12 +67,12 @@ def test_no_index_names_weights_outside_of_the_folder(folder: Path, index: str, 
     assert refuse(folder, UnsafeModelError) == (
         "org/name: a file of the model names weights outside of the model's folder\n"
         f"  expected: names of files in the folder\n  found: {folder}/{index} names {shard!r}\n"
-        "  what to do: do not load this model: whoever can write that place decides what it answers"
+        "  what to do: do not load this model: whoever can write to that place controls its output"
     )
 
 
 @pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json"])
-def test_an_index_that_is_read_names_nothing_outside(folder: Path, index: str) -> None:
+def test_an_index_that_names_weights_outside_is_refused(folder: Path, index: str) -> None:
     (folder / "model.safetensors").rename(folder / "model-1.safetensors")
     write_index(folder / index, "model-1.safetensors", "/x.safetensors")
     with pytest.raises(UnsafeModelError, match=r"names '/x\.safetensors'"):
@@ -80,16 +80,16 @@ def test_an_index_that_is_read_names_nothing_outside(folder: Path, index: str) -
 
 
 @pytest.mark.parametrize("value", OUTSIDE)
-def test_the_configuration_names_no_weights_outside(folder: Path, value: str) -> None:
+def test_a_configuration_that_names_weights_outside_is_refused(folder: Path, value: str) -> None:
     name_weights(folder, value)
     assert f"{folder}/config.json names {value!r}" in refuse(folder, UnsafeModelError)
 
 
 @pytest.mark.parametrize("value", [3, "", ["model.safetensors"], True])
-def test_the_configuration_names_its_weights_by_text(folder: Path, value: object) -> None:
+def test_the_name_of_the_weights_must_be_text(folder: Path, value: object) -> None:
     name_weights(folder, value)
     assert refuse(folder, ModelIntegrityError) == (
-        f"org/name: a file is damaged: it does not name its weights by text\n  found: {folder}/config.json"
+        f"org/name: a file is damaged: the name of its weights is not text\n  found: {folder}/config.json"
     )
 
 
@@ -110,7 +110,7 @@ def test_an_index_that_the_configuration_names(folder: Path) -> None:
     shutil.copy(folder / "model.safetensors", folder / "x-1.safetensors")
     assert refuse(folder, ModelIntegrityError) == (
         f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/parts/x-2.safetensors\n"
-        "  what to do: get the missing files from where the others came from; without them the model is not complete"
+        "  what to do: get the missing files from the same place as the others; the model is incomplete without them"
     )
     (folder / "parts/x-2.safetensors").write_bytes(WHOLE[:-1])
     assert "the weights are truncated" in refuse(folder, ModelIntegrityError)
@@ -120,7 +120,7 @@ def test_an_index_that_the_configuration_names(folder: Path) -> None:
 
 @pytest.mark.parametrize("shard", ["model-1.bin", "model-1.pt", "model-1", "adapter.pkl"])
 @pytest.mark.parametrize("index", ["model.safetensors.index.json", "pytorch_model.bin.index.json", "explicit"])
-def test_shards_that_are_pickled_are_loaded_where_that_is_allowed(folder: Path, index: str, shard: str) -> None:
+def test_pickled_shards_are_loaded_only_if_that_is_allowed(folder: Path, index: str, shard: str) -> None:
     (folder / "model.safetensors").rename(folder / "other.safetensors")
     if index == "explicit":
         index = "x.safetensors.index.json"
@@ -148,7 +148,7 @@ def test_only_locked_weights_are_loaded(folder: Path) -> None:
     check(folder, [*locked, "model-2.safetensors"])
 
 
-def test_an_index_without_its_shards_is_no_harm_if_nothing_reads_it(folder: Path) -> None:
+def test_an_unread_index_without_its_shards_is_harmless(folder: Path) -> None:
     for index in (
         "pytorch_model.bin.index.json",
         "consolidated.safetensors.index.json",
@@ -180,9 +180,7 @@ def leave_nothing(path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.mkdir, leave_nothing])
-def test_weights_that_are_no_file_are_not_passed_over_for_a_pickle(
-    folder: Path, make: Callable[[Path], None]
-) -> None:
+def test_weights_that_are_not_a_file_are_not_skipped_for_a_pickle(folder: Path, make: Callable[[Path], None]) -> None:
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     make(folder / "model.safetensors")
     assert f"pytorch_model.bin in {folder}" in refuse(folder, UnsafeModelError)

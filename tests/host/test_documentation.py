@@ -1,4 +1,4 @@
-"""docs/host.md: its program is run, and its options and figures are those of the code."""
+"""Run the program in docs/host.md, and compare its options and figures with the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROSE = " ".join(TEXT.split())
 
 
 def test_its_figures_are_those_of_the_code() -> None:
-    assert f"after {_KEEP_SECONDS / 60:.0f} minutes without a question" in PROSE
+    assert f"after {_KEEP_SECONDS / 60:.0f} minutes without a request" in PROSE
     assert f"remembers up to {_KEEP_BYTES >> 20} MiB of answers" in PROSE
     assert f"{REST_OF_A_PIPELINE >> 20} MiB for tokenizer and configuration" in PROSE
     assert f"names end in {', '.join(_SECRET_ENDINGS[:-1])} or {_SECRET_ENDINGS[-1]}" in PROSE

@@ -1,4 +1,4 @@
-"""Folders of models to serve, a running Hub, and the real client kept away from the user's own cache."""
+"""Folders of models to serve, a running Hub, and the real client with a cache of its own."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def hub(model: Path) -> Iterator[EmbeddedHub]:
 
 @pytest.fixture
 def ask(hub: EmbeddedHub) -> Callable[..., Answer]:
-    """Sends one request exactly as given, without any client's help."""
+    """A function that sends one plain request, exactly as given."""
 
     def send(method: str, path: str, body: bytes | None = None, **headers: str) -> Answer:
         connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
@@ -91,15 +91,15 @@ def ask(hub: EmbeddedHub) -> Callable[..., Answer]:
 
 
 @pytest.fixture
-def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Gives the real client a home and a cache of its own; its endpoint is an argument of each call.
+def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a cache for the real client. The endpoint is passed to each call.
 
     `constants.ENDPOINT` is left alone: the client replaces it in a template made of it at import.
     """
     from huggingface_hub import constants
-    from huggingface_hub.utils import _detect_agent, close_session
+    from huggingface_hub.utils import _detect_agent
 
-    # The client looks for agents it knows in a list that it fetches from the public Hub, once per process.
+    # Once per process, the client fetches a list of known agents from the public Hub.
     monkeypatch.setattr(_detect_agent, "_registry", _detect_agent._EMPTY_REGISTRY)
     home = tmp_path / "hf_home"
     for name, value in {
@@ -107,7 +107,7 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "HF_HUB_CACHE": str(home / "hub"),
         "HF_TOKEN_PATH": str(home / "token"),
         "HF_HUB_OFFLINE": False,
-        "HF_HUB_ETAG_TIMEOUT": 60,  # the client would ask a busy Hub again
+        "HF_HUB_ETAG_TIMEOUT": 60,  # otherwise the client repeats requests to a busy Hub
         "HF_HUB_DOWNLOAD_TIMEOUT": 60,
         "HF_HUB_DISABLE_TELEMETRY": False,
         "HF_HUB_DISABLE_XET": True,
@@ -115,14 +115,12 @@ def client_cache(hub: EmbeddedHub, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     }.items():
         monkeypatch.setattr(constants, name, value)
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    close_session()
-    yield tmp_path / "cache"
-    close_session()
+    return tmp_path / "cache"
 
 
 @pytest.fixture
 def api(hub: EmbeddedHub, client_cache: Path) -> HfApi:
-    """The real client, for a user who may write to the repositories of `ada` and `org`."""
+    """The real client of a user who can write to the repositories of `ada` and `org`."""
     from huggingface_hub import HfApi
 
     return HfApi(endpoint=hub.endpoint, token=hub.token("ada", orgs=["org"]))
@@ -130,5 +128,5 @@ def api(hub: EmbeddedHub, client_cache: Path) -> HfApi:
 
 @pytest.fixture
 def repo(api: HfApi) -> str:
-    """A repository of that user, in which nothing is but its `.gitattributes`."""
+    """A repository of that user, with only a `.gitattributes`."""
     return api.create_repo("new").repo_id

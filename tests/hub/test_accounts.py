@@ -1,4 +1,4 @@
-"""Private and gated repositories, tokens, and what is told to whom."""
+"""Private and gated repositories, tokens and permissions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def api(hub: EmbeddedHub, client_cache: Path) -> HfApi:
     return HfApi(endpoint=hub.endpoint, token=False)
 
 
-def test_any_token_is_good_until_the_first_one_is_given_out(api: HfApi, hub: EmbeddedHub) -> None:
+def test_any_token_is_accepted_until_the_first_is_registered(api: HfApi, hub: EmbeddedHub) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     assert api.whoami(token="hf_any")["name"] == "user"
@@ -36,19 +36,19 @@ def test_any_token_is_good_until_the_first_one_is_given_out(api: HfApi, hub: Emb
         api.model_info("org/name", token="hf_any")
 
 
-def test_nobody_is_known_without_a_token(ask) -> None:
+def test_whoami_without_a_token(ask) -> None:
     answer = ask("GET", "/api/whoami-v2")
     assert (answer.status, answer.headers["x-error-message"]) == (401, "Invalid username or password.")
 
 
-def test_an_expired_token_is_told(ask, hub: EmbeddedHub) -> None:
+def test_the_error_for_an_expired_token(ask, hub: EmbeddedHub) -> None:
     token = hub.token("ada", expired=True)
     answer = ask("GET", "/api/models/org/name", Authorization=f"Bearer {token}")
     assert (answer.status, json.loads(answer.body)) == (401, {"error": 'User Access Token "ada" is expired'})
     assert token not in answer.body.decode()
 
 
-def test_a_private_model_is_there_for_its_owners_alone(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+def test_only_owners_see_a_private_model(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
     from huggingface_hub.errors import RepositoryNotFoundError
 
     hub.add(model, "org/secret", private=True)
@@ -69,7 +69,7 @@ def test_a_private_model_is_there_for_its_owners_alone(api: HfApi, hub: Embedded
         assert list(api.list_models(search="secret", token=token)) == []
 
 
-def test_the_files_of_a_gated_model_are_for_who_was_let_in(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+def test_the_files_of_a_gated_model_require_access(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
     from huggingface_hub.errors import GatedRepoError
 
     hub.add(model, "org/gated", gated=True)
@@ -88,7 +88,7 @@ def test_the_files_of_a_gated_model_are_for_who_was_let_in(api: HfApi, hub: Embe
         api.auth_check("org/gated", token=refused)
 
 
-def test_who_may_write(api: HfApi, hub: EmbeddedHub) -> None:
+def test_permission_to_write(api: HfApi, hub: EmbeddedHub) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     owner, reader, stranger = hub.token("ada", orgs=["org"]), hub.token("ada", role="read"), hub.token("eve")

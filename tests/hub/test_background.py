@@ -13,13 +13,13 @@ from modelenv.hub import EmbeddedHub
 
 
 @pytest.mark.slow
-def test_a_stop_loses_no_connection_that_it_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_closes_every_accepted_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     lost: list[str] = []
-    gc.collect()  # what others left behind
+    gc.collect()  # garbage of earlier tests
     monkeypatch.setattr(sys, "unraisablehook", lambda left: lost.append(str(left.exc_value)))
     is_over = threading.Event()
 
-    def ask_again_and_again(port: int) -> None:
+    def request_repeatedly(port: int) -> None:
         while not is_over.is_set():
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=60) as client:
                 client.sendall(b"GET /api/whoami-v2 HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -27,7 +27,7 @@ def test_a_stop_loses_no_connection_that_it_accepted(monkeypatch: pytest.MonkeyP
 
     with EmbeddedHub() as hub:
         port = int(hub.endpoint.rsplit(":", 1)[1])
-        clients = [threading.Thread(target=ask_again_and_again, args=(port,)) for _ in range(6)]
+        clients = [threading.Thread(target=request_repeatedly, args=(port,)) for _ in range(6)]
         for client in clients:
             client.start()
         try:

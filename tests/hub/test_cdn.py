@@ -1,4 +1,4 @@
-"""Large files from another host, to which the Hub sends on."""
+"""Large files on a second port, to which the Hub redirects."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fetch(url: str, method: str = "GET", **headers: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def test_the_client_asks_no_more_often_than_without(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+def test_a_cdn_causes_no_additional_requests(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
     from huggingface_hub import snapshot_download
 
     folder = Path(snapshot_download("org/name", endpoint=hub.endpoint, cache_dir=client_cache, token="hf_any"))
@@ -49,7 +49,7 @@ def test_the_client_asks_no_more_often_than_without(hub: EmbeddedHub, model: Pat
     assert (entry.repo_id, entry.file, entry.revision) == ("org/name", "model.safetensors", folder.name)
 
 
-def test_a_name_as_long_as_a_commit_is_no_commit(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+def test_an_id_of_the_length_of_a_commit(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     for name in ("r" * 40, f"{'o' * 40}/{'r' * 40}"):
@@ -59,7 +59,7 @@ def test_a_name_as_long_as_a_commit_is_no_commit(hub: EmbeddedHub, model: Path, 
         assert (hub.requests[-1].kind, hub.requests[-1].repo_id) == ("cdn", name)
 
 
-def test_a_fault_of_the_body_names_the_other_host(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+def test_a_fault_of_the_body_requires_kind_cdn(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
     from huggingface_hub import hf_hub_download
 
     content = (model / "model.safetensors").read_bytes()
@@ -73,7 +73,7 @@ def test_a_fault_of_the_body_names_the_other_host(hub: EmbeddedHub, model: Path,
     assert (second.read_bytes(), flipped.fired) == (content, 1)
 
 
-def test_the_answer_says_what_is_there_and_where(hub: EmbeddedHub, ask, model: Path) -> None:
+def test_the_headers_of_the_redirect(hub: EmbeddedHub, ask, model: Path) -> None:
     head = ask("HEAD", "/org/name/resolve/main/model.safetensors")
     assert (head.status, head.headers["x-linked-size"]) == (302, str((model / "model.safetensors").stat().st_size))
     assert not head.headers["location"].startswith(f"{hub.endpoint}/")
@@ -83,7 +83,7 @@ def test_the_answer_says_what_is_there_and_where(hub: EmbeddedHub, ask, model: P
     assert ask("HEAD", "/org/name/resolve/main/config.json").status == 200
 
 
-def test_the_address_is_signed_and_takes_no_token(hub: EmbeddedHub, ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_url_is_signed_and_refuses_a_token(hub: EmbeddedHub, ask, monkeypatch: pytest.MonkeyPatch) -> None:
     url = ask("HEAD", "/org/name/resolve/main/model.safetensors").headers["location"]
     assert fetch(url, Authorization="Bearer hf_x") == (
         400,
@@ -104,7 +104,7 @@ def test_the_address_is_signed_and_takes_no_token(hub: EmbeddedHub, ask, monkeyp
     assert fetch(url)[0] == 404
 
 
-def test_the_hub_itself_serves_no_such_address(hub: EmbeddedHub, ask) -> None:
+def test_the_first_port_does_not_serve_cdn_paths(hub: EmbeddedHub, ask) -> None:
     url = ask("HEAD", "/org/name/resolve/main/model.safetensors").headers["location"]
     parts = urlsplit(url)
     assert fetch(f"{hub.endpoint}{parts.path}?{parts.query}")[0] == 404

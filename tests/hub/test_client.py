@@ -1,4 +1,4 @@
-"""The real client, in every route."""
+"""Every route, with the real client."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_model_info(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
     assert [(request.kind, request.repo_id) for request in hub.requests] == [("info", "org/name")]
 
 
-def test_model_info_of_a_revision_and_of_some_properties(api: HfApi) -> None:
+def test_model_info_of_a_revision_and_with_expand(api: HfApi) -> None:
     commit = api.model_info("org/name").sha
     assert commit is not None
     assert api.model_info("org/name", revision=commit).sha == commit
@@ -143,7 +143,7 @@ def test_lists_of_models(api: HfApi, hub: EmbeddedHub, tmp_path: Path, make_mode
     assert found(filter="music") == []
 
 
-def test_each_missing_thing_has_its_own_error(api: HfApi) -> None:
+def test_the_errors_for_missing_things(api: HfApi) -> None:
     from huggingface_hub.errors import (
         HfHubHTTPError,
         RemoteEntryNotFoundError,
@@ -197,7 +197,7 @@ def test_the_headers_of_weights_are_read_by_range(api: HfApi, hub: EmbeddedHub) 
     assert {request.status for request in hub.requests if request.method == "GET"} == {206}
 
 
-def test_a_download_is_verified_by_the_client_itself(api: HfApi, client_cache: Path, tmp_path: Path) -> None:
+def test_the_client_verifies_a_download(api: HfApi, client_cache: Path, tmp_path: Path) -> None:
     folder = api.snapshot_download("org/name", local_dir=tmp_path / "local")
     checked = api.verify_repo_checksums("org/name", local_dir=folder)
     assert (checked.checked_count, checked.mismatches, checked.missing_paths) == (6, [], [])
@@ -217,7 +217,7 @@ def test_telemetry_and_agents_are_answered(api: HfApi, hub: EmbeddedHub, monkeyp
     ]
 
 
-def test_the_files_of_a_dataset_by_the_same_road(api: HfApi, hub: EmbeddedHub, tmp_path: Path) -> None:
+def test_the_files_of_a_dataset(api: HfApi, hub: EmbeddedHub, tmp_path: Path) -> None:
     from pathlib import Path
 
     from huggingface_hub.errors import RepositoryNotFoundError
@@ -225,7 +225,7 @@ def test_the_files_of_a_dataset_by_the_same_road(api: HfApi, hub: EmbeddedHub, t
     folder = tmp_path / "data"
     (folder / "parts").mkdir(parents=True)
     (folder / "parts" / "one.csv").write_text("a,b\n1,2\n")
-    hub.add(folder, "org/name", repo_type="dataset")  # there is a model of this name, too
+    hub.add(folder, "org/name", repo_type="dataset")  # a model has this id, too
     info = api.dataset_info("org/name")
     assert (info.id, [sibling.rfilename for sibling in info.siblings or []]) == ("org/name", ["parts/one.csv"])
     assert [found.id for found in api.list_datasets()] == ["org/name"]
@@ -237,7 +237,7 @@ def test_the_files_of_a_dataset_by_the_same_road(api: HfApi, hub: EmbeddedHub, t
     assert api.model_info("org/name").library_name == "transformers"
 
 
-def test_a_name_in_other_letters_leads_to_the_right_one(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+def test_ids_are_case_insensitive(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
     from pathlib import Path
 
     path = api.hf_hub_download("ORG/Name", "vocab.txt")
@@ -245,7 +245,7 @@ def test_a_name_in_other_letters_leads_to_the_right_one(api: HfApi, hub: Embedde
     assert [request.status for request in hub.requests] == [307, 200, 200]
 
 
-def test_commits_and_the_rate_limit_are_told(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
+def test_commits_and_rate_limit_headers(api: HfApi, hub: EmbeddedHub, model: Path) -> None:
     from huggingface_hub.utils import get_session
     from huggingface_hub.utils._http import parse_ratelimit_headers
 

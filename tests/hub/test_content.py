@@ -38,16 +38,16 @@ def found(path: str, size: int = 1) -> FoundFile:
         ("model.safetensors.index.json", False),
     ],
 )
-def test_the_name_decides_what_is_stored_with_lfs(path: str, lfs: bool) -> None:
+def test_lfs_by_name(path: str, lfs: bool) -> None:
     assert found(path).lfs is lfs
 
 
-def test_the_size_decides_too() -> None:
+def test_lfs_by_size() -> None:
     assert not found("tokenizer.json", LFS_SIZE).lfs
     assert found("tokenizer.json", LFS_SIZE + 1).lfs
 
 
-def test_ids_are_those_of_git_itself(tmp_path: Path) -> None:
+def test_ids_agree_with_git(tmp_path: Path) -> None:
     files = {"a.txt": b"a", "b.txt": b"", "b/c.txt": b"c", "b/d/e.txt": b"e\n", "b-1": b"z", "ü": b"u"}
     for path, content in files.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
@@ -81,11 +81,11 @@ def test_ids_are_those_of_git_itself(tmp_path: Path) -> None:
     assert commit_id(trees[""], (), text) == written.stdout.strip()
 
 
-def test_an_empty_repository_has_the_tree_of_git(tmp_path: Path) -> None:
+def test_the_tree_id_of_an_empty_repository(tmp_path: Path) -> None:
     assert tree_ids({}) == {"": "4b825dc642cb6eb9a060e54bf8d69288fbee4904"}
 
 
-def test_git_stores_a_pointer_to_an_lfs_file(tmp_path: Path) -> None:
+def test_the_pointer_to_an_lfs_file(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(b"weights")
     file = FoundFile("model.safetensors", path, 7, 0)

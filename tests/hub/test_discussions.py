@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from modelenv.hub import EmbeddedHub
 
-# The client's own way to send a large file is one that its HTTP library warns of.
+# The client uploads large files in a way that its HTTP library warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 
 WEIGHTS = bytes(range(256)) * 40
@@ -50,7 +50,7 @@ def test_a_pull_request_with_conflicts_is_not_merged(api: HfApi, repo: str) -> N
     with pytest.raises(HfHubHTTPError, match=r"Cannot merge refs/pr/1: conflicts in a\.txt"):
         api.merge_pull_request(repo, 1)
     api.change_discussion_status(repo, 1, "closed")
-    with pytest.raises(HfHubHTTPError, match="Discussion 1 is no open pull request"):
+    with pytest.raises(HfHubHTTPError, match="Discussion 1 is not an open pull request"):
         api.merge_pull_request(repo, 1)
 
 
@@ -77,7 +77,7 @@ def test_discussions(api: HfApi, repo: str) -> None:
             call()
 
 
-def test_who_opened_a_pull_request_goes_on_with_it(api: HfApi, repo: str, hub: EmbeddedHub, tmp_path: Path) -> None:
+def test_the_author_of_a_pull_request_can_push_to_it(api: HfApi, repo: str, hub: EmbeddedHub, tmp_path: Path) -> None:
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -105,7 +105,7 @@ def test_who_opened_a_pull_request_goes_on_with_it(api: HfApi, repo: str, hub: E
         api.merge_pull_request(repo, 1, token=author)
 
 
-def test_a_pull_request_is_made_from_the_commit_that_it_names(api: HfApi, repo: str) -> None:
+def test_a_pull_request_starts_at_the_given_commit(api: HfApi, repo: str) -> None:
     from huggingface_hub import CommitOperationAdd
     from huggingface_hub.errors import RevisionNotFoundError
 
@@ -126,7 +126,7 @@ def test_a_pull_request_is_made_from_the_commit_that_it_names(api: HfApi, repo: 
     assert {"a.txt", "later.txt"} <= set(api.list_repo_files(repo))
 
 
-def test_a_discussion_is_changed_by_its_author_and_the_owners(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
+def test_a_discussion_can_be_changed_by_its_author_and_by_owners(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     author, stranger, reader = hub.token("bob"), hub.token("eve"), hub.token("bob", role="read")
@@ -148,7 +148,7 @@ def test_a_discussion_is_changed_by_its_author_and_the_owners(api: HfApi, repo: 
             ask()
 
 
-def test_a_merged_pull_request_stays_as_it_is(api: HfApi, repo: str) -> None:
+def test_a_merged_pull_request_cannot_be_changed(api: HfApi, repo: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     change = {"repo_id": repo, "path_in_repo": "a.txt", "path_or_fileobj": b"1"}
@@ -159,14 +159,14 @@ def test_a_merged_pull_request_stays_as_it_is(api: HfApi, repo: str) -> None:
         lambda: api.upload_file(**{**change, "path_or_fileobj": b"2"}, revision="refs/pr/1"),
         lambda: api.super_squash_history(repo, branch="refs/pr/1"),
     ):
-        with pytest.raises(HfHubHTTPError, match="Pull request 1 is merged, and stays as it is") as caught:
+        with pytest.raises(HfHubHTTPError, match="Pull request 1 is merged and cannot be changed") as caught:
             call()
         assert caught.value.response.status_code == 409
     assert api.comment_discussion(repo, 1, "thanks").content == "thanks"
 
 
 @pytest.mark.parametrize("number", ["%C2%B2", "9" * 5000, "0", "-1"])
-def test_what_is_no_number_names_no_discussion(ask, hub: EmbeddedHub, number: str) -> None:
+def test_an_invalid_discussion_number_is_not_found(ask, hub: EmbeddedHub, number: str) -> None:
     assert ask("GET", f"/api/models/org/name/discussions/{number}").status == 404
     answer = ask("GET", f"/api/models/org/name/discussions?p={number}")
     assert (answer.status, json.loads(answer.body)) == (200, {"count": 0, "start": 0, "discussions": []})

@@ -1,4 +1,4 @@
-"""Downloads by the real client: what arrives, and how often the Hub is asked."""
+"""Downloads with the real client: the files, and the number of requests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_snapshot_cold_and_warm(hub: EmbeddedHub, model: Path, client_cache: P
         ("info", "GET"): 1,
         ("tree", "GET"): 1,
         ("resolve", "HEAD"): FILES,
-        ("resolve", "GET"): FILES - 1,  # the client makes an empty file itself
+        ("resolve", "GET"): FILES - 1,  # the client creates empty files without a request
     }
     assert sum(request.body_bytes for request in hub.requests if request.kind == "resolve") == sum(
         map(len, served.values())
@@ -95,13 +95,13 @@ def test_64_clients_at_once(hub: EmbeddedHub, client_cache: Path, model: Path) -
     }
 
 
-def test_a_download_that_trickles_keeps_its_rate_until_the_fault_ends(
+def test_a_slow_download_keeps_its_rate_until_the_fault_ends(
     hub: EmbeddedHub, client_cache: Path, model: Path
 ) -> None:
     from huggingface_hub import hf_hub_download
 
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
-    trickle = hub.fail(bytes_per_second=100)  # at this rate the file takes hours
+    trickle = hub.fail(bytes_per_second=100)  # the file would take hours
 
     def sent() -> int:
         return max((asked.body_bytes for asked in hub.requests if asked.method == "GET"), default=0)
@@ -121,7 +121,7 @@ def test_a_download_that_trickles_keeps_its_rate_until_the_fault_ends(
 
 
 @pytest.mark.slow
-def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub, model: Path, ask) -> None:
+def test_a_killed_client_does_not_affect_the_hub(hub: EmbeddedHub, model: Path, ask) -> None:
     (model / "vocab.txt").write_bytes(bytes(1_000_000))
     hub.fail(bytes_per_second=100)
     url = f"{hub.endpoint}/org/name/resolve/main/vocab.txt"
@@ -138,19 +138,19 @@ def test_a_client_killed_in_the_middle_leaves_a_hub_that_serves(hub: EmbeddedHub
         time.sleep(0.3)
         return hub.requests[0].body_bytes == sent
 
-    wait_until(is_still)  # nothing is sent any more
+    wait_until(is_still)  # nothing more is sent
     assert hub.requests[0].body_bytes < 1_000_000
     hub.clear_faults()
     assert ask("GET", "/org/name/resolve/main/vocab.txt").status == 200
 
 
 @pytest.mark.slow
-def test_a_download_that_the_hub_breaks_off_resumes_after_its_return(
+def test_an_interrupted_download_resumes_when_the_hub_is_back(
     hub: EmbeddedHub, client_cache: Path, model: Path
 ) -> None:
     from huggingface_hub import hf_hub_download
 
-    # The client takes what it got in steps of 10 MiB.
+    # The client stores what it received in steps of 10 MiB.
     content = bytes(range(256)) * (64 * 1024)
     (model / "vocab.txt").write_bytes(content)
     hub.fail(bytes_per_second=4_000_000)

@@ -15,7 +15,7 @@ def facts(folder: Path) -> ModelFacts:
     return read_facts(Repository("a/b", folder).listing())
 
 
-def test_config_card_and_weights_tell(model: Path) -> None:
+def test_facts_from_config_card_and_weights(model: Path) -> None:
     told = facts(model)
     assert told.library_name == "transformers"
     assert told.pipeline_tag == "text-classification"
@@ -27,14 +27,14 @@ def test_config_card_and_weights_tell(model: Path) -> None:
     assert told.tags == tuple(expected.split())
 
 
-def test_the_card_has_the_last_word(model: Path) -> None:
+def test_the_card_takes_precedence(model: Path) -> None:
     (model / "README.md").write_text("---\npipeline_tag: fill-mask\nlibrary_name: mine\ndatasets: imdb\n---\n")
     told = facts(model)
     assert (told.pipeline_tag, told.library_name) == ("fill-mask", "mine")
     assert "dataset:imdb" in told.tags
 
 
-def test_a_sentence_transformer_is_known_by_its_modules(tmp_path: Path) -> None:
+def test_a_sentence_transformer_is_detected_by_its_modules(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert", "architectures": ["BertModel"]}')
     assert facts(tmp_path).pipeline_tag == "feature-extraction"
     (tmp_path / "modules.json").write_text("[]")
@@ -45,7 +45,7 @@ def test_a_sentence_transformer_is_known_by_its_modules(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architectures", ['"BertModel"', '["Unheard"]', "null"])
-def test_an_unknown_architecture_tells_no_task(tmp_path: Path, architectures: str) -> None:
+def test_an_unknown_architecture_has_no_task(tmp_path: Path, architectures: str) -> None:
     (tmp_path / "config.json").write_text(f'{{"architectures": {architectures}}}')
     assert facts(tmp_path).pipeline_tag is None
 
@@ -71,7 +71,7 @@ def test_shards_are_summed(model: Path) -> None:
         ("model.safetensors", b"\x09" + bytes(7) + b'{"a": 1} '),
     ],
 )
-def test_a_damaged_file_tells_nothing(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_damaged_file_is_ignored(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     told = facts(tmp_path)
     assert (told.card, told.config, told.safetensors, told.pipeline_tag) == (None, None, None, None)

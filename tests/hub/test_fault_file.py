@@ -22,7 +22,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_holds_the_rules_that_a_test_would_set(tmp_path: Path) -> None:
+def test_a_file_has_the_same_rules_as_fail(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         """
@@ -49,22 +49,22 @@ def test_a_file_holds_the_rules_that_a_test_would_set(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[fault]\n", ": this is no TOML\n  found: Expected ']]' at the end of an array declaration (at line 1"),
-        ("", ": this is no file of faults\n  expected: tables [[fault]], and nothing else\n  found: nothing"),
-        ("[fault]\nstatus = 500\n", ": this is no file of faults"),
-        ("seed = 3\n[[fault]]\nstatus = 500\n", ": this is no file of faults\n  expected: tables [[fault]], and "),
-        ("fault = [1]\n", ": fault 1 is no table\n  expected: [[fault]]\n  found: 1"),
+        ("[[fault]\n", ": not valid TOML\n  found: Expected ']]' at the end of an array declaration (at line 1"),
+        ("", ": not a file of faults\n  expected: tables [[fault]], and nothing else\n  found: nothing"),
+        ("[fault]\nstatus = 500\n", ": not a file of faults"),
+        ("seed = 3\n[[fault]]\nstatus = 500\n", ": not a file of faults\n  expected: tables [[fault]], and "),
+        ("fault = [1]\n", ": fault 1 is not a table\n  expected: [[fault]]\n  found: 1"),
         (
             "[[fault]]\nstatus = 500\n[[fault]]\nstatsu = 500\n",
-            ": fault 2 says what no fault knows\n  expected: names among method, kind, repo, file, nth,",
+            ": fault 2 has unknown keys\n  expected: keys among method, kind, repo, file, nth,",
         ),
         (
             "[[fault]]\nstatus = 'no'\n",
-            ": fault 1: a fault's status cannot be this\n  expected: a number\n  found: 'no'",
+            ": fault 1: a fault's status is not valid\n  expected: a number\n  found: 'no'",
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_path(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_in_a_file_name_its_path(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(ConfigurationError) as caught:
         read_faults(path)
@@ -72,16 +72,16 @@ def test_what_is_wrong_with_a_file_is_said_with_its_path(tmp_path: Path, text: s
     assert message in str(caught.value)
 
 
-def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"none\.toml: the faults cannot be read\n  found: No such file"):
+def test_an_unreadable_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"none\.toml: cannot read the faults\n  found: No such file"):
         read_faults(tmp_path / "none.toml")
     (tmp_path / "binary.toml").write_bytes(b"\xff")
-    with pytest.raises(ConfigurationError, match=r"binary\.toml: this is no TOML"):
+    with pytest.raises(ConfigurationError, match=r"binary\.toml: not valid TOML"):
         read_faults(tmp_path / "binary.toml")
 
 
 @pytest.mark.slow
-def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> None:
+def test_serve_applies_the_faults_in_a_file(model: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "[[fault]]\nstatus = 503\ntimes = 1\n[[fault]]\nfile = '*.json'\ndelay = 0.1\n")
     command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -103,11 +103,11 @@ def test_a_served_folder_fails_as_its_file_says(model: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_the_command_ends_with_what_is_wrong_with_the_file(model: Path, tmp_path: Path) -> None:
+def test_the_command_reports_an_error_in_the_file(model: Path, tmp_path: Path) -> None:
     path = write(tmp_path, "[[fault]]\nstatus = 5\n")
     command = [sys.executable, "-m", "modelenv", "hub", "serve", str(model.parent.parent), "--faults", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
-        f"error: {path}: fault 1: a fault's status cannot be this\n  expected: a status from 300 to 599\n  found: 5\n"
+        f"error: {path}: fault 1: a fault's status is not valid\n  expected: a status from 300 to 599\n  found: 5\n"
     )

@@ -1,4 +1,4 @@
-"""What the faults put on the wire, seen by a client that is nothing but a socket."""
+"""The effects of faults on the wire, as seen by a plain socket."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.slow  # whether a connection stays open is seen by waiting
+pytestmark = pytest.mark.slow  # whether a connection stays open can only be seen by waiting
 
 CONTENT = bytes(range(256)) * 40
 
@@ -40,7 +40,7 @@ def hub(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[EmbeddedHu
     (tmp_path / "org" / "name" / "config.json").write_text("{}")
     with caplog.at_level(logging.ERROR), EmbeddedHub(tmp_path) as running:
         yield running
-    assert [record.getMessage() for record in caplog.records] == []  # no fault is a failure of the server
+    assert [record.getMessage() for record in caplog.records] == []  # no fault causes an error in the server
 
 
 def test_without_a_fault(hub: EmbeddedHub) -> None:
@@ -64,7 +64,7 @@ def test_a_status_with_headers(hub: EmbeddedHub) -> None:
 @pytest.mark.parametrize(
     ("message", "said"), [("a\r\nb", "a  b"), ("日本", "\\u65e5\\u672c"), ("\0 \x7f \v", ""), ("\ud800", "\\ud800")]
 )
-def test_any_message_is_said_on_one_line(hub: EmbeddedHub, message: str, said: str) -> None:
+def test_any_message_is_sent_on_one_line(hub: EmbeddedHub, message: str, said: str) -> None:
     hub.fail(status=500, message=message)
     wire = exchange(hub.endpoint)
     assert (wire.status, wire.header("x-error-message"), json.loads(wire.body)) == (500, said, {"error": message})
@@ -75,7 +75,7 @@ def test_any_message_is_said_on_one_line(hub: EmbeddedHub, message: str, said: s
     ("length", "method", "end"),
     [(3, "GET", "closed"), (300, "GET", "closed"), (0, "GET", "closed"), (16, "GET", "open"), (3, "HEAD", "open")],
 )
-def test_a_rule_may_announce_a_length(hub: EmbeddedHub, name: str, length: int, method: str, end: str) -> None:
+def test_a_rule_can_set_the_content_length(hub: EmbeddedHub, name: str, length: int, method: str, end: str) -> None:
     hub.fail(status=500, message="abc", headers={name: str(length), "CONTENT-TYPE": "text/html", "X-A": "é"})
     wire = exchange(hub.endpoint, method=method)
     assert wire.head.lower().count(b"content-length") == wire.head.lower().count(b"content-type") == 1
@@ -107,19 +107,19 @@ def test_a_delay_before_the_first_byte(hub: EmbeddedHub) -> None:
     assert wire.first >= 0.3
 
 
-def test_a_client_that_leaves_during_a_delay_holds_up_nothing(hub: EmbeddedHub) -> None:
+def test_a_client_that_disconnects_during_a_delay(hub: EmbeddedHub) -> None:
     fault = hub.fail(delay=3600)
     with socket.create_connection(("127.0.0.1", int(hub.endpoint.rsplit(":", 1)[1])), timeout=60) as client:
         client.sendall(f"GET {URL} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
         wait_until(lambda: fault.fired == 1)
-    hub.stop()  # it would not return before the delay
+    hub.stop()  # otherwise it would return only after the delay
 
 
 def test_a_trickle(hub: EmbeddedHub) -> None:
     hub.fail(bytes_per_second=5_000)
     wire = exchange(hub.endpoint)
     assert (wire.status, wire.body) == (200, CONTENT)
-    assert wire.seconds >= len(CONTENT) / 5_000 - 0.1  # the last piece is followed by no wait
+    assert wire.seconds >= len(CONTENT) / 5_000 - 0.1  # there is no wait after the last piece
     assert wire.first_body < len(CONTENT)
 
 
@@ -131,7 +131,7 @@ def test_a_trickle_slows_other_answers_too(hub: EmbeddedHub) -> None:
     assert wire.seconds >= (len(wire.body) - 100) / 2000
 
 
-def test_a_cut_body_under_its_full_length(hub: EmbeddedHub) -> None:
+def test_a_cut_body_has_its_full_content_length(hub: EmbeddedHub) -> None:
     fault = hub.fail(cut_after=1000)
     wire = exchange(hub.endpoint)
     assert (wire.status, wire.body, wire.end) == (200, CONTENT[:1000], "closed")
@@ -141,7 +141,7 @@ def test_a_cut_body_under_its_full_length(hub: EmbeddedHub) -> None:
     assert fault.fired == 1
 
 
-def test_a_cut_counts_over_all_pieces_and_not_beyond_the_end(hub: EmbeddedHub) -> None:
+def test_a_cut_counts_the_bytes_of_all_pieces(hub: EmbeddedHub) -> None:
     hub.fail(bytes_per_second=100_000)
     hub.fail(cut_after=7000, times=1)
     assert exchange(hub.endpoint).body == CONTENT[:7000]
@@ -171,7 +171,7 @@ def test_a_reset_in_the_middle_of_a_body(hub: EmbeddedHub) -> None:
 
 
 @pytest.mark.parametrize("part", ["", "bytes=900-"])
-def test_a_flipped_byte_lies_at_its_place_in_the_file(hub: EmbeddedHub, part: str) -> None:
+def test_a_flipped_byte_is_at_its_offset_in_the_file(hub: EmbeddedHub, part: str) -> None:
     hub.fail(flip_byte=1000)
     wire = exchange(hub.endpoint, Range=part) if part else exchange(hub.endpoint)
     start = 900 if part else 0
@@ -194,7 +194,7 @@ def test_a_wrong_etag_has_the_form_of_the_right_one(hub: EmbeddedHub, method: st
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_lying_headers_take_the_place_of_the_real_ones(hub: EmbeddedHub, method: str) -> None:
+def test_lying_headers_replace_the_real_ones(hub: EmbeddedHub, method: str) -> None:
     hub.fail(lying_headers={"etag": '"../x"', "X-Linked-Etag": "", "X-Repo-Commit": "é"})
     wire = exchange(hub.endpoint, method=method)
     assert [wire.header(name) for name in ("etag", "x-linked-etag", "x-repo-commit")] == ['"../x"', "", "é"]
@@ -203,14 +203,14 @@ def test_lying_headers_take_the_place_of_the_real_ones(hub: EmbeddedHub, method:
     assert wire.body == (CONTENT if method == "GET" else b"")
 
 
-def test_lying_fields_are_in_every_object_of_the_answer(hub: EmbeddedHub) -> None:
+def test_lying_fields_replace_the_fields_of_every_object(hub: EmbeddedHub) -> None:
     right = json.loads(exchange(hub.endpoint, "/api/models/org/name").body)
     lie = hub.fail(lying_fields={"sha": "../x", "rfilename": 7, "unknown": []})
     wire = exchange(hub.endpoint, "/api/models/org/name")
     siblings = [{**each, "rfilename": 7} for each in right["siblings"]]
     assert json.loads(wire.body) == {**right, "sha": "../x", "siblings": siblings}
     assert (int(wire.header("content-length")), wire.end) == (len(wire.body), "open")
-    assert exchange(hub.endpoint).body == CONTENT  # no JSON, and sent as it is
+    assert exchange(hub.endpoint).body == CONTENT  # not JSON, so not changed
     assert exchange(hub.endpoint, method="HEAD").status == 200
     assert lie.fired == 2  # a HEAD has no body
 
@@ -238,7 +238,7 @@ def test_an_expired_token(hub: EmbeddedHub) -> None:
     assert exchange(hub.endpoint).status == 200
 
 
-def test_a_refusal_resets_everybody_and_ends(hub: EmbeddedHub) -> None:
+def test_a_refusal_resets_all_connections_and_ends(hub: EmbeddedHub) -> None:
     port = int(hub.endpoint.rsplit(":", 1)[1])
     hub.fail(refuse=0.5, times=1)
     with socket.create_connection(("127.0.0.1", port), timeout=60) as idle:
@@ -256,7 +256,7 @@ def test_a_hub_that_refuses_can_be_stopped_and_started(hub: EmbeddedHub) -> None
     hub.fail(refuse=3600, times=1)
     assert exchange(hub.endpoint).end == "reset"
     assert is_refused(port)
-    hub.stop()  # it would not return before it listens again
+    hub.stop()  # otherwise it would return only after it listens again
     hub.start()
     assert exchange(hub.endpoint).body == CONTENT
 
@@ -272,7 +272,7 @@ def test_faults_compose(hub: EmbeddedHub) -> None:
     assert exchange(hub.endpoint).body == CONTENT
 
 
-def test_a_fault_concerns_its_requests_alone_while_others_run(hub: EmbeddedHub) -> None:
+def test_a_fault_does_not_affect_concurrent_requests(hub: EmbeddedHub) -> None:
     fault = hub.fail(reset=True, file="config.json")
     ends: list[str] = []
 

@@ -36,7 +36,7 @@ def history(first: Snapshot, second: Snapshot) -> History:
     return History().committed("main", first).committed("main", second)
 
 
-def test_a_commit_is_found_by_all_its_names(history: History, first: Snapshot, second: Snapshot) -> None:
+def test_a_commit_is_found_by_each_of_its_revisions(history: History, first: Snapshot, second: Snapshot) -> None:
     tagged = history.tagged("v1", first.commit).branched("next", "v1")
     for revision in ("v1", "refs/tags/v1", "next", "refs/heads/next", first.commit, first.commit[:7]):
         assert tagged.find(revision) is first
@@ -45,17 +45,17 @@ def test_a_commit_is_found_by_all_its_names(history: History, first: Snapshot, s
 
 
 @pytest.mark.parametrize("revision", ["v1", "refs/heads/v1", "refs/pr/1", "0000000", "", "abc"])
-def test_an_unknown_revision_is_told(history: History, revision: str) -> None:
+def test_an_unknown_revision_is_an_error(history: History, revision: str) -> None:
     with pytest.raises(UnknownRevisionError):
         history.find(revision)
 
 
-def test_each_path_knows_the_commit_that_changed_it_last(first: Snapshot, second: Snapshot) -> None:
+def test_the_last_commit_of_each_path(first: Snapshot, second: Snapshot) -> None:
     assert second.touched == {"a": first.commit, "b/c": second.commit, "b": second.commit, "e": second.commit}
     assert set(first.touched) == {"a", "b", "b/c", "b/d"}
 
 
-def test_a_name_is_given_once_and_can_be_taken_back(history: History) -> None:
+def test_branches_and_tags_are_created_once_and_can_be_deleted(history: History) -> None:
     with pytest.raises(TakenError, match="Reference refs/heads/main already exists"):
         history.branched("main", "main")
     tagged = history.tagged("v1", "main")
@@ -66,7 +66,7 @@ def test_a_name_is_given_once_and_can_be_taken_back(history: History) -> None:
         history.without("branches", "v1")
 
 
-def test_a_folder_put_back_keeps_its_place_in_history(history: History, first: Snapshot) -> None:
+def test_a_restored_folder_keeps_its_parents(history: History, first: Snapshot) -> None:
     back = history.committed("main", Snapshot(first.commit, first.files, first.trees, first.last_modified, ("x",)))
     assert [commit.commit for commit in back.log(back.find("main"))] == [first.commit]
 

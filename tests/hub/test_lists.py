@@ -1,4 +1,4 @@
-"""Lists of repositories: their order, their filters, and what the real client may ask of each type."""
+"""Lists of repositories: order, filters, and the values of `expand` for each type."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def add(hub: EmbeddedHub, tmp_path: Path):
-    """Serves a folder of one file, of this content and age."""
+    """A function that serves a folder with one file of the given content and age."""
 
     def added(name: str, content: str = "", *, file: str = "README.md", seconds: int = 0, repo_type: str = "model"):
         path = tmp_path / repo_type / name / file
@@ -29,7 +29,7 @@ def add(hub: EmbeddedHub, tmp_path: Path):
     return added
 
 
-def test_lists_are_sorted_before_they_are_cut(api: HfApi, add) -> None:
+def test_lists_are_sorted_before_the_limit_applies(api: HfApi, add) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     for name, seconds in {"ada/a": 2, "ada/b": 1, "ada/c": 3}.items():
@@ -50,7 +50,7 @@ def test_lists_are_sorted_before_they_are_cut(api: HfApi, add) -> None:
     assert caught.value.response.status_code == 501
 
 
-def test_what_is_created_has_its_time(api: HfApi, add) -> None:
+def test_created_repositories_have_a_time_of_creation(api: HfApi, add) -> None:
     add("ada/a")
     api.create_repo("ada/b")
     api.create_repo("ada/c", repo_type="dataset")
@@ -64,7 +64,7 @@ def test_what_is_created_has_its_time(api: HfApi, add) -> None:
     assert api.model_info("org/b").created_at == made
 
 
-def test_what_a_card_says_of_a_dataset_is_found(api: HfApi, add) -> None:
+def test_datasets_are_found_by_their_card(api: HfApi, add) -> None:
     card = "---\nlanguage: [en, de]\nlicense: mit\ntask_categories: [question-answering]\nsize_categories: [n<1K]\n"
     add(
         "ada/one",
@@ -91,7 +91,7 @@ def test_what_a_card_says_of_a_dataset_is_found(api: HfApi, add) -> None:
     assert list(api.list_datasets(language=["en", "fr"])) == []
 
 
-def test_a_model_is_found_by_what_it_was_made_of(api: HfApi, add) -> None:
+def test_a_model_is_found_by_its_base_model_and_datasets(api: HfApi, add) -> None:
     add("ada/fine", "---\nbase_model: ada/base\ndatasets: [squad]\n---\n")
     add("ada/other")
     assert api.model_info("ada/fine").tags == ["dataset:squad", "base_model:ada/base"]
@@ -99,7 +99,7 @@ def test_a_model_is_found_by_what_it_was_made_of(api: HfApi, add) -> None:
         assert [info.id for info in api.list_models(**query)] == ["ada/fine"]
 
 
-def test_each_type_has_what_the_client_may_ask_of_it(api: HfApi, add) -> None:
+def test_every_value_of_expand_is_accepted(api: HfApi, add) -> None:
     from typing import get_args
 
     from huggingface_hub import hf_api
@@ -124,7 +124,7 @@ def test_each_type_has_what_the_client_may_ask_of_it(api: HfApi, add) -> None:
     assert [info.sdk for info in api.list_spaces(expand=["sdk"])] == ["static"]
 
 
-def test_the_results_in_a_card_are_told(api: HfApi, add) -> None:
+def test_the_results_in_a_card_are_in_the_info(api: HfApi, add) -> None:
     add("ada/a", "---\nmodel-index:\n- name: mine\n  results: []\n---\n")
     assert api.model_info("ada/a").model_index == [{"name": "mine", "results": []}]
     assert api.model_info("ada/a", expand=["model-index"]).model_index == [{"name": "mine", "results": []}]

@@ -1,4 +1,4 @@
-"""Patterns, held against git itself."""
+"""Patterns, compared with git itself."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ def git(repository: Path, *arguments: str) -> str:
     done = subprocess.run(
         command, cwd=repository, input="\0".join(PATHS), capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode in (0, 1), done.stderr  # 1: nothing is ignored
+    assert done.returncode in (0, 1), done.stderr  # 1: no file is ignored
     return done.stdout
 
 
 @pytest.mark.parametrize("text", IGNORES)
-def test_ignored_is_what_git_ignores(repository: Path, text: str) -> None:
+def test_ignored_agrees_with_git(repository: Path, text: str) -> None:
     (repository / ".gitignore").write_text(text)
     expected = set(git(repository, "check-ignore", "--no-index", "-z", "--stdin").split("\0")) - {""}
     assert {path for path in PATHS if ignored(path, text)} == expected
@@ -91,7 +91,7 @@ def test_ignored_is_what_git_ignores(repository: Path, text: str) -> None:
         "*.md filter=other\n",
     ],
 )
-def test_lfs_is_what_git_stores_with_it(repository: Path, text: str) -> None:
+def test_lfs_agrees_with_git(repository: Path, text: str) -> None:
     (repository / ".gitattributes").write_text(text)
     fields = git(repository, "check-attr", "-z", "--stdin", "filter").split("\0")
     expected = {path for path, value in zip(fields[::3], fields[2::3], strict=False) if value == "lfs"}

@@ -1,4 +1,4 @@
-"""Real models pushed to the Hub by transformers, and loaded from it again."""
+"""transformers pushes real models to the Hub, and loads them from it."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def run(hub: EmbeddedHub, tmp_path: Path) -> Callable[..., subprocess.CompletedP
     return execute
 
 
-def test_a_sharded_model_with_a_chat_template_goes_up_and_comes_down(
+def test_a_sharded_model_with_a_chat_template_is_pushed_and_loaded(
     hub: EmbeddedHub, run: Callable[..., subprocess.CompletedProcess[str]], ask
 ) -> None:
     token = hub.token("ada", orgs=["org"])
@@ -84,7 +84,7 @@ def test_a_sharded_model_with_a_chat_template_goes_up_and_comes_down(
     assert set(shards) <= fetched
 
 
-def test_a_gated_model_needs_a_token_that_was_let_in(
+def test_a_gated_model_needs_a_token_with_access(
     hub: EmbeddedHub, run: Callable[..., subprocess.CompletedProcess[str]]
 ) -> None:
     from huggingface_hub import HfApi

@@ -31,7 +31,7 @@ def test_models_with_and_without_an_organisation_are_found(tmp_path: Path) -> No
     assert ids(tmp_path) == ["gpt2", "org/one", "org/two"]
 
 
-def test_the_subfolders_of_a_model_are_no_models(tmp_path: Path) -> None:
+def test_subfolders_of_a_model_are_not_models(tmp_path: Path) -> None:
     fill(tmp_path, "minilm/config.json", "minilm/1_Pooling/config.json")
     assert ids(tmp_path) == ["minilm"]
     assert [file.path for file in Repositories(tmp_path).all()[0].listing()] == [
@@ -40,13 +40,13 @@ def test_the_subfolders_of_a_model_are_no_models(tmp_path: Path) -> None:
     ]
 
 
-def test_empty_and_hidden_folders_and_loose_files_are_no_models(tmp_path: Path) -> None:
+def test_empty_folders_hidden_folders_and_files_are_not_models(tmp_path: Path) -> None:
     fill(tmp_path, ".cache/x/config.json", "org/.git/config", "loose.txt", "hidden/.DS_Store")
     (tmp_path / "empty" / "inner").mkdir(parents=True)
     assert ids(tmp_path) == []
 
 
-def test_a_folder_that_appears_later_is_seen_at_once(tmp_path: Path) -> None:
+def test_a_new_folder_appears_at_once(tmp_path: Path) -> None:
     repositories = Repositories(tmp_path)
     assert repositories.find("org/late") is None
     fill(tmp_path, "org/late/config.json")
@@ -58,7 +58,7 @@ def test_a_folder_that_appears_later_is_seen_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "repo_id", ["../models/org", "org/..", "org/name/parts", "/etc", "", "org/", ".", "org//name", "org\0"]
 )
-def test_no_name_leads_out_of_the_root(repo_id: str, model: Path) -> None:
+def test_no_id_leads_out_of_the_root(repo_id: str, model: Path) -> None:
     assert Repositories(model.parent.parent).find(repo_id) is None
 
 
@@ -93,7 +93,7 @@ def test_only_regular_files_of_the_folder_itself_are_served(model: Path, tmp_pat
     ]
 
 
-def test_the_commit_follows_from_names_and_bytes_alone(
+def test_the_commit_depends_only_on_names_and_bytes(
     model: Path, tmp_path: Path, make_model: Callable[[Path], Path]
 ) -> None:
     repository = Repository("org/name", model)
@@ -125,8 +125,8 @@ def test_another_process_gives_the_same_commit(model: Path) -> None:
     assert done.stdout.strip() == Repository("org/name", model).snapshot().commit
 
 
-def test_what_did_not_change_is_not_read_again(model: Path) -> None:
-    # Other bytes of the same size under the same time: whoever read the file would notice.
+def test_unchanged_files_are_not_read_again(model: Path) -> None:
+    # Other bytes of the same size and time: a second read would notice them.
     repository = Repository("org/name", model)
     before = repository.snapshot()
     status = (model / "vocab.txt").stat()
@@ -155,14 +155,14 @@ def test_a_folder_under_the_root_needs_no_id(model: Path) -> None:
 
 
 def test_a_folder_elsewhere_needs_an_id(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="outside of the served root needs a repository id") as caught:
+    with pytest.raises(ConfigurationError, match="outside the served root requires a repo id") as caught:
         Repositories(None).add(model)
     assert "what to do: pass repo_id='org/name'" in str(caught.value)
 
 
 @pytest.mark.parametrize("repo_id", ["../x", "a/b/c", "", "-a/b", "a\\b", "a/.b", "a b", "a/b..c"])
 def test_a_wrong_id_is_refused(repo_id: str, model: Path) -> None:
-    with pytest.raises(ConfigurationError, match="this is not a repository id") as caught:
+    with pytest.raises(ConfigurationError, match="not a valid repo id") as caught:
         Repositories(None).add(model, repo_id)
     assert caught.value.found == repr(repo_id)
     assert "expected: 'org/name' or 'name' of letters" in str(caught.value)
@@ -176,17 +176,17 @@ def test_an_id_names_one_folder(model: Path, tmp_path: Path, make_model: Callabl
     assert "what to do: give the folder another repo_id" in str(caught.value)
 
 
-def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="this folder cannot be served") as caught:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="the folder to serve does not exist") as caught:
         Repositories(None).add(tmp_path / "nothing", "a/b")
-    assert f"found: no folder at {tmp_path / 'nothing'}" in str(caught.value)
+    assert f"found: {tmp_path / 'nothing'}" in str(caught.value)
 
 
-def test_a_folder_of_outward_links_is_refused(tmp_path: Path) -> None:
+def test_a_folder_with_only_links_out_of_it_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "blobs/abc")
     (tmp_path / "snapshot").mkdir()
     (tmp_path / "snapshot" / "config.json").symlink_to("../blobs/abc")
-    with pytest.raises(ConfigurationError, match="has no file to serve") as caught:
+    with pytest.raises(ConfigurationError, match="has no files to serve") as caught:
         Repositories(None).add(tmp_path / "snapshot", "a/b")
     assert "no links that lead out of the folder" in str(caught.value)
     assert "cp -rL" in str(caught.value)

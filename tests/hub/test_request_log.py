@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from modelenv.hub import EmbeddedHub
 
 
-def test_a_request_is_seen_from_its_arrival_on() -> None:
+def test_a_request_is_logged_on_arrival() -> None:
     log = RequestLog()
     entry = log.open(HubRequest("GET", "/o/n/resolve/main/f", "resolve", "o/n", "main", "f"))
     assert [str(request) for request in log.all()] == ["GET /o/n/resolve/main/f -> no answer, 0 bytes"]
@@ -21,7 +21,7 @@ def test_a_request_is_seen_from_its_arrival_on() -> None:
     assert [(request.status, request.body_bytes) for request in log.all()] == [(200, 7)]
 
 
-def test_requests_keep_the_order_of_their_arrival() -> None:
+def test_requests_are_in_order_of_arrival() -> None:
     log = RequestLog()
     first, second = (log.open(HubRequest("GET", path, "other")) for path in ("/1", "/2"))
     second.answered(200)
@@ -37,7 +37,7 @@ def test_a_cleared_request_does_not_come_back() -> None:
     assert log.all() == ()
 
 
-def test_the_listener_hears_of_each_request_once_at_its_end() -> None:
+def test_the_listener_is_called_once_at_the_end_of_a_request() -> None:
     heard: list[HubRequest] = []
     log = RequestLog(heard.append)
     entry = log.open(HubRequest("GET", "/1", "other", range="bytes=0-1"))
@@ -48,7 +48,7 @@ def test_the_listener_hears_of_each_request_once_at_its_end() -> None:
     assert [str(request) for request in heard] == ["GET /1 (bytes=0-1) -> 206, 2 bytes"]
 
 
-def test_it_counts_what_goes_out_and_not_what_a_fault_keeps_back(hub: EmbeddedHub, ask) -> None:
+def test_bytes_held_back_by_a_fault_are_not_counted(hub: EmbeddedHub, ask) -> None:
     with hub.fail(cut_after=10), pytest.raises(http.client.IncompleteRead):
         ask("GET", "/org/name/resolve/main/vocab.txt")
     with hub.fail(reset=True), pytest.raises(ConnectionResetError):

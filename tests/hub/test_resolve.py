@@ -38,7 +38,7 @@ def test_ranges(header: str | None, span: Span | None) -> None:
 
 
 @pytest.mark.parametrize(("header", "size"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-", 0), ("bytes=-5", 0)])
-def test_ranges_behind_the_end(header: str, size: int) -> None:
+def test_ranges_beyond_the_end(header: str, size: int) -> None:
     with pytest.raises(RefusedError) as caught:
         read_range(header, size)
     assert (caught.value.status, caught.value.headers["Content-Range"]) == (416, f"bytes */{size}")
@@ -92,7 +92,7 @@ def test_a_head_has_the_size_of_the_whole_file(ask, model: Path) -> None:
     assert (head.status, head.headers["content-length"]) == (200, str((model / "vocab.txt").stat().st_size))
 
 
-def test_an_unchanged_file_is_not_sent_again(ask, hub: EmbeddedHub) -> None:
+def test_if_none_match_of_an_unchanged_file(ask, hub: EmbeddedHub) -> None:
     path = "/org/name/resolve/main/vocab.txt"
     etag = ask("HEAD", path).headers["etag"]
     for header in (etag, f"W/{etag}", f'"other", {etag}', "*"):
@@ -101,7 +101,7 @@ def test_an_unchanged_file_is_not_sent_again(ask, hub: EmbeddedHub) -> None:
     assert ask("GET", path, If_None_Match='"other"').status == 200
 
 
-def test_a_part_of_a_changed_file_is_the_whole_file(ask) -> None:
+def test_if_range_of_a_changed_file_sends_the_whole_file(ask) -> None:
     path = "/org/name/resolve/main/vocab.txt"
     etag = ask("HEAD", path).headers["etag"]
     assert ask("GET", path, Range="bytes=1-2", If_Range=etag).status == 206
@@ -117,7 +117,7 @@ def test_an_empty_file_and_an_unusual_name(ask) -> None:
     assert named.headers["content-disposition"] == expected
 
 
-def test_a_changed_folder_is_a_new_commit_and_the_one_before_stays(ask, model: Path) -> None:
+def test_a_changed_folder_is_a_new_commit_and_the_old_one_is_kept(ask, model: Path) -> None:
     before = ask("GET", "/org/name/resolve/main/vocab.txt")
     commit = before.headers["x-repo-commit"]
     (model / "vocab.txt").write_text("changed")
@@ -130,7 +130,7 @@ def test_a_changed_folder_is_a_new_commit_and_the_one_before_stays(ask, model: P
     assert ask("HEAD", "/org/name/resolve/main/README.md").status == 404
 
 
-def test_of_a_large_file_no_copy_is_kept(ask, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_copy_of_a_large_file_is_kept(ask, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blobs, "_COPIED_BYTES", 1000)
     before = ask("GET", "/org/name/resolve/main/vocab.txt")
     commit = before.headers["x-repo-commit"]
@@ -139,7 +139,7 @@ def test_of_a_large_file_no_copy_is_kept(ask, model: Path, monkeypatch: pytest.M
     gone = ask("GET", f"/org/name/resolve/{commit}/vocab.txt")
     assert (gone.status, gone.headers["x-error-message"]) == (
         410,
-        "vocab.txt was changed on the disk, and the embedded Hub keeps no copy of a file of this size",
+        "vocab.txt was changed on disk, and the embedded Hub keeps no copies of files of this size",
     )
     (model / "vocab.txt").unlink()
     assert ask("GET", f"/org/name/resolve/{commit}/vocab.txt").status == 410

@@ -1,4 +1,4 @@
-"""What no client asks, and the exact form of what it does: plain requests without a client's help."""
+"""Responses to plain requests, in their exact form, including requests that no client makes."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_xet_is_not_advertised(ask) -> None:
         ("POST", "/api/whoami-v2"),
     ],
 )
-def test_the_rest_says_that_it_is_not_served(ask, hub: EmbeddedHub, method: str, path: str) -> None:
+def test_other_requests_are_answered_with_not_served(ask, hub: EmbeddedHub, method: str, path: str) -> None:
     answer = ask(method, path, b"")
     message = f"{method} {path} is not served by the embedded Hub of modelenv"
     assert (answer.status, json.loads(answer.body)) == (501, {"error": message})
@@ -117,14 +117,14 @@ def test_errors_carry_code_and_message(ask, path: str, status: int, code: str | 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1:80", "localhost:1", "LOCALHOST", "hub.localhost", "[::1]", "[::1]:80"]
 )
-def test_it_answers_to_names_of_this_machine(ask, host: str) -> None:
+def test_host_headers_of_this_machine(ask, host: str) -> None:
     assert ask("GET", "/api/models/org/name", Host=host).status == 200
 
 
 @pytest.mark.parametrize(
     "host", ["evil.example", "evil.example:80", "10.0.0.1", "127.0.0.1.evil.example", "[fe80::1]"]
 )
-def test_it_answers_to_no_other_name(ask, host: str) -> None:
+def test_other_host_headers_are_refused(ask, host: str) -> None:
     answer = ask("GET", "/api/models/org/name", Host=host)
     assert answer.status == 403
     message = f"The embedded Hub of modelenv answers to 127.0.0.1 and localhost, not to {host}"
@@ -136,7 +136,7 @@ def test_a_path_with_control_characters_is_answered(ask) -> None:
     assert (answer.status, answer.headers["x-error-message"]) == (404, "a  b does not exist on 'main'")
 
 
-def test_a_missing_repository_is_404_for_who_shows_a_token(ask) -> None:
+def test_a_missing_repository_is_404_with_a_token(ask) -> None:
     answer = ask("GET", "/api/models/org/nothing", Authorization="Bearer hf_x")
     assert (answer.status, answer.headers["x-error-code"]) == (404, "RepoNotFound")
     assert json.loads(answer.body) == {"error": "Repository not found"}
@@ -172,7 +172,7 @@ def test_paths_info_without_paths_is_refused(ask, body: bytes, content_type: str
     )
 
 
-def test_pages_follow_each_other_by_the_link_header(ask, hub: EmbeddedHub) -> None:
+def test_the_link_header_leads_to_the_next_page(ask, hub: EmbeddedHub) -> None:
     first = ask("GET", "/api/models/org/name/tree/main?recursive=true&limit=5")
     link = first.headers["link"]
     assert link.startswith(f"<{hub.endpoint}/api/models/org/name/tree/main?recursive=true&limit=5&cursor=")
@@ -187,10 +187,8 @@ def test_the_search_for_agents_finds_a_valid_empty_registry(ask) -> None:
     assert json.loads(ask("GET", "/api/agent-harnesses").body) == {"standardEnvVars": [], "harnesses": {}}
 
 
-def test_what_fails_inside_is_answered_and_logged_as_500(
-    ask, hub: EmbeddedHub, caplog: pytest.LogCaptureFixture
-) -> None:
-    # What the Hub keeps for itself was taken from it.
+def test_an_internal_error_is_logged_as_500(ask, hub: EmbeddedHub, caplog: pytest.LogCaptureFixture) -> None:
+    # The stored copy was deleted.
     ask("GET", "/org/name/resolve/main/vocab.txt")
     repository = hub._repositories.find("org/name")
     assert repository is not None

@@ -43,7 +43,7 @@ def test_importing_the_package_imports_no_server() -> None:
     assert run(code) == "[]"
 
 
-def test_the_package_has_its_names_and_no_others() -> None:
+def test_the_names_in_the_package() -> None:
     import modelenv.hub
 
     assert {"EmbeddedHub", "HubRequest", "RepositoryInfo", "serve"} <= set(dir(modelenv.hub))
@@ -69,7 +69,7 @@ def test_a_missing_extra_is_named(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_process_that_serves_imports_the_web_server_and_nothing_heavier() -> None:
+def test_serving_imports_nothing_heavier_than_the_web_server() -> None:
     code = (
         "import sys; from modelenv.hub import EmbeddedHub\n"
         "with EmbeddedHub(): print(*{name.partition('.')[0] for name in sys.modules} - sys.stdlib_module_names)"
@@ -90,8 +90,8 @@ def test_a_process_that_serves_imports_the_web_server_and_nothing_heavier() -> N
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org", ""])
-def test_no_address_but_loopback(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="serves this machine alone") as caught:
+def test_other_addresses_are_refused(host: str) -> None:
+    with pytest.raises(ConfigurationError, match="serves only this machine") as caught:
         EmbeddedHub(host=host)
     assert "expected: a loopback address" in str(caught.value)
     assert caught.value.found == repr(host)
@@ -103,7 +103,7 @@ def test_it_listens_on_loopback_only(hub: EmbeddedHub) -> None:
     assert hub._server._listeners[0].getsockname()[0] == "127.0.0.1"
 
 
-def test_loopback_has_other_names() -> None:
+def test_other_loopback_addresses() -> None:
     with EmbeddedHub(host="localhost") as hub:
         assert hub.endpoint.startswith("http://127.0.0.1:")
 
@@ -119,28 +119,28 @@ def test_loopback_of_ip_version_6() -> None:
 
 
 def test_wrong_arguments(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="there is no folder to serve") as caught:
+    with pytest.raises(ConfigurationError, match="the folder to serve does not exist") as caught:
         EmbeddedHub(tmp_path / "nothing")
     assert caught.value.found == str(tmp_path / "nothing")
-    with pytest.raises(ConfigurationError, match="this is not a port\n  expected: 0 to 65535\n  found: 65536"):
+    with pytest.raises(ConfigurationError, match="not a valid port\n  expected: 0 to 65535\n  found: 65536"):
         EmbeddedHub(port=65536)
 
 
 def test_a_port_in_use(hub: EmbeddedHub) -> None:
     port = int(hub.endpoint.rsplit(":", 1)[1])
-    with pytest.raises(ConfigurationError, match="the embedded Hub cannot listen here") as caught:
+    with pytest.raises(ConfigurationError, match="the embedded Hub cannot listen on this port") as caught:
         EmbeddedHub(port=port).start()
     assert f"found: 127.0.0.1 port {port}: Address already in use" in str(caught.value)
-    assert "choose another port; 0 takes a free one" in str(caught.value)
+    assert "choose another port; 0 picks a free one" in str(caught.value)
 
 
-def test_started_and_stopped_by_hand() -> None:
+def test_start_and_stop() -> None:
     hub = EmbeddedHub()
     with pytest.raises(ConfigurationError, match="has no endpoint yet\n  what to do: start it: `with EmbeddedHub"):
         _ = hub.endpoint
     hub.stop()
     assert hub.start() is hub
-    with pytest.raises(ConfigurationError, match="the embedded Hub runs already") as caught:
+    with pytest.raises(ConfigurationError, match="the embedded Hub is already running") as caught:
         hub.start()
     assert caught.value.found == hub.endpoint
     assert "what to do: stop it first" in str(caught.value)
@@ -148,7 +148,7 @@ def test_started_and_stopped_by_hand() -> None:
     hub.stop()
 
 
-def test_stopped_it_refuses_connections_and_started_again_it_has_the_same_endpoint(model: Path) -> None:
+def test_a_restarted_hub_keeps_its_endpoint(model: Path) -> None:
     hub = EmbeddedHub(model.parent.parent).start()
     endpoint = hub.endpoint
     hub.stop()
@@ -160,9 +160,7 @@ def test_stopped_it_refuses_connections_and_started_again_it_has_the_same_endpoi
         assert hub.endpoint == endpoint
 
 
-def test_a_stop_in_the_middle_of_a_slow_download_is_quick_and_clean(
-    hub: EmbeddedHub, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_stop_aborts_a_slow_download(hub: EmbeddedHub, caplog: pytest.LogCaptureFixture) -> None:
     hub.fail(bytes_per_second=100)
     connection = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
     idle = http.client.HTTPConnection(hub.endpoint.removeprefix("http://"), timeout=60)
@@ -183,7 +181,7 @@ def test_a_stop_in_the_middle_of_a_slow_download_is_quick_and_clean(
     assert caplog.records == []
 
 
-def test_a_client_that_does_not_read_does_not_hold_up_a_stop(hub: EmbeddedHub, model: Path) -> None:
+def test_a_client_that_does_not_read_does_not_delay_a_stop(hub: EmbeddedHub, model: Path) -> None:
     (model / "big.txt").write_bytes(bytes(9_000_000))
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -197,7 +195,7 @@ def test_a_client_that_does_not_read_does_not_hold_up_a_stop(hub: EmbeddedHub, m
 def test_a_file_that_shrinks_while_it_is_sent_breaks_the_connection(
     hub: EmbeddedHub, model: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blobs, "_COPIED_BYTES", 1000)  # of larger files the Hub keeps no copy
+    monkeypatch.setattr(blobs, "_COPIED_BYTES", 1000)  # the Hub keeps no copies of larger files
     (model / "vocab.txt").write_bytes(bytes(3_000_000))  # the Hub reads it in pieces of 1 MiB
     trickle = hub.fail(bytes_per_second=20_000)
     with urllib.request.urlopen(f"{hub.endpoint}/org/name/resolve/main/vocab.txt", timeout=60) as response:
@@ -209,19 +207,19 @@ def test_a_file_that_shrinks_while_it_is_sent_breaks_the_connection(
     assert "ASGI callable returned without completing response" in caplog.text
 
 
-def test_a_server_that_cannot_start_says_so_at_once() -> None:
-    # A listener that is closed before the server takes it over is one that it cannot serve on.
+def test_a_failed_start_is_reported_at_once() -> None:
+    # The server cannot serve on a listener that is already closed.
     listener = socket.socket()
     listener.close()
 
     thread = ServerThread()
     server = BackgroundServer(HubApp(Repositories(None)), [listener], thread)
-    assert not server.start(3600)  # it does not wait so long
+    assert not server.start(3600)  # returns long before the deadline
     assert server.stop(60)
     assert thread.stop(60)
 
 
-def test_what_is_too_late_is_named() -> None:
+def test_the_error_of_a_missed_deadline() -> None:
     error = late("stop", 10.0)
     assert type(error) is ModelEnvError
     assert str(error).splitlines() == [
@@ -237,14 +235,14 @@ def test_the_log_can_be_cleared_and_checked(hub: EmbeddedHub, ask) -> None:
     with pytest.raises(AssertionError) as caught:
         hub.assert_no_requests()
     lines = str(caught.value).splitlines()
-    assert lines[0] == "the Hub was asked 22 times:"
+    assert lines[0] == "expected no requests to the Hub, found 22:"
     assert lines[1].startswith("  GET /api/models/org/name/refs -> 200, ")
     assert lines[21:] == ["  and 2 more"]
     hub.clear()
     hub.assert_no_requests()
 
 
-def test_a_folder_may_be_added_while_it_runs(hub: EmbeddedHub, ask, tmp_path: Path) -> None:
+def test_add_while_running(hub: EmbeddedHub, ask, tmp_path: Path) -> None:
     (tmp_path / "single").mkdir()
     (tmp_path / "single" / "config.json").write_text("{}")
     info = hub.add(tmp_path / "single", "gpt2")
@@ -252,7 +250,7 @@ def test_a_folder_may_be_added_while_it_runs(hub: EmbeddedHub, ask, tmp_path: Pa
 
 
 def peak_while_serving(folder: Path, size: int) -> int:
-    """Serve a sparse file of this size in a process of its own, and return the most memory it ever had, in KB."""
+    """Serve a sparse file of this size in a process of its own, and return its peak memory in KB."""
     (folder / "m").mkdir(parents=True)
     with (folder / "m" / "model.safetensors").open("wb") as stream:
         stream.truncate(size)
@@ -270,6 +268,6 @@ def peak_while_serving(folder: Path, size: int) -> int:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
-    # The small one is large enough that the Hub reads in its largest pieces, and keeps no copy.
+    # The smaller file is large enough to be read in the largest pieces, and to be served without a copy.
     small = peak_while_serving(tmp_path / "small", 70_000_000)
     assert peak_while_serving(tmp_path / "large", 500_000_000) - small < 20_000

@@ -25,7 +25,7 @@ print("after", flush=True)
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.slow
-def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: signal.Signals) -> None:
+def test_it_serves_until_a_signal_and_prints_each_request(model: Path, number: signal.Signals) -> None:
     root = model.parent.parent
     server = subprocess.Popen(
         [sys.executable, "-c", CODE, str(root)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -51,9 +51,9 @@ def test_it_serves_until_a_signal_and_shows_each_request(model: Path, number: si
         server.communicate()
 
 
-def test_a_wrong_folder_leaves_the_signals_as_they_were(tmp_path: Path) -> None:
+def test_the_signal_handlers_are_restored_after_an_error(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ConfigurationError, match="there is no folder to serve"):
+    with pytest.raises(ConfigurationError, match="the folder to serve does not exist"):
         serve(tmp_path / "nothing", port=0, echo=print)
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
@@ -61,11 +61,11 @@ def test_a_wrong_folder_leaves_the_signals_as_they_were(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("count", "line"),
     [
-        (0, "No models there yet: a model is a folder <org>/<name>/ or <name>/ with files in it."),
+        (0, "No models yet: a model is a folder <org>/<name>/ or <name>/ with files in it."),
         (7, "Models: m0, m1, m2, m3, m4 and 2 more"),
     ],
 )
-def test_it_tells_what_is_served(tmp_path: Path, count: int, line: str) -> None:
+def test_it_prints_the_served_models(tmp_path: Path, count: int, line: str) -> None:
     for number in range(count):
         (tmp_path / f"m{number}").mkdir()
         (tmp_path / f"m{number}" / "config.json").write_text("{}")

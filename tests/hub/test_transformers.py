@@ -1,4 +1,4 @@
-"""The whole road with the real library: a tiny model goes from a folder through the Hub into a pipeline."""
+"""transformers loads a tiny model from a folder, through the Hub, into a pipeline."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_a_pipeline_from_the_hub_cold_warm_and_offline(
 ) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
-    run(BUILD, str(folder), HF_HUB_OFFLINE="1")
-    expected = run(PREDICT.replace("pipeline(", "pipeline('text-classification', "), str(folder), HF_HUB_OFFLINE="1")
+    predict = PREDICT.replace("pipeline(", "pipeline('text-classification', ")
+    expected = run(BUILD + predict, str(folder), HF_HUB_OFFLINE="1")
     info = hub.add(folder, "org/tiny")
 
     cold = run(PREDICT, "org/tiny", HF_ENDPOINT=hub.endpoint)

@@ -1,4 +1,4 @@
-"""What a push is refused for, exactly as it is sent."""
+"""Pushes with plain requests: valid ones, and the errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def file(path: str, content: str = base64.b64encode(b"x").decode(), encoding: st
     return {"key": "file", "value": {"path": path, "content": content, "encoding": encoding}}
 
 
-def test_a_commit_by_hand(commit, ask) -> None:
+def test_a_commit_with_a_plain_request(commit, ask) -> None:
     answer = commit(
         HEADER, file("a.txt"), file("b.txt", "plain", "utf-8"), {"key": "deletedFile", "value": {"path": "parts"}}
     )
@@ -76,10 +76,10 @@ def test_a_commit_by_hand(commit, ask) -> None:
         ([HEADER, file("..\\a.txt")], 422, "Invalid path in the repository"),
         ([HEADER, file("/a.txt")], 422, "Invalid path in the repository: /a.txt"),
         ([HEADER, file(".git/config")], 422, "Invalid path in the repository: .git/config"),
-        ([HEADER, file("\udcff.txt")], 400, "Invalid body: it holds half a character, a lone surrogate"),
-        ([{"key": "header", "value": {"summary": "\ud800"}}], 400, "Invalid body: it holds half a character"),
+        ([HEADER, file("\udcff.txt")], 400, "Invalid body: it contains a lone surrogate"),
+        ([{"key": "header", "value": {"summary": "\ud800"}}], 400, "Invalid body: it contains a lone surrogate"),
         ([HEADER, file("")], 422, "Invalid path in the repository: "),
-        ([HEADER, file("vocab.txt/a")], 422, "vocab.txt/a lies in a folder of the same name as a file"),
+        ([HEADER, file("vocab.txt/a")], 422, "vocab.txt/a is in a folder with the same name as a file"),
         (
             [HEADER, {"key": "deletedFolder", "value": {"path": "nix/"}}],
             404,
@@ -92,9 +92,7 @@ def test_a_commit_by_hand(commit, ask) -> None:
         ),
     ],
 )
-def test_a_commit_that_is_refused_changes_nothing(
-    commit, ask, lines: list[object], status: int, message: str
-) -> None:
+def test_a_refused_commit_changes_nothing(commit, ask, lines: list[object], status: int, message: str) -> None:
     before = json.loads(ask("GET", "/api/models/org/name").body)["sha"]
     answer = commit(*lines)
     assert answer.status == status
@@ -107,7 +105,7 @@ def test_a_commit_needs_a_branch(commit) -> None:
     assert (answer.status, answer.headers["x-error-code"]) == (404, "RevisionNotFound")
 
 
-def test_a_line_that_is_too_long_is_refused(commit) -> None:
+def test_too_long_a_line_is_refused(commit) -> None:
     answer = commit(HEADER, "x" * (2 * LFS_SIZE + 100_000))
     assert (answer.status, answer.headers["x-error-message"]) == (
         413,
@@ -120,7 +118,7 @@ def batch(post, size: int = len(CONTENT), oid: str = OID) -> Any:
     return json.loads(post("/org/name.git/info/lfs/objects/batch", value).body)["objects"][0]
 
 
-def test_a_large_file_is_taken_if_it_is_what_was_announced(hub: EmbeddedHub, post, ask) -> None:
+def test_an_upload_is_stored_if_its_content_matches(hub: EmbeddedHub, post, ask) -> None:
     href = batch(post)["actions"]["upload"]["href"].removeprefix(hub.endpoint)
     wrong = ask("PUT", href, b"weighty")
     assert (wrong.status, wrong.headers["x-error-message"]) == (
@@ -133,15 +131,15 @@ def test_a_large_file_is_taken_if_it_is_what_was_announced(hub: EmbeddedHub, pos
     assert (unknown.status, unknown.headers["x-error-message"]) == (403, "This upload was not announced")
     assert ask("PUT", href, CONTENT).status == 200
     assert post("/org/name.git/info/lfs/objects/verify", {"oid": OID, "size": 7}).status == 200
-    assert "actions" in batch(post)  # it is in no commit yet
+    assert "actions" in batch(post)  # not yet in a commit
 
 
-def test_what_the_repository_has_need_not_be_sent(post, model: Path) -> None:
+def test_a_file_in_the_repository_has_no_upload_url(post, model: Path) -> None:
     content = (model / "model.safetensors").read_bytes()
     assert batch(post, len(content), hashlib.sha256(content).hexdigest()).keys() == {"oid", "size"}
 
 
-def test_an_upload_that_breaks_off_leaves_nothing(model: Path, tmp_path: Path) -> None:
+def test_an_interrupted_upload_leaves_no_files(model: Path, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     with EmbeddedHub(storage=storage) as hub:
         hub.add(model, "org/name")
@@ -202,10 +200,15 @@ def test_a_batch_refuses_single_objects(post, item: dict[str, Any], message: str
         ("/api/repos/create", {"name": "a", "gated": "maybe"}, 400, "Invalid value of gated: maybe"),
         ("/api/repos/move", {"fromRepo": "org/name", "toRepo": "../x"}, 400, "Invalid repository name: ../x"),
         ("/api/models/org/name/super-squash/v9", {}, 404, "Invalid rev id: v9"),
-        ("/api/models/org/name/discussions", {"title": "a \ud800"}, 400, "Invalid body: it holds half a character"),
+        (
+            "/api/models/org/name/discussions",
+            {"title": "a \ud800"},
+            400,
+            "Invalid body: it contains a lone surrogate",
+        ),
         ("/api/models/org/name/discussions/1/merge", {}, 404, "Discussion not found: 1"),
     ],
 )
-def test_what_makes_no_sense_is_refused(post, path: str, value: object, status: int, message: str) -> None:
+def test_invalid_requests_are_refused(post, path: str, value: object, status: int, message: str) -> None:
     answer = post(path, value)
     assert (answer.status, json.loads(answer.body)["error"].startswith(message)) == (status, True), answer.body

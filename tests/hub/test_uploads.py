@@ -1,4 +1,4 @@
-"""Pushes by the real client: files, folders, commits and cards."""
+"""Pushes with the real client: files, folders, commits and cards."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from modelenv.hub import EmbeddedHub
 
-# The client's own way to send a large file is one that its HTTP library warns of.
+# The client uploads large files in a way that its HTTP library warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 
 WEIGHTS = bytes(range(256)) * 40
@@ -23,7 +23,7 @@ def content(api: HfApi, repo: str, path: str, revision: str | None = None) -> by
     return Path(api.hf_hub_download(repo, path, revision=revision)).read_bytes()
 
 
-def test_files_go_up_and_come_down(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
+def test_files_can_be_uploaded_and_downloaded(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
     info = api.upload_file(repo_id=repo, path_in_repo="a/b.txt", path_or_fileobj=b"text")
     assert str(info) == f"{hub.endpoint}/ada/new/commit/{info.oid}"
     api.upload_file(repo_id=repo, path_in_repo="model.safetensors", path_or_fileobj=WEIGHTS)
@@ -33,12 +33,12 @@ def test_files_go_up_and_come_down(api: HfApi, repo: str, hub: EmbeddedHub) -> N
     entries = {entry.path: entry for entry in api.get_paths_info(repo, ["a/b.txt", "model.safetensors", "binary"])}
     assert entries["a/b.txt"].lfs is None
     assert entries["model.safetensors"].lfs.size == entries["model.safetensors"].size == len(WEIGHTS)
-    assert entries["binary"].lfs is not None  # by its content
+    assert entries["binary"].lfs is not None  # because of its content
     uploads = [request.kind for request in hub.requests if request.kind.startswith("lfs")]
     assert uploads == ["lfs-batch", "lfs-upload", "lfs-verify"] * 2
 
 
-def test_what_is_there_is_not_sent_again(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
+def test_existing_files_are_not_uploaded_again(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
     api.upload_file(repo_id=repo, path_in_repo="model.bin", path_or_fileobj=WEIGHTS)
     head = api.model_info(repo).sha
     hub.clear()
@@ -48,7 +48,7 @@ def test_what_is_there_is_not_sent_again(api: HfApi, repo: str, hub: EmbeddedHub
     assert content(api, repo, "copy.bin") == WEIGHTS
 
 
-def test_a_folder_goes_up_without_what_is_ignored(api: HfApi, repo: str, tmp_path: Path) -> None:
+def test_ignored_files_of_a_folder_are_not_uploaded(api: HfApi, repo: str, tmp_path: Path) -> None:
     for path in ("config.json", "model.bin", "parts/x.txt", "logs/y.txt", ".gitignore"):
         (tmp_path / "up" / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "up" / path).write_text("logs/\n" if path == ".gitignore" else f"content of {path}")
@@ -95,8 +95,8 @@ def test_a_commit_changes_deletes_and_copies(api: HfApi, repo: str) -> None:
         api.delete_file("nothing", repo)
 
 
-def test_any_whole_character_goes_up(api: HfApi, repo: str) -> None:
-    # The client writes those beyond the first 65536 as two halves.
+def test_a_message_with_any_character(api: HfApi, repo: str) -> None:
+    # The client encodes characters beyond the first 65536 as surrogate pairs.
     name = "\U0001f600 \\u.txt"
     api.upload_file(repo_id=repo, path_in_repo=name, path_or_fileobj=b"1", commit_message="\U0001f600")
     assert name in api.list_repo_files(repo)
@@ -115,7 +115,7 @@ def test_a_stale_parent_is_refused(api: HfApi, repo: str) -> None:
     assert "b.txt" not in api.list_repo_files(repo)
 
 
-def test_a_card_is_checked_before_it_goes_up(api: HfApi, repo: str) -> None:
+def test_a_card_is_validated_before_the_upload(api: HfApi, repo: str) -> None:
     def push(card: bytes) -> None:
         api.upload_file(repo_id=repo, path_in_repo="README.md", path_or_fileobj=card)
 
@@ -140,7 +140,7 @@ def test_a_served_folder_can_be_pushed_to_and_is_not_written(api: HfApi, hub: Em
     assert content(api, "org/folder", "config.json", first) == before[model / "config.json"]
 
 
-def test_a_dataset_goes_up_and_comes_down(api: HfApi, tmp_path: Path) -> None:
+def test_a_dataset_can_be_uploaded_and_downloaded(api: HfApi, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "train.csv").write_text("text,label\ngood,1\n")
     (tmp_path / "data" / "sound.wav").write_bytes(WEIGHTS)
@@ -155,7 +155,7 @@ def test_a_dataset_goes_up_and_comes_down(api: HfApi, tmp_path: Path) -> None:
         assert (folder / "data" / name).read_bytes() == (tmp_path / "data" / name).read_bytes()
 
 
-def test_xet_is_refused_with_what_to_do(api: HfApi, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_xet_says_what_to_do(api: HfApi, repo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from huggingface_hub.utils import get_session
 
     answer = get_session().get(f"{api.endpoint}/api/models/{repo}/xet-write-token/main")

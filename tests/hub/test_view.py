@@ -1,4 +1,4 @@
-"""A Hub for each test, over one server."""
+"""Views: a Hub for each test, on one server thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def status(hub: EmbeddedHub, path: str, token: str | None = None) -> int:
     return 200
 
 
-def test_what_happens_in_a_view_stays_there(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
+def test_changes_in_a_view_are_not_visible_elsewhere(hub: EmbeddedHub, model: Path, client_cache: Path) -> None:
     from huggingface_hub import HfApi
 
     info = read(hub, "/api/models/org/name")
@@ -64,7 +64,7 @@ def test_what_happens_in_a_view_stays_there(hub: EmbeddedHub, model: Path, clien
         assert status(hub, f"/api/models/{gone}", "any") == 404
 
 
-def test_a_view_begins_as_its_hub_is(hub: EmbeddedHub, model: Path) -> None:
+def test_a_view_starts_with_the_state_of_its_hub(hub: EmbeddedHub, model: Path) -> None:
     hub.add(model, "org/secret", private=True)
     hub.remove("org/name")
     token = hub.token("ada", orgs=["org"])
@@ -78,7 +78,7 @@ def test_a_view_begins_as_its_hub_is(hub: EmbeddedHub, model: Path) -> None:
         assert read(view, "/org/secret/resolve/main/vocab.txt", token) == b"changed"
 
 
-def test_rate_limits_begin_anew(hub: EmbeddedHub) -> None:
+def test_a_view_has_its_own_rate_limits(hub: EmbeddedHub) -> None:
     def left(view: EmbeddedHub) -> str:
         with urllib.request.urlopen(f"{view.endpoint}/api/models/org/name", timeout=60) as answer:
             return str(answer.headers["RateLimit"]).split(";")[1]
@@ -100,7 +100,7 @@ def test_nothing_is_hashed_again(hub: EmbeddedHub, monkeypatch: pytest.MonkeyPat
         assert read(view, "/api/models/org/name") == info
 
 
-def test_who_still_downloads_at_the_end_gets_an_error(hub: EmbeddedHub) -> None:
+def test_a_download_still_running_at_the_end_fails(hub: EmbeddedHub) -> None:
     begun, errors = threading.Event(), []
 
     def late(endpoint: str) -> None:
@@ -128,7 +128,7 @@ def test_who_still_downloads_at_the_end_gets_an_error(hub: EmbeddedHub) -> None:
         after.assert_no_requests()
 
 
-def test_no_address_is_given_twice(hub: EmbeddedHub) -> None:
+def test_addresses_are_not_reused(hub: EmbeddedHub) -> None:
     endpoints = []
     for _ in range(200):
         with hub.view() as view:
@@ -136,7 +136,7 @@ def test_no_address_is_given_twice(hub: EmbeddedHub) -> None:
     assert len({hub.endpoint, *endpoints}) == 201
 
 
-def test_views_cost_no_thread(hub: EmbeddedHub) -> None:
+def test_views_need_no_threads(hub: EmbeddedHub) -> None:
     def threads() -> int:
         return sum(thread.name == "modelenv-hub" for thread in threading.enumerate())
 
@@ -148,7 +148,7 @@ def test_views_cost_no_thread(hub: EmbeddedHub) -> None:
 
 def test_a_view_ends_with_its_hub() -> None:
     hub = EmbeddedHub()
-    with pytest.raises(ConfigurationError, match="a view needs an embedded Hub that runs\n  what to do: start it"):
+    with pytest.raises(ConfigurationError, match="a view requires a running embedded Hub\n  what to do: start it"):
         hub.view().__enter__()
     with hub.start().view() as view:
         assert read(view, "/api/models") == b"[]"
@@ -157,7 +157,7 @@ def test_a_view_ends_with_its_hub() -> None:
             read(view, "/api/models")
 
 
-def test_a_view_of_a_hub_with_a_cdn_has_one_of_its_own(make_model: Callable[[Path], Path], tmp_path: Path) -> None:
+def test_a_view_of_a_hub_with_a_cdn_has_its_own(make_model: Callable[[Path], Path], tmp_path: Path) -> None:
     def sent_on(view: EmbeddedHub) -> str:
         with urllib.request.urlopen(f"{view.endpoint}{WEIGHTS}", timeout=60) as answer:
             return str(answer.url).partition("/cdn-lfs/")[0]
@@ -167,7 +167,7 @@ def test_a_view_of_a_hub_with_a_cdn_has_one_of_its_own(make_model: Callable[[Pat
         assert len({hub.endpoint, view.endpoint, sent_on(hub), sent_on(view)}) == 4
 
 
-def test_a_removed_repository_is_gone_and_its_folder_stays(hub: EmbeddedHub, model: Path) -> None:
+def test_removing_a_repository_keeps_its_folder(hub: EmbeddedHub, model: Path) -> None:
     hub.remove("org/name")
     assert status(hub, "/api/models/org/name", "any") == 404
     assert read(hub, "/api/models") == b"[]"

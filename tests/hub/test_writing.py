@@ -1,4 +1,4 @@
-"""Repositories as a whole, by the real client: made, moved, opened, branched, tagged and squashed."""
+"""Changes to whole repositories with the real client: create, move, settings, branches, tags, squash."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from modelenv.hub import EmbeddedHub
 
-# The client's own way to send a large file is one that its HTTP library warns of.
+# The client uploads large files in a way that its HTTP library warns about.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=<...>' to upload raw bytes:DeprecationWarning")
 
 
@@ -71,7 +71,7 @@ def test_branches_and_tags(api: HfApi, repo: str) -> None:
         api.create_branch(repo, branch="b", revision="v1")
 
 
-def test_a_moved_repository_is_found_by_its_old_name(api: HfApi, repo: str) -> None:
+def test_a_moved_repository_is_found_under_its_old_id(api: HfApi, repo: str) -> None:
     from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
     api.upload_file(repo_id=repo, path_in_repo="a.txt", path_or_fileobj=b"1")
@@ -94,7 +94,7 @@ def test_a_moved_repository_is_found_by_its_old_name(api: HfApi, repo: str) -> N
         api.delete_repo("ada/again")
 
 
-def test_access_follows_a_repository_to_its_new_name(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
+def test_access_to_a_repository_survives_a_move(api: HfApi, repo: str, hub: EmbeddedHub) -> None:
     from huggingface_hub.errors import GatedRepoError
 
     friend, stranger = hub.token("bob", access=[repo]), hub.token("eve")
@@ -125,7 +125,7 @@ def test_settings(api: HfApi, repo: str) -> None:
         api.create_repo("org/app", repo_type="space", space_sdk="static", visibility="protected")
 
 
-def test_ones_own_repositories_and_those_of_an_organisation(api: HfApi, model: Path) -> None:
+def test_own_repositories_and_those_of_an_organisation(api: HfApi, model: Path) -> None:
     from huggingface_hub.errors import HfHubHTTPError
 
     api.create_repo("mine")
@@ -139,7 +139,7 @@ def test_ones_own_repositories_and_those_of_an_organisation(api: HfApi, model: P
     (served,) = api.list_user_repos(namespace="org")
     assert (served.id, served.storage_percent) == ("org/name", 100)
     assert served.storage == sum(path.stat().st_size for path in model.rglob("*") if path.is_file())
-    with pytest.raises(HfHubHTTPError, match="ada is no member of acme"):
+    with pytest.raises(HfHubHTTPError, match="ada is not a member of acme"):
         list(api.list_user_repos(namespace="acme"))
     with pytest.raises(HfHubHTTPError, match="401"):
         list(api.list_user_repos(token=False))

@@ -1,4 +1,4 @@
-"""A client that is nothing but a socket."""
+"""A client that uses a plain socket."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ URL = "/org/name/resolve/main/data.txt"
 
 @dataclass(frozen=True)
 class Wire:
-    """What came over the wire, how the connection ended, and after how long the first and the last bytes came.
+    """The received bytes, how the connection ended, and the times of the first and last bytes.
 
     `first_body` is how much of the body the first bytes brought.
     """
@@ -24,7 +24,7 @@ class Wire:
     first_body: int = 0
 
     def is_whole(self, method: str) -> bool:
-        """Whether the answer has come to the end that its header names; its head always comes in one piece."""
+        """Whether the response is complete according to its headers, which always arrive in one piece."""
         if not self.head:
             return False
         return method == "HEAD" or self.status == 304 or len(self.body) >= int(self.header("content-length"))
@@ -39,7 +39,7 @@ class Wire:
 
 
 def exchange(endpoint: str, url: str = URL, method: str = "GET", *, wait: float = 0.15, **headers: str) -> Wire:
-    """Send one request, and read until the connection ends; or nothing comes for `wait` seconds after the answer."""
+    """Send one request. Reads until the connection ends, or until `wait` seconds pass after a complete response."""
     host, port = endpoint.removeprefix("http://").split(":")
     sent = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     wire = Wire(b"", b"", "open", 0.0, 0.0)

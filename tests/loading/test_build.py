@@ -83,7 +83,7 @@ def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         load(volume)
     assert str(caught.value) == (
-        "acme/sentiment: the files of its tokenizer are missing\n"
+        "acme/sentiment: its tokenizer files are missing\n"
         f"  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in {folder}\n"
         "  what to do: add what is missing; or declare the model, and fill the store by `modelenv lock` and "
         "`modelenv pull`"
@@ -106,8 +106,8 @@ def test_a_plain_folder_serves_one_organisation_in_a_process(
     shutil.copytree(classifier, tmp_path / "models" / "sentiment")
     manager_of(tmp_path / "models", source).load_model("acme/sentiment", "sentiment", revision="v1")
     assert "acme/sentiment@v1: " in caplog.text
-    assert "does not say which revision it holds; it is used as it is" in caplog.text
-    with pytest.raises(ModelIntegrityError, match="the folder of that name holds another organisation's model"):
+    assert "does not record its revision; it is used as it is" in caplog.text
+    with pytest.raises(ModelIntegrityError, match="the folder with this name contains another organisation's model"):
         manager_of(tmp_path / "models", source).load_model("zeta/sentiment", "sentiment")
 
 
@@ -130,9 +130,9 @@ def test_production_refuses_what_transformers_would_ask_the_hub_for_by_itself(tm
         hub.assert_no_requests()
     assert str(caught.value).splitlines() == [
         "acme/voice: the load would read something that is not among the model's files",
-        "  expected: everything that is loaded in the model's folder, and locked",
-        f"  found: config.json in {voice} names a model that needs a vocoder, which is taken from the Hub",
-        "  what to do: load a vocoder from a folder of your own, and pass it: load_model(..., vocoder=...)",
+        "  expected: everything that is loaded is in the model's folder, and locked",
+        f"  found: config.json in {voice} names a model that needs a vocoder, which would be fetched from the Hub",
+        "  what to do: load a vocoder from a local folder, and pass it: load_model(..., vocoder=...)",
     ]
 
 

@@ -175,7 +175,7 @@ def test_without_the_right_to_fetch_damage_is_an_error(hub: EmbeddedHub, store: 
         obtain(store, locked, fetches=False)
     size = next(file.size for file in locked.files if file.path == "config.json")
     assert str(caught.value) == (
-        "acme/model: not as locked: 1 changed\n"
+        "acme/model: its files do not match the lock: 1 changed\n"
         f"  expected: config.json with {size} bytes\n"
         f"  found: in {path}: changed config.json: expected {size} bytes, found 2 bytes\n"
         f"  what to do: fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be "
@@ -229,7 +229,7 @@ def test_what_comes_damaged_is_fetched_once_more_and_never_published(
     shutil.rmtree(store.root)
     with hub.fail(flip_byte=70, file="*.safetensors"), pytest.raises(ModelIntegrityError) as caught:
         obtain(store, locked)
-    assert caught.value.what == "model.safetensors came damaged, twice"
+    assert caught.value.what == "model.safetensors arrived damaged twice"
     assert not snapshot_of(store, locked).exists()
     obtain(store, locked)
 

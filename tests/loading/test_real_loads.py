@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
@@ -122,18 +122,17 @@ print(json.dumps([manager.environment.value, os.getuid(), rows[0]["label"], writ
 
 
 def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
-    classifier: Path, tmp_path: Path, clean_environ: dict[str, str], let_everybody_in: Callable[[Path], None]
+    classifier: Path, open_tmp_path: Path, clean_environ: dict[str, str]
 ) -> None:
-    volume = tmp_path / "volume"
+    volume = open_tmp_path / "volume"
     shutil.copytree(classifier, volume / "acme" / "sentiment")
     (volume / "model-metadata.yaml").write_text("format: 1\n")
     before = {path: path.stat() for path in volume.rglob("*")}
     command = [sys.executable, "-c", READER]
-    home = tmp_path / "home"
+    home = open_tmp_path / "home"
     home.mkdir()
     if os.getuid() == 0:
         # In a mount namespace of its own, the volume is bound read-only, and read by a user without rights.
-        let_everybody_in(tmp_path)
         os.chown(home, 65534, 65534)
         mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --reuid 65534 --regid 65534 '
         command = ["unshare", "-m", "bash", "-c", mount + '--clear-groups "$@"', str(volume), *command]

@@ -85,14 +85,16 @@ def test_many_threads_fetch_once(hub: EmbeddedHub, store: Store, make_model: Mak
 def test_a_missing_model_lists_where_it_was_looked_for(hub: EmbeddedHub, store: Store, repo: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         find_or_fetch_model(store, ModelRef(repo), Deadline(30))
-    assert str(caught.value).startswith(f"{repo}: the Hub knows no model of this name, or it is private\n  found: ")
+    assert str(caught.value).startswith(
+        f"{repo}: the Hub has no model with this name, or the model is private\n  found: "
+    )
     assert caught.value.tried == (*store.places(ModelRef(repo)), f"{hub.endpoint}/{repo}")
     assert "HF_TOKEN" in str(caught.value)
 
 
 def test_a_missing_revision(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
-    with pytest.raises(ModelNotFoundError, match="knows the model, but not its revision 'v9'"):
+    with pytest.raises(ModelNotFoundError, match="has this model, but not its revision 'v9'"):
         find_or_fetch_model(store, ModelRef("acme/model", "v9"), Deadline(30))
 
 
@@ -245,5 +247,5 @@ def test_a_snapshot_in_a_volume_is_checked_against_its_hashes(
 def test_a_store_without_rights(store: Store) -> None:
     store.root.mkdir()
     store.root.chmod(0o500)
-    with pytest.raises(ConfigurationError, match="models cannot be written here"):
+    with pytest.raises(ConfigurationError, match="models cannot be written to this folder"):
         find_or_fetch_model(store, REF, Deadline(5))

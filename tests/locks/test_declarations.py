@@ -1,4 +1,4 @@
-"""Declaration against lock, and lock against lock: each way to differ is named."""
+"""Comparing declarations with a lock, and two locks: every difference is named."""
 
 from __future__ import annotations
 

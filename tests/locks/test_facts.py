@@ -31,7 +31,7 @@ def test_facts_are_taken_from_both_files() -> None:
     }
 
 
-def test_labels_with_a_gap_and_other_nonsense_are_left_out() -> None:
+def test_labels_with_a_gap_and_other_invalid_values_are_left_out() -> None:
     for id2label in ({"0": "A", "2": "B"}, {"x": "A"}, ["A"], {"0": 1}, {}, None):
         assert "labels" not in facts_of({"model_type": "bert", "id2label": id2label}, {})
     assert dict(facts_of({"architectures": [1], "model_type": ["bert"], "hidden_size": float("inf")}, {})) == {}
@@ -43,12 +43,12 @@ def test_a_fake_of_these_facts_has_the_models_own_labels() -> None:
     assert sorted(row["label"] for row in fake("text")[0]) == ["BAD", "GOOD", "SO SO"]
 
 
-def test_nothing_known_is_no_configuration() -> None:
+def test_without_facts_there_is_no_configuration() -> None:
     assert config_of(Facts()) is None
     assert config_of(Facts({"tokenizer_class": "BertTokenizer"})) is None
 
 
-def test_parts_and_lists_of_numbers_come_out_as_they_went_in() -> None:
+def test_nested_configurations_and_lists_of_numbers_are_restored() -> None:
     config = {
         "model_type": "musicgen", "audio_encoder": {"sampling_rate": 24000, "codebook_size": 64},
         "codec_config": None, "decoder": {"audio_channels": 2}, "text_config": [], "hidden_sizes": [8, 16],
@@ -74,12 +74,12 @@ def test_parts_and_lists_of_numbers_come_out_as_they_went_in() -> None:
     }
 
 
-def test_facts_that_contradict_each_other_give_a_configuration_all_the_same() -> None:
+def test_contradictory_facts_still_give_a_configuration() -> None:
     facts = Facts({"decoder": "gpt2", "decoder__audio_channels": 2, "hidden_sizes": ["wide"], "labels": 3})
     assert config_of(facts) == {"decoder": "gpt2", "hidden_sizes": ["wide"], "labels": 3}
 
 
-def test_what_a_tokenizer_is_comes_out_by_itself() -> None:
+def test_the_tokenizers_facts_are_separate() -> None:
     facts = facts_of({"model_type": "bert"}, {"tokenizer_class": "CanineTokenizer", "model_max_length": 64})
     assert tokenizer_config_of(facts) == {"tokenizer_class": "CanineTokenizer", "model_max_length": 64}
     assert config_of(facts) == {"model_type": "bert"}

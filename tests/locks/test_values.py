@@ -1,4 +1,4 @@
-"""There is no wrong value of a lock; its values are hashable and cross processes."""
+"""The values of a lock are validated when built, hashable, and can be sent to another process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_values_are_hashable_and_cross_processes() -> None:
         (lambda: Lockfile((FINBERT, FINBERT)), ("models", 1, "alias")),
     ],
 )
-def test_there_is_no_wrong_value(build: object, where: tuple[str | int, ...]) -> None:
+def test_an_invalid_value_cannot_be_built(build: object, where: tuple[str | int, ...]) -> None:
     with pytest.raises(LockedValueError) as caught:
         build()  # type: ignore[operator]
     assert caught.value.where == where

@@ -1,4 +1,4 @@
-"""Running a small project of a user under pytest, in each mode in which the plugin could differ."""
+"""Runs a small user project under pytest, in each mode that could make a difference to the plugin."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 
 import modelenv.fakes
 
-# A run in this process drops what it imported first; so what it may import is imported here.
+# A run in this process removes the modules that it imports first. So modules that it could import are imported here.
 import modelenv.fetching.failures
-import modelenv.manager  # noqa: F401
+import modelenv.manager  # noqa: F401 - see above
 from modelenv.fakes.registry import FAMILIES, find_family
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ filterwarnings = error
 def project(
     pytester: pytest.Pytester, make_environ: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
-    """A user's project: an empty folder, and an environment with nothing from outside.
+    """A user's project: an empty folder, and an environment without variables from outside.
 
-    Only the plugins that a run names are loaded, which saves most of its start.
+    Only the plugins that a run names are loaded. This saves most of its startup time.
     """
     environ = make_environ(PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
     for name in set(os.environ) - set(environ) - {"PYTEST_CURRENT_TEST", "PYTEST_VERSION", "PYTEST_DEBUG_TEMPROOT"}:
@@ -45,13 +45,13 @@ def project(
 
 @pytest.fixture
 def run_tests(project: pytest.Pytester) -> Callable[..., pytest.RunResult]:
-    """Runs the project in this process; workers of pytest-xdist are processes all the same."""
+    """A function that runs the project in this process. Workers of pytest-xdist are still separate processes."""
     return project.runpytest_inprocess
 
 
 @pytest.fixture
 def run_program(project: pytest.Pytester) -> Callable[..., pytest.RunResult]:
-    """Runs the project in a process of its own."""
+    """A function that runs the project in a separate process."""
 
     def run(*args: str, timeout: float = 250) -> pytest.RunResult:
         return project.runpytest_subprocess(*args, timeout=timeout)

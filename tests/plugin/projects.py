@@ -1,4 +1,4 @@
-"""The ways in which a user runs pytest, and what to read from the result."""
+"""The modes in which a user runs pytest, and functions that read the results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NO_XDIST = ("-p", "no:xdist")
 N0 = ("-p", "xdist", "-n0")
 N2 = ("-p", "xdist", "-n2")
 N4 = ("-p", "xdist", "-n4")
-REAL = ("--real-models", "--model-host=off")  # what the model host does, `test_hosting` tells
+REAL = ("--real-models", "--model-host=off")  # `test_hosting` tests the model host
 
 _slow_modes = [pytest.param(NO_XDIST, marks=pytest.mark.slow), pytest.param(N0, marks=pytest.mark.slow)]
 _n2 = pytest.param(N2, marks=pytest.mark.slow)
@@ -28,19 +28,20 @@ def header_of(result: pytest.RunResult) -> str:
 
 
 def summary_of(result: pytest.RunResult) -> list[str]:
-    """Return the lines of the summary of models; all of them are of `acme`."""
+    """Return the summary lines of models. All models belong to `acme`."""
     return [line for line in result.outlines if line.startswith("acme/")]
 
 
 def errors_of(result: pytest.RunResult) -> list[str]:
-    """Return what pytest says about wrong usage."""
+    """Return pytest's usage errors."""
     return [line.removeprefix("ERROR: ") for line in result.errlines if line.startswith("ERROR: ")]
 
 
 def failures_of(result: pytest.RunResult) -> dict[str, str]:
-    """The place at which each failed test reached for a model, by the test's name."""
-    refused = r"^.*::(\w+) (?:asks the Hub|loads real weights).*\n  found: (\S+:\d+ in \w+): .+\n  what to do: .+$"
-    return dict(re.findall(refused, result.stdout.str(), re.MULTILINE))
+    """Return the place of the refused access in each failed test, by test name."""
+    refused = r"^.*::(\w+) (?:sends a request to the Hub|loads real weights).*\n"
+    details = r"  found: (\S+:\d+ in \w+): .+\n  what to do: .+$"
+    return dict(re.findall(refused + details, result.stdout.str(), re.MULTILINE))
 
 
 def line_of(text: str, mark: str) -> int:

@@ -1,4 +1,4 @@
-"""Fixtures: what they give without real models, and what they say where they cannot."""
+"""Fixtures: their values without real models, and their errors."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_model_without_its_marker(run_tests: RunTests, project: pytest.Pytester,
     )
 
 
-def test_a_wrong_name_fails_the_test_alone(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_an_invalid_name_fails_only_its_test(run_tests: RunTests, project: pytest.Pytester) -> None:
     project.makepyfile(
         """
         import pytest

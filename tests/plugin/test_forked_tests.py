@@ -1,4 +1,4 @@
-"""A test that forks: its child, however it ends, leaves what belongs to the run alone."""
+"""A test that forks: however the child ends, it does not remove what belongs to the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: whose `integration` tests are skipped without --real-models, and whose are left alone.
+"""The gate: which `integration` tests are skipped without --real-models, and which are left alone.
 
 Each run is a process of its own, for that a process has imported modelenv says that the project uses it.
 """
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-# A project that has never heard of modelenv, with markers and fixtures of the same names.
+# A project that does not use modelenv, but has markers and fixtures with the same names.
 FOREIGN_CONFTEST = """
 import sys
 import pytest
@@ -140,7 +140,7 @@ def test_a_test_that_uses_a_fixture_is_gated_in_every_project(
     result.assert_outcomes(passed=2, skipped=3)
 
 
-def test_a_fixture_that_replaces_ours_may_use_it(run_program: RunTests, project: pytest.Pytester) -> None:
+def test_an_overriding_fixture_can_use_ours(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makeconftest(
         """
         import pytest
@@ -189,7 +189,7 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
     result = run_tests(*mode)
     result.assert_outcomes(passed=1, skipped=2, errors=1)
     result.stdout.fnmatch_lines(
-        ["@pytest.mark.needs_models: needs_models() takes 0 positional arguments but 1 was given; if the *"]
+        ["@pytest.mark.needs_models: needs_models() takes 0 positional arguments but 1 was given; if this *"]
     )
     run_tests(*mode, "--real-models", "--model-host=off").assert_outcomes(passed=3, errors=1)
     markers = run_tests("--markers").stdout.str()
@@ -197,7 +197,7 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
     assert markers.count("@pytest.mark.integration") == 1
 
 
-def test_the_names_that_are_kept_twice_agree(pytestconfig: pytest.Config) -> None:
+def test_duplicated_names_agree(pytestconfig: pytest.Config) -> None:
     from modelenv import ModelSource
     from pytest_modelenv import fixtures, markers, plugin, startup
 
@@ -207,13 +207,13 @@ def test_the_names_that_are_kept_twice_agree(pytestconfig: pytest.Config) -> Non
 
 
 @pytest.mark.parametrize("name", ["model", "not a name"])
-def test_a_gate_needs_a_name_of_its_own(run_tests: RunTests, project: pytest.Pytester, name: str) -> None:
+def test_an_invalid_gate_marker(run_tests: RunTests, project: pytest.Pytester, name: str) -> None:
     project.makepyfile("def test_one(): pass")
     result = run_tests("-o", f"model_marker={name}")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert errors_of(result) == [
-        f"ini-option model_marker: '{name}' cannot name the tests that need real models; valid is any marker of your "
-        "own, but not model, model_access, model_source"
+        f"ini-option model_marker: '{name}' cannot be the marker of tests that need real models; use a marker of "
+        "your own, other than model, model_access, model_source"
     ]
 
 
@@ -239,11 +239,11 @@ def test_unit():
 
 
 @pytest.mark.slow
-def test_what_is_left_alone_has_no_guard(
+def test_tests_that_are_left_alone_are_not_guarded(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nor does an import of torch, which the plugin watches, look as if the project used modelenv."""
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # where nobody listens
+    """The plugin also watches imports of torch. They must not look as if the project used modelenv."""
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens on this port
     (project.mkpydir("torch") / "__init__.py").write_text("")
     project.makepyfile(ASKS_THE_HUB)
     monkeypatch.setenv("COLUMNS", "300")
@@ -261,7 +261,7 @@ def test_what_is_left_alone_has_no_guard(
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
 @pytest.mark.parametrize("place", ["variables", ".env"])
-def test_settings_of_other_programs_end_no_run(
+def test_settings_of_other_programs_do_not_end_the_run(
     run_program: RunTests,
     project: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The parts of the guards: addresses, places, doors, and watching imports."""
+"""The parts of the guards: addresses, places, patches and import watches."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 
 from pytest_modelenv.guards.callers import Place, user_places
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.guards.import_watch import WITH_DOORS, ImportWatch
-from pytest_modelenv.guards.patches import DOORS, close_doors
+from pytest_modelenv.guards.import_watch import PATCHED, ImportWatch
+from pytest_modelenv.guards.patches import TARGETS, patch_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +78,7 @@ def test_an_endpoint_set_later(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not run.are_replaced()
 
 
-def test_small_questions() -> None:
+def test_loopback_and_bookkeeping_addresses() -> None:
     assert is_on_this_machine("http://127.3.2.1")
     assert is_on_this_machine("http://[::1]:80/x")
     assert is_on_this_machine("http://hub.localhost")
@@ -95,12 +95,12 @@ def test_places_name_the_innermost_line_first() -> None:
     assert [place.function for place in places] == ["inner", "test_places_name_the_innermost_line_first"]
     assert {place.file for place in places} == {__file__}
     root = Path(__file__).parent
-    assert places[0].told(root) == f"test_guard_parts.py:{places[0].line} in inner"
-    assert Place("/elsewhere/a.py", 3).told(root) == "/elsewhere/a.py:3"
+    assert places[0].describe(root) == f"test_guard_parts.py:{places[0].line} in inner"
+    assert Place("/elsewhere/a.py", 3).describe(root) == "/elsewhere/a.py:3"
 
 
 class Refusing:
-    """A guard that notes what it is asked, and refuses all of it."""
+    """A guard that records all accesses and refuses them."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, ...]] = []
@@ -118,12 +118,12 @@ class Refusing:
         raise PermissionError
 
 
-def test_a_door_is_closed_and_opened_again() -> None:
+def test_a_function_is_patched_and_restored() -> None:
     from http.client import HTTPConnection, HTTPSConnection
 
     before = HTTPConnection.putrequest
     guard = Refusing()
-    (door,) = close_doors("http.client", guard)
+    (patch,) = patch_module("http.client", guard)
     try:
         for connection in (HTTPConnection("huggingface.co"), HTTPSConnection("huggingface.co", 8443)):
             with pytest.raises(PermissionError):
@@ -135,7 +135,7 @@ def test_a_door_is_closed_and_opened_again() -> None:
         with pytest.raises(PermissionError):
             HTTPConnection("127.0.0.1", 9).putrequest("GET", "http://huggingface.co/proxy")
     finally:
-        door.reopen()
+        patch.undo()
     assert HTTPConnection.putrequest is before
     assert guard.asked == [
         ("GET", "http://huggingface.co:80/acme/crypto"),
@@ -145,7 +145,7 @@ def test_a_door_is_closed_and_opened_again() -> None:
     ]
 
 
-def test_httpcore_has_a_door_of_its_own() -> None:
+def test_httpcore_is_patched_itself() -> None:
     import asyncio
 
     import httpcore2
@@ -155,7 +155,7 @@ def test_httpcore_has_a_door_of_its_own() -> None:
             await pool.request("GET", url)
 
     guard = Refusing()
-    doors = close_doors("httpcore2", guard)
+    patches = patch_module("httpcore2", guard)
     try:
         for url in (
             httpcore2.URL("https://huggingface.co/acme/crypto"),
@@ -167,8 +167,8 @@ def test_httpcore_has_a_door_of_its_own() -> None:
             with pytest.raises(PermissionError):
                 asyncio.run(ask(url))
     finally:
-        for door in doors:
-            door.reopen()
+        for patch in patches:
+            patch.undo()
     assert guard.asked == [
         (method, url)
         for url in (
@@ -196,7 +196,7 @@ def test_safe_open_stays_a_class(tmp_path: Path) -> None:
     original = safetensors.safe_open
     with original(weights, framework="np") as before:
         guard = Refusing()
-        (door,) = close_doors("safetensors", guard)
+        (patch,) = patch_module("safetensors", guard)
         try:
             guarded = safetensors.safe_open
             assert guarded is not original
@@ -208,7 +208,7 @@ def test_safe_open_stays_a_class(tmp_path: Path) -> None:
             with pytest.raises(PermissionError):
                 guarded(filename=weights, framework="np")
         finally:
-            door.reopen()
+            patch.undo()
     assert safetensors.safe_open is original
     assert guard.asked == [("safetensors.safe_open", str(weights))] * 3
 
@@ -234,7 +234,7 @@ def test_weights_are_those_beside_a_models_configuration(
 
     weights = write_weights(tmp_path / "model", configuration)
     guard = Refusing()
-    (door,) = close_doors("safetensors", guard)
+    (patch,) = patch_module("safetensors", guard)
     try:
         if is_models:
             with pytest.raises(PermissionError):
@@ -243,14 +243,14 @@ def test_weights_are_those_beside_a_models_configuration(
             with safetensors.safe_open(weights, framework="np") as opened:
                 assert list(opened.keys()) == ["w"]
     finally:
-        door.reopen()
+        patch.undo()
     assert bool(guard.asked) is is_models
 
 
-def test_a_library_without_the_function_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_without_the_function_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "hf_xet", type(sys)("hf_xet"))
-    assert close_doors("hf_xet", Refusing()) == []
-    assert set(DOORS) >= {"httpx", "httpx2", "urllib3.connectionpool", "hf_xet", "torch.serialization"}
+    assert patch_module("hf_xet", Refusing()) == []
+    assert set(TARGETS) >= {"httpx", "httpx2", "urllib3.connectionpool", "hf_xet", "torch.serialization"}
 
 
 def test_imports_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +265,7 @@ def test_imports_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         yield
         seen.append(f"{name} ended: {sys.modules[name].SEEN}")
 
-    watches = [ImportWatch(["watched_module", "failing_module"], around) for _ in range(2)]  # one run within another
+    watches = [ImportWatch(["watched_module", "failing_module"], around) for _ in range(2)]  # as in nested runs
     for watch in watches:
         watch.install()
     try:
@@ -286,5 +286,5 @@ def test_imports_are_watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "exec_module" not in vars(watched_module.__loader__)
 
 
-def test_all_modules_with_doors_are_watched() -> None:
-    assert set(WITH_DOORS) == set(DOORS)
+def test_all_patched_modules_are_watched() -> None:
+    assert set(PATCHED) == set(TARGETS)

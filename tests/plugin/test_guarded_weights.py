@@ -1,4 +1,4 @@
-"""Guards before real weights, and the tiny models that need no leave. With real torch and transformers."""
+"""Guards for real weights, and tiny models, which are exempt. With real torch and transformers."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_real_weights(
     }
     text = result.stdout.str()
     assert f"{model}: test_real.py::test_from_pretrained loads real weights: BertModel.from_pretrained\n" in text
-    assert "acme/other: test_real.py::test_hub asks the Hub: GET " in text
+    assert "acme/other: test_real.py::test_hub sends a request to the Hub: GET " in text
     for call in ("safetensors.torch.load_file", "safetensors.safe_open", "torch.load"):
         assert f"loads real weights: {call}\n" in text
 
@@ -190,7 +190,7 @@ def test_imports():
 
 
 def write_scaler(app: Path) -> None:
-    """Write what an application keeps beside its own configuration."""
+    """Write tensors of an application beside its own configuration."""
     import torch
 
     torch.save({"a": torch.zeros(1)}, app / "scaler.pt")
@@ -198,7 +198,7 @@ def write_scaler(app: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
-def test_what_the_tests_have_of_their_own_may_be_loaded(
+def test_weights_of_the_tests_can_be_loaded(
     run_program: RunTests,
     project: pytest.Pytester,
     classifier: Path,
@@ -211,7 +211,7 @@ def test_what_the_tests_have_of_their_own_may_be_loaded(
     write_scaler(project.mkdir("app"))
     project.makepyfile(test_own=OWN)
     run_program(*mode).assert_outcomes(passed=12)
-    # One folder, and one file, for all workers: built once.
+    # All workers share one folder and one file, so each model was built once.
     assert len(set(seen.read_text().splitlines())) == 1
     folder = seen.read_text().split()[0]
-    assert not project.path.joinpath(folder).exists()  # gone with the run
+    assert not project.path.joinpath(folder).exists()  # removed with the run

@@ -1,4 +1,4 @@
-"""Guards: what reaches for the Hub fails, with the line that did it."""
+"""Guards: a request to the Hub fails, and the error names the line."""
 
 from __future__ import annotations
 
@@ -124,19 +124,19 @@ def test_nothing():
 """
 
 
-# All that is shown of a failure: what was asked, the user's own line, and what to do.
+# The whole output for a failure: the request, the line in the user's code, and what to do.
 THREE_LINES = """
-acme/crypto: test_service.py::test_download asks the Hub: HEAD \
+acme/crypto: test_service.py::test_download sends a request to the Hub: HEAD \
 https://huggingface.co/acme/crypto/resolve/main/config.json
   found: service.py:3 in download: return hf_hub_download("acme/crypto", "config.json")  # the download
-  what to do: use a fake (the fixture `model`, or SmartModelManager) or the fixture `tiny_model`; or let it through: \
+  what to do: use a fake (the fixture `model`, or SmartModelManager) or the fixture `tiny_model`; or allow it: \
 @pytest.mark.integration (with --real-models), @pytest.mark.model_access (this test), --model-guards=off (all tests)
 ___"""
 
 
 @all_modes
 @pytest.mark.slow
-def test_what_reaches_the_hub_fails_with_its_line(
+def test_a_request_to_the_hub_fails_with_its_line(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makepyfile(service=SERVICE, test_service=TESTS)
@@ -238,7 +238,7 @@ def test_file():
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
 @pytest.mark.slow
-def test_a_module_that_reaches_the_hub_is_not_collected(
+def test_a_module_that_sends_a_request_to_the_hub_is_not_collected(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makepyfile(test_module=AT_COLLECTION)
@@ -247,7 +247,7 @@ def test_a_module_that_reaches_the_hub_is_not_collected(
     result.stdout.fnmatch_lines(
         [
             "*ERROR collecting test_module.py*",
-            "acme/crypto: test_module.py asks the Hub: HEAD *",
+            "acme/crypto: test_module.py sends a request to the Hub: HEAD *",
             '  found: test_module.py:3: FILE = hf_hub_download("acme/crypto", "config.json")',
         ]
     )

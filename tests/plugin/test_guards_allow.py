@@ -1,4 +1,4 @@
-"""Guards: what does not reach for the Hub, or has leave to, is left alone."""
+"""Guards: tests that send no request to the Hub, or are exempt, are left alone."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def test_what_is_cached_needs_no_hub(tmp_path):
 
 @all_modes
 @pytest.mark.slow
-def test_what_does_not_reach_the_hub_is_left_alone(
+def test_other_requests_are_left_alone(
     run_program: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makepyfile(test_allowed=ALLOWED)
     run_program(*mode).assert_outcomes(passed=6)
 
 
-# A request that comes to the end of the guards ends in an error of the connection: nobody listens there.
+# A request that the guards allow ends in a connection error, because nothing listens on this port.
 ENDPOINT = """
 import pytest
 from huggingface_hub import HfApi
@@ -106,10 +106,10 @@ def test_environment(model_env):
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
 @pytest.mark.slow
-def test_only_tests_with_fakes_and_without_leave_are_guarded(
+def test_only_tests_with_fakes_that_are_not_exempt_are_guarded(
     run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, mode: tuple[str, ...]
 ) -> None:
-    """The endpoint that the run starts with is the Hub, also on this machine."""
+    """The endpoint at the start of the run counts as the Hub, even on this machine."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     project.makepyfile(test_endpoint=ENDPOINT)
     for options, guarded in (
@@ -120,14 +120,14 @@ def test_only_tests_with_fakes_and_without_leave_are_guarded(
         result = run_program(*mode, "--real-models", "--model-host=off", *options, "--tb=line")
         result.assert_outcomes(failed=6)
         text = result.stdout.str()
-        refused = r"UnexpectedModelAccessError: acme/crypto: \S+::(\w+) asks the Hub: GET"
+        refused = r"UnexpectedModelAccessError: acme/crypto: \S+::(\w+) sends a request to the Hub: GET"
         assert set(re.findall(refused, text)) == guarded
         assert text.count("ConnectError") >= 6 - len(guarded)
 
 
 @pytest.mark.slow
 def test_an_endpoint_set_by_a_conftest_is_of_the_tests(run_program: RunTests, project: pytest.Pytester) -> None:
-    """Also in workers, which inherit the variables that the controller's conftest.py has set."""
+    """This includes workers, which inherit the variables that the controller's conftest.py sets."""
     project.makeconftest("import os\nos.environ['HF_ENDPOINT'] = 'http://127.0.0.1:9'\n")
     project.makepyfile(test_endpoint=ENDPOINT)
     for mode in (WITHOUT_XDIST, N2):

@@ -1,4 +1,4 @@
-"""docs/guards.md: its first example is run, and says what is printed there."""
+"""docs/guards.md: its first example prints the documented output."""
 
 from __future__ import annotations
 

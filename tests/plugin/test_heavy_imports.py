@@ -1,4 +1,4 @@
-"""Imports of torch and transformers in a fast run: forbidden, or told once with what they cost."""
+"""Imports of torch and transformers in a fast run: forbidden, or reported once with their cost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def heavy_project(project: pytest.Pytester) -> pytest.Pytester:
-    """A project with packages of its own that are named as the heavy ones, and take a known time to import."""
+    """A project with its own packages named torch and transformers. Their import takes a known time."""
     for name, code in {
         "torch": "import time\ntime.sleep(0.3)\n",
         "transformers": "import torch\ndef pipeline(): pass\n",
@@ -84,16 +84,14 @@ def test_forbidden_at_collection(
     for name, line in (("test_collected", 1), ("test_swallowed", 2)):
         assert f"{name}.py imports torch in a run without --real-models\n  found: {name}.py:{line}: " in text
     assert "  found: test_collected.py:1: import torch  # at the top\n" in text
-    assert (
-        "  what to do: import it in the function that needs it, and give the test a fake; or let it through: " in text
-    )
+    assert "  what to do: import it in the function that needs it, and use a fake in the test; or allow it: " in text
     assert "forbid_heavy_imports = false (all tests)\n" in text
     assert "heavy imports" not in text
 
 
 @all_modes
 @pytest.mark.slow
-def test_forbidden_in_tests_without_leave(
+def test_forbidden_in_tests_that_are_not_exempt(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     heavy_project.makepyfile(service=SERVICE, test_in_tests=IN_TESTS)
@@ -117,7 +115,7 @@ def test_forbidden_in_a_conftest(run_program: RunTests, heavy_project: pytest.Py
 
 
 @all_modes
-def test_told_once_with_its_cost(
+def test_reported_once_with_its_cost(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     heavy_project.makepyfile(test_collected=COLLECTED)
@@ -129,7 +127,7 @@ def test_told_once_with_its_cost(
     result.stdout.fnmatch_lines(["*= heavy imports =*", "forbid_heavy_imports = true makes this an error"])
 
 
-def test_the_way_from_the_test_file_is_told(run_program: RunTests, heavy_project: pytest.Pytester) -> None:
+def test_the_import_chain_is_reported(run_program: RunTests, heavy_project: pytest.Pytester) -> None:
     heavy_project.makepyfile(service=SERVICE + "load()\n", test_service="import service\n\ndef test_one(): pass\n")
     result = run_program()
     result.stdout.re_match_lines(
@@ -139,7 +137,7 @@ def test_the_way_from_the_test_file_is_told(run_program: RunTests, heavy_project
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N2], ids=["without-xdist", "n2"])
 @pytest.mark.slow
-def test_nothing_is_told_of_what_is_meant(
+def test_intended_imports_are_not_reported(
     run_program: RunTests, heavy_project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     heavy_project.makepyfile(service=SERVICE, test_in_tests=IN_TESTS, test_collected=COLLECTED)

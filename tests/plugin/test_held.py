@@ -1,4 +1,4 @@
-"""Code that holds its pipeline gets, in each test, the one that is right there: in every order and every mode."""
+"""Code that keeps a pipeline uses the right one in each test, in every order and every mode."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def run(project: pytest.Pytester, *options: str) -> pytest.RunResult:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("mode", MODES.values(), ids=list(MODES))
-def test_what_is_held_follows_the_test(project_with_model: pytest.Pytester, mode: tuple[str, ...]) -> None:
+def test_kept_pipelines_follow_the_test(project_with_model: pytest.Pytester, mode: tuple[str, ...]) -> None:
     project_with_model.makepyfile(service=SERVICE, test_it=TESTS)
     result = run(project_with_model, *mode)
     result.assert_outcomes(passed=15)
@@ -159,7 +159,7 @@ def test_what_is_held_follows_the_test(project_with_model: pytest.Pytester, mode
 
 
 @pytest.mark.integration
-def test_what_is_held_follows_the_test_with_a_kept_host(project_with_model: pytest.Pytester) -> None:
+def test_kept_pipelines_follow_the_test_with_a_kept_host(project_with_model: pytest.Pytester) -> None:
     project_with_model.makepyfile(service=SERVICE, test_it=TESTS)
     try:
         for _ in range(2):
@@ -169,7 +169,9 @@ def test_what_is_held_follows_the_test_with_a_kept_host(project_with_model: pyte
 
 
 @all_modes
-def test_what_is_held_in_a_run_without_real_models(run_tests: RunTests, project: pytest.Pytester, mode: Mode) -> None:
+def test_kept_pipelines_in_a_run_without_real_models(
+    run_tests: RunTests, project: pytest.Pytester, mode: Mode
+) -> None:
     project.makepyfile(service=SERVICE, test_it=TESTS)
     run_tests(*mode).assert_outcomes(passed=10, skipped=5)
 

@@ -1,4 +1,4 @@
-"""A host that cannot be started is an error of the tests that need it, and of nothing else."""
+"""A host that cannot be started is an error only of the tests that need it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pytest_configure():
 
 @pytest.fixture
 def temporary(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder for temporary files of a run in a program of its own, whose models lie in a volume."""
+    """The folder for temporary files of a run in a separate process. Its models are on a volume."""
     folder = project.mkdir("t")
     monkeypatch.setenv("TMPDIR", str(folder))
     model = project.mkdir("volume") / "acme" / "model"
@@ -71,7 +71,7 @@ def test_no_process_can_be_started(
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can give a folder to another user")
 @pytest.mark.parametrize("level", ["modelenv", "hosts"])
-def test_the_folder_of_kept_hosts_is_another_users(
+def test_the_folder_of_kept_hosts_belongs_to_another_user(
     temporary: Path, run_program: Callable[..., pytest.RunResult], level: str
 ) -> None:
     ours = temporary / f"modelenv-{os.getuid()}"
@@ -91,5 +91,5 @@ def test_no_temporary_folder_can_be_made(
     result = run_program("--real-models", "--model-host=off")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(
-        ["ERROR: modelenv needs a temporary folder that can be written: *No such file or directory: '/nowhere/*"]
+        ["ERROR: modelenv needs a writable temporary folder: *No such file or directory: '/nowhere/*"]
     )

@@ -1,4 +1,4 @@
-"""When a run has a host at all, what it is asked for, and a host that does not answer at the end."""
+"""When a run has a host, what the host prepares, and a host that does not answer at the end."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_skipped_always(model): pass
 
 @pytest.fixture
 def project(project: pytest.Pytester, classifier: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project with two models in its cache; its kept hosts are none of ours."""
+    """A project with two models in its cache. Its kept hosts are separate from those of this machine."""
     for name in ("one", "two"):
         shutil.copytree(classifier, project.path / "models" / "acme" / name)
     for name, value in {
@@ -56,19 +56,19 @@ def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return project.runpytest_subprocess("--real-models", *arguments, timeout=200)
 
 
-def test_a_model_that_only_skipped_tests_name_is_not_looked_for(project: pytest.Pytester) -> None:
+def test_models_of_skipped_tests_are_not_prepared(project: pytest.Pytester) -> None:
     result = run(project)
     result.assert_outcomes(passed=1, skipped=2)
     assert "acme/missing" not in result.stdout.str()
 
 
 @pytest.mark.parametrize("option", ["--collect-only", "--help", "--markers", "--fixtures", "--setup-plan"])
-def test_what_runs_no_test_has_no_host(project: pytest.Pytester, option: str) -> None:
+def test_a_run_without_tests_has_no_host(project: pytest.Pytester, option: str) -> None:
     assert run(project, option).ret == pytest.ExitCode.OK
     assert not list((project.path / "t").iterdir())
 
 
-def test_a_kept_host_keeps_to_the_limit_of_the_run(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kept_host_uses_the_limit_of_the_run(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     limits = []
     monkeypatch.setattr("tempfile.tempdir", str(project.path / "t"))
     try:
@@ -103,7 +103,7 @@ def test_one(model):
 """
 
 
-def test_a_host_that_does_not_answer_at_the_end_is_told_and_ended(project: pytest.Pytester) -> None:
+def test_a_host_that_does_not_answer_at_the_end_is_reported_and_killed(project: pytest.Pytester) -> None:
     project.makepyfile(test_it=STOPS)
     result = run(project)
     result.assert_outcomes(passed=1)

@@ -64,7 +64,7 @@ def project(project: pytest.Pytester, hub: EmbeddedHub, monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
     monkeypatch.setenv("MODEL_TIMEOUT", "200")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("TMPDIR", str(project.mkdir("t")))  # a kept host of another run is none of ours
+    monkeypatch.setenv("TMPDIR", str(project.mkdir("t")))  # not a kept host of another run
     project.makepyfile(test_it=TESTS)
     return project
 
@@ -95,14 +95,16 @@ def command_of(pid: int) -> str:
 
 
 @pytest.mark.parametrize("mode", [NO_XDIST, N2], ids=["no-xdist", "n2"])
-def test_one_process_loads_for_all(project: pytest.Pytester, hub: EmbeddedHub, mode: tuple[str, ...]) -> None:
+def test_one_process_loads_the_models_for_all_workers(
+    project: pytest.Pytester, hub: EmbeddedHub, mode: tuple[str, ...]
+) -> None:
     result = run(project, *mode)
     result.assert_outcomes(passed=6, xfailed=2)
     assert header_of(result).endswith("held by one process (default)")
     result.stdout.fnmatch_lines(
         [
-            "acme/missing: failed: the Hub knows no model of this name, or it is private",
-            "acme/sentiment: fetched*(4 files, *loaded in * s",  # by the host, or by the test that was faster
+            "acme/missing: failed: the Hub has no model with this name, or the model is private",
+            "acme/sentiment: fetched*(4 files, *loaded in * s",  # by the host, or by a test that was faster
         ]
     )
     sent = [(request.method, request.file) for request in hub.requests if request.file is not None]
@@ -119,7 +121,7 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         result = run(project, "--model-host=keep", "-k", "held", *WITHOUT_XDIST)
         result.assert_outcomes(passed=4, deselected=4)
         assert hosts(project) == [pid]
-        result.stdout.fnmatch_lines(["acme/sentiment: *; held by the model host, loaded in * answers * given again"])
+        result.stdout.fnmatch_lines(["acme/sentiment: *; held by the model host, loaded in * answers * reused"])
         verbs = [sys.executable, "-m", "modelenv", "host"]
         status = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
         assert status.stdout.startswith(f"process {pid} holds acme/sentiment (text-classification); idle for ")
@@ -127,13 +129,13 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         assert stopped.stdout == f"process {pid} ends\n"
         wait_until(lambda: hosts(project) == [])
         none = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
-        assert none.stdout == "no host is kept\n"
+        assert none.stdout == "no kept hosts\n"
     finally:
         for host in hosts(project):
             os.kill(host, signal.SIGKILL)
 
 
-def test_a_kept_host_asks_no_hub_of_an_earlier_run(
+def test_a_kept_host_does_not_use_the_hub_of_an_earlier_run(
     project: pytest.Pytester, hub: EmbeddedHub, classifier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
@@ -148,7 +150,7 @@ def test_a_kept_host_asks_no_hub_of_an_earlier_run(
             result = run(project, "--model-host=keep", "-k", "held", *N2)
             result.assert_outcomes(passed=4)
             result.stdout.fnmatch_lines(
-                ["acme/other: fetched by gw*; held by the model host, loaded in * s; * answers * given again"]
+                ["acme/other: fetched by gw*; held by the model host, loaded in * s; * answers * reused"]
             )
         assert hosts(project) == pid
         assert len(hub.requests) == first
@@ -173,7 +175,7 @@ def test_a_killed_run_leaves_no_host(project: pytest.Pytester) -> None:
     wait_until(lambda: not list((project.path / "t").rglob("socket")))
 
 
-def test_a_test_may_have_the_model_in_its_own_process(project: pytest.Pytester) -> None:
+def test_a_test_can_have_the_model_in_its_own_process(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_it="import pytest\n"
         "@pytest.mark.integration(host=False)\n"
@@ -193,7 +195,7 @@ def test_a_test_may_have_the_model_in_its_own_process(project: pytest.Pytester) 
     result.stdout.fnmatch_lines([f"acme/sentiment: also loaded in the process of the test: {reason}"] * 2)
 
 
-def test_an_unknown_mode_is_refused(project: pytest.Pytester) -> None:
+def test_an_unknown_mode_is_a_usage_error(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--real-models", "--model-host=always")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "invalid choice: 'always'" in result.stderr.str()

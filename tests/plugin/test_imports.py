@@ -1,4 +1,4 @@
-"""What a run costs that asks for no real model: nothing heavy is imported, and no socket is opened."""
+"""The cost of a run without real models: it imports no heavy library and opens no socket."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ print([m for m in sys.modules if m.partition(".")[0] in ("pytest", "_pytest", "p
     assert python(code, clean_environ) == "[]"
 
 
-# Written at the end of the run, from a hook that comes after all others.
+# Written at the end of the run, by a hook that runs after all others.
 LOOK_CONFTEST = """
 import sys
 import pytest

@@ -1,4 +1,4 @@
-"""A worker that is killed in the middle of a download, with real models under pytest-xdist."""
+"""A worker that is killed during a download, with real models under pytest-xdist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def hub(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedHub]:
-    """A Hub outside of the run, with the classifier, that the run asks."""
+    """A Hub outside of the run that serves the classifier to it."""
     with EmbeddedHub() as running:
         running.add(classifier, "acme/crypto")
         monkeypatch.setenv("HF_ENDPOINT", running.endpoint)
@@ -28,7 +28,7 @@ def hub(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedH
         yield running
 
 
-# The worker that has the unfinished file open, which is named by a sha256, is killed once the weights come.
+# Once the weights arrive, kill the worker that has the unfinished file open. The file is named by a sha256.
 KILLED_CONFTEST = """
 import os
 import pathlib
@@ -40,7 +40,7 @@ import time
 def target(name):
     try:
         return os.readlink(f"/proc/self/fd/{name}")
-    except FileNotFoundError:  # another thread closed it meanwhile
+    except FileNotFoundError:  # another thread has closed it
         return ""
 
 def receives_weights():

@@ -1,4 +1,4 @@
-"""The fixture `model_manager`: one object for the session that follows the test, under fixtures of every scope."""
+"""The fixture `model_manager`: one object per session that follows the test, in fixtures of every scope."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_every_scope(run_tests: RunTests, project: pytest.Pytester, mode: tuple[
 
 
 @all_modes
-def test_what_a_fixture_of_the_session_scripts_holds_in_every_test(
+def test_scripts_of_a_session_fixture_apply_to_every_test(
     run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makeconftest(
@@ -160,7 +160,7 @@ def test_what_a_fixture_of_the_session_scripts_holds_in_every_test(
     run_tests(*mode).assert_outcomes(passed=5)
 
 
-def test_a_test_that_is_run_again_begins_anew(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_a_rerun_test_starts_with_new_fakes(run_tests: RunTests, project: pytest.Pytester) -> None:
     project.makeconftest(
         """
         from _pytest.runner import runtestprotocol
@@ -206,6 +206,6 @@ def test_nothing_stays_forced_after_an_interrupt(run_tests: RunTests, project: p
         def test_one(interrupted): pass
         """
     )
-    with pytest.raises(KeyboardInterrupt):  # pytester hands it on
+    with pytest.raises(KeyboardInterrupt):  # pytester reraises it
         run_tests()
     assert current_forcing() is before

@@ -1,4 +1,4 @@
-"""A wrong marker is an error of its test alone, and one that cannot be ours is left alone."""
+"""An invalid marker is an error only of its test. A marker that cannot be modelenv's is left alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-# Each with the fixture that makes the marker ours.
+# Each marker has the fixture that makes it modelenv's.
 MISTAKES = {
     ("model", "model"): "@pytest.mark.model: model() missing 1 required positional argument: 'name'",
     ("model('a/b', 'sentiment', 3)", "model"): (
@@ -36,18 +36,19 @@ MISTAKES = {
         "@pytest.mark.model_access: model_access() takes 0 positional arguments but 1 was given"
     ),
     ("integration('slow')", "mock_models"): (
-        "@pytest.mark.integration: integration() takes 0 positional arguments but 1 was given; if the marker has "
-        "another meaning in your project, choose one for tests that need real models: the ini-option model_marker"
+        "@pytest.mark.integration: integration() takes 0 positional arguments but 1 was given; if this marker has "
+        "another meaning in your project, set the ini-option model_marker to the marker of your tests that need real "
+        "models"
     ),
     ("integration(host=1)", "model_manager"): (
-        "@pytest.mark.integration: host must be True or False; if the marker has another meaning in your project, "
-        "choose one for tests that need real models: the ini-option model_marker"
+        "@pytest.mark.integration: host must be True or False; if this marker has another meaning in your project, "
+        "set the ini-option model_marker to the marker of your tests that need real models"
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(("marker", "fixture"), MISTAKES)
-def test_a_mistake_is_an_error_of_its_test_alone(
+def test_an_invalid_marker_is_an_error_of_its_test_only(
     run_tests: RunTests, project: pytest.Pytester, marker: str, fixture: str
 ) -> None:
     project.makepyfile(
@@ -60,7 +61,7 @@ def test_a_mistake_is_an_error_of_its_test_alone(
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, N0, N2], ids=["without-xdist", "n0", "n2"])
-def test_a_mistake_is_the_same_in_every_mode(
+def test_an_invalid_marker_in_every_mode(
     run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makepyfile(
@@ -80,12 +81,12 @@ def test_a_mistake_is_the_same_in_every_mode(
     result.stdout.fnmatch_lines([MISTAKES["model_source", ""]])
 
 
-def test_a_mistake_in_a_deselected_test_costs_nothing(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_an_invalid_marker_on_a_deselected_test_is_ignored(run_tests: RunTests, project: pytest.Pytester) -> None:
     project.makepyfile("import pytest\ndef test_good(): pass\n@pytest.mark.model\ndef test_bad(model): pass\n")
     run_tests("-k", "good").assert_outcomes(passed=1, deselected=1)
 
 
-# In a project that uses modelenv, too: these runs are in a process that has imported it.
+# This includes projects that use modelenv: these runs are in a process that has imported it.
 ANOTHER_MEANING = """
 import pytest
 
@@ -108,7 +109,7 @@ class TestKeywords:
 
 
 @all_modes
-def test_a_marker_that_cannot_be_ours_is_left_alone(
+def test_a_marker_that_cannot_be_modelenvs_is_left_alone(
     run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]
 ) -> None:
     project.makepyfile(ANOTHER_MEANING)

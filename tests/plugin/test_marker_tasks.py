@@ -1,4 +1,4 @@
-"""`@pytest.mark.model("org/name")` without a task: the lock's, or for a real model the Hub's."""
+"""`@pytest.mark.model("org/name")` without a task: it comes from the lock or, for a real model, from the Hub."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_fake_has_the_task_of_the_lock(
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedHub]:
-    """A Hub with models, and a project without any."""
+    """A Hub with models, and a project that declares none."""
     monkeypatch.chdir(tmp_path)
     with EmbeddedHub() as running:
         for name, tag in (("mood", "text-classification"), ("mute", None), ("similar", "sentence-similarity")):
@@ -87,13 +87,13 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddedHub
 
 
 def tasks(tasks: HubTasks, name: str, endpoint: str, source: str = "download_on_demand", **kwargs: str) -> str | None:
-    """Return the task of a marker with this model, in a test of that source."""
+    """Return the task of a marker with this model, in a test with this source."""
     variables = {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": None, "MODEL_TIMEOUT": "20"}
     with force_environment(source, variables=variables):
         return tasks.task_of(model(name, **kwargs), SmartModelManager())
 
 
-def test_the_hub_is_asked_once(hub: EmbeddedHub) -> None:
+def test_the_task_is_requested_once(hub: EmbeddedHub) -> None:
     known = HubTasks()
     for _ in range(3):
         assert tasks(known, "acme/mood", hub.endpoint) == "text-classification"
@@ -103,7 +103,7 @@ def test_the_hub_is_asked_once(hub: EmbeddedHub) -> None:
 
 
 @pytest.mark.parametrize("source", ["mock_models", "persistent_volume"])
-def test_the_hub_is_not_asked_where_it_must_not_be(hub: EmbeddedHub, source: str) -> None:
+def test_sources_that_do_not_download_send_no_request(hub: EmbeddedHub, source: str) -> None:
     assert tasks(HubTasks(), "acme/mood", hub.endpoint, source) is None
     hub.assert_no_requests()
 
@@ -113,17 +113,17 @@ def test_the_hub_is_not_asked_where_it_must_not_be(hub: EmbeddedHub, source: str
     [
         ("acme/mute", "acme/mute: the Hub names no task for this model"),
         ("acme/similar", "unknown task 'sentence-similarity'"),
-        ("acme/missing", "acme/missing: the Hub knows no model of this name, or it is private"),
+        ("acme/missing", "acme/missing: the Hub has no model with this name, or the model is private"),
     ],
 )
-def test_without_an_answer_the_error_says_to_name_the_task(hub: EmbeddedHub, name: str, says: str) -> None:
+def test_without_a_task_from_the_hub_the_error_says_to_name_it(hub: EmbeddedHub, name: str, says: str) -> None:
     known = HubTasks()
     for _ in range(2):
         with pytest.raises(ModelEnvError) as caught:
             tasks(known, name, hub.endpoint)
         assert str(caught.value).startswith(says)
         assert caught.value.__notes__ == [
-            "The marker names no task, so the Hub was asked. Name it: @pytest.mark.model(name, task=...)"
+            "The marker names no task, so it was requested from the Hub. Name it: @pytest.mark.model(name, task=...)"
         ]
     assert len([request for request in hub.requests if request.kind == "info"]) == 1
 

@@ -1,4 +1,4 @@
-"""Markers: the environment that they give a test."""
+"""Markers: the environment of the marked test."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-# Each test checks for itself where it runs.
+# Each test checks its own environment.
 ENVIRONMENTS = '''
 import unittest
 import pytest
 from modelenv import SmartModelManager, detect_environment
 
-MANAGER = SmartModelManager()  # a service's, made at import
+MANAGER = SmartModelManager()  # as in a service, created at import
 
 def check(source):
     assert detect_environment() == MANAGER.environment == source
@@ -88,7 +88,7 @@ def documented():
 '''
 
 
-# Fixtures of every scope see the test's source, when they are set up and when they are torn down.
+# Fixtures of every scope see the test's source during setup and teardown.
 SCOPES = """
 import pytest
 from modelenv import detect_environment
@@ -141,7 +141,7 @@ def test_markers_are_listed_with_their_signatures(run_tests: RunTests) -> None:
     )
 
 
-# The outermost hook of a test compares the process before and after it.
+# The outermost hook of a test compares the state of the process before and after the test.
 UNDONE_CONFTEST = """
 import os
 import pytest
@@ -234,6 +234,6 @@ def test_a_marker_is_parsed_once(project: pytest.Pytester, pytestconfig: pytest.
     assert call is not None
     assert (call.name, call.task) == ("a/b", "ner")
     assert model_call(item) is call
-    item.add_marker(pytest.mark.model("c/d"), append=False)  # as a fixture may do
+    item.add_marker(pytest.mark.model("c/d"), append=False)  # as a fixture can do
     assert model_call(item).name == "c/d"
     assert model_call(item) is call_of(item)

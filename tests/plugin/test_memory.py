@@ -1,4 +1,4 @@
-"""`--model-memory`: an amount, or a share of the machine's; what was not used for longest is unloaded."""
+"""`--model-memory`: an amount or a share of the machine's memory. The least recently used models are unloaded."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def test_amounts(text: str, bytes_: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1G", "4X", "G", "50%%", "1e9"])
-def test_no_amounts(text: str) -> None:
-    with pytest.raises(ValueError, match="is no amount of memory; valid are 4G, 500M or 50%"):
+def test_invalid_amounts(text: str) -> None:
+    with pytest.raises(ValueError, match="is not an amount of memory; use a value such as 4G, 500M or 50%"):
         parse_memory(text, MACHINE)
 
 
 @pytest.mark.parametrize("text", ["0", "0%", "0.1"])
-def test_nothing(text: str) -> None:
+def test_zero(text: str) -> None:
     with pytest.raises(ValueError, match="leaves no memory for models"):
         parse_memory(text, MACHINE)
 
 
-def test_a_container_has_less_than_its_machine(tmp_path: Path) -> None:
+def test_the_limit_of_a_container(tmp_path: Path) -> None:
     limit = tmp_path / "memory.max"
     whole = machine_memory(limit)
     assert whole > 1 << 28
@@ -55,11 +55,15 @@ def test_a_container_has_less_than_its_machine(tmp_path: Path) -> None:
     assert machine_memory(limit) == 1_000_000
 
 
-def test_a_wrong_amount_is_told(project: pytest.Pytester, run_tests: Callable[..., pytest.RunResult]) -> None:
+def test_an_invalid_amount_is_a_usage_error(
+    project: pytest.Pytester, run_tests: Callable[..., pytest.RunResult]
+) -> None:
     project.makepyfile("def test(): pass")
     result = run_tests("--real-models", "--model-memory=much")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert errors_of(result) == ["--model-memory: 'much' is no amount of memory; valid are 4G, 500M or 50%"]
+    assert errors_of(result) == [
+        "--model-memory: 'much' is not an amount of memory; use a value such as 4G, 500M or 50%"
+    ]
 
 
 LOADS = """
@@ -83,7 +87,7 @@ def test_the_last_is_kept(model_manager):
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("memory", "kept"), [("1k", "no"), ("50%", "yes")])
-def test_a_process_with_its_own_models_keeps_within_it(
+def test_a_process_with_its_own_models_keeps_the_limit(
     project: pytest.Pytester,
     run_program: Callable[..., pytest.RunResult],
     classifier: Path,

@@ -1,4 +1,4 @@
-"""Options, variables and ini-file: what they resolve to, what the header says, and what a mistake says."""
+"""Options, variables and ini-file: their values, the header, and the errors for invalid values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     RunTests = Callable[..., pytest.RunResult]
 
 ONE_TEST = "def test_nothing():\n    pass\n"
-REAL = ("--real-models", "--model-host=off")  # which starts no process
+REAL = ("--real-models", "--model-host=off")  # this starts no process
 
 
 @pytest.fixture
 def project(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """The project with one test, and a folder for temporary files that is empty before and after."""
+    """The project with one test. Its folder for temporary files is empty before and after."""
     project.makepyfile(ONE_TEST)
     project.mkdir("temporary")
     monkeypatch.setattr(tempfile, "tempdir", str(project.path / "temporary"))
@@ -49,7 +49,7 @@ def test_header_with_defaults(run_tests: RunTests, project: pytest.Pytester, mod
     assert temporary_files(project) == []
 
 
-def test_each_place_for_the_cache_folder_comes_before_the_next(
+def test_the_precedence_of_the_cache_folder(
     run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (project.path / "pyproject.toml").write_text('[tool.modelenv]\ncache_dir = "from_project"\n')
@@ -81,7 +81,7 @@ def test_without_pytests_cache_the_folder_belongs_to_the_run(run_tests: RunTests
     )
     result = run_tests("-p", "no:cacheprovider", *REAL)
     result.assert_outcomes(passed=1)
-    assert header_of(result).endswith("/cache (a folder of this run, as pytest has no cache folder)")
+    assert header_of(result).endswith("/cache (a folder of this run, because pytest has no cache folder)")
     assert temporary_files(project) == []
 
 
@@ -154,7 +154,7 @@ def test_only_real_sources_are_valid(run_tests: RunTests, mode: tuple[str, ...],
     result = run_tests(*mode, "--model-source", source)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert errors_of(result) == [
-        f"--model-source: '{source}' is not a source of real models; valid are persistent_volume, "
+        f"--model-source: '{source}' is not a source of real models; choose one of persistent_volume, "
         "download_on_demand, local_cache, huggingface_hub"
     ]
 
@@ -169,12 +169,12 @@ def test_the_help_names_the_sources(run_tests: RunTests) -> None:
     assert "model_cache_dir (string): folder of models that all workers share, relative to rootdir" in text
 
 
-def test_a_cache_folder_that_is_none(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_an_invalid_cache_folder(run_tests: RunTests, project: pytest.Pytester) -> None:
     file = project.path / "file"
     file.touch()
     assert errors_of(run_tests("--model-cache-dir", "file")) == [f"--model-cache-dir: {file} is not a folder"]
     assert errors_of(run_tests("--model-cache-dir", "")) == [
-        "--model-cache-dir: a folder is needed, an empty text was given"
+        "--model-cache-dir: expected a folder, but the value is empty"
     ]
 
 
@@ -204,7 +204,7 @@ def test_the_users_variable_forces_every_test(
     )
     monkeypatch.setenv("MODEL_SOURCE", "nowhere")
     (error,) = errors_of(run_tests(*REAL))
-    assert error.startswith("variable MODEL_SOURCE: 'nowhere' is not a source of real models; valid are ")
+    assert error.startswith("variable MODEL_SOURCE: 'nowhere' is not a source of real models; choose one of ")
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_a_file_of_the_project_forces_every_test(
     assert header_of(run_tests("-p", "no:cacheprovider", "--co")) == "modelenv: fakes; real models with --real-models"
 
 
-def test_the_option_comes_before_a_variable_that_forces_fakes(
+def test_the_option_has_precedence_over_a_variable_that_forces_fakes(
     run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makepyfile(

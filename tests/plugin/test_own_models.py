@@ -1,4 +1,4 @@
-"""Which weights a test with fakes may load."""
+"""The weights that a test with fakes can load."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model's folder in a project, neither new nor of the tests."""
+    """A model's folder in a project that is not new and does not belong to the tests."""
     return write_model(tmp_path / "project" / "models" / "bert")
 
 
@@ -28,13 +28,13 @@ def of_run(tmp_path: Path, *test_paths: str, started: float = float("inf"), temp
     return OwnModels(root, tuple(root / path for path in test_paths), started, lambda: [tmp_path / temporary])
 
 
-def test_what_the_run_found_is_not_its_own(tmp_path: Path, model: Path) -> None:
+def test_older_weights_do_not_belong_to_the_run(tmp_path: Path, model: Path) -> None:
     assert not of_run(tmp_path).include(model)
     assert not of_run(tmp_path).include(model / "model.safetensors")
     assert not of_run(tmp_path, ".").include(model)
 
 
-def test_what_the_run_wrote_is_its_own_wherever_it_is(tmp_path: Path, model: Path) -> None:
+def test_weights_that_the_run_wrote_belong_to_it_anywhere(tmp_path: Path, model: Path) -> None:
     files = (model / "model.safetensors", model / "part" / "pytorch_model.bin")
     first, last = sorted(file.stat().st_ctime for file in files)
     assert of_run(tmp_path, started=first).include(model)
@@ -64,7 +64,7 @@ def test_small_models_among_the_tests(tmp_path: Path, place: str) -> None:
     assert not models.include(small)
 
 
-def test_what_is_named_as_the_tests_and_is_elsewhere(tmp_path: Path, model: Path) -> None:
+def test_a_tests_folder_outside_of_the_project(tmp_path: Path, model: Path) -> None:
     assert not of_run(tmp_path).include(write_model(tmp_path / "tests" / "model"))
     (tmp_path / "project" / "tests").mkdir()
     link = tmp_path / "project" / "tests" / "model"
@@ -72,7 +72,7 @@ def test_what_is_named_as_the_tests_and_is_elsewhere(tmp_path: Path, model: Path
     assert not of_run(tmp_path).include(link)
 
 
-def test_a_download_is_never_the_tests_own(tmp_path: Path) -> None:
+def test_a_download_never_belongs_to_the_tests(tmp_path: Path) -> None:
     cache = tmp_path / "project" / "tests" / "cache"
     snapshot = write_model(cache / "models--acme--crypto" / "snapshots" / ("a" * 40))
     assert is_in_hub_cache(snapshot)

@@ -1,4 +1,4 @@
-"""The order of a run: tests without real models first, then model after model, the same in every worker."""
+"""The order of a run: first tests without real models, then the tests of each model, the same in every worker."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def order_of(result: pytest.RunResult) -> list[str]:
     return [line.rpartition("::test_")[2] for line in result.outlines if line.startswith("test_it.py::")]
 
 
-def test_those_without_a_model_are_first_and_those_that_name_none_last() -> None:
+def test_tests_without_a_model_are_first_and_unnamed_models_last() -> None:
     needed = {1: "a", 2: UNKNOWN, 3: None, 4: "b", 5: "b", 6: None, 7: "a", 8: "b", 9: "c"}
     assert planned_order(list(needed), needed.__getitem__) == [3, 6, 4, 5, 8, 1, 7, 9, 2]
     assert planned_order([], needed.__getitem__) == []
 
 
 @pytest.mark.parametrize("mode", [WITHOUT_XDIST, NO_XDIST, N0], ids=["without-xdist", "no-xdist", "n0"])
-def test_the_tests_are_put_in_order(project: pytest.Pytester, run_tests: RunTests, mode: tuple[str, ...]) -> None:
+def test_the_tests_are_ordered(project: pytest.Pytester, run_tests: RunTests, mode: tuple[str, ...]) -> None:
     project.makepyfile(test_it=TESTS)
     arguments = ("--collect-only", "-q", *mode)
     hostless = ("--real-models", "--model-host=off")
@@ -86,7 +86,7 @@ def test_none(costly): pass
 """
 
 
-def test_without_workers_no_module_or_class_is_torn_apart(project: pytest.Pytester, run_tests: RunTests) -> None:
+def test_without_workers_modules_and_classes_stay_together(project: pytest.Pytester, run_tests: RunTests) -> None:
     for name, first, second in (("one", "a", "b"), ("three", "a", "b"), ("two", "b", "a")):
         project.makepyfile(**{f"test_{name}": MODULE.format(first=first, second=second)})
     result = run_tests("--real-models", "--model-host=off", "-s", "-v")
@@ -100,7 +100,7 @@ def test_without_workers_no_module_or_class_is_torn_apart(project: pytest.Pytest
 
 
 @pytest.mark.parametrize("option", ["--stepwise", "--failed-first", "--new-first"])
-def test_an_order_of_pytests_own_is_kept(project: pytest.Pytester, run_tests: RunTests, option: str) -> None:
+def test_an_order_from_pytests_options_is_kept(project: pytest.Pytester, run_tests: RunTests, option: str) -> None:
     project.makepyfile(test_it=TESTS)
     assert order_of(run_tests("--collect-only", "-q", "--real-models", "--model-host=off", option)) == COLLECTED
 
@@ -115,7 +115,7 @@ def test_an_order_of_pytests_own_is_kept(project: pytest.Pytester, run_tests: Ru
         (("--no-model-plan",), COLLECTED),
     ],
 )
-def test_workers_find_the_order_of_the_run(
+def test_workers_use_the_order_of_the_run(
     project: pytest.Pytester, run_tests: RunTests, arguments: tuple[str, ...], order: list[str]
 ) -> None:
     project.makepyfile(test_it=TESTS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     RunTests = Callable[..., pytest.RunResult]
 
-# Each worker of an inner run imports torch, which takes a while where there are few cores.
+# Each worker of an inner run imports torch, which is slow on a machine with few cores.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 MODELS = ("acme/crypto", "acme/stock")
@@ -28,7 +28,7 @@ MODELS = ("acme/crypto", "acme/stock")
 
 @pytest.fixture
 def hub(classifier: Path) -> Iterator[EmbeddedHub]:
-    """A Hub outside of the run, with the classifier under two names."""
+    """A Hub outside of the run that serves the classifier under two names."""
     with EmbeddedHub() as running:
         for name in MODELS:
             running.add(classifier, name)
@@ -37,15 +37,15 @@ def hub(classifier: Path) -> Iterator[EmbeddedHub]:
 
 @pytest.fixture
 def project(project: pytest.Pytester, hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    """A project whose Hub is the embedded one, and that has seen no model yet."""
+    """A project that uses the embedded Hub and has no models yet."""
     monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("MODEL_TIMEOUT", "200")  # torch is imported in the first load
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # else the workers' threads wait for each other
+    monkeypatch.setenv("MODEL_TIMEOUT", "200")  # the first load imports torch
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # otherwise the workers' threads wait for each other
     return project
 
 
 def contents_sent(hub: EmbeddedHub) -> Counter[tuple[str | None, str | None]]:
-    """Return how often each file's content was asked for."""
+    """Return how often the content of each file was requested."""
     return Counter(
         (request.repo_id, request.file)
         for request in hub.requests
@@ -117,13 +117,15 @@ def test_missing(model, number):
 """
 
 
-def test_a_missing_model_is_asked_for_once(run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub) -> None:
+def test_a_missing_model_is_requested_once(run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub) -> None:
     project.makepyfile(MISSING)
     result = run_program(*N4, *REAL)
     result.assert_outcomes(errors=8)
-    error = "E * acme/missing: the Hub knows no model of this name, or it is private"
+    error = "E * acme/missing: the Hub has no model with this name, or the model is private"
     result.stdout.fnmatch_lines([error] * 8)
-    assert summary_of(result) == ["acme/missing: failed: the Hub knows no model of this name, or it is private"]
+    assert summary_of(result) == [
+        "acme/missing: failed: the Hub has no model with this name, or the model is private"
+    ]
     assert [str(request.repo_id) for request in hub.requests] == ["acme/missing"]
 
 
@@ -224,7 +226,7 @@ def test_real_models_and_fakes_in_one_run(
     project.makepyfile(MIXED)
     result = run_program(*mode, "-p", "pytest_asyncio.plugin", *REAL, "--model-source", source)
     result.assert_outcomes(passed=10)
-    failed = "not in this store" if source == "persistent_volume" else "the Hub knows no model of this name"
+    failed = "not in this store" if source == "persistent_volume" else "the Hub has no model with this name"
     crypto, missing = summary_of(result)
     assert crypto.startswith(
         "acme/crypto: cached, 0 requests" if source == "persistent_volume" else "acme/crypto: fetched"

@@ -1,4 +1,4 @@
-"""The summary's lines; whole runs with real models are in test_real_models.py."""
+"""The lines of the summary. test_real_models.py has whole runs with real models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def load(worker: str, **fields: Any) -> tuple[str, dict[str, Any]]:
 FETCHED = {"fetched": True, "files": 5, "bytes": 123456, "requests": 12, "fetch_seconds": 0.42}
 
 
-def test_nothing_is_said_about_nothing() -> None:
+def test_no_loads_give_no_lines() -> None:
     assert summary_lines([]) == []
 
 
@@ -65,24 +65,24 @@ def test_a_model_host() -> None:
     ]
 
 
-def test_a_kept_host_that_gave_answers_again() -> None:
+def test_a_kept_host_that_reused_answers() -> None:
     loads = [load("gw0", hosted=True), load("the model host", hosted=True, repeated=5)]
     assert summary_lines(loads) == [
         "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 0.0 s; "
-        "5 answers of earlier calls given again"
+        "5 answers of earlier calls reused"
     ]
 
 
-def test_a_failure_is_said_once() -> None:
-    loads = [load(worker, error="the Hub knows no model of this name") for worker in ("gw0", "gw1", "gw2")]
-    assert summary_lines(loads) == ["acme/crypto: failed: the Hub knows no model of this name"]
+def test_a_failure_is_shown_once() -> None:
+    loads = [load(worker, error="the Hub has no model with this name") for worker in ("gw0", "gw1", "gw2")]
+    assert summary_lines(loads) == ["acme/crypto: failed: the Hub has no model with this name"]
     assert summary_lines([*loads, load("gw3", load_seconds=1)]) == [
         "acme/crypto: cached, 0 requests to the Hub; loaded by 1 worker (gw3) in at most 1.0 s",
-        "acme/crypto: failed: the Hub knows no model of this name",
+        "acme/crypto: failed: the Hub has no model with this name",
     ]
 
 
-# A worker that hands over none of the plugin's facts at its end.
+# A worker that passes none of the plugin's facts to the controller at its end.
 LOST_CONFTEST = """
 import pytest
 

@@ -1,4 +1,4 @@
-"""An error of a load, as pytest shows it: the test's own lines and the message."""
+"""How pytest shows the error of a load: the lines of the test and the message."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tests(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def places_of(result: pytest.RunResult) -> dict[str, list[str]]:
-    """Return the file and the function of each frame that is shown, by test."""
+    """Return the file and the function of each shown frame, by test."""
     found: dict[str, list[str]] = {}
     test = ""
     for line in result.outlines:
@@ -116,7 +116,7 @@ def test_every_style_ends_at_the_line_of_the_test(run_tests: RunTests, style: st
     assert "src/modelenv" not in text
 
 
-def test_all_of_it_is_shown_on_demand(run_tests: RunTests) -> None:
+def test_the_full_trace_is_shown_on_demand(run_tests: RunTests) -> None:
     text = run_tests("--full-trace", "-k", "direct").stdout.str()
     assert "unlocked_folder.py" in text
     assert "acme/missing: not in this store" in text
@@ -126,6 +126,6 @@ def test_all_of_it_is_shown_on_demand(run_tests: RunTests) -> None:
 def test_a_load_at_import_time(run_tests: RunTests, project: pytest.Pytester, mode: tuple[str, ...]) -> None:
     project.makepyfile(test_it="from app import classifier\nclassifier()\ndef test_it(): pass\n")
     result = run_tests(*mode)
-    places = {name: list(dict.fromkeys(found)) for name, found in places_of(result).items()}  # each worker says it
+    places = {name: list(dict.fromkeys(found)) for name, found in places_of(result).items()}  # each worker shows it
     assert places == {"ERROR collecting test_it.py": ["test_it.py: in <module>", "app.py: in classifier"]}
     assert MESSAGE in result.outlines

@@ -1,4 +1,4 @@
-"""The small repos and the embedded Hub of the tests of fetching, for those of the store."""
+"""The fixtures of the fetching tests, for the store tests."""
 
 from __future__ import annotations
 

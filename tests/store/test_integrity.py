@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(root: Path) -> Path:
-    """A whole model."""
+    """A complete model."""
     folder = root / "org" / "name"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{}")
@@ -70,7 +70,7 @@ def test_a_missing_shard(folder: Path) -> None:
     (folder / "model-00002-of-00002.safetensors").unlink()
     assert refuse(folder) == (
         f"org/name: 1 of 2 weight files are missing\n  found: no {folder}/model-00002-of-00002.safetensors\n"
-        "  what to do: get the missing files from where the others came from; without them the model is not complete"
+        "  what to do: get the missing files from the same place as the others; the model is incomplete without them"
     )
 
 
@@ -84,7 +84,7 @@ def test_a_damaged_shard(folder: Path) -> None:
 def test_an_index_that_names_no_shards(folder: Path, weight_map: Any) -> None:
     make_sharded(folder, weight_map)
     assert refuse(folder) == (
-        f"org/name: a file is damaged: it does not name the weight files beside it\n  found: {folder}/{INDEX}"
+        f"org/name: a file is damaged: it does not list its weight files\n  found: {folder}/{INDEX}"
     )
 
 
@@ -98,7 +98,7 @@ def test_no_configuration(folder: Path) -> None:
     (folder / "config.json").unlink()
     assert refuse(folder) == (
         f"org/name: the folder has no config.json\n  found: {folder}\n"
-        "  what to do: a model's folder holds config.json, the tokenizer's files and model.safetensors"
+        "  what to do: a model's folder contains config.json, the tokenizer's files and model.safetensors"
     )
 
 
@@ -121,7 +121,7 @@ def test_pickles_only(folder: Path, name: str) -> None:
         "org/name: its weights are pickled, and loading a pickle runs the code in it\n"
         f"  expected: safetensors\n  found: {name} in {folder}\n"
         "  what to do: use a revision with safetensors, or, if you trust its author, "
-        "load_model(..., allow_pickle=True)"
+        "call load_model(..., allow_pickle=True)"
     )
     check(folder, allow_pickle=True)
 
@@ -151,7 +151,7 @@ def test_pickles_that_are_never_loaded_do_no_harm(folder: Path) -> None:
 def test_no_weights(folder: Path, allow_pickle: bool) -> None:
     (folder / "model.safetensors").rename(folder / "tf_model.h5")
     assert refuse(folder, allow_pickle=allow_pickle) == (
-        "org/name: it holds TensorFlow weights, which no transformers pipeline loads\n"
+        "org/name: it contains TensorFlow weights, which no transformers pipeline loads\n"
         f"  expected: model.safetensors or its shards\n  found: tf_model.h5 in {folder}\n"
         "  what to do: load it with TensorFlow and transformers 4; to lock and fetch its files, declare the model "
         'with `files = ["*.json", "*.h5"]` in [tool.modelenv.models]'
@@ -202,12 +202,12 @@ def test_links_that_leave_the_store(folder: Path, tmp_path: Path, leave: Callabl
     assert refuse(folder, UnsafeModelError) == (
         "org/name: a link leads out of the store\n"
         f"  expected: a place below {tmp_path}/store\n  found: {link} -> {link.resolve()}\n"
-        "  what to do: copy the files into the store, or name the folder that really holds them"
+        "  what to do: copy the files into the store, or use the folder that contains the real files as the store"
     )
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_link_that_leads_nowhere(folder: Path, name: str) -> None:
+def test_a_broken_link(folder: Path, name: str) -> None:
     (folder / name).unlink()
     (folder / name).symlink_to("gone")
     assert refuse(folder) == (
@@ -218,10 +218,10 @@ def test_a_link_that_leads_nowhere(folder: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
-def test_what_is_not_a_file_is_not_waited_for(folder: Path, name: str, make: Callable[[Path], None]) -> None:
+def test_a_pipe_does_not_block(folder: Path, name: str, make: Callable[[Path], None]) -> None:
     (folder / name).unlink()
     make(folder / name)
-    assert refuse(folder) == f"org/name: this is not a file\n  found: {folder}/{name}"
+    assert refuse(folder) == f"org/name: not a regular file\n  found: {folder}/{name}"
 
 
 def test_a_loop_of_links(folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_missing_folder(root: Path) -> None:
 
 @pytest.fixture
 def open_root() -> Iterator[Path]:
-    """A store that every user may enter, unlike pytest's own folders."""
+    """A store that every user can enter, unlike pytest's own folders."""
     root = Path(tempfile.mkdtemp())
     root.chmod(0o755)
     yield root
@@ -245,7 +245,7 @@ def open_root() -> Iterator[Path]:
     shutil.rmtree(root)
 
 
-def test_what_may_not_be_read(folder: Path, open_root: Path) -> None:
+def test_a_lack_of_permission(folder: Path, open_root: Path) -> None:
     shutil.copytree(folder, open_root / "org" / "name")
     folder = open_root / "org" / "name"
     code = (
@@ -264,7 +264,7 @@ def test_what_may_not_be_read(folder: Path, open_root: Path) -> None:
         (folder / name).chmod(mode)
         assert done.stdout.splitlines() == [
             "ModelIntegrityError",
-            "org/name: a file may not be read",
+            "org/name: no permission to read a file",
             f"  found: {folder / name}: Permission denied",
-            "  what to do: give this user the right to read the store",
+            "  what to do: give this user permission to read the store",
         ], done.stderr

@@ -1,4 +1,4 @@
-"""Single files: safetensors damaged in every interesting place, and blobs held against their names."""
+"""Single files: safetensors damaged in every interesting place, and blobs compared with their names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def header(*offsets: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A whole file."""
+    """A complete file."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(tensors())
     return path
@@ -45,7 +45,7 @@ def refuse(path: Path) -> str:
     return str(caught.value)
 
 
-def test_our_files_are_what_the_real_library_reads(weights: Path) -> None:
+def test_the_real_library_reads_our_files(weights: Path) -> None:
     code = (
         "import sys; from safetensors import safe_open\nprint(sorted(safe_open(sys.argv[1], framework='np').keys()))"
     )
@@ -56,7 +56,7 @@ def test_our_files_are_what_the_real_library_reads(weights: Path) -> None:
 @pytest.mark.parametrize(
     "content", [tensors({}, b""), tensors(header([0, 0], [0, 4]), bytes(4)), tensors(b"{}  ", b"")]
 )
-def test_small_but_whole(weights: Path, content: bytes) -> None:
+def test_small_but_complete(weights: Path, content: bytes) -> None:
     weights.write_bytes(content)
     check_safetensors(weights, "org/name")
 
@@ -70,7 +70,7 @@ def test_weights_cut_in_the_header(weights: Path, size: int) -> None:
     weights.write_bytes(WHOLE[:size])
     assert refuse(weights) == (
         "org/name: the weights are damaged: the safetensors header is broken or cut off\n"
-        f"  found: {weights}, {size} bytes\n  what to do: remove the file and fetch the model again"
+        f"  found: {weights}, {size} bytes\n  what to do: delete the file and fetch the model again"
     )
 
 
@@ -79,7 +79,7 @@ def test_weights_cut_in_the_tensors(weights: Path, size: int) -> None:
     weights.write_bytes(WHOLE[:size])
     assert refuse(weights) == (
         f"org/name: the weights are truncated\n  expected: {len(WHOLE)} bytes\n"
-        f"  found: {size} bytes in {weights}\n  what to do: remove the file and fetch the model again"
+        f"  found: {size} bytes in {weights}\n  what to do: delete the file and fetch the model again"
     )
 
 
@@ -116,7 +116,7 @@ def test_weights_that_are_too_long(weights: Path) -> None:
         b"<html>please log in</html>",
     ],
 )
-def test_a_header_that_lies(weights: Path, content: bytes) -> None:
+def test_a_header_with_wrong_offsets(weights: Path, content: bytes) -> None:
     weights.write_bytes(content)
     assert refuse(weights).startswith(
         "org/name: the weights are damaged: the safetensors header is broken or cut off\n"
@@ -140,7 +140,7 @@ CONTENT = b"some bytes" * 200_000  # more than one chunk
         ("Z" * 64, True),
     ],
 )
-def test_a_blob_is_held_against_the_hash_in_its_name(tmp_path: Path, name: str, matches: bool) -> None:
+def test_a_blob_is_compared_with_the_hash_in_its_name(tmp_path: Path, name: str, matches: bool) -> None:
     blob = tmp_path / name
     blob.write_bytes(CONTENT)
     assert matches_blob_name(blob) is matches

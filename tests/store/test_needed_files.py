@@ -1,4 +1,4 @@
-"""Which files of a repo are taken: listings as real repos have them."""
+"""Which files of a repo are planned, with the listings of real repos."""
 
 from __future__ import annotations
 
@@ -75,13 +75,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_needed_is_taken_and_nothing_else(case: str) -> None:
+def test_only_needed_files_are_planned(case: str) -> None:
     needed, other = CASES[case]
     assert plan_files([*other, *needed], model="org/name") == tuple(sorted(needed))
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
-def test_safetensors_are_preferred_also_where_pickles_are_allowed(allow_pickle: bool) -> None:
+def test_safetensors_are_preferred_even_if_pickles_are_allowed(allow_pickle: bool) -> None:
     names = ["config.json", "model.safetensors", "pytorch_model.bin"]
     assert plan_files(names, model="m", allow_pickle=allow_pickle) == ("config.json", "model.safetensors")
 
@@ -95,7 +95,7 @@ PICKLED = {
 
 
 @pytest.mark.parametrize("case", PICKLED)
-def test_pickles_are_taken_only_where_they_are_allowed(case: str) -> None:
+def test_pickles_are_planned_only_if_they_are_allowed(case: str) -> None:
     needed, other = PICKLED[case]
     names = ["config.json", *needed, *other]
     assert plan_files(names, model="m", allow_pickle=True) == tuple(sorted(["config.json", *needed]))
@@ -103,7 +103,7 @@ def test_pickles_are_taken_only_where_they_are_allowed(case: str) -> None:
         plan_files(names, model="m")
 
 
-def test_the_refusal_of_pickles_says_what_to_do() -> None:
+def test_the_error_for_pickles_says_what_to_do() -> None:
     with pytest.raises(UnsafeModelError) as caught:
         plan_files(["config.json", "pytorch_model.bin"], model="org/name", place="https://hub/org/name")
     assert str(caught.value) == (
@@ -111,7 +111,7 @@ def test_the_refusal_of_pickles_says_what_to_do() -> None:
         "  expected: safetensors\n"
         "  found: pytorch_model.bin in https://hub/org/name\n"
         "  what to do: use a revision with safetensors, or, if you trust its author, "
-        "load_model(..., allow_pickle=True)"
+        "call load_model(..., allow_pickle=True)"
     )
 
 
@@ -129,14 +129,14 @@ def test_a_repo_without_weights_is_refused(names: list[str], allow_pickle: bool)
     assert str(caught.value) == (
         "org/name: there are no weights\n  expected: model.safetensors or its shards\n"
         f"  found: {found if top else 'no files in the repo'}\n"
-        "  what to do: check the name and the revision; files for another program are fetched if "
-        "`files = [...]` in [tool.modelenv.models] names them"
+        "  what to do: check the name and the revision; to fetch files for another program, list them as "
+        "`files = [...]` in [tool.modelenv.models]"
     )
 
 
 @pytest.mark.parametrize("allow_pickle", [False, True])
 def test_a_repo_in_another_format_says_which(allow_pickle: bool) -> None:
-    with pytest.raises(ModelIntegrityError, match="it holds GGUF files, which no transformers pipeline loads"):
+    with pytest.raises(ModelIntegrityError, match="it contains GGUF files, which no transformers pipeline loads"):
         plan_files(["README.md", "model.gguf"], model="org/name", allow_pickle=allow_pickle)
 
 
@@ -145,19 +145,19 @@ def test_an_adapter_without_its_base_is_refused() -> None:
         plan_files(["adapter_config.json", "adapter_model.safetensors", "tokenizer.json"], model="org/name")
     assert str(caught.value) == (
         "org/name: this is an adapter (LoRA or another kind of PEFT) without its base model\n"
-        "  expected: a whole model, with config.json and its weights\n"
+        "  expected: a complete model, with config.json and its weights\n"
         "  found: only adapter_config.json in the repo\n"
         "  what to do: merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` "
         "together with its tokenizer, and use that"
     )
 
 
-def test_the_weights_of_an_adapter_are_none_of_the_model() -> None:
+def test_the_weights_of_an_adapter_are_not_those_of_the_model() -> None:
     with pytest.raises(ModelIntegrityError, match="there are no weights"):
         plan_files(["config.json", "adapter_config.json", "adapter_model.safetensors"], model="org/name")
 
 
-def test_where_modules_say_what_the_weights_are_none_are_demanded() -> None:
+def test_no_weights_are_required_if_modules_name_them() -> None:
     names = ["modules.json", "0_Transformer/config.json", "0_Transformer/model.safetensors", "README.md"]
     with pytest.raises(ModelIntegrityError, match="there are no weights"):
         plan_files(names, model="org/name")
@@ -165,14 +165,14 @@ def test_where_modules_say_what_the_weights_are_none_are_demanded() -> None:
 
 
 @pytest.mark.parametrize("name", ["LICENSE", "LICENSE.txt", "docs/NOTICE", "train_log.csv", "trainer_state.json"])
-def test_what_is_there_for_people_matters_to_no_load(name: str) -> None:
+def test_files_for_people_do_not_matter(name: str) -> None:
     assert not is_read(name)
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "model.safetensors", "1_Pooling/config.json"])
-def test_what_a_load_reads_matters(name: str) -> None:
+def test_files_that_a_load_reads_matter(name: str) -> None:
     assert is_read(name)
 
 
-def test_names_may_come_from_any_iterable() -> None:
+def test_names_can_be_any_iterable() -> None:
     assert plan_files(iter(["model.safetensors", "config.json"]), model="m") == ("config.json", "model.safetensors")

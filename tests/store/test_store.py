@@ -48,7 +48,7 @@ def path_of(store: Store, name: str, revision: str | None = None) -> Path:
     return found.path
 
 
-def test_nothing_is_found_where_nothing_is(store: Store) -> None:
+def test_an_empty_store(store: Store) -> None:
     assert find(store, "acme/model") is None
     assert not store.root.exists()
 
@@ -106,25 +106,25 @@ def test_a_plain_folder_serves_one_organisation_only(store: Store) -> None:
     with pytest.raises(ModelIntegrityError) as caught:
         find(store, "zeta/model")
     assert str(caught.value) == (
-        "zeta/model: the folder of that name holds another organisation's model\n"
-        f"  found: {shared} holds acme/model\n"
+        "zeta/model: the folder with this name contains another organisation's model\n"
+        f"  found: {shared} contains acme/model\n"
         f"  what to do: put each model into a folder of its own: {store.root}/zeta/model"
     )
 
 
-def test_a_plain_folder_that_says_whose_it_is_is_believed(store: Store) -> None:
+def test_the_owner_in_a_plain_folders_configuration_is_used(store: Store) -> None:
     shared = plain(store.root, "model", '{"_name_or_path": "zeta/model"}')
-    with pytest.raises(ModelIntegrityError, match="holds zeta/model"):
+    with pytest.raises(ModelIntegrityError, match="contains zeta/model"):
         find(store, "acme/model")
     assert path_of(store, "zeta/model") == shared
 
 
-def test_a_base_model_in_the_configuration_is_no_owner(store: Store) -> None:
+def test_a_base_model_in_the_configuration_is_not_the_owner(store: Store) -> None:
     shared = plain(store.root, "model", '{"_name_or_path": "google/bert-base"}')
     assert path_of(store, "acme/model") == shared
 
 
-def test_places_lists_every_folder_that_is_looked_into(store: Store) -> None:
+def test_places_lists_every_folder_that_is_searched(store: Store) -> None:
     root = store.root
     assert store.places(ModelRef.parse("acme/model")) == (
         f"{root}/models--acme--model/snapshots/<main>",
@@ -165,7 +165,7 @@ def test_a_damaged_record_only_costs_another_check(store: Store, damage: str) ->
     assert not again.checked
 
 
-def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
+def test_the_lock_excludes_other_processes_and_is_released_when_its_process_dies(
     store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modelenv.store.model_lock._FIRST_NOTICE", 0.2)
@@ -196,7 +196,7 @@ def test_the_lock_keeps_other_processes_out_and_dies_with_its_process(
         process.communicate(timeout=60)
 
 
-def test_a_private_store_is_for_this_user_alone(tmp_path: Path) -> None:
+def test_a_private_store_is_for_this_user_only(tmp_path: Path) -> None:
     store = Store(tmp_path / "mine" / "models", private=True)
     (tmp_path / "mine").mkdir(mode=0o755)
     with store.lock(ModelRef("acme/model"), Deadline(1)):
@@ -205,12 +205,12 @@ def test_a_private_store_is_for_this_user_alone(tmp_path: Path) -> None:
     assert store.root.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_link_in_place_of_the_private_folder_is_refused(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_private_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "mine").symlink_to(tmp_path / "elsewhere")
     store = Store(tmp_path / "mine" / "models", private=True)
     with (
-        pytest.raises(ConfigurationError, match="belongs to somebody else"),
+        pytest.raises(ConfigurationError, match="belongs to another user"),
         store.lock(ModelRef("acme/model"), Deadline(1)),
     ):
         pytest.fail("the lock was taken")
@@ -236,20 +236,20 @@ def test_nothing_is_found_in_another_users_private_folder(tmp_path: Path, level:
     with pytest.raises(ConfigurationError) as caught:
         find(store, "acme/model")
     assert str(caught.value) == (
-        "the private folder for downloads belongs to somebody else\n"
+        "the private download folder belongs to another user\n"
         f"  expected: a folder of user {os.getuid()}\n"
         f"  found: {theirs}, of user 65534\n"
         "  what to do: remove it, or set MODEL_CACHE_DIR to a folder of your own"
     )
 
 
-def test_a_file_in_the_place_of_the_store(tmp_path: Path) -> None:
+def test_a_file_instead_of_the_store(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("not a folder")
     store = Store(tmp_path / "store")
     assert find(store, "acme/model") is None
     with pytest.raises(ConfigurationError) as caught, store.lock(ModelRef("acme/model"), Deadline(1)):
         pytest.fail("the lock was taken")
-    assert "acme/model: models cannot be written here" in str(caught.value)
+    assert "acme/model: models cannot be written to this folder" in str(caught.value)
     assert "set MODEL_CACHE_DIR" in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""A folder against a lock: missing, extra, changed and unreadable are told apart, and nothing is hashed in vain."""
+"""Comparing a folder with a lock: missing, extra, changed and unreadable files, without needless hashing."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def differences(folder: Path, locked: LockedModel, *, strict: bool = True) -> li
     return [str(each) for each in verify_folder(folder, locked, strict=strict, allow_links=False).differences]
 
 
-def test_what_is_as_locked_has_no_difference(folder: Path, locked: LockedModel) -> None:
+def test_a_folder_that_matches_has_no_differences(folder: Path, locked: LockedModel) -> None:
     assert differences(folder, locked) == []
 
 
-def test_all_kinds_are_told_apart(folder: Path, locked: LockedModel) -> None:
+def test_all_kinds_of_differences(folder: Path, locked: LockedModel) -> None:
     (folder / "config.json").unlink()
     (folder / "model.safetensors").write_bytes(b"Weights")
     (folder / "sub/vocab.txt").write_bytes(b"a b")
@@ -63,7 +63,7 @@ def test_every_flipped_bit_is_found(folder: Path, locked: LockedModel, name: str
         assert [each.partition(":")[0] for each in differences(folder, locked)] == [f"changed {name}"]
 
 
-def test_what_may_not_be_read_is_unreadable(locked: LockedModel) -> None:
+def test_a_file_without_permission_is_unreadable(locked: LockedModel) -> None:
     right = {file.path: Fingerprint(file.size, 0, 0, file.sha256) for file in locked.files}
     del right["config.json"], right["sub/vocab.txt"]
     broken = {"config.json": "Permission denied", "sub": "Input/output error"}
@@ -74,14 +74,18 @@ def test_what_may_not_be_read_is_unreadable(locked: LockedModel) -> None:
     ]
 
 
-def test_a_link_or_a_pipe_in_a_files_place_is_no_file(folder: Path, locked: LockedModel, tmp_path: Path) -> None:
+def test_a_link_or_a_pipe_is_not_a_file(folder: Path, locked: LockedModel, tmp_path: Path) -> None:
     (folder / "config.json").rename(tmp_path / "outside")
     (folder / "config.json").symlink_to(tmp_path / "outside")
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
     (folder / "linked").symlink_to(tmp_path)
     kinds = [each.rpartition(" found ")[2] for each in differences(folder, locked)]
-    assert kinds == ["a link, where only files may be", "a link, where only files may be", "this is not a file"]
+    assert kinds == [
+        "a link, but only files are allowed here",
+        "a link, but only files are allowed here",
+        "not a regular file",
+    ]
 
 
 def test_in_a_shared_cache_only_what_a_load_would_read_is_extra(folder: Path, locked: LockedModel) -> None:
@@ -94,7 +98,7 @@ def test_in_a_shared_cache_only_what_a_load_would_read_is_extra(folder: Path, lo
     assert len(differences(folder, locked)) == 5
 
 
-def test_what_is_remembered_is_not_hashed_again(folder: Path, locked: LockedModel) -> None:
+def test_a_known_file_is_not_hashed_again(folder: Path, locked: LockedModel) -> None:
     asked: list[int] = []
     first = verify_folder(folder, locked, strict=True, allow_links=False, before_hashing=asked.append)
     again = verify_folder(
@@ -125,7 +129,7 @@ def test_the_error_names_the_first_files_and_counts_the_rest(tmp_path: Path) -> 
     found.append(Difference(Kind.EXTRA, "x.py", None, "a file that is not locked"))
     error = integrity_error(found, model="acme/model", folder=tmp_path, hint="fetch it")
     assert str(error) == (
-        "acme/model: not as locked: 7 missing, 1 extra\n"
+        "acme/model: its files do not match the lock: 7 missing, 1 extra\n"
         "  expected: 0.json with 2 bytes\n"
         f"  found: in {tmp_path}: missing 0.json: expected 2 bytes; missing 1.json: expected 2 bytes; "
         "missing 2.json: expected 2 bytes; missing 3.json: expected 2 bytes; missing 4.json: expected 2 bytes; "

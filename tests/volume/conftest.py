@@ -1,4 +1,4 @@
-"""A volume that is filled from an embedded Hub, and the same model at two commits."""
+"""A volume that is filled from an embedded Hub, and one model at several commits."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ Fill = Callable[..., Filled]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """The volume's folder; it is not there yet."""
+    """The volume's folder, which does not exist yet."""
     return tmp_path / "volume"
 
 
 @pytest.fixture
 def first(hub: EmbeddedHub, make_model: MakeModel, lock: Lock) -> LockedModel:
-    """A model as it is locked first."""
+    """A locked model at its first commit."""
     hub.add(make_model(), "acme/model")
     return lock()
 
@@ -48,12 +48,12 @@ def second(hub: EmbeddedHub, first: LockedModel, lock: Lock, tmp_path: Path) -> 
 
 @pytest.fixture
 def third(hub: EmbeddedHub, second: LockedModel, lock: Lock, tmp_path: Path) -> LockedModel:
-    """The same model at a commit after that."""
+    """The same model at a third commit."""
     return push(hub, lock, tmp_path / "repos/model", '{"model_type": "bert", "newest": true}')
 
 
 def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel:
-    """Give the model another configuration, and lock it at that commit."""
+    """Push another configuration of the model, and lock the new commit."""
     (source / "config.json").write_text(config)
     hub.add(source, "acme/model")
     return lock()
@@ -61,7 +61,7 @@ def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel
 
 @pytest.fixture
 def fill(root: Path, store: Store) -> Fill:
-    """A function that fills the volume with the models given."""
+    """A function that fills the volume with the given models."""
 
     def run(*models: LockedModel, others: Others = Others.REFUSED) -> Filled:
         def obtain(model: LockedModel) -> Path:
@@ -73,7 +73,7 @@ def fill(root: Path, store: Store) -> Fill:
 
 
 def read(root: Path, ref: ModelRef = REF, locked: LockedModel | None = None) -> Path:
-    """Return where the volume holds the model, verified."""
+    """Return the verified folder of the model on the volume."""
     metadata = volume_metadata(root)
     assert metadata is not None
     return find_on_volume(root, metadata, ref, locked=locked, checks=Checks())

@@ -1,4 +1,4 @@
-"""A volume is filled whole or not at all, for anybody to read, and never holds a mixture of two sets."""
+"""A volume is filled completely or not at all, is readable for everyone, and never mixes two sets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +41,13 @@ Volume(root).fill(read_lockfile(lock), lambda model: source, Deadline(20))
 """
 
 
-def test_a_fresh_volume_has_plain_files_for_anybody(fill: Fill, first: LockedModel, root: Path) -> None:
+@pytest.fixture
+def tmp_path(open_tmp_path: Path) -> Path:
+    """The test's folder. Other users can enter it."""
+    return open_tmp_path
+
+
+def test_a_new_volume_has_plain_files_that_everyone_can_read(fill: Fill, first: LockedModel, root: Path) -> None:
     before = os.umask(0o077)
     try:
         filled = fill(first)
@@ -74,12 +79,12 @@ def test_an_update_shows_the_old_set_or_the_new(
     assert filled.removed == ()
     old = find_on_volume(root, held, REF, locked=None, checks=Checks())
     assert (old, read(root)) == (root / "acme/model", root / f"acme/model@{second.commit[:12]}")
-    assert fill(second).removed == ()  # no update: who reads the old set goes on
+    assert fill(second).removed == ()  # no update: readers of the old set can continue
     assert find_on_volume(root, held, REF, locked=None, checks=Checks()) == old
     assert (fill(second).copied, read(root).name) == ((), f"model@{second.commit[:12]}")
 
 
-def test_no_folder_is_ever_used_for_another_content(
+def test_no_folder_is_ever_reused_for_other_content(
     fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
 ) -> None:
     folders = []
@@ -91,14 +96,14 @@ def test_no_folder_is_ever_used_for_another_content(
     assert again.metadata.models[0].folder == f"acme/model@{first.commit[:12]}"
 
 
-def test_an_update_keeps_the_set_before_and_removes_the_one_before_that(
+def test_an_update_keeps_the_previous_set_and_removes_the_one_before(
     fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
 ) -> None:
     assert [fill(model).removed for model in (first, second, second, third)] == [(), (), (), ("acme/model",)]
     assert (root / f"acme/model@{second.commit[:12]}").is_dir()
 
 
-def test_prune_removes_what_the_metadata_has_ceased_to_name(
+def test_prune_removes_what_the_metadata_no_longer_names(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -111,14 +116,16 @@ def test_prune_removes_what_the_metadata_has_ceased_to_name(
     assert read(root)
 
 
-def test_going_back_uses_what_is_still_there(fill: Fill, first: LockedModel, second: LockedModel, root: Path) -> None:
+def test_going_back_uses_the_folder_that_still_exists(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path
+) -> None:
     fill(first)
     fill(second)
     assert fill(first).copied == ()
     assert read(root) == root / "acme/model"
 
 
-def test_a_killed_pull_leaves_the_old_set_and_the_next_one_mends(
+def test_a_killed_pull_leaves_the_old_set_and_the_next_pull_completes_it(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path, store: Store
 ) -> None:
     fill(first)
@@ -131,7 +138,7 @@ def test_a_killed_pull_leaves_the_old_set_and_the_next_one_mends(
 
     with pytest.raises(KilledError):
         Volume(root).fill(Lockfile((second,)), killed, Deadline(5))
-    (root / ".modelenv/staging/half").mkdir(parents=True)  # what SIGKILL would have left
+    (root / ".modelenv/staging/half").mkdir(parents=True)  # as SIGKILL would leave it
     (root / ".modelenv/staging/half/config.json").write_text("{")
     assert read(root) == root / "acme/model"
     fill(second)
@@ -139,7 +146,7 @@ def test_a_killed_pull_leaves_the_old_set_and_the_next_one_mends(
     assert read(root, locked=second)
 
 
-def test_a_damaged_folder_is_never_changed_but_replaced(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_a_damaged_folder_is_replaced_and_never_changed(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
     (root / "acme/model/config.json").write_text("[]")
     with pytest.raises(ModelIntegrityError):
@@ -158,7 +165,7 @@ def test_aliases_of_one_set_share_a_folder_and_other_sets_do_not(fill: Fill, fir
     assert filled.copied == ("fewer", "same") or filled.copied == ("fewer", "m")
 
 
-def test_a_model_without_organisation_is_not_laid_around_anothers(
+def test_a_model_without_organisation_does_not_contain_another_models_folder(
     fill: Fill, hub: EmbeddedHub, make_model: MakeModel, lock: Lock, first: LockedModel, root: Path
 ) -> None:
     hub.add(make_model("alone"), "acme")
@@ -179,9 +186,9 @@ def test_nothing_is_written_through_a_link_out_of_the_volume(
     with pytest.raises(UnsafeModelError) as caught:
         fill(first)
     assert str(caught.value) == (
-        "the volume: a link is on the way to the model's folder, and on a volume there are none\n"
+        "the volume: a link is in the path of the model's folder, and links are not allowed on a volume\n"
         f"  found: {root / link} -> {outside}\n"
-        f"  what to do: remove the link, and run `modelenv pull --to {root}` where the volume may be written"
+        f"  what to do: remove the link, and run `modelenv pull --to {root}` where the volume can be written"
     )
     assert list(outside.iterdir()) == []
     assert [path for path in root.rglob("*") if not path.is_symlink() and path.is_file()] == []
@@ -195,21 +202,19 @@ def test_nothing_is_removed_through_a_link_out_of_the_volume(
     (root / "acme").rename(tmp_path / "outside")
     (root / "acme").symlink_to(tmp_path / "outside")
     for dry_run in (True, False):
-        with pytest.raises(UnsafeModelError, match="a link is on the way"):
+        with pytest.raises(UnsafeModelError, match="a link is in the path"):
             Volume(root).prune(Deadline(5), dry_run=dry_run)
     assert (tmp_path / "outside/model/config.json").exists()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root may give folders away")
-def test_the_folder_of_somebody_else_is_used_as_it_is(
-    first: LockedModel, root: Path, tmp_path: Path, let_everybody_in: Callable[[Path], None], nobody_runs_python: None
+def test_another_users_folder_is_used_as_it_is(
+    first: LockedModel, root: Path, tmp_path: Path, nobody_runs_python: None
 ) -> None:
     (root / "acme").mkdir(parents=True)
     for folder, owner in ((root, 65534), (root / "acme", 0)):
         folder.chmod(0o775)
         os.chown(folder, owner, 65534)
-    let_everybody_in(tmp_path / "repos/model")
-    let_everybody_in(root)
     write_lockfile(tmp_path / "lock", Lockfile((first,)))
     (tmp_path / "lock").chmod(0o644)
     done = subprocess.run(
@@ -224,16 +229,16 @@ def test_two_pulls_at_once_wait_for_each_other(first: LockedModel, root: Path) -
     from filelock import FileLock
 
     (root / ".modelenv").mkdir(parents=True)
-    with FileLock(root / ".modelenv/lock"), pytest.raises(ModelLoadTimeoutError, match="another process that fills"):
+    with FileLock(root / ".modelenv/lock"), pytest.raises(ModelLoadTimeoutError, match="another process to fill"):
         Volume(root).fill(Lockfile((first,)), lambda model: root, Deadline(0.2))
 
 
-def test_a_source_that_is_not_as_locked_is_not_copied(first: LockedModel, root: Path, tmp_path: Path) -> None:
+def test_a_source_that_does_not_match_the_lock_is_not_copied(first: LockedModel, root: Path, tmp_path: Path) -> None:
     source = tmp_path / "source"
     shutil.copytree(tmp_path / "repos/model", source)
     content = (source / "model.safetensors").read_bytes()
     (source / "model.safetensors").write_bytes(content[:-1] + b"x")
-    with pytest.raises(ModelIntegrityError, match="a file is not as locked, and was not copied"):
+    with pytest.raises(ModelIntegrityError, match="a file does not match the lock, and was not copied"):
         Volume(root).fill(Lockfile((first,)), lambda model: source, Deadline(5))
     assert not (root / "model-metadata.yaml").exists()
     assert not list((root / ".modelenv/staging").glob("*"))

@@ -1,4 +1,4 @@
-"""A volume's metadata is YAML that is read back as it was written; everything else is an error with its line."""
+"""A volume's metadata is read back as it was written. Everything else is an error with its line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def error_of(text: str) -> LockfileError:
     return caught.value
 
 
-def test_the_example_is_written_and_read_as_it_stands_here() -> None:
+def test_the_example_is_written_and_read() -> None:
     assert format_metadata(METADATA) == METADATA_TEXT
     assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
 
@@ -72,7 +72,7 @@ def test_an_empty_volume_is_read_back() -> None:
     assert parse_metadata(format_metadata(VolumeMetadata()), "model-metadata.yaml") == VolumeMetadata()
 
 
-def test_blank_lines_and_comments_are_read_over() -> None:
+def test_blank_lines_and_comments_are_ignored() -> None:
     text = METADATA_TEXT.replace("models:\n", "\n# ours\nmodels:\n    # the first\n\n", 1)
     assert parse_metadata(text, "model-metadata.yaml") == METADATA
 
@@ -86,16 +86,18 @@ def test_the_same_values_in_another_layout_are_the_same_metadata() -> None:
     [
         ("version: 1\n", "", 2, "the key 'version' is missing"),
         ('"ProsusAI/finbert"\n  task', '"/finbert"\n  task', 6, "a path must not be absolute"),
-        ("768", "768, other: .inf", 8, "wrong form of a value"),
-        ("768", "768, no: 1", 8, "wrong name of a fact"),
-        ("'positive'", "1", 9, "wrong value of a fact"),
-        (f"'{BLOB}'", "'b'", 15, "wrong blob_id"),
-        (f"\n    sha256: '{WEIGHTS}'", "\n    sha256: ''", 19, "wrong sha256"),
-        ("alias: 'minilm'", "alias: ''", 22, "wrong text"),
-        ('"size": 0', '"size": -1', 31, "wrong size"),
+        ("768", "768, other: .inf", 8, "invalid value"),
+        ("768", "768, no: 1", 8, "invalid name of a fact"),
+        ("'positive'", "1", 9, "invalid value of a fact"),
+        (f"'{BLOB}'", "'b'", 15, "invalid blob_id"),
+        (f"\n    sha256: '{WEIGHTS}'", "\n    sha256: ''", 19, "invalid sha256"),
+        ("alias: 'minilm'", "alias: ''", 22, "invalid text"),
+        ('"size": 0', '"size": -1', 31, "invalid size"),
     ],
 )
-def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_an_invalid_value_in_another_layout_is_an_error_with_its_line(
+    old: str, new: str, line: int, message: str
+) -> None:
     assert old in OTHER_METADATA_TEXT
     text = str(error_of(OTHER_METADATA_TEXT.replace(old, new, 1)))
     assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
@@ -105,73 +107,73 @@ def test_a_wrong_value_in_another_layout_is_an_error_of_its_line(old: str, new: 
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
-        ("version: 1", "version: 2", 3, "this version of the file is unknown"),
+        ("version: 1", "version: 2", 3, "unknown version of the file"),
         ("version: 1", 'version: "1"', 3, "wrong version"),
         ("version: 1\n", "", 3, "the key 'version' is missing"),
         ("version: 1", "%YAML 1.1", 4, "not valid YAML: did not find expected <document start>"),
         ("version: 1", "version: 1\n---\nversion: 1", 4, "a second document"),
         ("version: 1", " version: 1", 4, "not valid YAML: did not find expected <document start>"),
         ("version: 1", "version: 1.0 # ours", 3, "wrong version"),
-        ("version: 1", "version: 2 # ours", 3, "this version of the file is unknown"),
-        ("models:", "models: &anchor", 4, "wrong form of a value"),
-        ("models:", "models: !!seq", 4, "wrong form of a value"),
-        ("models:", "models: *anchor", 4, "wrong form of a value"),
+        ("version: 1", "version: 2 # ours", 3, "unknown version of the file"),
+        ("models:", "models: &anchor", 4, "invalid value"),
+        ("models:", "models: !!seq", 4, "invalid value"),
+        ("models:", "models: *anchor", 4, "invalid value"),
         ("models:", "models: " + "[" * 5000, 4, "not valid YAML: exceeded maximum nesting depth"),
         ("models:", "models: " + "[" * 8, 4, "nested too deeply"),
         ("models:", "other:", 4, "unknown key"),
         ("models:", "models: 1\nother:", 5, "unknown key"),
         ("models:", "models:\n  finbert:", 4, "wrong kind of value"),
-        ("models:", "models: 1\n? [1]\n:", 5, "wrong form of a key"),
+        ("models:", "models: 1\n? [1]\n:", 5, "invalid key"),
         ("models:", "models:\n  - 7", 5, "wrong kind of value"),
         ("models:", "models:\n  - - 7", 5, "wrong kind of value"),
         ('  - alias: "finbert"', '  - <<: "x"\n    alias: "finbert"', 5, "unknown key"),
         ('  - alias: "finbert"', '  - ! alias: "finbert"', 5, "no anchor, no alias and no tag"),
         ('  - alias: "finbert"', '  - &a alias: "finbert"', 5, "no anchor, no alias and no tag"),
-        ('alias: "finbert"', "alias: finbert", 5, "wrong form of a value"),
-        ('alias: "finbert"', "alias: |\n      finbert", 5, "wrong form of a value"),
+        ('alias: "finbert"', "alias: finbert", 5, "invalid value"),
+        ('alias: "finbert"', "alias: |\n      finbert", 5, "invalid value"),
         ('alias: "finbert"', 'alias: "minilm"', 31, "two models have the same alias"),
-        ('alias: "finbert"', 'alias: "fin bert"', 5, "this is not the name of a model"),
-        ('"ProsusAI/finbert"', '"ProsusAI/"', 6, "this is not the name of a model"),
-        ('folder: "ProsusAI/finbert"', 'folder: "../finbert"', 7, "a path must not leave its folder"),
+        ('alias: "finbert"', 'alias: "fin bert"', 5, "not a valid model name"),
+        ('"ProsusAI/finbert"', '"ProsusAI/"', 6, "not a valid model name"),
+        ('folder: "ProsusAI/finbert"', 'folder: "../finbert"', 7, "a path must not point outside of its folder"),
         ('folder: "ProsusAI/finbert"', 'folder: "/etc"', 7, "a path must not be absolute"),
-        ('folder: "ProsusAI/finbert"', f'folder: "{MINILM.repo}"', 33, "one folder cannot hold two models"),
+        ('folder: "ProsusAI/finbert"', f'folder: "{MINILM.repo}"', 33, "one folder cannot contain two models"),
         ('    folder: "ProsusAI/finbert"\n', "", 5, "the key 'folder' is missing"),
-        (COMMIT, COMMIT[:-1], 8, "wrong commit"),
-        ('    task: "sentiment"\n', '    task: "sentiment"\n    task: "ner"\n', 10, "the same key twice"),
+        (COMMIT, COMMIT[:-1], 8, "invalid commit"),
+        ('    task: "sentiment"\n', '    task: "sentiment"\n    task: "ner"\n', 10, "duplicate key"),
         ('"sentiment"', '"sentimental"', 9, "unknown task"),
-        ('"sentiment"', "null", 9, "wrong form of a value"),
-        ('"sentiment"', '"sentiment', 9, "wrong form of a value"),
+        ('"sentiment"', "null", 9, "invalid value"),
+        ('"sentiment"', '"sentiment', 9, "invalid value"),
         ('"sentiment"', '"\\x41"', 9, "unknown task 'A'"),
         ('"sentiment"', '"\\z"', 9, "not valid YAML: found unknown escape character"),
         ('"sentiment"', '"sentiment" "ner"', 9, "not valid YAML: did not find expected key"),
         ('"sentiment"', "@", 9, "not valid YAML: found character that cannot start any token"),
         ('"sentiment"', '"\\uD800"', 9, "not valid YAML: found invalid Unicode character escape code"),
-        ('task: "sentiment"', "task:", 9, "wrong form of a value"),
-        ('task: "sentiment"', 'task:\n      - "ner"', 9, "wrong text"),
+        ('task: "sentiment"', "task:", 9, "invalid value"),
+        ('task: "sentiment"', 'task:\n      - "ner"', 9, "invalid text"),
         ("facts:", "facts: []", 11, "not valid YAML: did not find expected key"),
-        ("1.0e-05", ".nan", 13, "wrong form of a value"),
-        ("1.0e-05", "1.0e+999", 13, "wrong value of a fact"),
-        ("hidden_size: 768", "hidden_size: 1979-05-27", 14, "wrong form of a value"),
-        ("hidden_size: 768", "hidden_size:\n        a: 1", 14, "wrong value of a fact"),
-        ("hidden_size: 768", "no: 768", 14, "wrong name of a fact"),
-        ('- "positive"', "- 1", 17, "wrong value of a fact"),
-        ("problems: []", "problems: {}", 21, "wrong value of a fact"),
-        ('"config.json"', '"a/../../b"', 23, "a path must not leave its folder"),
-        ("758", "-1", 24, "wrong size"),
-        ("758", "9" * 5000, 24, "wrong form of a value"),
-        ("758", "0x10", 24, "wrong form of a value"),
-        ("758", "12:30", 24, "wrong form of a value"),
+        ("1.0e-05", ".nan", 13, "invalid value"),
+        ("1.0e-05", "1.0e+999", 13, "invalid value of a fact"),
+        ("hidden_size: 768", "hidden_size: 1979-05-27", 14, "invalid value"),
+        ("hidden_size: 768", "hidden_size:\n        a: 1", 14, "invalid value of a fact"),
+        ("hidden_size: 768", "no: 768", 14, "invalid name of a fact"),
+        ('- "positive"', "- 1", 17, "invalid value of a fact"),
+        ("problems: []", "problems: {}", 21, "invalid value of a fact"),
+        ('"config.json"', '"a/../../b"', 23, "a path must not point outside of its folder"),
+        ("758", "-1", 24, "invalid size"),
+        ("758", "9" * 5000, 24, "invalid value"),
+        ("758", "0x10", 24, "invalid value"),
+        ("758", "12:30", 24, "invalid value"),
         ("        size: 758", "       size: 758", 24, "not valid YAML: did not find expected '-' indicator"),
-        ("        size: 758", "\tsize: 758", 24, "a character that nobody sees"),
-        (SHA, SHA.upper(), 25, "wrong sha256"),
-        (BLOB, "g" * 40, 26, "wrong blob_id"),
+        ("        size: 758", "\tsize: 758", 24, "the file contains an invisible character"),
+        (SHA, SHA.upper(), 25, "invalid sha256"),
+        (BLOB, "g" * 40, 26, "invalid blob_id"),
         ('"model.safetensors"', '"config.json"', 27, "two files have the same path"),
-        ('"v2.0"', '"v2 0"', 34, "this is not a revision"),
-        ("Stärke", "Stär\u2028ke", 20, "a character that nobody sees"),
-        ("version: 1\n", "version: 1\r\n", 3, "a character that nobody sees"),
+        ('"v2.0"', '"v2 0"', 34, "not a valid revision"),
+        ("Stärke", "Stär\u2028ke", 20, "the file contains an invisible character"),
+        ("version: 1\n", "version: 1\r\n", 3, "the file contains an invisible character"),
     ],
 )  # fmt: skip
-def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int, message: str) -> None:
+def test_each_invalid_value_is_an_error_with_its_line(old: str, new: str, line: int, message: str) -> None:
     assert old in METADATA_TEXT
     text = str(error_of(METADATA_TEXT.replace(old, new, 1)))
     assert text.startswith(f"/app/models/model-metadata.yaml:{line}: "), text
@@ -182,10 +184,10 @@ def test_each_wrong_value_is_an_error_of_its_line(old: str, new: str, line: int,
 
 def test_the_error_says_what_was_expected_found_and_what_to_do() -> None:
     assert str(error_of(METADATA_TEXT.replace("758", "0o7"))) == (
-        "/app/models/model-metadata.yaml:24: wrong form of a value\n"
+        "/app/models/model-metadata.yaml:24: invalid value\n"
         "  expected: text in double quotes, a number, true or false\n"
         "  found: '0o7'\n"
-        "  what to do: `modelenv pull --to` writes it anew"
+        "  what to do: run `modelenv pull --to` to write a new one"
     )
 
 
@@ -194,38 +196,38 @@ def test_an_empty_file_is_an_error(text: str) -> None:
     assert str(error_of(text)).startswith("/app/models/model-metadata.yaml:1: the file is empty")
 
 
-def test_a_text_that_ends_within_a_value_is_an_error_of_its_last_line() -> None:
+def test_a_text_that_ends_within_a_value_is_an_error_with_its_last_line() -> None:
     for rest in ("{a:", "[", '"'):
         error = error_of(f"version: 1\nmodels: {rest}")
         assert str(error).startswith("/app/models/model-metadata.yaml:2: not valid YAML"), rest
 
 
-def test_a_newer_version_asks_for_a_newer_modelenv_whatever_else_its_file_holds() -> None:
+def test_a_newer_version_needs_a_newer_modelenv_whatever_the_rest_of_the_file() -> None:
     error = error_of("# newer\nversion: 7\nmodels: {a: b}\n")
-    assert str(error).startswith("/app/models/model-metadata.yaml:2: this version of the file is unknown")
+    assert str(error).startswith("/app/models/model-metadata.yaml:2: unknown version of the file")
     assert error.hint == "upgrade modelenv"
 
 
-def test_a_staircase_of_keys_ends_at_its_bound() -> None:
+def test_deeply_nested_keys_are_refused() -> None:
     assert "nested too deeply" in str(error_of("\n".join("  " * level + "a:" for level in range(1000))))
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"version: 1\n\n# \xff\n", ":3: this is not UTF-8"),
+        (b"version: 1\n\n# \xff\n", ":3: not valid UTF-8"),
         (b"\xef\xbb\xbf#\nversion: 1\n", ":1: the file starts with a byte order mark"),
         (b"#" * (LARGEST + 1), ":1: the file is too large"),
-        (b"version: 1\nmodels:\n  - alias: \x1b[31m\n", ":3: a character that nobody sees"),
+        (b"version: 1\nmodels:\n  - alias: \x1b[31m\n", ":3: the file contains an invisible character"),
     ],
 )
-def test_bytes_that_are_no_text_are_an_error_of_their_line(tmp_path: Path, content: bytes, message: str) -> None:
+def test_bytes_that_are_not_text_are_an_error_with_their_line(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "model-metadata.yaml"
     path.write_bytes(content)
     with pytest.raises(LockfileError) as caught:
         read_metadata(path)
     assert str(caught.value).startswith(f"{path}{message}")
-    assert "`modelenv pull --to` writes it anew" in str(caught.value)
+    assert "run `modelenv pull --to` to write a new one" in str(caught.value)
 
 
 def test_the_same_metadata_is_not_written_again(tmp_path: Path) -> None:
@@ -248,10 +250,10 @@ def test_a_model_is_found_as_in_the_lock() -> None:
     assert METADATA.find("ProsusAI/finbert", "main") is None
 
 
-def test_one_folder_may_serve_two_aliases_of_one_commit_only() -> None:
+def test_two_aliases_can_share_a_folder_only_at_one_commit() -> None:
     one, other = VolumeModel(FINBERT, "a"), VolumeModel(replace(FINBERT, alias="other"), "a")
     assert VolumeMetadata((other, one)).models == (one, other)
-    with pytest.raises(LockedValueError, match="one folder cannot hold two models") as caught:
+    with pytest.raises(LockedValueError, match="one folder cannot contain two models") as caught:
         VolumeMetadata((one, VolumeModel(replace(FINBERT, alias="other", commit="a" * 40), "a")))
     assert caught.value.where == ("models", 1, "folder")
 
@@ -276,7 +278,7 @@ def loader_in_python(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("loader_in_python")
-def test_a_pyyaml_without_its_loader_in_c_reads_the_same() -> None:
+def test_a_pyyaml_without_the_c_loader_reads_the_same() -> None:
     assert parse_metadata(METADATA_TEXT, "model-metadata.yaml") == METADATA
     assert parse_metadata(OTHER_METADATA_TEXT, "model-metadata.yaml") == METADATA
     random, form = Random(5), FORMATS["metadata"]
@@ -288,14 +290,14 @@ def test_a_pyyaml_without_its_loader_in_c_reads_the_same() -> None:
     ("old", "new", "line", "message"),
     [
         ("models:", "models: " + "[" * 5000, 4, "nested too deeply"),
-        ('"sentiment"', '"\\uD800"', 9, "wrong text"),
+        ('"sentiment"', '"\\uD800"', 9, "invalid text"),
         ('"sentiment"', '"\\U00110000"', 9, "not valid YAML: chr() arg not in range"),
         ('"sentiment"', '"\\UFFFFFFFF"', 9, "not valid YAML: "),
         ('- "positive"', '- "\\UFFFFFFFF"', 17, "not valid YAML: "),
         ("version: 1", f"%YAML {'9' * 5000}.1\n---\nversion: 1", 3, "not valid YAML: Exceeds the limit"),
     ],
 )
-def test_each_error_of_the_loader_in_python_is_an_error_of_its_line(
+def test_each_error_of_the_python_loader_is_an_error_with_its_line(
     old: str, new: str, line: int, message: str
 ) -> None:
     text = str(error_of(METADATA_TEXT.replace(old, new, 1)))

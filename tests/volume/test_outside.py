@@ -1,4 +1,4 @@
-"""A verified volume loads nothing that its metadata does not name, whatever its own small files say."""
+"""A verified volume loads only what its metadata names, whatever its own small files name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def source(make_model: MakeModel) -> Path:
 
 @pytest.fixture
 def find(source: Path, root: Path) -> Callable[..., Path]:
-    """Put the source onto the volume, as a lock that was made elsewhere may name it, and find it there."""
+    """Put the source onto the volume, with a lock that could have been made elsewhere, and find it there."""
 
     def run(*, allow_pickle: bool = False) -> Path:
         files = []
@@ -84,7 +84,7 @@ def test_shards_outside(
 
 
 @pytest.mark.parametrize("index", ["unet/x.safetensors.index.json", "pytorch_model.bin.index.json"])
-def test_an_index_that_only_another_library_or_argument_takes(
+def test_an_index_that_only_another_library_or_argument_uses(
     find: Callable[..., Path], source: Path, index: str
 ) -> None:
     write_index(source / index, "/x.safetensors")
@@ -98,16 +98,16 @@ def test_shards_that_are_not_locked(find: Callable[..., Path], source: Path, roo
     shutil.copy(root / "acme/model/model-1.safetensors", root / "acme/model/model-2.safetensors")
     metadata = volume_metadata(root)
     assert metadata is not None
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 extra"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 extra"):
         find_on_volume(root, metadata, REF, locked=None, checks=Checks())
 
 
-def test_weights_that_the_configuration_names_and_nothing_locks(find: Callable[..., Path], source: Path) -> None:
+def test_weights_that_the_configuration_names_but_no_lock(find: Callable[..., Path], source: Path) -> None:
     (source / "config.json").write_text('{"transformers_weights": "x.safetensors"}')
     assert "found: no " in refuse(find, ModelIntegrityError)
 
 
-def test_pickled_shards_need_leave(find: Callable[..., Path], source: Path) -> None:
+def test_pickled_shards_need_permission(find: Callable[..., Path], source: Path) -> None:
     (source / "model.safetensors").unlink()
     (source / "weights.dat").write_bytes(b"a pickle")
     write_index(source / "pytorch_model.bin.index.json", "weights.dat")
@@ -126,7 +126,7 @@ def test_an_adapter_without_its_base(find: Callable[..., Path], source: Path) ->
     assert "which names the base meta/base" in said
 
 
-def test_what_is_locked_and_inside_is_loaded(find: Callable[..., Path], source: Path, root: Path) -> None:
+def test_locked_files_inside_of_the_folder_are_loaded(find: Callable[..., Path], source: Path, root: Path) -> None:
     (source / "config.json").write_text('{"transformers_weights": "x.safetensors.index.json"}')
     (source / "parts").mkdir()
     (source / "model.safetensors").rename(source / "parts/x-1.safetensors")
@@ -136,7 +136,7 @@ def test_what_is_locked_and_inside_is_loaded(find: Callable[..., Path], source: 
 
 
 def test_a_cache_loads_only_what_the_lock_names(hub: EmbeddedHub, source: Path, store: Store, lock: Lock) -> None:
-    """Though more of the same commit lies in the snapshot that others share."""
+    """Even if the shared snapshot has more files of the same commit."""
     from huggingface_hub import snapshot_download
 
     (source / "config.json").write_text('{"transformers_weights": "x.safetensors"}')

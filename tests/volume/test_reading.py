@@ -1,4 +1,4 @@
-"""Nothing is loaded from a volume that is not as its metadata says, and nothing from a set that is not complete."""
+"""Nothing is loaded from a volume that does not match its metadata, or from an incomplete set."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_nothing_is_loaded_from_a_damaged_volume(
             shutil.rmtree(root / "acme/model")
     with pytest.raises(ModelIntegrityError) as caught:
         read(root)
-    assert caught.value.what == f"not as locked: {what}"
+    assert caught.value.what == f"its files do not match the lock: {what}"
     assert f"modelenv pull --to {root}" in str(caught.value)
 
 
@@ -66,18 +66,18 @@ def test_a_stale_commit_is_found(fill: Fill, first: LockedModel, second: LockedM
     with pytest.raises(ModelIntegrityError) as caught:
         read(root, locked=second)
     assert str(caught.value) == (
-        "acme/model: the volume holds another commit than the lock names\n"
+        "acme/model: the volume has a different commit than the lock\n"
         f"  expected: commit {second.commit}, as in modelenv.lock\n"
         f"  found: commit {first.commit}, as in {root}/model-metadata.yaml\n"
-        f"  what to do: run `modelenv pull --to {root}` where the volume may be written"
+        f"  what to do: run `modelenv pull --to {root}` where the volume can be written"
     )
 
 
-def test_a_link_on_the_way_is_refused(fill: Fill, first: LockedModel, root: Path, tmp_path: Path) -> None:
+def test_a_link_in_the_path_is_refused(fill: Fill, first: LockedModel, root: Path, tmp_path: Path) -> None:
     fill(first)
     (root / "acme").rename(tmp_path / "outside")
     (root / "acme").symlink_to(tmp_path / "outside")
-    with pytest.raises(UnsafeModelError, match="a link is on the way to the model's folder"):
+    with pytest.raises(UnsafeModelError, match="a link is in the path of the model's folder"):
         read(root)
 
 
@@ -109,14 +109,14 @@ def test_every_flipped_byte_of_the_metadata_is_found_or_changes_nothing_that_is_
         path.write_bytes(damaged)
         try:
             metadata = volume_metadata(root)
-            assert metadata is not None  # else it would be taken for one that was made by hand
+            assert metadata is not None  # otherwise it would count as written by hand
             loaded += find_on_volume(root, metadata, REF, locked=None, checks=Checks()) == root / "acme/model"
         except (LockfileError, ModelIntegrityError, ModelNotFoundError):
             continue
-    assert loaded < len(content) / 6  # what may be flipped without harm: comments, names of facts, other commits
+    assert loaded < len(content) / 6  # bytes that do not matter: comments, names of facts, other commits
 
 
-def test_an_alias_of_the_volume_serves_without_a_project(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_an_alias_of_the_volume_works_without_a_project(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
     assert read(root, ModelRef("m")) == root / "acme/model"
 
@@ -126,21 +126,19 @@ def test_a_model_that_is_not_on_the_volume(fill: Fill, first: LockedModel, root:
     with pytest.raises(ModelNotFoundError) as caught:
         read(root, ModelRef("acme/other"))
     assert str(caught.value).startswith(
-        f"acme/other: not on this volume\n  found: {root} holds acme/model ({first.commit[:12]})\n"
+        f"acme/other: not on this volume\n  found: {root} has acme/model ({first.commit[:12]})\n"
     )
 
 
-def test_a_model_that_is_there_at_a_revision_is_not_taken_for_another(
-    fill: Fill, first: LockedModel, root: Path
-) -> None:
+def test_a_model_at_another_revision_is_not_used(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(replace(first, alias="b", revision="v1"), replace(first, alias="a", revision="v2"))
     with pytest.raises(ModelNotFoundError) as caught:
         read(root)
-    assert caught.value.hint == "it holds the model at another revision: load it as 'a' or 'b', or name a commit"
+    assert caught.value.hint == "it has the model at another revision: load it as 'a' or 'b', or use a commit"
     assert read(root, ModelRef("a")) == read(root, ModelRef("acme/model", "v1")) == root / "acme/model"
 
 
-def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp_path: Path) -> None:
+def test_metadata_that_was_written_by_hand_only_marks_a_volume(root: Path, tmp_path: Path) -> None:
     root.mkdir()
     assert volume_metadata(root) is None
     (root / "model-metadata.yaml").write_text("models:\n  - acme/model\n")
@@ -149,9 +147,9 @@ def test_a_metadata_made_by_hand_marks_a_volume_and_says_nothing(root: Path, tmp
     assert volume_metadata(root) == VolumeMetadata(())
 
 
-def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_a_set_without_metadata_is_incomplete(fill: Fill, first: LockedModel, root: Path) -> None:
     folder = root / "acme/model"
-    check_put_there_by_hand(root, None, model="acme/model")  # nothing of ours is there
+    check_put_there_by_hand(root, None, model="acme/model")  # no files of ours
     fill(first)
     (root / "model-metadata.yaml").unlink()
     (root / "acme/by-hand").mkdir()
@@ -159,17 +157,17 @@ def test_a_set_without_metadata_is_not_complete(fill: Fill, first: LockedModel, 
         with pytest.raises(ModelIntegrityError) as caught:
             check_put_there_by_hand(root, found, model="acme/model")
         assert str(caught.value) == (
-            "acme/model: the volume is not complete: it has no metadata of modelenv\n"
-            f"  expected: {root}/model-metadata.yaml, which `modelenv pull --to` writes last of all\n"
-            f"  found: {root}/.modelenv, of a pull that is under way or was killed, or the metadata was removed\n"
-            f"  what to do: wait for that pull, or run `modelenv pull --to {root}` where the volume may be written"
+            "acme/model: the volume is incomplete: it has no metadata from modelenv\n"
+            f"  expected: {root}/model-metadata.yaml, which `modelenv pull --to` writes last\n"
+            f"  found: {root}/.modelenv: a pull is running or was killed, or the metadata was removed\n"
+            f"  what to do: wait for that pull, or run `modelenv pull --to {root}` where the volume can be written"
         )
     check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
 
 
 @pytest.mark.parametrize("content", [b"[]", b"\xff", b"[" * 100_000])
-def test_where_nobody_knows_what_is_ours_nothing_is_taken_for_put_there_by_hand(root: Path, content: bytes) -> None:
+def test_without_a_list_of_our_folders_no_folder_counts_as_put_there_by_hand(root: Path, content: bytes) -> None:
     (root / ".modelenv").mkdir(parents=True)
     (root / ".modelenv/folders.json").write_bytes(content)
-    with pytest.raises(ModelIntegrityError, match="the volume is not complete"):
+    with pytest.raises(ModelIntegrityError, match="the volume is incomplete"):
         check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")

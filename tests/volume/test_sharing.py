@@ -1,4 +1,4 @@
-"""Several projects and one volume: refused, added or replaced by word, and never a loss without one."""
+"""Several projects and one volume: other models are refused, added to or replaced, and never lost by default."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def held(root: Path) -> dict[str, str]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file of the volume; without the lock of who fills it."""
+    """Every file of the volume except the lock file."""
     paths = [path for path in root.rglob("*") if path.is_file() and path != root / ".modelenv/lock"]
     return {path.relative_to(root).as_posix(): path.read_bytes() for path in paths}
 
 
 def refused(fill: Fill, root: Path, *models: LockedModel, others: Others = Others.REFUSED) -> ConfigurationError:
-    """Return the error; nothing changes on the volume."""
+    """Return the error, after checking that the volume did not change."""
     before = tree(root)
     with pytest.raises(ConfigurationError) as caught:
         fill(*models, others=others)
@@ -51,21 +51,21 @@ def refused(fill: Fill, root: Path, *models: LockedModel, others: Others = Other
     return caught.value
 
 
-def test_a_second_project_is_refused_and_both_ways_out_are_named(
+def test_a_second_project_is_refused_and_both_options_are_named(
     fill: Fill, first: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
     assert str(refused(fill, root, other)) == (
-        "the volume holds models that this lock does not name\n"
-        "  expected: models of this lock alone, at any commit\n"
+        "the volume has models that this lock does not name\n"
+        "  expected: only models of this lock, at any commit\n"
         "  found: m (acme/model)\n"
-        f"  what to do: to keep them beside those of this lock, run `modelenv pull --to {root} --add`; "
-        f"to drop them, run `modelenv pull --to {root} --replace`"
+        f"  what to do: to keep them, run `modelenv pull --to {root} --add`; "
+        f"to remove them, run `modelenv pull --to {root} --replace`"
     )
     assert read(root) == root / "acme/model"
 
 
-def test_added_both_load_and_each_moves_on_alone(
+def test_added_models_load_and_are_updated_separately(
     fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -81,10 +81,10 @@ def test_added_both_load_and_each_moves_on_alone(
     assert Volume(root).prune(Deadline(5)) == (f"acme/model@{second.commit[:12]}",)
     assert read(root, locked=third)
     assert read(root, ModelRef("acme/other"), other)
-    assert not (root / "acme/model").exists()  # gone with the update after the one that had left it
+    assert not (root / "acme/model").exists()  # removed by the second update after it was replaced
 
 
-def test_added_two_commits_of_one_model_are_each_for_its_lock(
+def test_added_two_commits_of_one_model_each_match_their_lock(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     theirs = replace(second, alias="theirs")
@@ -100,21 +100,21 @@ def test_added_two_commits_of_one_model_are_each_for_its_lock(
     assert read(root, locked=fewer) != root / "acme/model"
 
 
-def test_what_is_added_is_mended_too(fill: Fill, first: LockedModel, other: LockedModel, root: Path) -> None:
+def test_added_models_are_repaired_too(fill: Fill, first: LockedModel, other: LockedModel, root: Path) -> None:
     fill(first)
     (root / "acme/model/config.json").write_text("damaged")
     assert fill(other, others=Others.ADDED_TO).copied == ("m", "theirs")
     assert read(root, locked=first) == root / f"acme/model@{first.commit[:12]}"
 
 
-def test_replaced_the_others_are_gone_with_the_next_update(
+def test_replaced_models_are_removed_by_the_next_update(
     fill: Fill, first: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
     filled = fill(other, others=Others.REPLACED)
     assert ([model.alias for model in filled.dropped], filled.removed) == (["m"], ())
     assert held(root) == {"theirs": "acme/other"}
-    assert (root / "acme/model").exists()  # for who reads the old set
+    assert (root / "acme/model").exists()  # for readers of the old set
     assert Volume(root).prune(Deadline(5)) == ("acme/model",)
 
 
@@ -125,16 +125,16 @@ def test_one_alias_for_two_models_cannot_be_added(
     fill(first)
     assert refused(fill, root, same).found == "m (acme/model)"
     assert str(refused(fill, root, same, others=Others.ADDED_TO)) == (
-        "m: the volume holds another model by the same alias\n"
+        "m: the volume has another model with the same alias\n"
         "  expected: acme/other, as in this lock\n"
         "  found: acme/model\n"
         "  what to do: give the model another alias in [tool.modelenv.models] and run `modelenv lock`, "
-        f"or drop what other locks put there with `modelenv pull --to {root} --replace`"
+        f"or remove the models of other locks with `modelenv pull --to {root} --replace`"
     )
     assert [model.repo for model in fill(same, others=Others.REPLACED).dropped] == ["acme/model"]
 
 
-def test_a_lock_that_grows_or_moves_needs_no_word_and_one_that_shrinks_does(
+def test_only_a_lock_that_shrinks_needs_an_option(
     fill: Fill, first: LockedModel, second: LockedModel, other: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -160,7 +160,7 @@ def damaged(text: str) -> str:
 
 @pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
 @pytest.mark.parametrize("change", [cut, of_another_version, damaged])
-def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
+def test_unreadable_metadata_is_replaced_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, change: Callable[[str], str], others: Others
 ) -> None:
     fill(first)
@@ -170,9 +170,9 @@ def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
     with pytest.raises(LockfileError) as caught:
         fill(first, others=others)
     assert caught.value.what.startswith(f"{path}:")
-    assert caught.value.what.endswith("; so it is not known what the volume holds")
+    assert caught.value.what.endswith(", so the content of the volume is unknown")
     assert caught.value.hint == (
-        f"mend or restore the file, or run `modelenv pull --to {root} --replace`, which writes it anew"
+        f"fix or restore the file, or run `modelenv pull --to {root} --replace`, which writes a new one"
     )
     assert tree(root) == before
     with pytest.raises(LockfileError):
@@ -183,7 +183,7 @@ def test_a_metadata_that_cannot_be_read_is_not_replaced_without_a_word(
 
 @pytest.mark.parametrize("others", [Others.REFUSED, Others.ADDED_TO])
 @pytest.mark.parametrize("content", ["models:\n  - acme/model\n", ""])
-def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
+def test_metadata_that_was_written_by_hand_is_replaced_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, content: str, others: Others
 ) -> None:
     root.mkdir()
@@ -191,8 +191,8 @@ def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
     assert str(refused(fill, root, first, others=others)) == (
         "the volume has a model-metadata.yaml that modelenv did not write\n"
         f"  found: {root}/model-metadata.yaml\n"
-        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`, which writes it anew; "
-        "models that were put there by hand are not loaded any more then"
+        f"  what to do: use another folder, or run `modelenv pull --to {root} --replace`, which writes a new one; "
+        "models that were put there by hand are then no longer loaded"
     )
     assert [path.name for path in root.iterdir()] == [METADATA]  # and no folder of ours
     fill(first, others=Others.REPLACED)
@@ -200,32 +200,32 @@ def test_a_metadata_made_by_hand_is_not_replaced_without_a_word(
 
 
 @pytest.mark.parametrize("folder", ["acme/by-hand", "by-hand", "models--acme--m/snapshots/x", "acme/model"])
-def test_models_that_were_put_there_by_hand_are_not_hidden_without_a_word(
+def test_models_that_were_put_there_by_hand_are_hidden_only_with_the_option(
     fill: Fill, first: LockedModel, root: Path, folder: str
 ) -> None:
     (root / folder).mkdir(parents=True)
     (root / folder / "config.json").write_text("of somebody")
     assert str(refused(fill, root, first)) == (
-        "the folder holds models that modelenv did not put there\n"
+        "the folder contains models that modelenv did not put there\n"
         f"  found: {root / folder}\n"
-        f"  what to do: name another folder, or run `modelenv pull --to {root} --replace`: they stay there, but are "
-        "not loaded any more, since the metadata does not name them"
+        f"  what to do: use another folder, or run `modelenv pull --to {root} --replace`: they stay there, but are "
+        "no longer loaded, because the metadata does not name them"
     )
     fill(first, others=Others.REPLACED)
     assert read(root) == root / ("acme/model" if folder != "acme/model" else f"acme/model@{first.commit[:12]}")
     assert (root / folder / "config.json").read_text() == "of somebody"
-    fill(first)  # the metadata is there now, and hides them already
+    fill(first)  # the metadata exists now, and already hides them
 
 
-def test_a_set_of_ours_that_is_not_complete_is_completed(fill: Fill, first: LockedModel, root: Path) -> None:
+def test_an_incomplete_set_of_ours_is_completed(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
-    (root / METADATA).unlink()  # as a pull leaves it that is killed before its last step
-    assert Volume(root).prune(Deadline(5)) == ()  # nobody knows what is superfluous
+    (root / METADATA).unlink()  # as a pull that was killed before its last step leaves it
+    assert Volume(root).prune(Deadline(5)) == ()  # without metadata, nothing is known to be superfluous
     assert fill(first).copied == ()
     assert read(root) == root / "acme/model"
 
 
-def test_prune_takes_nothing_that_a_pull_has_named_meanwhile(
+def test_prune_keeps_what_a_concurrent_pull_has_named(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     fill(first)

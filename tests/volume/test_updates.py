@@ -1,4 +1,4 @@
-"""Who loads from a volume while it is updated gets the old set or the new, whenever the update comes."""
+"""A load from a volume during an update gets either the old set or the new set."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .conftest import REF, Fill
 
 
 class Building:
-    """Builds what it is told from two files of the folder, with one event before each of them, once."""
+    """Builds from two files of the folder, with one event before each of them, once."""
 
     def __init__(self, *events: Callable[[], Any]) -> None:
         self.events = list(events)
@@ -56,7 +56,7 @@ def nothing() -> None:
 OLD, NEW = ({"model_type": "bert"}, True), ({"model_type": "bert", "newest": True}, True)
 
 
-def test_an_update_and_further_pulls_take_nothing_from_who_reads(
+def test_an_update_and_further_pulls_do_not_disturb_a_reader(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -75,7 +75,7 @@ def test_two_updates_while_a_model_is_built_give_the_new_set(
     assert building.folders == ["model", f"model@{third.commit[:12]}"]
 
 
-def test_updates_without_end_meet_the_deadline(
+def test_endless_updates_end_at_the_deadline(
     fill: Fill, first: LockedModel, second: LockedModel, third: LockedModel, root: Path
 ) -> None:
     fill(first)
@@ -88,5 +88,5 @@ def test_updates_without_end_meet_the_deadline(
 
 def test_damage_while_a_model_is_built_is_found(fill: Fill, first: LockedModel, root: Path) -> None:
     fill(first)
-    with pytest.raises(ModelIntegrityError, match="not as locked: 1 missing"):
+    with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 missing"):
         load(root, Building(nothing, (root / "acme/model/tokenizer.json").unlink))

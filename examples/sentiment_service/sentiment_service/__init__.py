@@ -1,4 +1,4 @@
-"""A service that judges texts about cryptocurrencies and stocks. Its code is the same in every environment."""
+"""A service that classifies texts about cryptocurrencies and stocks. Its code is the same in every environment."""
 
 from sentiment_service.collector import SentimentCollector
 

@@ -1,4 +1,4 @@
-"""`python -m sentiment_service TEXT...`: judges each text, one line of JSON for each."""
+"""`python -m sentiment_service TEXT...`: classify each text, and print one line of JSON for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sentiment_service.collector import SentimentCollector
 
 
 async def judge(texts: list[str], kind: str, env_file: str | None) -> None:
-    """Print what the service finds about each text, and how close it is to the first one."""
+    """Print the sentiment of each text, and its similarity to the first one."""
     collector = SentimentCollector(env_file)
     environment = collector.models.environment.value
     for text, found in zip(texts, await collector.collect(texts, kind), strict=True):
@@ -23,7 +23,7 @@ async def judge(texts: list[str], kind: str, env_file: str | None) -> None:
 
 
 def main() -> int:
-    """Run the command line; an error of modelenv ends it with its text and exit code 1."""
+    """Run the command line. An error of modelenv ends it with its message and exit code 1."""
     parser = argparse.ArgumentParser(prog="sentiment_service")
     parser.add_argument("texts", nargs="+", metavar="TEXT")
     parser.add_argument("--kind", choices=["crypto", "stock"], default="crypto")

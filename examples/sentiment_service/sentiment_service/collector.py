@@ -1,4 +1,4 @@
-"""The collector: which models it uses is configuration, where they come from is modelenv's business."""
+"""The collector. Its configuration names the models, and modelenv decides where they come from."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ EMBEDDING_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class SentimentCollector:
-    """Judges texts. Loads each model when it is first needed, without blocking the event loop.
+    """Classifies texts. Loads each model when it is first needed, without blocking the event loop.
 
-    The models are named by CRYPTO_MODEL, STOCK_MODEL and EMBEDDING_MODEL in the environment.
+    The environment variables CRYPTO_MODEL, STOCK_MODEL and EMBEDDING_MODEL name the models.
 
     Args:
-        env_file: a file of further variables, such as `.env.development`. With ENVIRONMENT=development a fake
-            stands in, with a warning, for a model that cannot be loaded; everywhere else that is an error.
-        models: where the pipelines come from; by default what this process's environment says.
+        env_file: A file of further variables, such as `.env.development`. With ENVIRONMENT=development, a model that
+            cannot be loaded is replaced by a fake, with a warning. Otherwise that is an error.
+        models: The manager that loads the pipelines. Default: one for the detected environment.
     """
 
     def __init__(self, env_file: str | None = None, models: SmartModelManager | None = None) -> None:
@@ -37,7 +37,7 @@ class SentimentCollector:
         self.stock_model = os.environ.get("STOCK_MODEL", STOCK_MODEL)
         self.embedding_model = os.environ.get("EMBEDDING_MODEL", EMBEDDING_MODEL)
         self._names: Mapping[str, str] = {"crypto": self.crypto_model, "stock": self.stock_model}
-        self._pipeline_in_use = asyncio.Lock()  # a tokenizer is not made for two threads at once
+        self._pipeline_in_use = asyncio.Lock()  # a tokenizer is not thread-safe
 
     async def collect(self, texts: list[str], kind: Kind) -> list[dict[str, Any]]:
         """Return the label and the score of each text, in order."""
@@ -48,7 +48,7 @@ class SentimentCollector:
         if kind not in self._names:
             raise ValueError(f"kind must be one of {', '.join(self._names)}, found {kind!r}")
         classify = await self.models.aload_model(self._names[kind], "sentiment")
-        scores = (await self._run(classify, text))[0]  # those of all labels, best first
+        scores = (await self._run(classify, text))[0]  # all labels, sorted by score
         return {"label": scores[0]["label"].upper(), "score": scores[0]["score"]}
 
     async def similarity(self, a: str, b: str) -> float:
@@ -63,5 +63,5 @@ class SentimentCollector:
 
 
 def _mean(tokens: list[list[float]]) -> list[float]:
-    """Return the mean of the vectors of a text's tokens, which is the text's embedding for this family of models."""
+    """Return the mean of the token vectors, which is the embedding of a text in this family of models."""
     return [math.fsum(column) / len(tokens) for column in zip(*tokens, strict=True)]

@@ -1,4 +1,4 @@
-"""The collector with fakes: what the service does with a model's answers. No torch, no files, no network."""
+"""The collector with fakes: how the service uses a model's answers. No torch, no files, no network."""
 # ruff: noqa: SLF001
 
 import asyncio
@@ -18,7 +18,7 @@ def collector(mock_models, model_manager, monkeypatch):
 
 @pytest.fixture
 def crypto_fake(collector, model_manager):
-    """The fake that the collector gets, too: a manager gives the same pipeline for the same model."""
+    """The same fake that the collector gets: a manager returns the same pipeline for the same model."""
     return model_manager.load_model(collector.crypto_model, "sentiment")
 
 
@@ -29,7 +29,7 @@ async def test_an_answer_is_a_label_and_a_score(collector, crypto_fake):
     crypto_fake.assert_called_once_with("Bitcoin crash")
 
 
-async def test_each_kind_has_its_model(collector, crypto_fake, model_manager):
+async def test_each_kind_uses_its_own_model(collector, crypto_fake, model_manager):
     stock_fake = model_manager.load_model(collector.stock_model, "sentiment")
     stock_fake.when("dividend").returns("POSITIVE", 0.88)
 
@@ -39,7 +39,7 @@ async def test_each_kind_has_its_model(collector, crypto_fake, model_manager):
     crypto_fake.assert_not_called()
 
 
-async def test_texts_are_judged_in_order(collector, crypto_fake):
+async def test_answers_are_in_the_order_of_the_texts(collector, crypto_fake):
     crypto_fake.when("up").returns("POSITIVE", 0.9)
     crypto_fake.when("down").returns("NEGATIVE", 0.8)
 
@@ -48,7 +48,7 @@ async def test_texts_are_judged_in_order(collector, crypto_fake):
     assert [answer["label"] for answer in found] == ["POSITIVE", "NEGATIVE"]
 
 
-async def test_many_texts_at_once(collector, crypto_fake):
+async def test_many_concurrent_texts(collector, crypto_fake):
     texts = [f"text {number}" for number in range(20)]
 
     found = await asyncio.gather(*(collector._analyze_sentiment(text, "crypto") for text in texts))
@@ -57,7 +57,7 @@ async def test_many_texts_at_once(collector, crypto_fake):
     assert crypto_fake.call_count == len(texts)
 
 
-async def test_a_failing_model_is_not_hidden(collector, crypto_fake):
+async def test_an_error_of_the_model_is_not_hidden(collector, crypto_fake):
     crypto_fake.side_effect = ModelLoadTimeoutError("too slow")
 
     with pytest.raises(TimeoutError, match="too slow"):
@@ -71,6 +71,4 @@ async def test_an_unknown_kind_is_an_error(collector):
 
 def test_the_models_are_named_by_the_environment(collector):
     assert (collector.crypto_model, collector.stock_model) == ("my-org/crypto", "my-org/stock")
-    assert (
-        SentimentCollector().models.environment is ModelSource.MOCK_MODELS
-    )  # pytest is running, and nothing says otherwise
+    assert SentimentCollector().models.environment is ModelSource.MOCK_MODELS  # detected: pytest is running

@@ -1,4 +1,4 @@
-"""The same collector with real models: `pytest --real-models`, with as many workers as you like."""
+"""The same collector with real models: `pytest --real-models`, with any number of workers."""
 # ruff: noqa: SLF001
 
 import pytest
@@ -28,14 +28,14 @@ def test_the_models_are_downloaded_on_demand(collector):
     ],
 )
 @pytest.mark.parametrize("kind", ["crypto", "stock"])
-async def test_the_sentiment_is_right(collector, text, label, kind):
+async def test_the_sentiment_is_correct(collector, text, label, kind):
     found = await collector._analyze_sentiment(text, kind)
 
     assert found["label"] == label
     assert 0.5 < found["score"] <= 1
 
 
-async def test_texts_are_judged_in_order(collector):
+async def test_answers_are_in_the_order_of_the_texts(collector):
     found = await collector.collect(["a great profit", "an awful loss"], "stock")
 
     assert [answer["label"] for answer in found] == ["POSITIVE", "NEGATIVE"]

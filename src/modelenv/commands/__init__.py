@@ -1,1 +1,1 @@
-"""What the command line's verbs do: library calls in, values and text out. One module for each family of verbs."""
+"""The commands behind the command line, one module per family. They call the library and return an `Outcome`."""

@@ -1,4 +1,4 @@
-"""`doctor`: what is wrong here, and how to mend it."""
+"""`modelenv doctor`: find problems of the setup, and say how to fix them."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _ON = frozenset({"1", "on", "true", "yes"})
 
 @dataclass(frozen=True)
 class Examined:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        what: the thing.
-        state: `fine`, `note` (nothing wrong, but good to know) or `wrong`.
-        found: what is there.
-        mend: how to mend it, where it is wrong.
+        what: The subject of the check.
+        state: The result: `fine`, `note` (not a problem, but good to know) or `wrong`.
+        found: What was found.
+        mend: How to fix the problem, or None.
     """
 
     what: str
@@ -54,13 +54,13 @@ class Examined:
 
 
 def doctor(read_settings: Callable[[], Settings], *, cache_dir: Path | None = None) -> Outcome:
-    """Look at rights, space, locks, versions, the lock and variables; change nothing, make no request.
+    """Check permissions, disk space, locks, versions and variables. Changes nothing, makes no requests.
 
-    Each check stands alone: one that fails is a finding, and the others still run.
+    The checks are independent: if one fails, its failure is a finding, and the others still run.
 
     Args:
-        read_settings: reads the settings, which may be what is wrong.
-        cache_dir: the cache, where another one is meant.
+        read_settings: Reads the settings. Its failure is a finding too.
+        cache_dir: A cache other than the detected one.
     """
     examined = [*_isolated("versions", _versions), *_isolated("the Hub's client", _client)]
     try:
@@ -74,25 +74,25 @@ def doctor(read_settings: Callable[[], Settings], *, cache_dir: Path | None = No
         examined += _isolated("the volume", lambda: _volume(settings))
     wrong = [each for each in examined if each.state == "wrong"]
     again = [each for at, each in enumerate(wrong) if any(each.found == other.found for other in wrong[:at])]
-    examined = [each for each in examined if each not in again]  # one mistake may fail several checks
+    examined = [each for each in examined if each not in again]  # one mistake can fail several checks
     wrong = [each for each in wrong if each not in again]
     lines = columns(*((each.state, each.what, each.found) for each in examined))
-    lines += [f"to mend {each.what}: {each.mend}" for each in wrong if each.mend is not None]
-    lines.append(f"{len(wrong)} wrong" if wrong else "nothing is wrong")
+    lines += [f"to fix {each.what}: {each.mend}" for each in wrong if each.mend is not None]
+    lines.append(f"found {counted(len(wrong), 'problem')}" if wrong else "no problems found")
     return Outcome(lines, {"examined": [asdict(each) for each in examined]}, code_of(wrong))
 
 
 def _isolated(what: str, check: Callable[[], Iterable[Examined]]) -> list[Examined]:
-    """Return what a check found; if it fails, the failure is the last finding."""
+    """Return the findings of a check. If it fails, the failure is its last finding."""
     found: list[Examined] = []
     try:
         for each in check():
-            found.append(each)  # noqa: PERF402 - what was found before a failure stays
+            found.append(each)  # noqa: PERF402 - findings from before a failure are kept
     except ModelEnvError as error:
         found.append(_wrong(what, error))
-    except Exception as error:  # noqa: BLE001 - what breaks one check must not hide what the others find
-        said = redact(f"this check failed: {type(error).__name__}: {error}")
-        found.append(Examined(what, "wrong", said, "mend what the error names, and run `modelenv doctor` again"))
+    except Exception as error:  # noqa: BLE001 - a check that crashes must not hide the findings of the others
+        text = redact(f"this check failed: {type(error).__name__}: {error}")
+        found.append(Examined(what, "wrong", text, "fix the cause of this error, and run `modelenv doctor` again"))
     return found
 
 
@@ -102,7 +102,7 @@ def _wrong(what: str, error: ModelEnvError) -> Examined:
 
 
 def _client() -> Iterator[Examined]:
-    """The variables that `huggingface_hub` and its HTTP client read."""
+    """Check the variables that `huggingface_hub` and its HTTP client read."""
     wrong = [_wrong("the Hub's client", mistake) for mistake in mistakes()]
     yield from wrong
     if not wrong:
@@ -133,7 +133,7 @@ def _versions() -> Iterator[Examined]:
 
 
 def _variables(settings: Settings) -> Iterator[Examined]:
-    """Variables that contradict each other."""
+    """Check for variables that contradict each other."""
     source = explain_environment(settings=settings).source
     yield Examined("the environment", "fine", f"{source.value}, by {explain_environment(settings=settings).reason}")
     variables = settings.variables
@@ -160,7 +160,7 @@ def _variables(settings: Settings) -> Iterator[Examined]:
 
 
 def lock_is_warm(settings: Settings) -> bool:
-    """Return whether every locked model is in the cache; False where nothing is locked."""
+    """Whether the lock names models and all of them are in the cache."""
     try:
         lock = lock_of(settings)
     except LockfileError:
@@ -170,8 +170,8 @@ def lock_is_warm(settings: Settings) -> bool:
 
 
 def _is_there(store: Store, model: LockedModel) -> bool:
-    """Whether the locked commit is in the cache, as far as this user may look."""
-    return os.path.isdir(snapshot_of(store, model))  # noqa: PTH112 - says no where pathlib raises
+    """Whether the locked commit is in the cache, as far as this user can see."""
+    return os.path.isdir(snapshot_of(store, model))  # noqa: PTH112 - pathlib raises if access is denied
 
 
 def _project(settings: Settings) -> Iterator[Examined]:
@@ -186,7 +186,7 @@ def _project(settings: Settings) -> Iterator[Examined]:
         return
     if lock is None:
         state = "note" if settings.models else "fine"
-        yield Examined("modelenv.lock", state, "none: models are what the Hub says today")
+        yield Examined("modelenv.lock", state, "none: models are whatever the Hub serves today")
         return
     found = disagreements(settings.models, lock)
     if found:
@@ -199,14 +199,14 @@ def _cache(store: Store) -> Iterator[Examined]:
     root = store.root
     place = _nearest(root)
     owner = place.stat().st_uid
-    whose = "" if owner == os.getuid() else f", of user {owner} (this is user {os.getuid()})"
+    whose = "" if owner == os.getuid() else f", owned by user {owner} (this is user {os.getuid()})"
     if not place.is_dir():
-        yield Examined("the cache", "wrong", f"{place} is no folder", f"move it away, or set {store.setting}")
+        yield Examined("the cache", "wrong", f"{place} is not a folder", f"move it away, or set {store.setting}")
     elif place != root and os.access(place, os.W_OK | os.X_OK):
-        yield Examined("the cache", "fine", f"{root}, not there yet")
+        yield Examined("the cache", "fine", f"{root}, does not exist yet")
     elif not os.access(place, os.W_OK | os.X_OK):
-        mend = f"give this user the right to write it, or set {store.setting} to a folder of its own"
-        yield Examined("the cache", "wrong", f"{root} cannot be written{whose}", mend)
+        mend = f"give this user permission to write it, or set {store.setting} to a folder of its own"
+        yield Examined("the cache", "wrong", f"{root} is not writable{whose}", mend)
     else:
         yield Examined("the cache", "fine", f"{root}{whose}")
     aside = set_aside_files(store)
@@ -216,16 +216,16 @@ def _cache(store: Store) -> Iterator[Examined]:
 
 
 def _nearest(root: Path) -> Path:
-    """Return the folder, or the nearest above it, that is there as far as this user may look."""
+    """Return the folder or its nearest parent that exists, as far as this user can see."""
     return next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110 - never raises
 
 
 def _models(settings: Settings, store: Store) -> Iterator[Examined]:
-    """Locked models in the cache that this user may not read, or that are not in it in truth."""
+    """Find locked models in the cache that this user cannot read, or whose links lead out of the cache."""
     try:
         lock = lock_of(settings) or Lockfile()
     except LockfileError:
-        return  # told with the project
+        return  # reported by `_project`
     for model in lock.models if os.access(store.root, os.R_OK | os.X_OK) else ():
         folder = snapshot_of(store, model)
         try:
@@ -236,7 +236,7 @@ def _models(settings: Settings, store: Store) -> Iterator[Examined]:
             yield Examined(model.alias, "wrong", f"{error.what}: {error.found}", error.hint)
             continue
         for path, reason in sorted(closed.items()):
-            yield Examined(model.alias, "wrong", f"{folder / path}: {reason}", "give this user the right to read it")
+            yield Examined(model.alias, "wrong", f"{folder / path}: {reason}", "give this user permission to read it")
 
 
 def _space(settings: Settings, store: Store) -> Iterator[Examined]:
@@ -254,7 +254,7 @@ def _space(settings: Settings, store: Store) -> Iterator[Examined]:
 
 
 def _held_locks(store: Store) -> Iterator[Examined]:
-    """Locks of models that another process holds now. A lock dies with its process, so none is ever stale."""
+    """Find model locks that another process holds. A lock ends with its process, so it is never stale."""
     from filelock import FileLock, Timeout
 
     folder = store.root / ".locks" / "modelenv"
@@ -263,7 +263,7 @@ def _held_locks(store: Store) -> Iterator[Examined]:
             with FileLock(path, timeout=0):
                 pass
         except Timeout:
-            yield Examined("a lock", "note", f"{path} is held: another process fetches this model now")
+            yield Examined("a lock", "note", f"{path} is held: another process is fetching this model")
 
 
 def _volume(settings: Settings) -> Iterator[Examined]:
@@ -278,12 +278,12 @@ def _volume(settings: Settings) -> Iterator[Examined]:
         return
     if metadata is None:
         mend = f"fill it with `modelenv pull --to {root}`; without its metadata nothing on it can be verified"
-        yield Examined("the volume", "wrong", f"{root} has no metadata of modelenv", mend)
+        yield Examined("the volume", "wrong", f"{root} has no modelenv metadata", mend)
         return
     closed = [model.folder for model in metadata.models if not os.access(root / model.folder, os.R_OK | os.X_OK)]
     if closed:
-        mend = "give this user the right to read it"
-        yield Examined("the volume", "wrong", f"{root}/{closed[0]} is not there, or may not be read", mend)
+        mend = "give this user permission to read it"
+        yield Examined("the volume", "wrong", f"{root}/{closed[0]} is missing or not readable", mend)
     else:
         yield Examined("the volume", "fine", f"{root}, {counted(len(metadata.models), 'model')}")
 

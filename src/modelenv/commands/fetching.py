@@ -1,4 +1,4 @@
-"""The verbs that fetch: `pull` into the cache, `pull --to` onto a volume."""
+"""The commands that fetch models: `modelenv pull` into the cache, `modelenv pull --to` onto a volume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from modelenv.amounts import counted, size_text
 from modelenv.commands.outcome import Outcome
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
-from modelenv.commands.progress import Teller
+from modelenv.commands.progress import Progress
 from modelenv.deadlines import Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
@@ -31,18 +31,18 @@ from modelenv.volume.filling import Volume
 from modelenv.volume.sharing import Others
 
 
-def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:
-    """Fetch the declared models into the cache: the locked ones at their commit, the others as the Hub has them.
+def pull(settings: Settings, progress: Progress, names: Sequence[str], *, cache_dir: Path | None = None) -> Outcome:
+    """Fetch the declared models into the cache: locked models at their commit, others at the Hub's current commit.
 
     Args:
-        settings: with declaration and lock.
-        teller: told about each model.
-        names: aliases or repo ids; none means all.
-        cache_dir: the cache, where another one is meant.
+        settings: The settings, which name the declared models and the lock.
+        progress: Shows the progress.
+        names: Aliases or repo ids. Empty means all models.
+        cache_dir: A cache other than the detected one.
 
     Raises:
-        ConfigurationError: there is no project, a name is unknown, or a model needs the lock and is not in it.
-        ModelEnvError: a model could not be fetched; those before it are in the cache.
+        ConfigurationError: There is no project, a name is unknown, or a model that must be locked is not in the lock.
+        ModelEnvError: A model could not be fetched. The models before it are in the cache.
     """
     path, store, lock = needed_lock_path(settings), cache_of(settings, cache_dir), lock_of(settings)
     locked = {} if lock is None else {model.alias: model for model in lock.models}
@@ -52,11 +52,11 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
     for name in wanted:
         model = locked.get(name)
         if model is not None:
-            with teller.bar(_what(model), total_size([model])) as advance:
+            with progress.bar(_label(model), total_size([model])) as advance:
                 obtained = _obtain(store, model, Checks(memory, progress=advance), _seconds(settings))
         else:
             ref = settings.models[name].ref
-            teller.say(f"{name}: {ref} is not locked; fetching what the Hub has now")
+            progress.say(f"{name}: {ref} is not locked; fetching the Hub's current commit")
             obtained = find_or_fetch_model(store, ref, Deadline(_seconds(settings)))
             task = settings.models[name].task
             if task is not None:
@@ -66,7 +66,7 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
     lines = [_line(row) for row in rows]
     if not rows:
         declared = f"declared in [tool.modelenv.models] of {settings.project_file}"
-        lines.append(f"no model is {declared}, or locked in {path}")
+        lines.append(f"no models are {declared} or locked in {path}")
     fetched = [row for row in rows if row["fetched"]]
     total = sum(row["bytes"] for row in rows)
     lines.append(f"{store.root}: {counted(len(rows), 'model')}, {len(fetched)} fetched, {size_text(total)}")
@@ -75,46 +75,46 @@ def pull(settings: Settings, teller: Teller, names: Sequence[str], *, cache_dir:
 
 def pull_to(
     settings: Settings,
-    teller: Teller,
+    progress: Progress,
     root: Path,
     *,
     cache_dir: Path | None = None,
     others: Others = Others.REFUSED,
 ) -> Outcome:
-    """Fill a volume with the locked models, by way of the cache.
+    """Fill a volume with the locked models. They are fetched into the cache first.
 
     Args:
-        settings: with the lock.
-        teller: shows how far it is.
-        root: the volume.
-        cache_dir: the cache, where another one is meant.
-        others: what becomes of models there that the lock does not name.
+        settings: The settings, which name the lock.
+        progress: Shows the progress.
+        root: The volume.
+        cache_dir: A cache other than the detected one.
+        others: How to treat models on the volume that the lock does not name.
 
     Raises:
-        ModelEnvError: there is no lock, or a model could not be fetched or written; the volume holds what it held.
+        ModelEnvError: There is no lock, or a model could not be fetched or written. The volume is unchanged.
     """
     lock, store, memory = needed_lock(settings), cache_of(settings, cache_dir), HashMemory()
     root = root.absolute()
 
-    with teller.bars() as bar, bar(f"filling {root}", total_size(lock.models)) as copied:
+    with progress.bars() as bar, bar(f"filling {root}", total_size(lock.models)) as copied:
 
         def obtain(model: LockedModel) -> Path:
-            with bar(_what(model), total_size([model])) as advance:
+            with bar(_label(model), total_size([model])) as advance:
                 return _obtain(store, model, Checks(memory, progress=advance), _seconds(settings)).path
 
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
         filled = Volume(root, copied, memory).fill(lock, obtain, deadline, others=others)
-    for placed in filled.metadata.models:  # also what was there already, which nobody obtained
+    for placed in filled.metadata.models:  # not only those that were copied now
         check_locked(root / placed.folder, placed.locked)
     folders = {model.locked.alias: model.folder for model in filled.metadata.models}
     lines = [
-        f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "as before")
+        f"{alias}: {folder}, " + ("copied" if alias in filled.copied else "unchanged")
         for alias, folder in folders.items()
     ]
-    lines += [f"{model.alias}: {model.repo} is not on this volume any more" for model in filled.dropped]
-    lines += [f"removed {folder}, which nothing names any more" for folder in filled.removed]
+    lines += [f"{model.alias}: {model.repo} was dropped from this volume" for model in filled.dropped]
+    lines += [f"removed {folder}, which is no longer used" for folder in filled.removed]
     lines.append(
-        f"{root}: {counted(len(folders), 'model')}, metadata " + ("written" if filled.changed else "as before")
+        f"{root}: {counted(len(folders), 'model')}, metadata " + ("written" if filled.changed else "unchanged")
     )
     data = {
         "volume": str(root), "folders": folders, "copied": list(filled.copied),
@@ -125,7 +125,7 @@ def pull_to(
 
 
 def _wanted(settings: Settings, locked: Mapping[str, LockedModel], names: Sequence[str]) -> list[str]:
-    """Return the aliases that are meant."""
+    """Return the aliases of the models to fetch."""
     repos = {alias: declared.ref.repo_id for alias, declared in settings.models.items()}
     repos.update((alias, model.repo) for alias, model in locked.items())
     check_names(names, {*repos, *repos.values()})
@@ -133,7 +133,7 @@ def _wanted(settings: Settings, locked: Mapping[str, LockedModel], names: Sequen
     for alias in wanted:
         if alias not in locked and settings.models[alias].files:
             raise ConfigurationError(
-                "it is not locked, and only a lock says which files its patterns name",
+                "not locked, and its `files` patterns are resolved only by the lock",
                 model=alias,
                 found=", ".join(settings.models[alias].files),
                 hint="run `modelenv lock` first",
@@ -147,7 +147,7 @@ def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) ->
     return obtained
 
 
-def _what(model: LockedModel) -> str:
+def _label(model: LockedModel) -> str:
     return f"{model.alias}: {model.repo} at {model.commit[:12]}"
 
 

@@ -1,4 +1,4 @@
-"""The verbs about the lock: `lock`, `lock --check`, `lock --upgrade`, `outdated`, `cache-key`."""
+"""The commands for the lock: `lock`, `lock --check`, `lock --upgrade`, `outdated`, `cache-key`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from modelenv.amounts import counted
 from modelenv.commands.outcome import FINDING, Outcome, code_of, columns
 from modelenv.commands.places import cache_of, check_names, needed_lock, needed_lock_path
-from modelenv.commands.progress import Teller
+from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.fetching.resolving import Locker
@@ -20,24 +20,24 @@ from modelenv.locks.project_lock import Lockfile, write_lockfile
 
 
 def write_lock(
-    settings: Settings, teller: Teller, *, upgrade: Sequence[str] | None = None, cache_dir: Path | None = None
+    settings: Settings, progress: Progress, *, upgrade: Sequence[str] | None = None, cache_dir: Path | None = None
 ) -> Outcome:
     """Write the lock of the declared models.
 
     Args:
-        settings: with the declaration.
-        teller: told about each model that the Hub is asked about.
-        upgrade: the aliases that move to the newest commit; none of them named means all, None means none.
-        cache_dir: where files that must be hashed are fetched to.
+        settings: The settings, which name the declared models.
+        progress: Shows each model for which the Hub is asked.
+        upgrade: The aliases to move to the newest commit. Empty means all, None means none.
+        cache_dir: The cache into which files are fetched that must be hashed.
 
     Raises:
-        ModelEnvError: as `Locker.lock`.
+        ModelEnvError: See `Locker.lock`.
     """
     path = needed_lock_path(settings)
     before = lock_of(settings) or Lockfile()
     check_names(upgrade or (), set(settings.models))
     moved = set() if upgrade is None else set(upgrade or settings.models)
-    after = _locker(settings, teller, cache_dir).lock(settings.models, before, upgrade=moved)
+    after = _locker(settings, progress, cache_dir).lock(settings.models, before, upgrade=moved)
     changed = changes(before, after)
     written = write_lockfile(path, after)
     total = counted(len(after.models), "model")
@@ -46,10 +46,10 @@ def write_lock(
 
 
 def check_lock(settings: Settings) -> Outcome:
-    """Compare the lock with the declaration; asks no network.
+    """Compare the lock with the declared models. Makes no requests.
 
     Raises:
-        LockfileError: the lock cannot be read.
+        LockfileError: The lock cannot be read.
     """
     path = needed_lock_path(settings)
     found = disagreements(settings.models, lock_of(settings) or Lockfile())
@@ -62,14 +62,14 @@ def check_lock(settings: Settings) -> Outcome:
     return Outcome(lines, {"lock": str(path), "disagreements": [asdict(each) for each in found]}, code_of(found))
 
 
-def outdated(settings: Settings, teller: Teller) -> Outcome:
-    """Ask the Hub which locked models have a newer commit: one request for each that may move.
+def outdated(settings: Settings, progress: Progress) -> Outcome:
+    """Ask the Hub which locked models have a newer commit: one request for each model not pinned to a commit.
 
     Raises:
-        ModelEnvError: there is no lock, or the Hub cannot be asked.
+        ModelEnvError: There is no lock, or the Hub cannot be asked.
     """
     lock = needed_lock(settings)
-    locker = _locker(settings, teller, None)
+    locker = _locker(settings, progress, None)
     movable = [model for model in lock.models if model.revision != model.commit]
     newest = {model.alias: locker.newest(model) for model in movable}
     moved = [model for model in movable if newest[model.alias] != model.commit]
@@ -78,17 +78,17 @@ def outdated(settings: Settings, teller: Teller) -> Outcome:
         for each in moved
     ]
     if not moved:
-        return Outcome([f"{counted(len(lock.models), 'model')}: all as on the Hub"], {"outdated": []})
+        return Outcome([f"{counted(len(lock.models), 'model')}, all up to date"], {"outdated": []})
     rows = [(each.alias, each.repo, each.commit[:12], newest[each.alias][:12]) for each in moved]
-    lines = [*columns(("alias", "repo", "locked", "newest"), *rows), "to move: modelenv lock --upgrade [NAME]"]
+    lines = [*columns(("alias", "repo", "locked", "newest"), *rows), "to upgrade: modelenv lock --upgrade [NAME]"]
     return Outcome(lines, {"outdated": data}, FINDING)
 
 
 def cache_key(settings: Settings) -> Outcome:
-    """Return one line that changes when, and only when, a file that is locked does.
+    """Return a key that changes if and only if a locked file changes.
 
     Raises:
-        ModelEnvError: there is no lock.
+        ModelEnvError: There is no lock.
     """
     files = (
         f"{model.repo} {model.commit} {file.path} {file.sha256}\n"
@@ -99,8 +99,8 @@ def cache_key(settings: Settings) -> Outcome:
     return Outcome([key], {"cache_key": key})
 
 
-def _locker(settings: Settings, teller: Teller, cache_dir: Path | None) -> Locker:
+def _locker(settings: Settings, progress: Progress, cache_dir: Path | None) -> Locker:
     seconds = settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND)
     return Locker(
-        cache_of(settings, cache_dir), seconds, starting=lambda alias: teller.say(f"{alias}: asking the Hub")
+        cache_of(settings, cache_dir), seconds, starting=lambda alias: progress.say(f"{alias}: asking the Hub")
     )

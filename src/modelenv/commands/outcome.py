@@ -1,4 +1,4 @@
-"""What a verb has to say: for people, for machines, and as an exit code."""
+"""The outcome of a command: text, JSON and an exit code."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ FINE, FINDING, LATER = 0, 1, 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a verb.
+    """The outcome of a command.
 
     Attributes:
-        lines: for people.
-        data: for machines, as plain types.
-        code: 0 if all is well, 1 if something was found. (2 is for a call that cannot be understood, and 3 for what
-            may go well later.)
+        lines: The text output.
+        data: The JSON output, as plain types.
+        code: The exit code: 0 if all is well, 1 if a problem was found. (2 is for a usage error, and 3 for a failure
+            that may be temporary.)
     """
 
     lines: Sequence[str]
@@ -33,22 +33,22 @@ class Outcome:
 
 
 def error_text(error: ModelEnvError) -> str:
-    """Return an error for machines."""
+    """Return an error as JSON."""
     fields = {name: getattr(error, name) for name in ("what", "model", "expected", "found", "tried", "hint")}
     return json.dumps({"error": {"type": type(error).__name__, **fields}}, indent=2)
 
 
 def error_code(error: ModelEnvError) -> int:
-    """Return the exit code for an error: another one where the Hub did not give what was asked, or not in time."""
+    """Return the exit code for an error. A failed or timed out request to the Hub has a code of its own."""
     return LATER if isinstance(error, ModelDownloadError | ModelLoadTimeoutError) else FINDING
 
 
 def error_of_system(error: OSError) -> ModelEnvError:
-    """Return our error for what the system refused to a verb."""
+    """Convert an `OSError` raised during a command."""
     if error.filename is None:
-        what, hint = "the output cannot be written", "make room where it goes to"
+        what, hint = "the output cannot be written", "free space where the output goes"
     else:
-        what, hint = "this cannot be used", "give this user the right, or name another folder"
+        what, hint = "a file or folder cannot be used", "give this user permission, or choose another folder"
     found = error.strerror or str(error)
     return ConfigurationError(
         what, found=found if error.filename is None else f"{error.filename}: {found}", hint=hint
@@ -56,12 +56,12 @@ def error_of_system(error: OSError) -> ModelEnvError:
 
 
 def columns(*rows: Sequence[str]) -> list[str]:
-    """Align the rows. They never break, so that a pipe gets one line for each."""
+    """Align the rows in columns. Rows are never wrapped, so that a pipe gets one line for each."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return [line.rstrip() for line in lines]
 
 
 def code_of(findings: Iterable[object]) -> int:
-    """Return the exit code for what was found."""
+    """Return the exit code: 1 if there are findings, else 0."""
     return FINDING if any(True for _ in findings) else FINE

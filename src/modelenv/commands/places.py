@@ -1,4 +1,4 @@
-"""Which lock, which models and which folder a verb is about."""
+"""The lock, the models and the folder that a command works on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modelenv.volume.reading import volume_metadata
 
 
 def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
-    """Return the cache: the folder that was named here or in a setting, else that of the detected source."""
+    """Return the cache: `cache_dir`, else the folder in the settings, else that of the detected source."""
     claimant = claimant_of(settings.lock_path)
     if cache_dir is not None:
         return Store(cache_dir.absolute(), claimant=claimant, setting="--cache-dir")
@@ -34,7 +34,7 @@ def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
 
 
 def volume_of(settings: Settings, volume: Path | None) -> Path | None:
-    """Return the volume that was named, or the detected one; None where a cache is meant."""
+    """Return `volume`, else the detected volume. Returns None if the source is not a volume."""
     if volume is not None:
         return volume.absolute()
     is_detected = explain_environment(settings=settings).source is ModelSource.PERSISTENT_VOLUME
@@ -42,15 +42,15 @@ def volume_of(settings: Settings, volume: Path | None) -> Path | None:
 
 
 def metadata_of(volume: Path) -> VolumeMetadata:
-    """Return what the volume says it holds.
+    """Return the volume's metadata.
 
     Raises:
-        LockfileError: it says nothing, or its metadata is damaged.
+        LockfileError: The metadata is missing or damaged.
     """
     metadata = volume_metadata(volume)
     if metadata is None:
         raise LockfileError(
-            f"{volume / VOLUME_METADATA}: there is no metadata of modelenv, so this volume is not complete",
+            f"{volume / VOLUME_METADATA}: modelenv's metadata is missing, so this volume is not complete",
             hint=f"fill it with `modelenv pull --to {volume}`",
         )
     return metadata
@@ -60,8 +60,8 @@ def needed_lock(settings: Settings) -> Lockfile:
     """Return the project's lock.
 
     Raises:
-        ConfigurationError: there is no project.
-        LockfileError: there is no lock.
+        ConfigurationError: There is no project.
+        LockfileError: There is no lock.
     """
     lock = lock_of(settings)
     if lock is None:
@@ -70,14 +70,14 @@ def needed_lock(settings: Settings) -> Lockfile:
 
 
 def needed_lock_path(settings: Settings) -> Path:
-    """Return where the project's lock is or would be.
+    """Return the path of the project's lock, whether or not the file exists.
 
     Raises:
-        ConfigurationError: there is no project.
+        ConfigurationError: There is no project.
     """
     if settings.lock_path is None:
         raise ConfigurationError(
-            "there is no pyproject.toml here or above",
+            "no pyproject.toml in this folder or above it",
             expected="a project that declares its models in [tool.modelenv.models]",
             found=str(Path.cwd()),
         )
@@ -85,10 +85,10 @@ def needed_lock_path(settings: Settings) -> Path:
 
 
 def chosen(models: Iterable[LockedModel], names: Sequence[str]) -> tuple[LockedModel, ...]:
-    """Return the models with these aliases or repo ids; all of them without names.
+    """Return the models with these aliases or repo ids, or all models if `names` is empty.
 
     Raises:
-        ConfigurationError: a name is none of them.
+        ConfigurationError: A name is unknown.
     """
     models = tuple(models)
     known = {name for model in models for name in (model.alias, model.repo)}
@@ -100,10 +100,10 @@ def check_names(names: Iterable[str], known: set[str]) -> None:
     """Check that every name is known.
 
     Raises:
-        ConfigurationError: one is not.
+        ConfigurationError: A name is unknown.
     """
     unknown = [name for name in names if name not in known]
     if unknown:
         raise ConfigurationError(
-            "no model of this name here", expected="one of " + (", ".join(sorted(known)) or "none"), found=unknown[0]
+            "unknown model name", expected="one of " + (", ".join(sorted(known)) or "none"), found=unknown[0]
         )

@@ -1,4 +1,4 @@
-"""How far a verb is: a bar on a terminal, plain lines elsewhere, both on the error stream; nothing for machines."""
+"""Progress output on stderr: bars on a terminal, plain lines elsewhere, and nothing with `--json`."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TextIO
 
-from modelenv.files.hashing import Progress
+from modelenv.files.hashing import Progress as Advance
 
-Bar = Callable[[str, int], AbstractContextManager[Progress]]
-"""Shows how many of so many bytes are done, of what it is called with, for the length of a block."""
+Bar = Callable[[str, int], AbstractContextManager[Advance]]
+"""Context manager: show a progress bar for `(label, total_bytes)`. It yields a function that adds finished bytes."""
 
 
 @dataclass(frozen=True)
-class Teller:
-    """Tells a person how far things are.
+class Progress:
+    """Shows the progress of a command.
 
     Attributes:
-        stream: where to.
-        quiet: whether to say nothing.
+        stream: The output stream.
+        quiet: Whether all output is suppressed.
     """
 
     stream: TextIO
     quiet: bool = False
 
     @classmethod
-    def standard(cls, *, quiet: bool) -> Teller:
-        """Return the teller of this process."""
+    def standard(cls, *, quiet: bool) -> Progress:
+        """Return the progress output of this process, on stderr."""
         return cls(sys.stderr, quiet)
 
     def say(self, text: str) -> None:
-        """Write a line; not while a bar is shown."""
+        """Write a line. Must not be called while a bar is shown."""
         if not self.quiet:
             self.stream.write(text + "\n")
             self.stream.flush()
 
     @contextmanager
-    def bar(self, what: str, total: int) -> Iterator[Progress]:
-        """Show how many of `total` bytes are done, for a block that calls what it gets with the bytes it did."""
-        with self.bars() as bar, bar(what, total) as advance:
+    def bar(self, label: str, total: int) -> Iterator[Advance]:
+        """Show a bar for `total` bytes. Yields a function that adds finished bytes."""
+        with self.bars() as bar, bar(label, total) as advance:
             yield advance
 
     @contextmanager
     def bars(self) -> Iterator[Bar]:
-        """Give a block a `bar` of which it may show several at a time."""
+        """Yield a function that shows a bar. Several bars can be shown at a time."""
         if self.quiet or not self.stream.isatty():
             yield self._line
             return
@@ -57,20 +57,20 @@ class Teller:
         with RichProgress(*parts, console=Console(file=self.stream), transient=True) as shown:
 
             @contextmanager
-            def bar(what: str, total: int) -> Iterator[Progress]:
-                task = shown.add_task(what.replace("[", r"\["), total=total)
+            def bar(label: str, total: int) -> Iterator[Advance]:
+                task = shown.add_task(label.replace("[", r"\["), total=total)
                 try:
                     yield lambda count: shown.advance(task, count)
                 finally:
-                    shown.refresh()  # a short one is seen too
+                    shown.refresh()  # otherwise a short bar would never be drawn
                     shown.remove_task(task)
 
             yield bar
 
     @contextmanager
-    def _line(self, what: str, total: int) -> Iterator[Progress]:
+    def _line(self, label: str, total: int) -> Iterator[Advance]:
         del total
-        self.say(what)
+        self.say(label)
         yield _nothing
 
 

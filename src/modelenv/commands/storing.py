@@ -1,4 +1,4 @@
-"""The verbs about what lies on disk: `list` and `prune`."""
+"""The commands for models on disk: `modelenv list` and `modelenv prune`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from modelenv.volume.filling import Volume
 
 
 def list_models(settings: Settings, *, volume: Path | None = None, cache_dir: Path | None = None) -> Outcome:
-    """List the models of the volume or the cache. Hashes nothing and asks no network.
+    """List the models of the volume or the cache. Hashes nothing and makes no requests.
 
     Raises:
-        LockfileError: the volume's metadata cannot be read.
+        LockfileError: The volume's metadata cannot be read.
     """
     root = None if cache_dir is not None and volume is None else volume_of(settings, volume)
     found: list[dict[str, Any]]
@@ -33,7 +33,7 @@ def list_models(settings: Settings, *, volume: Path | None = None, cache_dir: Pa
         found = [
             {
                 "model": model.locked.repo, "commit": model.locked.commit, "files": len(model.locked.files),
-                "size": sum(file.size for file in model.locked.files), "state": "named by the metadata",
+                "size": sum(file.size for file in model.locked.files), "state": "in the metadata",
                 "alias": model.locked.alias, "path": str(root / model.folder),
             }
             for model in metadata_of(root).models
@@ -59,22 +59,24 @@ def prune(
     volume: Path | None = None,
     cache_dir: Path | None = None,
 ) -> Outcome:
-    """Remove what nothing needs any more.
+    """Remove what is no longer needed.
 
-    From a cache: other commits of the models that the lock names, the blobs that nothing leads to then, parts of our
-    own downloads, and what was set aside. A cache may be shared, so a commit goes only if modelenv fetched it for
-    this lock, and nothing says that others use it. Models that the lock does not name are left alone.
-    From a volume: the folders that `pull --to` made and the metadata does not name.
+    From a cache: other commits of the models that the lock names, the blobs that are then unused, partial files of
+    modelenv's own downloads, and files that were set aside. A cache may be shared, so a commit is removed only if
+    modelenv fetched it for this lock and nothing shows that others use it. Models that the lock does not name are
+    left alone.
+    From a volume: the folders that `pull --to` created and the metadata does not name.
 
     Args:
-        settings: with the lock, and what was detected.
-        dry_run: whether to say only what would be removed.
-        unshared: whether the cache is this project's alone, so that commits and blobs go whoever fetched them.
-        volume: the volume, where one is meant.
-        cache_dir: the cache, where another one is meant.
+        settings: The settings, which name the lock and the detected source.
+        dry_run: Whether to report only what would be removed.
+        unshared: Whether only this project uses the cache, so that commits and blobs that others fetched are removed
+            too.
+        volume: The volume to prune. Default: the detected volume, else the cache.
+        cache_dir: A cache other than the detected one.
 
     Raises:
-        ModelEnvError: a lock or metadata cannot be read, or the place cannot be written.
+        ModelEnvError: A lock or metadata cannot be read, or the folder is not writable.
     """
     deadline = Deadline(settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND))
     root = None if cache_dir is not None and volume is None else volume_of(settings, volume)
@@ -111,7 +113,7 @@ def _prune_cache(
         what = superfluous(store, ref, commits, unshared=unshared)
         if not dry_run and what.is_usable:
             with store.lock(ref, deadline):
-                what = superfluous(store, ref, commits, unshared=unshared)  # as it is now that nobody changes it
+                what = superfluous(store, ref, commits, unshared=unshared)  # again, now that nobody else changes it
                 remove(store, ref, what)
                 remove_leftovers(store, ref)
         removed += map(str, (*what.snapshots, *what.blobs))

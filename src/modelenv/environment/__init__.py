@@ -1,1 +1,1 @@
-"""Where this process runs, and what it is told: sources, settings, the project's file, the Hugging Face libraries."""
+"""The environment of this process: model sources, settings, the project file, and the Hugging Face libraries."""

@@ -1,4 +1,4 @@
-"""The probes that find out which source applies to this process, and why."""
+"""The probes that detect which source applies to this process, and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _TRUE = frozenset({"1", "on", "true", "yes"})
 
 @dataclass(frozen=True)
 class Finding:
-    """What one probe found.
+    """The result of one probe.
 
     Attributes:
-        probe: what was asked.
-        answer: the source that follows, or None if the probe has nothing to say.
-        detail: what was found, for a person.
+        probe: The name of the probe.
+        answer: The source that the probe chose, or None if the probe does not apply.
+        detail: A description of what the probe found, for people.
     """
 
     probe: str
@@ -32,13 +32,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The environment.
+    """The source that applies to this process, and why.
 
     Attributes:
-        source: the source that applies.
-        reason: why.
-        asked: the findings of the probes up to the one that answered.
-        unasked: those behind it.
+        source: The source that applies.
+        reason: The probe that chose the source, and what it found.
+        asked: The findings of the probes up to and including the one that chose the source.
+        unasked: The remaining probes, which have not run.
     """
 
     source: ModelSource
@@ -48,18 +48,18 @@ class Explanation:
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
-        """Every probe's finding, in their order; those behind the answer are asked when this is first read."""
+        """The findings of all probes, in order. The first access runs the remaining probes."""
         return (*self.asked, *(probe() for probe in self.unasked))
 
 
 def probe_forced(source: ModelSource | None, origin: str) -> Finding:
-    """Ask whether an argument or a setting names the source."""
+    """Check whether an argument or a setting names the source."""
     detail = "not set" if source is None else f"{source.value}, from {origin}"
     return Finding("a forced source", source, detail)
 
 
 def probe_volume(volume_dir: Path) -> Finding:
-    """Ask whether a complete volume is mounted: its metadata file is written last."""
+    """Check whether a complete volume is mounted. Its metadata file is written last."""
     metadata = volume_dir / VOLUME_METADATA
     try:
         metadata.stat()
@@ -67,13 +67,13 @@ def probe_volume(volume_dir: Path) -> Finding:
     except (FileNotFoundError, NotADirectoryError):
         there, detail = False, f"no {metadata}"
     except OSError as error:
-        # A mount that may not be looked into, or fails, is production with a fault, not a laptop.
-        there, detail = True, f"{metadata} cannot be looked at: {error.strerror}"
+        # A mount that fails, or that this user may not read, is a broken production machine, not a laptop.
+        there, detail = True, f"{metadata} cannot be read: {error.strerror}"
     return Finding("a persistent volume", ModelSource.PERSISTENT_VOLUME if there else None, detail)
 
 
 def probe_test_run(variables: Mapping[str, str]) -> Finding:
-    """Ask whether a test is running: pytest sets variables of its own, others set TESTING."""
+    """Check whether a test is running: pytest sets its own variables, other test runners can set TESTING."""
     for name in ("PYTEST_CURRENT_TEST", "PYTEST_VERSION"):
         if variables.get(name):
             return Finding("a running test", ModelSource.MOCK_MODELS, f"{name} is set")
@@ -83,14 +83,14 @@ def probe_test_run(variables: Mapping[str, str]) -> Finding:
 
 
 def probe_github_actions(variables: Mapping[str, str]) -> Finding:
-    """Ask whether this is a job of GitHub Actions."""
+    """Check whether this process runs in a GitHub Actions job."""
     value = variables.get("GITHUB_ACTIONS")
     answer = ModelSource.DOWNLOAD_ON_DEMAND if is_true(value) else None
     return Finding("GitHub Actions", answer, f"GITHUB_ACTIONS={value}" if value else "GITHUB_ACTIONS is not set")
 
 
 def probe_local_cache(cache_dir: Path) -> Finding:
-    """Ask whether the local cache holds at least one model."""
+    """Check whether the local cache contains at least one model."""
     model = first_model(cache_dir)
     if model is None:
         return Finding("a local cache", None, f"no model in {cache_dir}")
@@ -98,22 +98,22 @@ def probe_local_cache(cache_dir: Path) -> Finding:
 
 
 def probe_nothing() -> Finding:
-    """Answer where no other probe has."""
-    return Finding("the fallback", ModelSource.HUGGINGFACE_HUB, "applies where nothing else does")
+    """Choose the Hub, for when no other probe applies."""
+    return Finding("the fallback", ModelSource.HUGGINGFACE_HUB, "used if nothing else applies")
 
 
 def explain_environment(source: ModelSource | str | None = None, *, settings: Settings | None = None) -> Explanation:
-    """Find out where this process runs, and say why.
+    """Detect which source applies to this process, and explain why.
 
     Args:
-        source: forces the answer, as the variable MODEL_SOURCE does.
-        settings: the settings to ask; by default those of this process.
+        source: Forces this source, like the variable MODEL_SOURCE.
+        settings: The settings to use; by default those of this process.
 
     Returns:
-        The source, the reason, and the finding of every probe, on demand also of those behind the first answer.
+        The source, the reason, and the finding of every probe.
 
     Raises:
-        ConfigurationError: a setting is not valid, such as an unknown MODEL_SOURCE.
+        ConfigurationError: A setting is invalid, such as an unknown MODEL_SOURCE.
     """
     if source is not None:
         source = ModelSource.parse(source)
@@ -134,20 +134,20 @@ def explain_environment(source: ModelSource | str | None = None, *, settings: Se
         asked.append(found)
         if found.answer is not None:
             break
-    assert found.answer is not None  # noqa: S101 - the last always answers
+    assert found.answer is not None  # noqa: S101 - the last probe always applies
     reason = f"{found.probe}: {found.detail}"
     return Explanation(found.answer, reason, tuple(asked), probes[len(asked) :])
 
 
 def detect_environment(source: ModelSource | str | None = None, *, settings: Settings | None = None) -> ModelSource:
-    """Return the source that applies to this process; `explain_environment` says why.
+    """Return the source that applies to this process; `explain_environment` also explains why.
 
     Raises:
-        ConfigurationError: a setting is not valid, such as an unknown MODEL_SOURCE.
+        ConfigurationError: A setting is invalid, such as an unknown MODEL_SOURCE.
     """
     return explain_environment(source, settings=settings).source
 
 
 def is_true(value: str | None) -> bool:
-    """Return whether a variable's text means yes: 1, on, true or yes in any case."""
+    """Whether the value of a variable means true: 1, on, true or yes, in upper or lower case."""
     return value is not None and value.strip().lower() in _TRUE

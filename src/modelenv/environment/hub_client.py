@@ -1,8 +1,8 @@
-"""The variables that `huggingface_hub` and its HTTP client read: a mistake in one is an error that names it.
+"""Checks the variables that `huggingface_hub` and its HTTP client read, so that an error names the wrong variable.
 
 `huggingface_hub` parses some variables when its constants are imported. Its HTTP client reads the variables for
-proxies and certificates when it is made. Each request depends on the endpoint, the timeouts and the access token.
-Without these checks each mistake fails in a way of its own: ValueError, ImportError, UnicodeEncodeError, SSLError.
+proxies and certificates when it is created. Each request depends on the endpoint, the timeouts and the access token.
+Without these checks, each mistake fails differently: ValueError, ImportError, UnicodeEncodeError, SSLError.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _SECONDS = "a positive whole number of seconds, such as 10"
 _ADDRESS = "the address of a Hub, such as https://huggingface.co"
-# What `huggingface_hub/constants.py` parses when it is imported, and how.
+# The variables that `huggingface_hub/constants.py` parses when it is imported, and how it parses them.
 _PARSED: tuple[tuple[str, Callable[[str], object], str], ...] = (
     ("HF_HUB_DOWNLOAD_TIMEOUT", int, _SECONDS),
     ("HF_HUB_ETAG_TIMEOUT", int, _SECONDS),
@@ -33,10 +33,10 @@ _PREFIXES = ("HF_", "HUGGINGFACE_", "HUGGING_FACE_")
 
 
 def hub_constants() -> Any:
-    """Import the constants of `huggingface_hub`, which parses variables at that moment.
+    """Import the constants of `huggingface_hub`. The import parses variables.
 
     Raises:
-        ConfigurationError: a variable has a value that it cannot parse.
+        ConfigurationError: `huggingface_hub` cannot parse the value of a variable.
     """
     try:
         from huggingface_hub import constants
@@ -46,11 +46,11 @@ def hub_constants() -> Any:
 
 
 def unparsable(error: Exception, environ: Mapping[str, str] | None = None) -> ConfigurationError:
-    """Return our error for one that the import of the constants raised.
+    """Return our error for an exception that importing the constants raised.
 
     Args:
-        error: what was raised.
-        environ: the variables that were parsed; by default those of this process.
+        error: The exception.
+        environ: The variables that were parsed; by default those of this process.
     """
     environ = os.environ if environ is None else environ
     known = next(_parse_mistakes(environ), None)
@@ -67,16 +67,16 @@ def unparsable(error: Exception, environ: Mapping[str, str] | None = None) -> Co
 
 
 def hub_session() -> httpx2.Client:
-    """Return the HTTP client that `huggingface_hub` uses, made now if need be.
+    """Return the HTTP client that `huggingface_hub` uses. It is created if it does not exist yet.
 
     Raises:
-        ConfigurationError: a proxy or a certificate file that a variable names cannot be used.
+        ConfigurationError: A variable names a proxy or a certificate file that cannot be used.
     """
     from huggingface_hub.utils import get_session
 
     try:
         return get_session()
-    except Exception as error:  # noqa: BLE001 - errors of the HTTP library, of ssl, and of a factory that a program set
+    except Exception as error:  # noqa: BLE001 - the HTTP library, ssl, or the program's own client factory raised it
         raise _client_mistake(error) from None
 
 
@@ -84,21 +84,21 @@ def check_requests() -> None:
     """Check the variables that every request to the Hub depends on.
 
     Raises:
-        ConfigurationError: one of them is wrong.
+        ConfigurationError: One of them is invalid.
     """
     for mistake in _request_mistakes():
         raise mistake
 
 
 def proxy_variable(address: str) -> str | None:
-    """Return the variable that names a proxy for addresses of this kind, if one is set; NO_PROXY may exempt it."""
+    """Return the variable that sets a proxy for this kind of address, or None. NO_PROXY can exempt the address."""
     kinds = (f"{urlsplit(address).scheme}_proxy", "all_proxy")
     names = (name for kind in kinds for name in (kind, kind.upper()))
     return next((name for name in names if os.environ.get(name)), None)
 
 
 def mistakes() -> Iterator[ConfigurationError]:
-    """Yield every mistake in these variables that can be found without a request."""
+    """Yield an error for every mistake in these variables that can be found without a request."""
     try:
         hub_constants()
     except ConfigurationError as error:
@@ -126,7 +126,7 @@ def _mistake(name: str, value: object, expected: str) -> ConfigurationError:
         f"{name} is not {expected.partition(',')[0]}",
         expected=expected,
         found=f"{name}={value}",
-        hint=f"correct {name}, or unset it",
+        hint=f"correct or unset {name}",
     )
 
 
@@ -143,7 +143,7 @@ def _request_mistakes() -> Iterator[ConfigurationError]:
 
 
 def _token_mistakes(path: Path) -> Iterator[ConfigurationError]:
-    """Look at the token as `huggingface_hub` does: a variable, else the file. The error never shows it."""
+    """Check the token that `huggingface_hub` uses, from a variable or else the file. The error never shows it."""
     place = next((name for name in _TOKENS if os.environ.get(name)), None)
     try:
         token = path.read_text() if place is None else os.environ[place]
@@ -151,19 +151,19 @@ def _token_mistakes(path: Path) -> Iterator[ConfigurationError]:
         return
     except (OSError, UnicodeDecodeError) as error:
         yield ConfigurationError(
-            "the file of the access token cannot be read",
-            found=f"{path}: {getattr(error, 'strerror', None) or 'this is not text'}",
-            hint="give this user the right to read it, set HF_TOKEN, or set HF_TOKEN_PATH to another file",
+            "the access token file cannot be read",
+            found=f"{path}: {getattr(error, 'strerror', None) or 'not text'}",
+            hint="give this user permission to read it, set HF_TOKEN, or set HF_TOKEN_PATH to another file",
         )
         return
     token = token.replace("\r", "").replace("\n", "").strip()
     if not token.isascii() or not token.isprintable():
         where = place or str(path)
         yield ConfigurationError(
-            f"the access token in {where} contains characters that no token has",
+            f"the access token in {where} contains characters that are not allowed in a token",
             expected="letters, digits and underscores, such as hf_...",
-            found=f"a text of {len(token)} characters in {where}",
-            hint=f"copy the token once more into {where}",
+            found=f"{len(token)} characters in {where}",
+            hint=f"copy the token into {where} again",
         )
 
 
@@ -173,15 +173,15 @@ def _client_mistake(error: Exception) -> ConfigurationError:
         next(_proxy_mistakes(), None)
         or next(_certificate_mistakes(), None)
         or ConfigurationError(
-            "the HTTP client of huggingface_hub cannot be made",
+            "the HTTP client of huggingface_hub cannot be created",
             found=said,
-            hint="check the variables for proxies and certificates, and set_client_factory if the program calls it",
+            hint="check the proxy and certificate variables, and the program's calls of set_client_factory",
         )
     )
 
 
 def _proxy_mistakes() -> Iterator[ConfigurationError]:
-    """Try each proxy alone, so that the one that fails is named."""
+    """Try each proxy on its own, so that the error names the one that fails."""
     from huggingface_hub.utils import httpx
 
     variables = ((name, value) for name, value in os.environ.items() if name.lower() in _PROXIES and value)
@@ -192,17 +192,17 @@ def _proxy_mistakes() -> Iterator[ConfigurationError]:
             httpx.HTTPTransport(proxy=address, verify=False, trust_env=False).close()
         except ImportError:
             yield ConfigurationError(
-                "requests through a SOCKS proxy need the package socksio, which is not installed",
+                "a SOCKS proxy needs the package socksio, which is not installed",
                 found=f"{name}={shown}",
                 hint=f"pip install socksio, or unset {name}",
             )
-        except Exception as error:  # noqa: BLE001 - the library raises ValueError, and an InvalidURL that is none
+        except Exception as error:  # noqa: BLE001 - the library raises ValueError, and InvalidURL, which is none
             said = str(error) if shown == value else redact(str(error), value, address)
             yield ConfigurationError(
-                f"{name} is not the address of a proxy",
+                f"{name} is not a valid proxy address",
                 expected=_PROXY,
                 found=f"{name}={shown} ({said})",
-                hint=f"correct {name}, or unset it",
+                hint=f"correct or unset {name}",
             )
 
 
@@ -214,12 +214,12 @@ def _certificate_mistakes() -> Iterator[ConfigurationError]:
         if value:
             try:
                 ssl.create_default_context(**{argument: value})  # type: ignore[arg-type]
-            except OSError as error:  # an SSLError is one
+            except OSError as error:  # includes SSLError
                 yield ConfigurationError(
-                    f"the certificates that {name} names cannot be read",
+                    f"the certificates in {name} cannot be read",
                     expected="a file of certificates in PEM format",
                     found=f"{name}={value}: {error.strerror or error}",
-                    hint=f"correct {name}, or unset it",
+                    hint=f"correct or unset {name}",
                 )
 
 

@@ -1,4 +1,4 @@
-"""What settings, and the source that follows from them, were read from. To look at it costs a fraction of reading."""
+"""The inputs of the settings and of environment detection, so that a change can be detected cheaply."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from modelenv.environment.sources import VOLUME_METADATA
 if TYPE_CHECKING:
     from modelenv.environment.settings import Settings
 
-_OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # only whether they are set counts
+_OF_PYTEST = ("PYTEST_CURRENT_TEST", "PYTEST_VERSION")  # their values do not matter, only whether they are set
 _READ = ("HOME", *(name for name in VARIABLES if name not in _OF_PYTEST))
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """The working folder, the variables, and the state of the files that settings depend on.
+    """The working folder, the variables, and the state of the files that the settings depend on.
 
     Attributes:
-        files: the paths of the files; most do not exist.
-        seen: what was found.
+        files: The paths of the files; most do not exist.
+        seen: The working folder, the variables and the state of the files when the settings were read.
     """
 
     files: tuple[str, ...]
@@ -32,10 +32,10 @@ class Inputs:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Return what the settings of this process, just read, depend on."""
+        """Return the inputs of the settings of this process, which have just been read."""
         here = Path.cwd()
         upwards = [here, *here.parents]
-        if settings.project_file is not None:  # else each folder above may get one
+        if settings.project_file is not None:  # otherwise a project file can appear in each folder above
             upwards = upwards[: upwards.index(settings.project_file.parent) + 1]
         project = here if settings.project_file is None else settings.project_file.parent
         others = (project / ENV_FILE, settings.volume_dir / VOLUME_METADATA)
@@ -43,14 +43,14 @@ class Inputs:
         return cls(files, _look(files))
 
     def are_unchanged(self) -> bool:
-        """Return whether the settings would be the same if they were read now."""
+        """Whether reading the settings again would give the same values."""
         return _look(self.files) == self.seen
 
 
 def _look(files: tuple[str, ...]) -> tuple[object, ...]:
     environ = os.environ
     try:
-        folder = os.getcwd()  # noqa: PTH109 - as with os.stat below
+        folder = os.getcwd()  # noqa: PTH109 - faster than pathlib, and called for every test
     except FileNotFoundError:
         folder = None
     variables = [environ.get(name) for name in _READ]
@@ -58,9 +58,9 @@ def _look(files: tuple[str, ...]) -> tuple[object, ...]:
 
 
 def _state(path: str) -> object:
-    """Return which content a file has, or why it cannot be looked at."""
+    """Return values that change when the file does, or the error number if it cannot be read."""
     try:
-        found = os.stat(path)  # noqa: PTH116 - without making a path, in every test
+        found = os.stat(path)  # noqa: PTH116 - faster than pathlib, and called for every test
     except OSError as error:
         return error.errno
     return found.st_size, found.st_mtime_ns, found.st_ino

@@ -1,12 +1,12 @@
-"""Makes the Hugging Face libraries follow the environment, and undoes it.
+"""Applies changed variables to the Hugging Face libraries for a block, and restores them afterwards.
 
 `huggingface_hub` reads its variables once, when its `constants` are imported; other modules and the shared clients
-keep copies. So after a change of variables the constants are worked out anew, by running that module's own code, and
-what differs is set wherever the old value is held.
+keep copies. So after a variable has changed, the constants are computed again by running that module's own code, and
+each constant that differs is set wherever its old value is stored.
 
-Known limits: what a module derives from the constants under a name of its own stays as it was at import. These are
-the defaults of timeouts in signatures, transformers' folder for code of models (under `HF_HOME`), and the origins
-to which the client forwards a token on a redirect.
+Known limits: values that a module derives from the constants under another name keep their value from the import.
+These are the default timeouts in signatures, transformers' folder for the code of models (under `HF_HOME`), and the
+origins to which the client forwards a token on a redirect.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Undo = list[tuple[Any, str, Any]]
 
 
 def is_offline() -> bool:
-    """Return whether the Hugging Face libraries of this process may not ask the Hub.
+    """Whether offline mode is on, so that the Hugging Face libraries of this process make no requests to the Hub.
 
     Raises:
         ConfigurationError: `huggingface_hub` cannot parse one of its variables.
@@ -46,23 +46,24 @@ def is_offline() -> bool:
 
 
 def offline_variable() -> str:
-    """Return the variable that turns offline mode on, for hints: `huggingface_hub` reads the second one too."""
+    """Return the variable that turned offline mode on, for hints. `huggingface_hub` reads both."""
     is_first = os.environ.get("HF_HUB_OFFLINE") or not os.environ.get("TRANSFORMERS_OFFLINE")
     return "HF_HUB_OFFLINE" if is_first else "TRANSFORMERS_OFFLINE"
 
 
 @contextmanager
 def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
-    """Set variables of this process for a block; None removes one. The Hugging Face libraries follow.
+    """Context manager: set variables of this process, and apply them to the Hugging Face libraries.
 
-    Afterwards these variables and the libraries are as they were, also what was imported in between.
+    A value of None removes the variable. Afterwards the variables and the libraries are restored, including modules
+    that were imported in the block.
 
     Raises:
-        ConfigurationError: a variable has a value that `huggingface_hub` cannot parse; nothing has changed then.
-        ValueError, TypeError: a variable has a value that the system cannot take; nothing has changed then.
+        ConfigurationError: `huggingface_hub` cannot parse the value of a variable. Nothing has changed.
+        ValueError, TypeError: The system does not accept the value of a variable. Nothing has changed.
     """
     before = {name: os.environ.get(name) for name in variables}
-    known = {id(holder): holder for holder in _holders()}  # what is made in between has the values of the block
+    known = {id(holder): holder for holder in _holders()}  # holders created in the block have the block's values
     old = _constants() if _is_imported() else None
     new, undo = None, _Undo()
     try:
@@ -74,7 +75,7 @@ def environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     finally:
         for holder, name, value in reversed(undo):
             setattr(holder, name, value)
-        if old is None and _is_imported():  # imported in between
+        if old is None and _is_imported():  # imported in the block
             new = _constants()
         _set(before)
         if new is not None:
@@ -94,17 +95,17 @@ def _is_imported() -> bool:
 
 
 def _constants() -> dict[str, Any]:
-    """Return what the constants would be if `huggingface_hub` were imported now."""
+    """Return the values that the constants would have if `huggingface_hub` were imported now."""
     package = sys.modules["huggingface_hub"].__file__
-    assert package is not None  # noqa: S101 - it is imported from a file
+    assert package is not None  # noqa: S101 - the package is imported from a file
     spec = importlib.util.spec_from_file_location(
         "huggingface_hub.constants", Path(package).with_name("constants.py")
     )
-    assert spec is not None  # noqa: S101
-    assert spec.loader is not None  # noqa: S101
+    assert spec is not None  # noqa: S101 - the path ends in .py
+    assert spec.loader is not None  # noqa: S101 - the path ends in .py
     module = importlib.util.module_from_spec(spec)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # said once already, when the library was imported
+        warnings.simplefilter("ignore")  # the library already warned when it was imported
         try:
             spec.loader.exec_module(module)
         except ValueError as error:
@@ -113,11 +114,11 @@ def _constants() -> dict[str, Any]:
 
 
 def _replace(old: Mapping[str, Any], new: Mapping[str, Any], holders: Iterable[Any]) -> _Undo:
-    """Set each constant that differs wherever one of `holders` has its old value; return how to undo it."""
+    """Set each constant that differs on every holder that has its old value, and return how to undo that."""
     changed = {name: (old.get(name, _MISSING), value) for name, value in new.items()}
     changed = {name: pair for name, pair in changed.items() if pair[0] != pair[1]}
     if _ENDPOINT in changed:
-        changed["endpoint"] = changed[_ENDPOINT]  # its name in the shared clients
+        changed["endpoint"] = changed[_ENDPOINT]  # the name of this attribute on the shared clients
     undo = _Undo()
     for holder in holders if changed else ():
         held = vars(holder)
@@ -129,15 +130,15 @@ def _replace(old: Mapping[str, Any], new: Mapping[str, Any], holders: Iterable[A
 
 
 def _holders() -> list[Any]:
-    """Return what keeps constants: the libraries' modules, and the clients that they keep for everybody.
+    """Return the objects that store constants: the libraries' modules and their shared clients.
 
-    A lazy transformers module is asked nothing that would import more.
+    Only the modules' `vars` are read, so that lazy transformers modules import nothing more.
     """
     if not any(name in sys.modules for name in _LIBRARIES):
         return []
     modules = {name: module for name, module in list(sys.modules.items()) if name.partition(".")[0] in _LIBRARIES}
     clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
-    clients += [vars(client).get("_api") for client in clients if client is not None]  # within the file system
+    clients += [vars(client).get("_api") for client in clients if client is not None]  # of the file system
     return [holder for holder in (*modules.values(), *clients) if holder is not None]
 
 

@@ -1,8 +1,8 @@
-"""The progress bars of the Hugging Face libraries: shown on a terminal, as they do, and nowhere else.
+"""The progress bars of the Hugging Face libraries: shown on a terminal, and hidden everywhere else.
 
-The libraries write them to any standard error, so that each model leaves some lines in captured output and in logs.
-Nothing of a program's own is changed: a download of ours gets a class for its bars, and a hook for those of
-transformers holds for one thread, for the length of a block.
+The libraries write them to standard error even if it is not a terminal, so that each model leaves lines in captured
+output and in logs. The bars of the program itself do not change: our downloads pass their own bar class, and the hook
+for transformers applies to one thread, for the duration of a block.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from modelenv.environment.hub_client import hub_constants
 
 
 def shows_bars() -> bool:
-    """Return whether bars are of use: on a terminal, or where HF_HUB_DISABLE_PROGRESS_BARS=0 asks for them."""
+    """Whether to show bars: standard error is a terminal, or HF_HUB_DISABLE_PROGRESS_BARS=0 is set."""
     asked_for = hub_constants().HF_HUB_DISABLE_PROGRESS_BARS is False
     return asked_for or (sys.stderr is not None and sys.stderr.isatty())
 
 
 def download_bars() -> type | None:
-    """Return the class for the bars of a download by `huggingface_hub`; None means its own."""
+    """Return the progress bar class for a download by `huggingface_hub`, or None for its default class."""
     if shows_bars():
         return None
     from huggingface_hub.utils import tqdm
 
     class HiddenBar(tqdm):  # type: ignore[misc]
-        """A bar of the client that is never shown."""
+        """A progress bar of the client that is never shown."""
 
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **{**options, "disable": True})
@@ -39,10 +39,10 @@ def download_bars() -> type | None:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Hide the bars that transformers makes on this thread in a block, such as `Loading weights`."""
+    """Context manager: hide the bars that transformers creates on this thread, such as `Loading weights`."""
     from transformers.utils import logging
 
-    if shows_bars() or not hasattr(logging, "set_tqdm_hook"):  # an older transformers lacks it
+    if shows_bars() or not hasattr(logging, "set_tqdm_hook"):  # older versions of transformers have no hook
         yield
         return
     thread = threading.get_ident()
@@ -59,5 +59,5 @@ def quiet_transformers() -> Iterator[None]:
         yield
     finally:
         set_since = logging.set_tqdm_hook(previous)
-        if set_since is not hook:  # the program has set another one meanwhile
+        if set_since is not hook:  # the program set another hook in the block
             logging.set_tqdm_hook(set_since)

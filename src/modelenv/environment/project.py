@@ -1,4 +1,4 @@
-"""`[tool.modelenv]` in `pyproject.toml`: found, read and checked."""
+"""Finds, reads and validates `[tool.modelenv]` in `pyproject.toml`."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _ALIAS_KEYS = frozenset({"repo", "task", "revision", "files"})
 
 @dataclass(frozen=True)
 class Alias:
-    """A model's name in this project.
+    """A model that the project declares under its own name.
 
     Attributes:
-        ref: the repo and the revision it stands for.
-        task: the task it is used for, or None if each call says so.
-        files: patterns of the files to lock, such as `onnx/*`; none means what transformers loads.
+        ref: The repo and the revision.
+        task: The model's task, or None if each call names it.
+        files: Patterns of the files to lock, such as `onnx/*`; empty for the files that transformers loads.
     """
 
     ref: ModelRef
@@ -36,12 +36,12 @@ class Alias:
 
 @dataclass(frozen=True)
 class ProjectFile:
-    """What a `pyproject.toml` says to modelenv; empty where there is none.
+    """The `[tool.modelenv]` table of a `pyproject.toml`; empty if there is no such file.
 
     Attributes:
-        path: the file, or None.
-        settings: the plain settings, not yet checked.
-        models: the aliases, checked.
+        path: The path of the file, or None.
+        settings: The plain settings, not yet validated.
+        models: The models by alias, validated.
     """
 
     path: Path | None = None
@@ -50,29 +50,28 @@ class ProjectFile:
 
     @property
     def folder(self) -> Path | None:
-        """The project's folder, to which its paths are relative."""
+        """The project's folder. Paths in the project file are relative to it."""
         return None if self.path is None else self.path.parent
 
     @property
     def lock_path(self) -> Path | None:
-        """Where the lock is, or would be: beside the file; None where there is none."""
+        """The path of the lock, which need not exist, beside the project file; None without a project file."""
         return lock_beside(self.path)
 
 
 def lock_beside(file: Path | None) -> Path | None:
-    """Return where the lock of a project's file is, or would be; None for no file."""
+    """Return the path of the lock, which need not exist, beside a project file; None for None."""
     return None if file is None else file.with_name("modelenv.lock")
 
 
 def find_project_file(folder: Path) -> Path | None:
-    """Return the nearest `pyproject.toml` in `folder` or above it."""
+    """Return the nearest `pyproject.toml` in `folder` or a folder above it, or None."""
     parent, last = str(folder.absolute()), ""
-    while parent != last:  # as text: each new manager looks, so each test does
-        path = os.path.join(parent, PROJECT_FILE)  # noqa: PTH118
-        # os.path says no in a folder that may not be searched, where pathlib raises.
-        if os.path.isfile(path):  # noqa: PTH113
+    while parent != last:
+        path = os.path.join(parent, PROJECT_FILE)  # noqa: PTH118 - faster than pathlib, for every test
+        if os.path.isfile(path):  # noqa: PTH113 - pathlib raises if this user may not search the folder
             return Path(path)
-        parent, last = os.path.dirname(parent), parent  # noqa: PTH120
+        parent, last = os.path.dirname(parent), parent  # noqa: PTH120 - faster than pathlib
     return None
 
 
@@ -80,8 +79,8 @@ def read_project_file(path: Path | None) -> ProjectFile:
     """Read `[tool.modelenv]` from `path`.
 
     Raises:
-        ConfigurationError: the file cannot be read or is not TOML, or the table holds something that modelenv does
-            not know.
+        ConfigurationError: The file cannot be read or is not TOML, or the table has an unknown key or an invalid
+            value.
     """
     if path is None:
         return ProjectFile()
@@ -89,21 +88,21 @@ def read_project_file(path: Path | None) -> ProjectFile:
         state = path.stat()
         return _read(path, state.st_size, state.st_mtime_ns, state.st_ino)
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError("the project's file cannot be read", found=f"{path}: {error}") from None
+        raise ConfigurationError("the project file cannot be read", found=f"{path}: {error}") from None
 
 
-@lru_cache(maxsize=8)  # each new manager asks, and tests make many
+@lru_cache(maxsize=8)  # each new manager reads it, and tests create many
 def _read(path: Path, size: int, mtime_ns: int, inode: int) -> ProjectFile:
-    del size, mtime_ns, inode  # these say which content it is
+    del size, mtime_ns, inode  # part of the cache key: they change when the file does
     text = path.read_text(encoding="utf-8")
     if "modelenv" not in text:
-        return ProjectFile(path)  # most projects; spares the parser
+        return ProjectFile(path)  # no need to parse it
     import tomllib
 
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError("this is not TOML", found=f"{path}: {error}") from None
+        raise ConfigurationError("not valid TOML", found=f"{path}: {error}") from None
     tools = _table(document.get("tool", {}), f"{path}: tool")
     table = _table(tools.get("modelenv", {}), f"{path}: [tool.modelenv]")
     models = _table(table.pop("models", {}), f"{path}: [tool.modelenv.models]")
@@ -114,12 +113,12 @@ def _read(path: Path, size: int, mtime_ns: int, inode: int) -> ProjectFile:
 
 def _alias(name: str, value: Any, path: Path) -> Alias:
     place = f"{path}: [tool.modelenv.models] {name}"
-    table = {"repo": value} if isinstance(value, str) else _table(value, place, "the repo as text, or a table")
+    table = {"repo": value} if isinstance(value, str) else _table(value, place, "the repo id as text, or a table")
     _check_keys(table, _ALIAS_KEYS, place)
     if "repo" not in table:
-        raise ConfigurationError("a model needs a repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
+        raise ConfigurationError("the model has no repo", expected=f'{name} = {{ repo = "org/name" }}', found=place)
     try:
-        ModelRef.parse(name)  # a lock holds it, and a call names it as it names a repo
+        ModelRef.parse(name)  # an alias must be a valid model name too, as locks and calls use it like one
         ref = ModelRef.parse(table["repo"], table.get("revision"))
         return Alias(ref, _task(table.get("task")), _patterns(table.get("files", [])))
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""Settings: each value with where it came from (argument > variable > .env file > pyproject.toml > default)."""
+"""Settings, each with its origin. The first wins: argument, variable, .env file, pyproject.toml, default."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 
 ENV_FILE = ".env"
-_LONGEST_TIMEOUT = 365 * 86_400.0  # waits longer than some hundred years overflow in the interpreter
+_LONGEST_TIMEOUT = 365 * 86_400.0  # the interpreter overflows on waits of some hundred years
 
 
 def timeout_seconds(value: Any) -> float:
@@ -46,12 +46,12 @@ def _path(value: Any) -> Path:
         raise ConfigurationError("this setting must be a path", found=repr(value))
     try:
         return Path(text.strip()).expanduser()
-    except RuntimeError:  # pathlib's word for a home that it cannot find
-        raise ConfigurationError("this path begins with an unknown user's home", found=repr(value)) from None
+    except RuntimeError:  # raised by pathlib if it cannot find the home folder
+        raise ConfigurationError("the path starts with an unknown user's home folder", found=repr(value)) from None
 
 
 def _given(variables: Mapping[str, str | None]) -> dict[str, str]:
-    """Return those variables of ours that have a value; an empty one counts as unset."""
+    """Return our variables that have a value; an empty one counts as unset."""
     asked = ((name, variables.get(name)) for name in VARIABLES)
     return {name: value for name, value in asked if value and value.strip()}
 
@@ -78,20 +78,20 @@ VARIABLES = (*_PROBED, *(field.variable for field in _FIELDS if field.variable i
 
 @dataclass(frozen=True)
 class Settings:
-    """What modelenv was told, frozen at one moment.
+    """The settings of modelenv, as they were when they were read.
 
     Attributes:
-        source: the forced source, or None.
-        cache_dir: the local cache; in CI, if it was set at all, the download folder. Absolute.
-        volume_dir: where the persistent volume is mounted. Absolute.
-        timeout: seconds for one load, or None for the source's own.
+        source: The forced source, or None.
+        cache_dir: The folder of the local cache, as an absolute path; in CI, if it is set, the download folder.
+        volume_dir: The folder where the persistent volume is mounted, as an absolute path.
+        timeout: The seconds that one load may take, or None for the default of the source.
         device: `auto` (CUDA, then MPS, then CPU), or a torch device such as `cpu` or `cuda:1`.
-        environment: the name of the deployment from ENVIRONMENT, such as `development`. For the service's own
-            decisions; modelenv decides nothing by it.
-        models: the aliases of `[tool.modelenv.models]`.
-        project_file: the `pyproject.toml` that was read, or None.
-        variables: the variables that the probes look at, and their values.
-        origins: for the name of each field, where its value came from.
+        environment: The name of the deployment from ENVIRONMENT, such as `development`. It is for the service itself;
+            modelenv does not use it.
+        models: The models of `[tool.modelenv.models]` by alias.
+        project_file: The `pyproject.toml` that was read, or None.
+        variables: The variables that the probes check, with their values.
+        origins: The origin of each setting's value, by the name of the setting.
     """
 
     source: ModelSource | None
@@ -118,16 +118,16 @@ class Settings:
         """Read the settings.
 
         Args:
-            env_file: a file of `NAME=value` lines; by default `.env` in the project's folder, if there is one.
-            project_dir: where to look for `pyproject.toml`, upwards; by default the working folder. Without such a
-                file this is the project's folder.
-            environ: the environment's variables; by default those of this process.
-            arguments: values for fields by name, before all else: `source`, `cache_dir`, `volume_dir`, `timeout`,
-                `device`, `environment`.
+            env_file: A file of `NAME=value` lines; by default `.env` in the project's folder, if it exists.
+            project_dir: The folder in which the search for `pyproject.toml` starts, going upwards; by default the
+                working folder. If no such file is found, this is the project's folder.
+            environ: The environment variables; by default those of this process.
+            arguments: Settings by name, which override everything else: `source`, `cache_dir`, `volume_dir`,
+                `timeout`, `device`, `environment`.
 
         Raises:
-            ConfigurationError: a value is not valid, a file cannot be read, or an argument's name is unknown; the
-                message says where the value came from.
+            ConfigurationError: A value is invalid, a file cannot be read, or an argument is unknown. The message says
+                where the value came from.
         """
         _check_names(arguments)
         working_dir = _working_folder()
@@ -164,12 +164,12 @@ class Settings:
         )
 
     def read_again(self) -> Settings:
-        """Return these settings as they are now, read in the same way; themselves where that was no process's own."""
+        """Re-read the settings with the original arguments. Returns self if they come from an explicit `environ`."""
         return self if self._reading is None else self._reading()
 
     @property
     def lock_path(self) -> Path | None:
-        """Where the lock is, or would be: beside the project's file; None without a project."""
+        """The path of the lock, which need not exist, beside the project file; None without a project file."""
         return lock_beside(self.project_file)
 
     def timeout_of(self, source: ModelSource) -> float:
@@ -177,10 +177,10 @@ class Settings:
         return source.timeout if self.timeout is None else self.timeout
 
     def root_of(self, source: ModelSource) -> Path | None:
-        """Return the folder that holds the models of `source`; None for `MOCK_MODELS`, which has no files.
+        """Return the folder with the models of `source`, or None for `MOCK_MODELS`, which has no files.
 
         Raises:
-            ConfigurationError: `huggingface_hub`, which knows its cache, cannot parse one of its variables.
+            ConfigurationError: `huggingface_hub` cannot parse one of its variables, so its cache is unknown.
         """
         if source is ModelSource.MOCK_MODELS:
             return None
@@ -189,13 +189,13 @@ class Settings:
         if source is ModelSource.HUGGINGFACE_HUB:
             return Path(hub_constants().HF_HUB_CACHE)
         if source is ModelSource.DOWNLOAD_ON_DEMAND and self.origins["cache_dir"] == "default":
-            import tempfile  # costs more to import than the rest of this module
+            import tempfile  # takes longer to import than the rest of this module
 
             return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "models"
         return self.cache_dir
 
     def cache_setting(self, source: ModelSource) -> str:
-        """Return the variable, or the argument, that names another folder for the models of `source`."""
+        """Return the name of the variable or argument that sets the folder with the models of `source`."""
         if source is ModelSource.PERSISTENT_VOLUME:
             return "MODEL_VOLUME_DIR"
         if source is ModelSource.HUGGINGFACE_HUB:
@@ -208,7 +208,7 @@ def _working_folder() -> Path:
     try:
         return Path.cwd()
     except FileNotFoundError:
-        raise ConfigurationError("the working folder does not exist any more", hint="go to another") from None
+        raise ConfigurationError("the working folder no longer exists", hint="change to another folder") from None
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:
@@ -236,17 +236,16 @@ def _parse(field: _Field, value: Any, origin: str, base: Path) -> Any:
 
 
 def _read_env_file(path: str | os.PathLike[str] | None, folder: Path) -> tuple[Path, Mapping[str, str]]:
-    """Return the file's path and its values; without `path`, `.env` in `folder`, which may be missing."""
+    """Return the path and the values of the file at `path`, or else of `.env` in `folder` if it exists."""
     env_path = folder / ENV_FILE if path is None else _path(path)
-    # os.path says no in a folder that may not be searched, where pathlib raises.
-    if path is None and not os.path.isfile(env_path):  # noqa: PTH113
+    if path is None and not os.path.isfile(env_path):  # noqa: PTH113 - pathlib raises if this user may not search it
         return env_path, {}
-    if not os.path.exists(env_path):  # noqa: PTH110
-        raise ConfigurationError("the file of variables does not exist", found=str(env_path))
+    if not os.path.exists(env_path):  # noqa: PTH110 - pathlib raises if this user may not search the folder
+        raise ConfigurationError("the env file does not exist", found=str(env_path))
     from dotenv import dotenv_values
 
     try:
         with env_path.open(encoding="utf-8") as stream:
             return env_path, _given(dotenv_values(stream=stream))
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError("the file of variables cannot be read", found=f"{env_path}: {error}") from None
+        raise ConfigurationError("the env file cannot be read", found=f"{env_path}: {error}") from None

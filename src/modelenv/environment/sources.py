@@ -1,4 +1,4 @@
-"""The five sources that models come from."""
+"""The five model sources."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ModelSource(StrEnum):
 
     @classmethod
     def parse(cls, value: ModelSource | str) -> ModelSource:
-        """Return the source that `value` names: a `ModelSource`, or its value as text.
+        """Return the source for `value`, a `ModelSource` or its value as text.
 
         Raises:
-            ConfigurationError: no source has that name; the message lists the valid ones.
+            ConfigurationError: The source is unknown; the message lists the valid ones.
         """
         try:
             return cls(value.strip().lower() if isinstance(value, str) else value)
@@ -32,17 +32,17 @@ class ModelSource(StrEnum):
                 "unknown model source",
                 expected="one of " + ", ".join(source.value for source in cls),
                 found=repr(value),
-                hint="correct MODEL_SOURCE, the option or the argument that names it",
+                hint="correct MODEL_SOURCE, or the option or argument that names the source",
             ) from None
 
     @property
     def timeout(self) -> float:
-        """Seconds that one load may take, unless a setting says otherwise."""
+        """The seconds that one load may take, unless the timeout is set."""
         return _TIMEOUTS[self]
 
     @property
     def downloads(self) -> bool:
-        """Whether a missing model is fetched from the Hub."""
+        """Whether a missing model is downloaded from the Hub."""
         return self not in (ModelSource.PERSISTENT_VOLUME, ModelSource.MOCK_MODELS)
 
 

@@ -1,1 +1,1 @@
-"""The parts of a fetch: which files, over which requests, tried again how often, and failed with what words."""
+"""Fetching models from the Hub: which files, with which requests and retries, and how failures are reported."""

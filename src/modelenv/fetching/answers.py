@@ -1,8 +1,8 @@
-"""What the Hub answers becomes names on this disk, so it is checked here before the client or we write anything.
+"""Validates the Hub's responses before anything is written, because values in them become names on disk.
 
-`huggingface_hub` 2.4 joins these values to paths unchecked: the commit (`sha` of the model's info, and the header
-`X-Repo-Commit`), the ETag (`X-Linked-Etag`, else `ETag`, or the sha256 of a listing), and the files' names. The real
-Hub sends valid ones; a broken mirror, or anybody between here and a Hub on plain HTTP, may send `../`.
+`huggingface_hub` 2.4 joins these values to paths without checking them: the commit (`sha` in the model's info, and
+the header `X-Repo-Commit`), the ETag (`X-Linked-Etag`, else `ETag`, or the sha256 in a listing), and the file names.
+The real Hub sends valid values. A broken mirror, or an attacker on the way to a Hub on plain HTTP, can send `../`.
 """
 
 from __future__ import annotations
@@ -24,65 +24,63 @@ _COMMIT_HEADER, _ETAG_HEADERS = "x-repo-commit", ("x-linked-etag", "etag")
 _COMMIT = "a commit of 40 hexadecimal digits"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BLOB_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-# An ETag becomes the name of a blob, with a suffix while it is fetched; mirrors have ETags of their own forms.
+# An ETag becomes the name of a blob, with a suffix while the blob is fetched. Mirrors use other forms of ETags.
 _ETAG = re.compile(r'(W/)?(?P<quote>"?)[A-Za-z0-9][A-Za-z0-9._+=-]{0,199}(?P=quote)')
 _LONGEST_SHOWN = 80
-_HINT = (
-    "nothing was written under such a name; check HF_ENDPOINT, and the proxies and mirrors between here and the Hub"
-)
+_HINT = "nothing was written with this value; check HF_ENDPOINT, and the proxies and mirrors between here and the Hub"
 
 
 def commit_of(info: Any, ref: ModelRef) -> str:
-    """Return the commit that the Hub's information on a model names.
+    """Return the commit in the Hub's information about a model.
 
     Raises:
-        ModelDownloadError: it names none, or another than was asked for.
+        ModelDownloadError: The information names no commit, or not the requested one.
     """
     if not is_commit(info.sha) or (ref.is_commit and info.sha != ref.revision):
         expected = f"commit {ref.revision}" if ref.is_commit else _COMMIT
-        raise _unusable("it names another commit, or none", ref.repo_id, expected, _shown("sha", info.sha))
+        raise _unusable("it does not name the right commit", ref.repo_id, expected, _shown("sha", info.sha))
     return str(info.sha)
 
 
 def check_names(names: Iterable[str], ref: ModelRef) -> None:
-    """Check that the names of files lie in the repo.
+    """Check that the names are valid paths of files in a repo.
 
     Raises:
-        ModelDownloadError: one does not.
+        ModelDownloadError: A name is invalid.
     """
     for name in names:
         try:
             check_path(name, "path")
         except ConfigurationError as error:
             raise _unusable(
-                f"it lists a file whose name is not valid: {error.what}", ref.repo_id,
+                f"it lists a file with an invalid name: {error.what}", ref.repo_id,
                 error.expected or "a path in the repo", _shown("a file", name),
             ) from None  # fmt: skip
 
 
 def check_blob(name: str, size: object, blob_id: object, ref: ModelRef) -> None:
-    """Check what the Hub says of one file.
+    """Check the size and the blob id that the Hub reports for a file.
 
     Raises:
-        ModelDownloadError: the size or the blob id is not valid.
+        ModelDownloadError: The size or the blob id is invalid.
     """
     if not isinstance(blob_id, str) or not _BLOB_ID.fullmatch(blob_id):
         expected = "a git blob id of 40 hexadecimal digits, or a sha256 of 64"
-        raise _unusable(f"it names no blob for {name!r}", ref.repo_id, expected, _shown("the blob id", blob_id))
+        raise _unusable(f"no valid blob id for {name!r}", ref.repo_id, expected, _shown("the blob id", blob_id))
     if type(size) is not int or size < 0:
-        raise _unusable(f"it names no size for {name!r}", ref.repo_id, "a number of bytes", _shown("the size", size))
+        raise _unusable(f"no valid size for {name!r}", ref.repo_id, "a number of bytes", _shown("the size", size))
 
 
 def check_response(response: httpx2.Response, *, model: str, commit: str | None) -> None:
-    """Check a response before the client sees it: the headers that say what a file is, and a listing's hashes.
+    """Check the headers that identify a file, or the hashes in a listing, before the client sees the response.
 
     Args:
-        response: of a request of a download.
-        model: the model's name, for errors.
-        commit: the commit that is being fetched, once it is known.
+        response: The response to a request of a download.
+        model: The model's name, for errors.
+        commit: The commit that is being fetched, or None if it is not known yet.
 
     Raises:
-        ModelDownloadError: a value cannot be used as a name.
+        ModelDownloadError: A value cannot be used as a name.
     """
     request = response.request
     if request.method == "HEAD":
@@ -95,17 +93,17 @@ def _check_headers(response: httpx2.Response, model: str, commit: str | None) ->
     named = response.headers.get(_COMMIT_HEADER)
     if named is not None and (not is_commit(named) or commit not in (None, named)):
         expected = _COMMIT if commit is None else f"commit {commit}"
-        raise _unusable("it names another commit, or none", model, expected, _shown(_where(response), named))
+        raise _unusable("it does not name the right commit", model, expected, _shown(_where(response), named))
     header = next((name for name in _ETAG_HEADERS if response.headers.get(name)), None)
     if header is None or (header == "etag" and _is_followed(response)):
         return
     if not _ETAG.fullmatch(response.headers[header]):
         found = _shown(f"{header} of {_where(response)}", response.headers[header])
-        raise _unusable("it sends an ETag that is no plain name", model, "letters and digits", found)
+        raise _unusable("its ETag is not a plain name", model, "letters and digits", found)
 
 
 def _is_followed(response: httpx2.Response) -> bool:
-    """Whether the client goes on to another address of the same host, and takes the headers from there."""
+    """Whether the client follows a redirect on the same host, and uses the headers of that response instead."""
     target = urlsplit(response.headers.get("location", ""))
     return response.is_redirect and target.netloc in ("", response.request.url.netloc.decode())
 
@@ -114,13 +112,13 @@ def _check_listing(body: bytes, model: str, where: str) -> None:
     try:
         entries = json.loads(body)
     except (ValueError, RecursionError):
-        return  # the client says what is wrong with it
+        return  # the client reports this
     for entry in entries if isinstance(entries, list) else ():
         large = entry.get("lfs") if isinstance(entry, dict) else None
         sha256 = large.get("oid") if isinstance(large, dict) else None
         if large and (not isinstance(sha256, str) or not _SHA256.fullmatch(sha256)):
             raise _unusable(
-                "its listing names a file by no sha256", model, "64 hexadecimal digits", _shown(where, sha256)
+                "its listing has no valid sha256 for a file", model, "64 hexadecimal digits", _shown(where, sha256)
             )
 
 
@@ -135,7 +133,7 @@ def _shown(what: str, value: object) -> str:
 
 def _unusable(what: str, model: str, expected: str, found: str) -> ModelDownloadError:
     return ModelDownloadError(
-        f"the Hub's answer cannot be used: {what}",
+        f"the Hub sent an invalid response: {what}",
         model=model,
         expected=expected,
         found=found,

@@ -1,8 +1,8 @@
-"""Fetching the files of a locked model: one GET for each file that is missing, and no question besides.
+"""Fetches the files of a locked model with one GET request per missing file, and no other requests.
 
-The lock knows the commit, the names, the sizes and the hashes, so the Hub is asked for content only: no information
-on the model, no listing, no HEAD. A file comes into the blobs of the Hugging Face cache layout under a name of its
-own, is checked, and then gets the name that links lead to. Its size is known too: nothing beyond it is written.
+The lock contains the commit, the names, the sizes and the hashes, so only content is requested: no information about
+the model, no listing, no HEAD. A file is written to the blobs of the Hugging Face cache layout under a temporary
+name, checked, and then renamed to the name that links lead to. No more bytes than its known size are written.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _AT_ONCE = 8  # files, as `snapshot_download` of huggingface_hub does
 
 
 class _TooLongError(Exception):
-    """More bytes came than the file has."""
+    """More bytes were received than the file has."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class WantedFile:
     """A file to fetch.
 
     Attributes:
-        path: in the repo.
-        size: in bytes.
-        blob_id: the name of its blob, which is its sha256 or its git blob id.
-        sha256: of its content; None where only `modelenv lock` will know it.
+        path: The path in the repo.
+        size: The size in bytes.
+        blob_id: The name of the file's blob, which is its sha256 or its git blob id.
+        sha256: The sha256 of the content, or None if `modelenv lock` has yet to compute it.
     """
 
     path: str
@@ -57,12 +57,12 @@ class WantedFile:
 
 @dataclass(frozen=True)
 class FetchedBlobs:
-    """What a fetch brought.
+    """The result of a fetch.
 
     Attributes:
-        fingerprints: of each blob, by its name.
-        bytes: received.
-        requests: made.
+        fingerprints: The fingerprint of each blob, by the blob's name.
+        bytes: The number of bytes received.
+        requests: The number of requests made.
     """
 
     fingerprints: Mapping[str, Fingerprint]
@@ -75,11 +75,11 @@ class BlobFetch:
     """Fetches files of one model at one commit into a folder of blobs.
 
     Attributes:
-        store: where damaged files are set aside; the caller holds the model's lock.
-        ref: the model, with its commit as the revision.
-        blobs: the folder.
-        policy: how often a request is tried again.
-        progress: called with the bytes that came.
+        store: The store in which damaged files are set aside. The caller holds the model's lock.
+        ref: The model, with its commit as the revision.
+        blobs: The folder of blobs.
+        policy: The policy for retries.
+        progress: Called with the number of bytes that were just received.
     """
 
     store: Store
@@ -89,11 +89,11 @@ class BlobFetch:
     progress: Progress | None = None
 
     def fetch(self, files: Iterable[WantedFile], deadline: Deadline) -> FetchedBlobs:
-        """Fetch the files that are not among the blobs, each blob once; what came damaged, once more.
+        """Fetch the files whose blobs are missing, each blob once. A file that arrives damaged is fetched again.
 
         Raises:
-            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as `fetching.snapshot.fetch`.
-            ModelIntegrityError: a file came damaged or longer than it is, twice.
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: See `snapshot.fetch`.
+            ModelIntegrityError: A file arrived damaged, or with too many bytes, twice.
         """
         wanted = {file.blob_id: file for file in files}
         there = {name: self._right_blob(file) for name, file in wanted.items()}
@@ -110,11 +110,11 @@ class BlobFetch:
         return FetchedBlobs(found, monitor.bytes_received, monitor.requests)
 
     def lacks(self, files: Iterable[WantedFile]) -> bool:
-        """Return whether a blob of theirs would have to be fetched; changes nothing."""
+        """Whether any blob of these files is missing or damaged. Changes nothing."""
         return any(_checked(self.blobs / file.blob_id, file, file.blob_id) is None for file in files)
 
     def _right_blob(self, file: WantedFile) -> Fingerprint | None:
-        """Return what is known of the blob if it is there; one that is not what it should be is set aside."""
+        """Return the fingerprint of the blob if it exists and is right, or None. A damaged blob is set aside."""
         blob = self.blobs / file.blob_id
         if not os.path.lexists(blob):
             return None
@@ -134,17 +134,17 @@ class BlobFetch:
                     part.replace(self.blobs / file.blob_id)
                     return known
                 aside = self.store.set_aside(self.ref, part.replace(self.blobs / file.blob_id))
-                found = f"other bytes, set aside as {aside}"
+                found = f"other content, set aside as {aside}"
             except _TooLongError:
-                found = f"more than {file.size:,} bytes, of which no more were written"
+                found = f"more than {file.size:,} bytes; the rest was not written"
             finally:
                 part.unlink(missing_ok=True)
         raise ModelIntegrityError(
-            f"{file.path} came damaged, twice",
+            f"{file.path} arrived damaged twice",
             model=self.ref.repo_id,
             expected=f"{file.size:,} bytes with the hash {file.sha256 or file.blob_id}",
             found=found,
-            hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
+            hint="try again later; if that does not help, the Hub, a proxy or a mirror changes the files",
         )
 
     def _receive(self, file: WantedFile, part: Path, monitor: Monitor) -> None:
@@ -173,14 +173,14 @@ class BlobFetch:
                     if is_of_another_length(error):
                         content.seek(0)
                         content.truncate()
-                        raise TryAgainError("a file is not as long as it was announced", once=True) from error
+                        raise TryAgainError("a file's size does not match the expected size", once=True) from error
                     raise
 
             with_retries(attempt, monitor, self.policy)
 
 
 def _headers() -> dict[str, str]:
-    """Return who asks. `build_hf_headers` of huggingface_hub would send a request of its own to find out."""
+    """Return the user agent and the token. `build_hf_headers` of huggingface_hub would make an extra request."""
     from importlib.metadata import version
 
     from huggingface_hub import constants, get_token
@@ -191,7 +191,7 @@ def _headers() -> dict[str, str]:
 
 
 def _checked(path: Path, file: WantedFile, blob_id: str) -> Fingerprint | None:
-    """Return the file's fingerprint, or None if its content is not what was announced."""
+    """Return the file's fingerprint, or None if its size or its hash is wrong."""
     known = hash_file(path)
     if isinstance(known, OSError) or known.size != file.size:
         return None
@@ -201,7 +201,7 @@ def _checked(path: Path, file: WantedFile, blob_id: str) -> Fingerprint | None:
 
 
 class _Limited:
-    """A file that takes no more bytes than it is to have, with what `http_get` needs of a file."""
+    """A file with a maximum size, with the methods that `http_get` needs."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file = file
@@ -212,7 +212,7 @@ class _Limited:
         """Write the bytes.
 
         Raises:
-            _TooLongError: the file would be too long; nothing was written.
+            _TooLongError: The file would be too long; nothing was written.
         """
         if self._file.tell() + len(data) > self._size:
             raise _TooLongError
@@ -220,7 +220,7 @@ class _Limited:
 
 
 class _NoBar:
-    """A progress bar that shows nothing: the caller has its own."""
+    """A progress bar that shows nothing, because the caller has its own."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
@@ -238,14 +238,14 @@ class _NoBar:
 def _all_at_once(
     files: list[WantedFile], fetch: Callable[[WantedFile], Fingerprint], monitor: Monitor
 ) -> dict[str, Fingerprint]:
-    """Fetch several files at a time; raise the first failure, once nothing is under way any more."""
+    """Fetch several files at a time. Raise the first error after all running fetches have stopped."""
     with ThreadPoolExecutor(min(_AT_ONCE, len(files)), "modelenv-fetch") as pool:
         futures = {pool.submit(fetch, file): file for file in files}
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((future for future in done if future.exception() is not None), None)
         finally:
-            monitor.stop()  # what is still under way after a failure or an interruption
+            monitor.stop()  # stop the running fetches after an error or an interruption
             for future in futures:
                 future.cancel()
     if failed is not None:

@@ -1,4 +1,4 @@
-"""What went wrong in `huggingface_hub`, as one of our errors: the cause, and what to do about it."""
+"""Converts exceptions of `huggingface_hub` to our errors, with the cause and what to do about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
 _OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-# The query of a URL: the address of a file on a CDN is signed there, and the signature is as good as a token.
+# The query of a URL. The address of a file on a CDN has its signature there, which gives the same access as a token.
 _QUERY = re.compile(r"(?<=\?)[^\s'\"<>)]+(?=[\s'\"<>)]|$)")
 _TRY_AGAIN = "try again; if the Hub cannot be reached from here, set HF_ENDPOINT, or fill the store beforehand"
 _TOO_MANY = 429
@@ -24,12 +24,12 @@ _SERVER_ERRORS = 500
 
 
 def our_error(store: Store, ref: ModelRef, error: Exception) -> ModelEnvError:
-    """Return our error for one that came out of `huggingface_hub`, without a token in its text."""
+    """Return our error for an exception that `huggingface_hub` raised, without tokens in its text."""
     from huggingface_hub import constants, errors
 
     endpoint, model, token = constants.ENDPOINT, ref.repo_id, _token()
     chain = _chain(error)
-    # What the Hub answered says more than that no file was found in the cache thereafter.
+    # The Hub's response explains more than the later error that no file was found in the cache.
     error = next((link for link in chain if isinstance(link, errors.HfHubHTTPError)), error)
     said = redact(f"{type(error).__name__}: {_first_line(error)}", token)
     said = _QUERY.sub("***", said)
@@ -46,7 +46,7 @@ def our_error(store: Store, ref: ModelRef, error: Exception) -> ModelEnvError:
             return disk_error(store.root, model, link, setting=store.setting)
     if any(type(link).__name__ == "TooManyRedirects" for link in chain):
         return ModelDownloadError(
-            f"{endpoint} redirects without end", model=model, found=said,
+            f"{endpoint} redirects too many times", model=model, found=said,
             hint="check HF_ENDPOINT, and the proxies and mirrors between here and the Hub",
         )  # fmt: skip
     hint = _unanswered_hint(endpoint)
@@ -54,7 +54,7 @@ def our_error(store: Store, ref: ModelRef, error: Exception) -> ModelEnvError:
 
 
 def _unanswered_hint(endpoint: str) -> str:
-    """Return what to do if no answer came, which may be the fault of a proxy on the way."""
+    """Return the hint for a request without a response. A proxy could be the cause."""
     proxy = proxy_variable(endpoint)
     return _TRY_AGAIN if proxy is None else f"check the proxy that {proxy} names, and {_TRY_AGAIN}"
 
@@ -62,13 +62,11 @@ def _unanswered_hint(endpoint: str) -> str:
 def _gave_up(error: TryAgainError, endpoint: str, model: str, token: str | None) -> ModelDownloadError:
     hint = _unanswered_hint(endpoint) if error.status is None else _TRY_AGAIN
     if error.status == _TOO_MANY:
-        hint = (
-            "too many requests come from here: try again in some minutes; with a token (HF_TOKEN) the limit is higher"
-        )
+        hint = "too many requests from here: try again in a few minutes; with a token (HF_TOKEN) the limit is higher"
     elif error.status is not None and error.status >= _SERVER_ERRORS:
-        hint = "the Hub is in trouble (https://status.huggingface.co): try again later"
+        hint = "the Hub has a problem (https://status.huggingface.co): try again later"
     elif error.once:
-        hint = "try again; if it stays so, the Hub or a proxy or mirror before it is broken"
+        hint = "try again; if that does not help, the Hub, a proxy or a mirror is broken"
     times = {1: "once", 2: "twice"}.get(error.failures, f"{error.failures} times")
     found = _QUERY.sub("***", redact(error.cause, token))
     return ModelDownloadError(
@@ -82,19 +80,19 @@ def _of_an_answer(
     model = ref.repo_id
     if isinstance(error, errors.GatedRepoError):
         return ModelDownloadError(
-            "its owner asks for terms to be accepted first", model=model, found=said,
+            "this model is gated, so its terms must be accepted first", model=model, found=said,
             hint=f"accept them at {endpoint}/{model}, then set HF_TOKEN",
         )  # fmt: skip
     if isinstance(error, errors.RepositoryNotFoundError):
         return ModelNotFoundError(
-            "the Hub knows no model of this name, or it is private", model=model, found=said,
+            "the Hub has no model with this name, or the model is private", model=model, found=said,
             tried=(*store.places(ref), f"{endpoint}/{model}"),
             hint="check the name; for a private model set HF_TOKEN",
         )  # fmt: skip
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelNotFoundError(
-            f"the Hub knows the model, but not its revision {ref.revision!r}", model=model, found=said,
-            tried=(*store.places(ref), f"{endpoint}/{ref}"), hint="name a branch, a tag or a commit of it",
+            f"the Hub has this model, but not its revision {ref.revision!r}", model=model, found=said,
+            tried=(*store.places(ref), f"{endpoint}/{ref}"), hint="use a branch, a tag or a commit of the model",
         )  # fmt: skip
     match error.response.status_code:
         case 401:
@@ -105,13 +103,13 @@ def _of_an_answer(
         case 403:
             return ModelDownloadError(
                 "the Hub refuses access", model=model, found=said,
-                hint=f"does the token in HF_TOKEN have the right to read {model}?",
+                hint=f"check that the token in HF_TOKEN has permission to read {model}",
             )  # fmt: skip
     return None
 
 
 def _token() -> str | None:
-    """Return the token that requests carry, to keep it out of texts."""
+    """Return the token that is sent with requests, so that it can be removed from texts."""
     from huggingface_hub import get_token
 
     token: str | None = None

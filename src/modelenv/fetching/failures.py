@@ -1,7 +1,7 @@
-"""Failed fetches of one test run, remembered in a folder that all its processes share.
+"""Remembers the failed fetches of one test run, in a folder that all its processes share.
 
-Without it, N workers ask the Hub N times for a model that does not exist. A failure is remembered with its whole
-error, so that each process fails with the same words.
+Without it, N workers would request a missing model from the Hub N times. A failure is stored with its complete error,
+so that each process fails with the same message.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _FIELDS = ("what", "model", "expected", "found", "hint")
 
 @dataclass(frozen=True)
 class FailureLog:
-    """The failed fetches of one run, one small file each, under `folder`."""
+    """The failed fetches of one run, stored as one small file each in `folder`."""
 
     folder: Path
 
     def raise_if_failed(self, ref: ModelRef, deadline: Deadline, *, allow_pickle: bool = False) -> None:
-        """Raise the error with which a fetch of `ref` failed earlier in this run, unless this one may go better.
+        """Raise the error of an earlier fetch of `ref` in this run, unless this fetch could succeed.
 
         Args:
-            ref: the model.
-            deadline: of this fetch; one that had less time says nothing about it.
-            allow_pickle: whether this fetch may bring pickled weights; that one was refused them says nothing then.
+            ref: The model.
+            deadline: The deadline of this fetch. A timeout of a fetch with less time is ignored.
+            allow_pickle: Whether this fetch allows pickled weights. If so, an error about pickled weights is ignored.
         """
         import json
 
@@ -45,7 +45,7 @@ class FailureLog:
         raise getattr(errors, stored["type"])(stored["what"], tried=tuple(stored["tried"]), **fields)
 
     def remember(self, ref: ModelRef, error: ModelEnvError, deadline: Deadline) -> None:
-        """Write down that fetching `ref` by `deadline` failed with `error`."""
+        """Store the error with which fetching `ref` by `deadline` failed."""
         import json
 
         fields = {name: getattr(error, name) for name in _FIELDS}

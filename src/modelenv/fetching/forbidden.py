@@ -1,7 +1,7 @@
-"""No request to the Hub while a model of production is built, whatever a library asks for by itself.
+"""Blocks requests to the Hub while a model is built in production, even if a library makes them on its own.
 
-As transformers 5.24 does for a SpeechT5 without a vocoder. Only the thread that builds is kept from asking, so that
-other parts of a program may go on using the Hub.
+For example, transformers 5.24 makes requests for a SpeechT5 without a vocoder. Only the building thread is blocked,
+so that other parts of the program can use the Hub meanwhile.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _hooking = new_lock()
 
 @contextmanager
 def no_hub(model: str) -> Iterator[None]:
-    """Let this thread make no request to the Hub through `huggingface_hub` for a block.
+    """Context manager: block requests that this thread makes to the Hub through `huggingface_hub`.
 
-    A library may swallow the refusal and go on without what it asked for; where it fails instead, the error is ours.
+    A library can ignore the blocked request and continue without its result. If it fails, our error is raised.
 
     Args:
-        model: the model's name, for the error.
+        model: The model's name, for the error.
 
     Raises:
-        ConfigurationError: what was done in the block failed, for it needs the Hub.
+        ConfigurationError: The block failed after a blocked request.
     """
     _hook()
     requests: list[str] = []
@@ -64,8 +64,8 @@ def _on_request(request: httpx2.Request) -> None:
 
 def _error(model: str, request: str) -> ConfigurationError:
     return ConfigurationError(
-        "loading it would ask the Hub, which is not asked in production",
+        "loading it would make a request to the Hub, which is not allowed in production",
         model=model,
         found=request,
-        hint="give each part of the pipeline that is not in the model's folder as a folder, or as an object",
+        hint="pass each part of the pipeline that is not in the model's folder as a folder or as an object",
     )

@@ -1,4 +1,4 @@
-"""What fetches that were killed left in a store: parts of files, and snapshots half put together."""
+"""Removes what killed fetches left in a store: parts of files, and incomplete snapshots."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
 OWN_PART = ".modelenv.incomplete"
-"""The suffix of files that modelenv itself is receiving."""
+"""The suffix of files that modelenv itself is downloading."""
 
 
 def remove_leftovers(store: Store, ref: ModelRef) -> None:
-    """Remove the parts of files and snapshots that killed processes left; the caller holds the model's lock.
+    """Remove the parts of files and snapshots that killed processes left. The caller holds the model's lock.
 
-    Only our own parts: those with our suffix, and those that the client began during a fetch of ours that did not
-    end (see `noting_parts`). What other programs left stays, since they may resume it, and so does a part that
-    another program is downloading now: the client holds a lock of that file's name meanwhile.
+    Only our own parts are removed: those with our suffix, and those that the client began during a fetch of ours that
+    was killed (see `noting_parts`). Parts of other programs stay, since these can resume them. A part that another
+    program is downloading stays too: the client holds a lock with that file's name meanwhile.
     """
     from filelock import FileLock, Timeout
 
@@ -48,9 +48,9 @@ def remove_leftovers(store: Store, ref: ModelRef) -> None:
 
 @contextmanager
 def noting_parts(store: Store, ref: ModelRef) -> Iterator[None]:
-    """Write down which parts are in the store before the client fetches; a fetch that is killed leaves this note.
+    """Context manager: record which parts exist before the client fetches. A killed fetch leaves the record behind.
 
-    `huggingface_hub` 2.4 never goes on with a part: its name is used by one process once.
+    `huggingface_hub` 2.4 never resumes a part: its name is used once, by one process.
     """
     note = _parts_note(store, ref)
     names = [part.name for folder in hub_cache_folders(store.root, ref) for part in _parts(folder)]
@@ -63,7 +63,7 @@ def noting_parts(store: Store, ref: ModelRef) -> Iterator[None]:
 
 
 def _noted_parts(store: Store, ref: ModelRef) -> set[str] | None:
-    """Return the parts that were there before a fetch of ours that did not end; None if every fetch ended."""
+    """Return the parts that existed before a fetch of ours that was killed, or None if no fetch was killed."""
     try:
         names = json.loads(_parts_note(store, ref).read_bytes())
     except (OSError, ValueError, RecursionError):

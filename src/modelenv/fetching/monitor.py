@@ -1,13 +1,13 @@
-"""Watching one download inside `huggingface_hub`: counting its requests and bytes, and keeping to its deadline.
+"""Monitors one download by `huggingface_hub`: counts its requests and bytes, and enforces its deadline.
 
-`huggingface_hub` downloads on threads of its own, which inherit no context variable. So each request of a download
-carries a tag in its headers; a hook on the client takes the tag off before the request is sent, and from then on
-counts what belongs to it. A download over the native Xet client makes no such requests: there only the caller's own
-deadline applies.
+`huggingface_hub` downloads on its own threads, which do not inherit context variables. So each request of a download
+carries a tag in its headers. A hook on the client removes the tag before the request is sent, and counts the requests
+and bytes that belong to it. A download with the native Xet client makes no such requests, so only the caller's own
+deadline applies to it.
 
-`huggingface_hub` 2.4 also has retries of its own, which know no deadline. So what may pass leaves it at once, as a
-`TryAgainError`, and the caller decides. One thing is left to it: when the body of a file breaks off, it asks for the
-rest after one second (`http_get` in file_download.py), and only it can, because the part that came is in its hands.
+`huggingface_hub` 2.4 has its own retries, which ignore the deadline. So a temporary failure leaves it at once as a
+`TryAgainError`, and the caller decides. There is one exception: when the body of a file breaks off, `huggingface_hub`
+requests the rest after one second (`http_get` in file_download.py). Only it can do so, because it has the first part.
 """
 
 from __future__ import annotations
@@ -32,15 +32,16 @@ if TYPE_CHECKING:
 
 _TAG = "x-modelenv-download"
 _EXTENSION = "modelenv.fetching.monitor"
-_RESUME_PAUSE = 1.0  # seconds that `http_get` sleeps before it asks for the rest of a body
-# Events of the HTTP library at which a request has failed before its answer began, whatever comes before the dot
-# (https://www.python-httpx.org/advanced/extensions/#trace). An error while sending is none: an answer may still come.
+_RESUME_PAUSE = 1.0  # seconds that `http_get` sleeps before it requests the rest of a body
+# The ends of the names of events in the HTTP library that mean that a request failed before its response began
+# (https://www.python-httpx.org/advanced/extensions/#trace). Errors while sending are not among them, because a
+# response can still arrive.
 _FAILED = ("connect_tcp.failed", "start_tls.failed", "receive_response_headers.failed")
 _monitors: WeakValueDictionary[str, Monitor] = WeakValueDictionary()
 
 
 class StoppedError(Exception):
-    """The download was stopped, for another part of it failed or the program is to end."""
+    """The download was stopped, because another part of it failed or the program is ending."""
 
 
 @dataclass(eq=False)
@@ -48,14 +49,14 @@ class Monitor:
     """The requests and bytes of one download, and its deadline.
 
     Attributes:
-        deadline: of the whole download.
-        model: its name, for errors.
-        progress: called with the bytes that came, from any thread.
-        commit: the commit that is fetched, once it is known; no answer may name another.
-        tag: by which its requests are recognised.
-        requests: made so far.
-        bytes_received: so far.
-        answered: whether the Hub has answered anything.
+        deadline: The deadline of the whole download.
+        model: The model's name, for errors.
+        progress: Called from any thread with the number of bytes that were just received.
+        commit: The commit that is being fetched, or None until it is known. Responses must not name another.
+        tag: The tag that identifies the download's requests.
+        requests: The number of requests made so far.
+        bytes_received: The number of bytes received so far.
+        answered: Whether the Hub has responded to any request.
     """
 
     deadline: Deadline
@@ -71,19 +72,19 @@ class Monitor:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Headers to give to `huggingface_hub`, by which its requests are recognised."""
+        """The headers to pass to `huggingface_hub`. They identify the requests of this download."""
         return {_TAG: self.tag}
 
     def raise_if_late(self, trouble: str | None = None, *, spare: float = 0.0) -> None:
         """Raise `ModelLoadTimeoutError` if the deadline has passed, or passes within `spare` seconds.
 
         Args:
-            trouble: what went wrong at last, for the error.
-            spare: seconds that would be needed before anything else can happen.
+            trouble: The last problem, for the error.
+            spare: The seconds that must be left for the download to continue.
         """
         if self.deadline.remaining <= spare:
-            behind = "" if trouble is None else f"; the last trouble: {trouble}"
-            raise self.deadline.passed(self.model, f"fetching it ({self.bytes_received:,} bytes received{behind})")
+            last = "" if trouble is None else f"; last error: {trouble}"
+            raise self.deadline.passed(self.model, f"fetching it ({self.bytes_received:,} bytes received{last})")
 
     def count(self, *, requests: int = 0, received: int = 0) -> None:
         """Add to the counts; called from the client's threads."""
@@ -94,15 +95,15 @@ class Monitor:
             self.progress(received)
 
     def stop(self) -> None:
-        """Let every request that is under way end with its next bytes, and every wait at once."""
+        """Stop the download: running requests end when they next receive bytes, and waits end at once."""
         self._stopped.set()
 
     def go_on(self) -> None:
-        """Check that more may be asked for and received.
+        """Check that the download can continue.
 
         Raises:
             StoppedError: `stop` was called.
-            ModelLoadTimeoutError: the deadline has passed.
+            ModelLoadTimeoutError: The deadline has passed.
         """
         if self._stopped.is_set():
             raise StoppedError
@@ -118,7 +119,7 @@ class Monitor:
             raise StoppedError
 
     def watch(self) -> None:
-        """Watch the client that `huggingface_hub` uses now; it makes a new one when a program closes the old one."""
+        """Install the hooks on the current client of `huggingface_hub`, which can be a new one."""
         session = hub_session()
         hooks = session.event_hooks
         if _on_request not in hooks["request"]:
@@ -128,10 +129,10 @@ class Monitor:
 
 @contextmanager
 def monitored(deadline: Deadline, model: str, progress: Progress | None = None) -> Iterator[Monitor]:
-    """Watch the requests that carry the monitor's headers, for the duration of the block.
+    """Context manager: monitor the requests that carry the monitor's headers.
 
     Raises:
-        ConfigurationError: a variable on which every request depends is wrong.
+        ConfigurationError: A variable that every request depends on is invalid.
     """
     check_requests()
     monitor = Monitor(deadline, model, progress)
@@ -159,7 +160,7 @@ def _on_request(request: httpx2.Request) -> None:
 
 
 def _clamped(request: httpx2.Request, monitor: Monitor) -> dict[str, float]:
-    """No single wait may outlast the deadline."""
+    """Return the timeouts of a request, limited so that no single wait exceeds the deadline."""
     limits: dict[str, float | None] = request.extensions.get("timeout") or {}
     names = ("connect", "read", "write", "pool")
     remaining = max(monitor.deadline.remaining, 0.001)
@@ -174,8 +175,8 @@ def _tracer(request: httpx2.Request, monitor: Monitor) -> Callable[[str, Any], N
 
     def trace(event: str, info: Any) -> None:
         if not event.endswith(_FAILED) or not isinstance(info["exception"], Exception):
-            return  # Ctrl-C ends a request too, and is no trouble that passes
-        trouble = _told(info["exception"])
+            return  # Ctrl-C also ends a request, and must not be retried
+        trouble = _described(info["exception"])
         monitor.raise_if_late(trouble, spare=_RESUME_PAUSE if asks_for_the_rest else 0.0)
         if not asks_for_the_rest:
             raise TryAgainError(trouble, request=_named(request))
@@ -199,11 +200,11 @@ def _on_response(response: httpx2.Response) -> None:
 
 def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
     stream, request = response.stream, response.request
-    # huggingface_hub 1 talks through httpx, huggingface_hub 2 through httpx2: the same classes.
+    # huggingface_hub 1 uses httpx, huggingface_hub 2 uses httpx2. Both have the same classes.
     library = sys.modules[type(response).__module__.partition(".")[0]]
 
     class WatchedStream(library.SyncByteStream):  # type: ignore[name-defined, misc]
-        """The body as it comes from the network, piece by piece."""
+        """The body of a response, counted as it arrives."""
 
         def __iter__(self) -> Iterator[bytes]:
             try:
@@ -212,11 +213,11 @@ def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
                     monitor.go_on()
                     yield piece
             except library.TransportError as error:
-                trouble = _told(error)
+                trouble = _described(error)
                 monitor.raise_if_late(trouble, spare=_RESUME_PAUSE)
                 if "/api/" in request.url.path:
                     raise TryAgainError(trouble, request=_named(request)) from None
-                # `http_get` goes on after this error, but not after a reset connection (a ReadError).
+                # `http_get` resumes after this error, but not after a reset connection (a ReadError).
                 raise library.RemoteProtocolError(str(error), request=request) from None
 
         def close(self) -> None:
@@ -226,8 +227,8 @@ def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
 
 
 def _named(request: httpx2.Request) -> str:
-    return f"{request.method} {request.url.path}"  # no host and no query: a redirect may hold a secret there
+    return f"{request.method} {request.url.path}"  # no host and no query: a redirect can have a secret there
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""What to say where a model would have to be fetched and offline mode is on."""
+"""The errors for a model that would have to be fetched while offline mode is on."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from modelenv.store.store import FoundModel, Store
 def offline_error(
     store: Store, ref: ModelRef, found: FoundModel | None = None, lacking: Sequence[str] = ()
 ) -> ModelEnvError:
-    """Return the error for a model that is not in the store, or not whole.
+    """Return the error for a model that is missing or incomplete in the store.
 
     Args:
-        store: where it was looked for.
-        ref: the model.
-        found: the part of it that is there.
-        lacking: the names of the files that are missing or incomplete, if they are known.
+        store: The store that was searched.
+        ref: The model.
+        found: The incomplete model, or None if it is missing.
+        lacking: The paths of the files that are missing or incomplete, if they are known.
     """
     variable = offline_variable()
     if found is None:
@@ -39,7 +39,7 @@ def offline_error(
     else:
         lacks = f"in {found.path}, missing or incomplete: {', '.join(lacking)}"
     return ModelIntegrityError(
-        "the store holds only a part of the model, and offline mode is on, so the rest was not downloaded",
+        "the model in the store is incomplete, and offline mode is on, so the rest was not downloaded",
         model=ref.repo_id,
         found=lacks,
         hint=f"unset {variable}, so that the rest is downloaded, or copy the whole folder of the model, "

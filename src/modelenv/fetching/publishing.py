@@ -1,4 +1,4 @@
-"""From blobs to what others see: the links of a snapshot, the reference that names it, and who put them there."""
+"""Makes fetched blobs visible: creates the links of a snapshot and the reference to it, and records both as ours."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from modelenv.store.store import Store
 
 
 def publish_snapshot(store: Store, locked: LockedModel, snapshot: Path, targets: Mapping[str, Path]) -> None:
-    """Let files of the snapshot be links that lead there, and its revision name it; under the model's lock.
+    """Create links to `targets` in the snapshot, and the reference to it. The caller holds the model's lock.
 
-    What is about to be made is noted first, so that `prune` can tell it from what others have in the same cache.
+    They are recorded first, so that `prune` can tell them from the files of other programs in the same cache.
 
     Raises:
-        NoSpaceError, ConfigurationError: the store cannot be written.
+        NoSpaceError, ConfigurationError: The store cannot be written.
     """
     ref = locked.ref
-    # Where nobody named it, we do: other tools find the model by it.
+    # If the reference does not exist, we create it, so that other tools find the model.
     revision = locked.revision or "main"
     reference = snapshot.parent.parent / "refs" / revision
     is_named = locked.revision == locked.commit or os.path.lexists(reference)
     with writing(store.root, locked.repo):
         store.claims(ref, locked.commit).add(Made(frozenset(targets), frozenset(() if is_named else (revision,))))
         store.claim(ref, locked.commit)
-        if not is_named:  # first: what comes last is what tells the next run that all is done
+        if not is_named:  # first, because the next run takes the links as the sign that everything is done
             write_atomically(reference, locked.commit)
         publish(store.staging(ref), snapshot, targets)
 
 
 def publish(staged: Path, folder: Path, targets: Mapping[str, Path]) -> None:
-    """Let the folder's files be links that lead there. A new folder appears at once, with all of its files.
+    """Create links to `targets` in the folder. A new folder appears atomically, with all of its files.
 
     Raises:
-        OSError: the store cannot be written.
+        OSError: The store cannot be written.
     """
     is_new = not folder.is_dir()
     staged.mkdir(parents=True)

@@ -1,7 +1,7 @@
-"""From the models that a project declares to its lock: the Hub is asked what they are now.
+"""Creates the lock of a project's declared models from the Hub's current information.
 
-The Hub says each file's size, and the sha256 of those in large file storage. The others are small: they are fetched
-once, into the cache where `modelenv pull` would put them, and hashed there.
+The Hub reports the size of each file, and the sha256 of files in large file storage. The other files are small: they
+are fetched once, into the cache where `modelenv pull` would put them, and hashed there.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _TOKENIZER = "tokenizer_config.json"
 
 @dataclass(frozen=True)
 class Locker:
-    """Makes locks.
+    """Creates locks.
 
     Attributes:
-        store: where files that must be hashed are fetched to.
-        seconds: the deadline for each model.
-        policy: how often a request is tried again.
-        starting: called with the alias of each model that the Hub is asked about.
+        store: The store for files that are fetched to be hashed.
+        seconds: The time limit for each model.
+        policy: The policy for retries.
+        starting: Called with the alias of each model before the Hub is asked about it.
     """
 
     store: Store
@@ -62,27 +62,26 @@ class Locker:
         """Return the lock of the declared models.
 
         Args:
-            declared: the models by alias.
-            current: the lock so far; a model whose declaration is unchanged keeps its commit, and asks the Hub
-                nothing.
-            upgrade: the aliases that move to the newest commit of their revision.
+            declared: The declared models by alias.
+            current: The current lock. A model whose declaration is unchanged keeps its commit, without requests to
+                the Hub.
+            upgrade: The aliases to move to the newest commit of their revision.
 
         Raises:
-            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: as a fetch.
-            ModelIntegrityError: a repo holds none of the files that are asked for, or they make no model that can be
-                loaded.
-            UnsafeModelError: the weights that would be loaded are pickled, or lie elsewhere.
+            ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: A fetch failed.
+            ModelIntegrityError: A repo contains none of the declared files, or its files are not a loadable model.
+            UnsafeModelError: The weights that would be loaded are pickled or outside of the model's folder.
         """
         return Lockfile(tuple(self._locked(name, alias, current, upgrade) for name, alias in declared.items()))
 
     def newest(self, locked: LockedModel) -> str:
-        """Return the commit that the model's declared revision is now; one request to the Hub."""
+        """Return the current commit of the model's declared revision, with one request to the Hub."""
         ref = ModelRef(locked.repo, locked.revision)
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
             return commit_of(self._info(ref, monitor, files=False), ref)
 
     def task(self, ref: ModelRef) -> str | None:
-        """Return the task that the Hub names for a model, its `pipeline_tag`, or None; one request to the Hub."""
+        """Return the model's task on the Hub (its `pipeline_tag`) or None, with one request to the Hub."""
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
             tag = self._info(ref, monitor, files=False).pipeline_tag
         return None if tag is None else str(tag)
@@ -114,11 +113,11 @@ class Locker:
             remove_leftovers(self.store, ref)
             while True:
                 wanted = [_wanted(siblings[path], ref) for path in paths]
-                to_read = [file for file in wanted if file.sha256 is None or _says_something(file.path)]
+                to_read = [file for file in wanted if file.sha256 is None or _must_be_read(file.path)]
                 fetched = BlobFetch(self.store, ref, blobs, self.policy).fetch(to_read, deadline)
                 by_path = {file.path: blobs / file.blob_id for file in to_read}
                 there = _model_files(ref, wanted, by_path)
-                # What the files say may need others, such as the weights of a module.
+                # The files can require others, such as the weights of a module.
                 more = set() if alias.files else lacking(there, siblings, modules=True, pickles=alias.task is None)
                 if not more:
                     break
@@ -137,7 +136,7 @@ class Locker:
 
         if is_offline():
             raise ModelDownloadError(
-                "a lock needs the Hub's answer on this model, and offline mode is on",
+                "locking this model needs the Hub, and offline mode is on",
                 model=str(ref),
                 found=f"{offline_variable()} is set",
                 hint=f"unset {offline_variable()}",
@@ -162,7 +161,7 @@ def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
     chosen = tuple(name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in alias.files))
     if not chosen:
         raise ModelIntegrityError(
-            "no file of the repo matches its patterns",
+            "no file in the repo matches the declared patterns",
             model=alias.ref.repo_id,
             expected=", ".join(alias.files),
             found=", ".join(names[:20]) or "an empty repo",
@@ -172,10 +171,10 @@ def _chosen(alias: Alias, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
-    """Return the file as the Hub announces it: named by its sha256 in large file storage, else by its git blob id.
+    """Return the file that the Hub lists. Its blob is named by the sha256 in large file storage, else by the git id.
 
     Raises:
-        ModelDownloadError: the Hub does not say these, or they are not valid.
+        ModelDownloadError: The Hub does not report these values, or they are invalid.
     """
     check_names([sibling.rfilename], ref)
     if sibling.lfs is not None:
@@ -183,17 +182,17 @@ def _wanted(sibling: Any, ref: ModelRef) -> WantedFile:
         return WantedFile(sibling.rfilename, sibling.lfs.size, sibling.lfs.sha256, sibling.lfs.sha256)
     if sibling.size is None or sibling.blob_id is None:
         raise ModelDownloadError(
-            "the Hub does not say the size and the blob id of a file",
+            "the Hub does not report the size and the blob id of a file",
             model=str(ref),
             found=sibling.rfilename,
-            hint="check HF_ENDPOINT: a mirror may lack what the Hub has",
+            hint="check HF_ENDPOINT: a mirror might not report everything that the Hub does",
         )
     check_blob(sibling.rfilename, sibling.size, sibling.blob_id, ref)
     return WantedFile(sibling.rfilename, sibling.size, sibling.blob_id, None)
 
 
-def _says_something(path: str) -> bool:
-    """Whether the lock needs to know what is in a file: facts for a fake, or which other files belong to it."""
+def _must_be_read(path: str) -> bool:
+    """Whether the content of a file matters to the lock: facts for a fake, or the names of other files."""
     return path in (CONFIG, _TOKENIZER) or path.endswith(INDEX)
 
 
@@ -205,7 +204,7 @@ def _model_files(ref: ModelRef, wanted: Sequence[WantedFile], by_path: Mapping[s
 
 
 def _json(path: Path | None) -> Mapping[str, Any]:
-    """Return the content of a JSON file; nothing where there is none, or it is none: no facts are known then."""
+    """Return the JSON object in a file, or an empty one, which gives no facts, if the file is missing or invalid."""
     try:
         content = json.loads(path.read_bytes()) if path is not None else {}
     except (OSError, ValueError, RecursionError):

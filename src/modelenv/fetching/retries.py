@@ -1,4 +1,4 @@
-"""Trying a request to the Hub again: when, how often, and never beyond the deadline."""
+"""Retries requests to the Hub, but never beyond the deadline."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often something is tried again without progress, and how long is waited where the server names no time.
+    """The number of retries without progress, and the waits before them if the server does not set a time.
 
     Attributes:
-        retries: how often, once the Hub has answered anything.
-        retries_unanswered: how often while it has never answered: probably nobody is there.
-        first: seconds before the first retry; each further wait is twice as long.
-        longest: the longest of these waits.
-        draw: returns a number from 0 to 1, for the jitter: half of each wait is drawn, so that workers spread.
+        retries: The number of retries once the Hub has responded to any request.
+        retries_unanswered: The number of retries while the Hub has never responded: it is probably unreachable.
+        first: The seconds before the first retry. Each further wait is twice as long.
+        longest: The longest wait in seconds.
+        draw: Returns a random number from 0 to 1 for the jitter. Half of each wait is random, to spread the workers.
     """
 
     retries: int = 5
@@ -36,7 +36,7 @@ class RetryPolicy:
     draw: Callable[[], float] = random.random
 
     def wait(self, failures: int, named: float | None) -> float:
-        """Return the seconds to wait after so many failures in a row; a time that the server names is kept."""
+        """Return the seconds to wait after this many failures in a row. A wait that the server names is respected."""
         if named is not None:
             return named + self.first * self.draw()
         longest: float = min(self.longest, self.first * 2.0 ** (failures - 1))
@@ -44,15 +44,15 @@ class RetryPolicy:
 
 
 def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPolicy) -> Result:
-    """Return what `action` returns, trying it again when it raises `TryAgainError`.
+    """Return the result of `action`, and retry it when it raises `TryAgainError`.
 
-    Failures are counted for each request: many requests that fail now and then are no reason to give up. Bytes that
-    were received meanwhile are progress, after which all counts begin anew.
+    Failures are counted per request, since occasional failures of many requests are no reason to give up. Received
+    bytes are progress, which resets all counts.
 
     Raises:
-        TryAgainError: the last one, if it does not pass.
-        ModelLoadTimeoutError: the deadline passed.
-        ModelDownloadError: the server asks to wait longer than is left.
+        TryAgainError: The retries are used up; this is the last error.
+        ModelLoadTimeoutError: The deadline passed.
+        ModelDownloadError: The server asks to wait longer than the time that is left.
     """
     failures: Counter[str] = Counter()
     received, tried_once = monitor.bytes_received, False
@@ -80,9 +80,9 @@ def with_retries(action: Callable[[], Result], monitor: Monitor, policy: RetryPo
 
 def _too_long(error: TryAgainError, monitor: Monitor) -> ModelDownloadError:
     return ModelDownloadError(
-        f"the Hub asks to wait {error.wait:.0f} s, and only {monitor.deadline.remaining:.0f} s are left",
+        f"the Hub asks to wait {error.wait:.0f} s, but only {monitor.deadline.remaining:.0f} s are left",
         model=monitor.model,
         found=error.cause,
         hint="try again after that time, or give the load more time with MODEL_TIMEOUT=<seconds>; "
-        "requests with a token (HF_TOKEN) have a higher limit",
+        "with a token (HF_TOKEN) the limit is higher",
     )

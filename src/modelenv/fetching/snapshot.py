@@ -1,4 +1,4 @@
-"""Fetching a model from the Hub into a store: decide, then one effect, through `huggingface_hub`."""
+"""Fetches a model from the Hub into a store, through `huggingface_hub`."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _RANGE_NOT_SATISFIABLE = 416
 
 @dataclass(frozen=True)
 class Fetched:
-    """What a fetch did.
+    """The result of a fetch.
 
     Attributes:
-        found: the snapshot in the store; not yet recorded as checked.
-        files: how many files the snapshot has.
-        bytes: bytes of file content received.
-        requests: HTTP requests made to the Hub.
-        seconds: wall time.
+        found: The snapshot in the store, not yet recorded as checked.
+        files: The number of files in the snapshot.
+        bytes: The number of bytes of file content received.
+        requests: The number of HTTP requests made to the Hub.
+        seconds: The elapsed time in seconds.
     """
 
     found: FoundModel
@@ -62,19 +62,19 @@ def fetch(
 ) -> Fetched:
     """Fetch the files of `ref` that a load needs, into the Hugging Face cache layout under the store's root.
 
-    The caller holds the model's lock. Files that are there already are not fetched again. What may pass is tried
-    again, after the time that the Hub names; a file whose body breaks off is resumed.
+    The caller holds the model's lock. Existing files are not fetched again. Temporary failures are retried, after the
+    time that the Hub asks for. A file whose body breaks off is resumed.
 
     Raises:
-        ModelNotFoundError: the Hub has no such model or revision, or offline mode is on.
-        ModelDownloadError: the Hub could not be reached, refused, or broke off, asks to wait beyond the deadline, or
-            answers what cannot be the name of a commit or a file.
-        ModelLoadTimeoutError: the deadline passed.
-        ModelIntegrityError: the Hub's listing and its info name different files.
-        UnsafeModelError: the only weights are pickled, or a folder of the snapshot is a link.
-        NoSpaceError: the files do not fit on the disk, which is known before any of them is fetched, or it is full.
+        ModelNotFoundError: The Hub has no such model or revision, or offline mode is on.
+        ModelDownloadError: The Hub could not be reached, refused a request, broke off a connection, asks to wait
+            beyond the deadline, or sent an invalid name of a commit or a file.
+        ModelLoadTimeoutError: The deadline passed.
+        ModelIntegrityError: The Hub's listing and its info name different files.
+        UnsafeModelError: The only weights are pickled, or a folder of the snapshot is a link.
+        NoSpaceError: The files do not fit on the disk, which is checked before any of them is fetched, or it is full.
     """
-    if is_offline():  # which says what is wrong with a variable before the client prints it
+    if is_offline():  # also reports an invalid variable, before the client prints it
         raise offline_error(store, ref)
     from huggingface_hub import HfApi
 
@@ -89,7 +89,7 @@ def fetch(
         place = f"{api.endpoint}/{ref}"
         files = plan_files(names, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
         path = _checked_snapshot(store, ref, commit, info, files, monitor, policy)
-        # The files that came may name others, such as shards with names of their own.
+        # The fetched files can name others, such as shards with unusual names.
         while more := _lacking(path, ref, names, allow_pickle).difference(files):
             files = (*files, *sorted(more))
             path = _checked_snapshot(store, ref, commit, info, files, monitor, policy)
@@ -106,7 +106,7 @@ def _watched_info(api: Any, ref: ModelRef, monitor: Monitor) -> Any:
 def _checked_snapshot(
     store: Store, ref: ModelRef, commit: str, info: Any, files: Sequence[str], monitor: Monitor, policy: RetryPolicy
 ) -> Path:
-    """Download what is missing of the files, once it is known that they are the model's own and that they fit."""
+    """Download the missing files, after checking that they belong to the model and fit on the disk."""
     check_names(files, ref)
     for name in files:  # the client would write through a link to a folder
         check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
@@ -116,28 +116,28 @@ def _checked_snapshot(
 
 
 def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], monitor: Monitor) -> Path:
-    """Download what is missing of the files.
+    """Download the missing files.
 
     Raises:
-        TryAgainError: a request failed in a way that may pass, or a file has another length than announced.
-        ModelIntegrityError: the listing of the commit lacks a file that the model's info names.
+        TryAgainError: A request failed temporarily, or a file's size does not match the size that the Hub reported.
+        ModelIntegrityError: The commit's listing lacks a file that the model's info names.
     """
     try:
         path = _downloaded(store, ref, commit, files, monitor)
     except OSError as error:
         if is_of_another_length(error):
-            raise TryAgainError("a file is not as long as the Hub announced it", once=True) from error
+            raise TryAgainError("a file's size does not match the size that the Hub reported", once=True) from error
         raise
     missing = [name for name in files if not (Path(path) / name).is_file()]
     if missing:
-        # The client keeps a listing on disk, and in its memory until the process ends; the disk is ours to mend.
+        # The client keeps a listing on disk, and in memory until the process ends. We can remove only the former.
         (Path(path).parent.parent / "trees" / f"{commit}.json").unlink(missing_ok=True)
         raise ModelIntegrityError(
             f"the Hub's listing lacks {len(missing)} of its files",
             model=ref.repo_id,
             expected=", ".join(files),
-            found=f"none of the name {missing[0]}",
-            hint="try again in a new process, which asks for the listing anew",
+            found=f"no {missing[0]}",
+            hint="try again in a new process, which requests the listing again",
         )
     return Path(path)
 
@@ -158,7 +158,7 @@ def _downloaded(store: Store, ref: ModelRef, commit: str, files: Sequence[str], 
 
 
 def is_of_another_length(error: OSError) -> bool:
-    """Whether a file came with another length than announced: the client says so, or asks for more than there is."""
+    """Whether a file's size differs from the reported one: the client says so, or requested bytes beyond the end."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status == _RANGE_NOT_SATISFIABLE or (
         type(error) is OSError and str(error).startswith("Consistency check failed")
@@ -166,23 +166,23 @@ def is_of_another_length(error: OSError) -> bool:
 
 
 def ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline) -> int:
-    """Have the Hub's listing of a commit that is in the store, and return how many requests that took.
+    """Get the Hub's listing of a commit in the store, and return the number of requests that this took.
 
-    The client keeps a listing for each commit, so the Hub is asked once. The caller holds the model's lock.
+    The client keeps the listing of each commit, so it is requested only once. The caller holds the model's lock.
 
     Args:
-        store: where the commit is.
-        ref: the model, with the commit as its revision.
-        snapshot: the folder of that commit.
-        deadline: for the answer.
+        store: The store that contains the commit.
+        ref: The model, with the commit as its revision.
+        snapshot: The folder of that commit.
+        deadline: The deadline for the response.
 
     Raises:
-        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError: the Hub could not be asked, or does not know
-            the commit any more.
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError: The Hub could not be reached, or no longer has
+            the commit.
     """
-    assert ref.revision is not None  # noqa: S101 - said above
+    assert ref.revision is not None  # noqa: S101 - see `ref` above
     commit, policy = ref.revision, RetryPolicy(retries=1, retries_unanswered=1)
-    # The client keeps the listing on the way to a file, so it is asked for one that is there already.
+    # The client keeps the listing when it downloads a file, so we request a file that already exists.
     there = sorted(path.name for path in snapshot.iterdir() if path.is_file())
     file = CONFIG if CONFIG in there else next(iter(there), CONFIG)
     with monitored(deadline, ref.repo_id) as monitor, translated(store, ref, monitor):
@@ -193,15 +193,15 @@ def ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline)
 def unlike_listing(
     store: Store, ref: ModelRef, found: FoundModel, *, allow_pickle: bool = False
 ) -> tuple[str, ...] | None:
-    """Return the files of a snapshot that a load may read, and that are missing or have another size than listed.
+    """Return the files of a snapshot that a load can read, and that are missing or differ in size from the listing.
 
-    Asks no network.
+    Makes no requests.
 
     Returns:
-        Their names; None if the cache has no listing of this commit.
+        The paths of the files, or None if the cache has no listing of this commit.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: as `plan_files`.
+        ModelIntegrityError, UnsafeModelError: See `plan_files`.
     """
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
@@ -218,7 +218,7 @@ def unlike_listing(
         return tuple(name for name in names if is_read(name) and _size(found.path / name) != sizes[name])
 
     files = plan_files(sizes, model=ref.repo_id, allow_pickle=allow_pickle, place=place)
-    # Once these are right, what they name is known, such as shards with names of their own.
+    # Once these are right, the files that they name are known, such as shards with unusual names.
     return unlike(files) or unlike(sorted(_lacking(found.path, ref, sizes, allow_pickle).difference(files)))
 
 
@@ -228,13 +228,13 @@ def _lacking(folder: Path, ref: ModelRef, offered: Collection[str], allow_pickle
 
 
 def _size(path: Path) -> int | None:
-    """Return the size of a file; None if it is missing, or no file."""
+    """Return the size of a file, or None if it is missing or not a regular file."""
     return path.stat().st_size if path.is_file() else None
 
 
 @contextmanager
 def translated(store: Store, ref: ModelRef, monitor: Monitor) -> Iterator[None]:
-    """Turn the errors of `huggingface_hub` into ours, without a token in the text."""
+    """Context manager: convert exceptions of `huggingface_hub` to our errors, without tokens in the text."""
     try:
         yield
     except ModelEnvError:

@@ -1,4 +1,4 @@
-"""Whether what is still to be fetched fits on the disk: known from the Hub's listing, before the first byte."""
+"""Checks that the files to fetch fit on the disk, from the sizes in the Hub's listing."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def check_space_for(store: Store, ref: ModelRef, siblings: Iterable[Any], files:
     """Check that the files that are missing in the store fit on its disk.
 
     Args:
-        store: where they are to be written.
-        ref: the model.
-        siblings: the files of the repo, as the Hub lists them; without a size nothing is known of a file.
-        files: the names of those that are wanted.
+        store: The store to which the files will be written.
+        ref: The model.
+        siblings: The files of the repo in the Hub's listing. A file without a size is not counted.
+        files: The paths of the wanted files.
 
     Raises:
-        NoSpaceError: they do not fit.
+        NoSpaceError: The files do not fit.
     """
     wanted = set(files)
     sizes = {_blob(each): each.size for each in siblings if each.rfilename in wanted and each.size is not None}
@@ -31,10 +31,10 @@ def check_space_for(store: Store, ref: ModelRef, siblings: Iterable[Any], files:
 
 
 def missing_bytes(root: Path, blobs: Path, sizes: Mapping[str, int]) -> int:
-    """Return the bytes of those blobs that are not there.
+    """Return the total size of the missing blobs.
 
-    `huggingface_hub` 2.4 keeps one copy of a file that several repos share, under a name that is not known here. So
-    a blob counts as there if the shared copies have one of its size: it is better to try than to refuse wrongly.
+    `huggingface_hub` 2.4 keeps one copy of a file that several repos share, under a name that we do not know. So a
+    blob counts as existing if a shared copy has the same size: it is better to try than to refuse wrongly.
     """
     missing = {name: size for name, size in sizes.items() if _size(blobs / name) != size}
     shared = _shared_sizes(root / "blobs") if missing else set()

@@ -1,4 +1,4 @@
-"""What may pass: failures after which a request is tried again, and how long the server asks to wait."""
+"""Temporary failures, after which a request is retried, and how long the server asks to wait."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from collections.abc import Callable, Mapping
 
 from modelenv.errors import redact
 
-# Statuses that pass: a timeout, a rate limit, and what a server or a proxy in trouble answers.
+# The statuses of temporary failures: a timeout, a rate limit, and problems of a server or a proxy.
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 # `"api";r=0;t=55`: 0 requests remain, for 55 seconds (draft-ietf-httpapi-ratelimit-headers-09, as the Hub sends it).
 _RATE_LIMIT = re.compile(r"r\s*=\s*0\s*;\s*t\s*=\s*(\d+)")
 
 
 class TryAgainError(Exception):
-    """A request failed in a way that may pass.
+    """A request failed temporarily.
 
     Args:
-        cause: what happened, as one line.
-        request: the method and path of the request that failed, if it was one.
-        status: the status that was answered, if any.
-        wait: the seconds that the server asked to wait, if it did.
-        once: whether one more try is enough to know that it does not pass.
+        cause: What happened, in one line.
+        request: The method and path of the failed request, if there was one.
+        status: The status of the response, if there was one.
+        wait: The seconds that the server asked to wait, if it did.
+        once: Whether to retry only once.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class TryAgainError(Exception):
 
 
 def named_wait(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """Return the seconds that an answer asks to wait: of its rate limit, if it is used up, else of Retry-After."""
+    """Return the seconds that a response asks to wait: from its rate limit if that is used up, else Retry-After."""
     limit = _RATE_LIMIT.search(headers.get("ratelimit", ""))
     if limit is not None:
         return float(limit[1])

@@ -1,7 +1,7 @@
-"""Which locks need a snapshot of a store, and what of the snapshot modelenv put there.
+"""Records which project locks need a snapshot, and which of its files and references modelenv created.
 
-A cache may be shared with other projects and programs, so `prune` takes only what these notes say is superfluous.
-Each lock has a file of its own for each snapshot that it needs, so a claim is made without holding the model's lock.
+A cache can be shared with other projects and programs, so `prune` removes only what these records show to be
+unneeded. A claim is a separate file per lock and snapshot, so it is made without holding the model's lock.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ _FORMAT = 1
 
 
 def claimant_of(lock_path: Path | None) -> str | None:
-    """Return the name under which the lock claims snapshots; None without a lock.
+    """Return the name under which a project lock claims snapshots, or None without a lock.
 
-    The machine belongs to it: in two containers that share a cache, `/app/modelenv.lock` are two locks.
+    It includes the machine, since `/app/modelenv.lock` in two containers that share a cache is two different locks.
     """
     return None if lock_path is None else f"{os.uname().nodename}:{os.path.realpath(lock_path)}"
 
 
 @dataclass(frozen=True)
 class Made:
-    """What modelenv put into a cache for one snapshot.
+    """What modelenv created in a cache for one snapshot.
 
     Attributes:
-        files: the snapshot's links that modelenv made.
-        references: the references that modelenv wrote.
+        files: The links in the snapshot that modelenv created.
+        references: The references to the snapshot that modelenv wrote.
     """
 
     files: frozenset[str] = frozenset()
@@ -47,45 +47,46 @@ class Claims:
     """The claims on one snapshot.
 
     Attributes:
-        side: the folder in which modelenv keeps what it knows of the model.
-        commit: the snapshot's commit.
+        side: The folder in which modelenv keeps its own files about the model.
+        commit: The commit of the snapshot.
     """
 
     side: Path
     commit: str
 
     def claim(self, claimant: str) -> None:
-        """Note that the lock needs the snapshot.
+        """Record that the lock needs the snapshot.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         path = self._path(claimant)
         if not path.exists():
             write_atomically(path, claimant + "\n")
 
     def holds(self, claimant: str) -> bool:
-        """Return whether the lock has claimed the snapshot."""
+        """Whether the lock has claimed the snapshot."""
         return self._path(claimant).exists()
 
     def others(self, claimant: str | None) -> int:
         """Return how many other locks need the snapshot."""
         try:
-            names = {name for name in os.listdir(self._folder) if not name.startswith(".")}  # noqa: PTH208
+            found = os.listdir(self._folder)  # noqa: PTH208 - only names
+            names = {name for name in found if not name.startswith(".")}
         except FileNotFoundError:
             return 0
         return len(names) if claimant is None else len(names - {self._path(claimant).name})
 
     def withdraw(self, claimant: str) -> None:
-        """Take the lock's claim back.
+        """Remove the lock's claim.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         self._path(claimant).unlink(missing_ok=True)
 
     def made(self) -> Made | None:
-        """Return what modelenv put there; None if that is not known."""
+        """Return what modelenv created for the snapshot, or None if there is no valid record."""
         try:
             document = json.loads(self._made.read_bytes())
         except (OSError, ValueError, RecursionError):
@@ -95,10 +96,10 @@ class Claims:
         return Made(_names(document.get("files")), _names(document.get("references")))
 
     def add(self, made: Made) -> None:
-        """Note what is about to be put there. The caller holds the model's lock.
+        """Record what modelenv is about to create for the snapshot. The caller holds the model's lock.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         known = self.made() or Made()
         both = known | made
@@ -107,10 +108,10 @@ class Claims:
             write_atomically(self._made, json.dumps(document, indent=1) + "\n")
 
     def forget(self) -> None:
-        """Remove what is known of a snapshot that is gone. The caller holds the model's lock.
+        """Remove the records of a snapshot that was removed. The caller holds the model's lock.
 
         Raises:
-            OSError: the store cannot be written.
+            OSError: The store cannot be written.
         """
         self._made.unlink(missing_ok=True)
         if self._folder.is_dir():

@@ -1,4 +1,4 @@
-"""Writing to disk: small files at once, folders of our own, and what a disk refuses as one of our errors."""
+"""Writing to disk: atomic writes of small files, private folders, and disk errors as our errors."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from modelenv.errors import ConfigurationError, ModelEnvError, ModelIntegrityErr
 
 @contextmanager
 def writing(root: Path, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None) -> Iterator[None]:
-    """Turn what a disk refuses into our errors.
+    """Context manager: turn the OSErrors of writing into our errors.
 
     Args:
-        root: the folder that is written to.
-        model: the model's name, for errors.
-        setting: what names another folder.
-        hint: what to do instead, if the folder is not a cache.
+        root: The folder that is written to.
+        model: The model's name, for errors.
+        setting: The name of the setting that sets the folder.
+        hint: What to do, if the folder is not a cache.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the folder cannot be written.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The folder cannot be written.
     """
     try:
         yield
@@ -38,26 +38,26 @@ def writing(root: Path, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: s
 
 @contextmanager
 def reading(model: str) -> Iterator[None]:
-    """Turn the refusal to look at a model's files into our error.
+    """Context manager: turn a PermissionError for a model's files into our error.
 
     Raises:
-        ModelIntegrityError: this user may not read, or not search, a folder.
+        ModelIntegrityError: This user may not read or search a folder.
     """
     try:
         yield
     except PermissionError as error:
         raise ModelIntegrityError(
-            "its folder may not be read",
+            "no permission to read its folder",
             model=model,
             found=f"{error.filename}: {error.strerror}",
-            hint="give this user the right to read it",
+            hint="give this user permission to read it",
         ) from None
 
 
 def disk_error(
     root: Path, model: str, error: OSError, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None
 ) -> ModelEnvError:
-    """Return our error for one with which the disk under `root` answered."""
+    """Return our error for an OSError that occurred while writing below `root`."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceError(
             "no space left for the model's files",
@@ -66,44 +66,45 @@ def disk_error(
             hint=hint or f"free space, or set {setting} to a folder on a larger disk",
         )
     return ConfigurationError(
-        "models cannot be written here",
+        "models cannot be written to this folder",
         model=model,
         found=f"{root}: {error.strerror or error}",
-        hint=hint or f"set {setting} to a folder that this user may write, or fill the store beforehand",
+        hint=hint or f"set {setting} to a folder that this user can write, or fill the store beforehand",
     )
 
 
 def check_space(
     root: Path, needed: int, model: str, *, setting: str = "MODEL_CACHE_DIR", hint: str | None = None
 ) -> None:
-    """Check that `needed` bytes can be written below `root`, which need not exist.
+    """Check that the disk has `needed` bytes of free space below `root`, which need not exist.
 
     Raises:
-        NoSpaceError: the disk has less room.
+        NoSpaceError: The disk has less free space.
     """
     import shutil
 
-    place = next((path for path in (root, *root.parents) if os.path.exists(path)), root)  # noqa: PTH110
+    parents = (path for path in (root, *root.parents) if os.path.exists(path))  # noqa: PTH110 - pathlib can raise
+    place = next(parents, root)
     try:
         usage = shutil.disk_usage(place)
     except OSError:
-        return  # nothing is known; writing will show it
-    if usage.total and needed > usage.free:  # some network file systems state no size at all
+        return  # unknown; writing will fail if there is too little
+    if usage.total and needed > usage.free:  # some network file systems report a size of 0
         lacking = size_text(needed - usage.free)
         raise NoSpaceError(
             "the model's files do not fit on the disk",
             model=model,
-            expected=f"{size_text(needed)} of free space for the files that are not there yet",
+            expected=f"{size_text(needed)} of free space for the missing files",
             found=f"{size_text(usage.free)} free in {root}: {lacking} too little",
             hint=hint or f"free {lacking}, or set {setting} to a folder on a larger disk",
         )
 
 
 def make_private(folder: Path) -> None:
-    """Make `folder` for this user alone, and refuse one that another user made in its place.
+    """Create `folder` for this user only, and refuse a folder that another user created.
 
     Raises:
-        ConfigurationError: the folder is a link, or belongs to another user.
+        ConfigurationError: The folder is a link, or belongs to another user.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_private(folder)
@@ -112,10 +113,10 @@ def make_private(folder: Path) -> None:
 
 
 def check_private(folder: Path) -> None:
-    """Check that nobody else made `folder`, which need not exist.
+    """Check that no other user created `folder`, which need not exist.
 
     Raises:
-        ConfigurationError: the folder is a link, or belongs to another user.
+        ConfigurationError: The folder is a link, or belongs to another user.
     """
     try:
         state = folder.lstat()
@@ -123,7 +124,7 @@ def check_private(folder: Path) -> None:
         return
     if folder.is_symlink() or state.st_uid != os.getuid():
         raise ConfigurationError(
-            "the private folder for downloads belongs to somebody else",
+            "the private download folder belongs to another user",
             expected=f"a folder of user {os.getuid()}",
             found=f"{folder}, of user {state.st_uid}",
             hint="remove it, or set MODEL_CACHE_DIR to a folder of your own",
@@ -131,13 +132,13 @@ def check_private(folder: Path) -> None:
 
 
 def write_atomically(path: Path, text: str, *, mode: int | None = None, durable: bool = False) -> None:
-    """Write a small file so that every reader sees the old text or the new, never a part.
+    """Write a small file so that every reader sees either the old text or the new text, never a part.
 
     Args:
-        path: the file; its folder is made if need be. What killed writes of it left is removed.
-        text: the whole content.
-        mode: the file's rights; by default what this process gives to new files.
-        durable: whether it must also be so after the power failed.
+        path: The file. Its folder is created if necessary. Temporary files of killed writes are removed.
+        text: The whole content.
+        mode: The file's permissions; by default those that this process gives to new files.
+        durable: Whether this must also hold after a power failure.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
@@ -156,29 +157,29 @@ def write_atomically(path: Path, text: str, *, mode: int | None = None, durable:
 
 
 def _open_beside(path: Path) -> tuple[Path, TextIO]:
-    """Return a new file beside `path`, held by a lock that dies with this process."""
+    """Create a temporary file beside `path`, locked until it is closed or this process ends."""
     while True:
         temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}.tmp")
         file = temporary.open("x", encoding="utf-8")
-        with suppress(OSError):  # a file system without locks, where nothing is taken for abandoned either
+        with suppress(OSError):  # no file locks here, so no process removes it either
             fcntl.flock(file, fcntl.LOCK_EX)
         if os.fstat(file.fileno()).st_nlink:
             return temporary, file
-        file.close()  # another process took it for abandoned in the moment before it was locked
+        file.close()  # another process removed it as abandoned before it was locked
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove the temporary files that killed writes of `path` left: nobody holds their locks any more."""
-    for name in os.listdir(path.parent):  # noqa: PTH208 - names are all that is needed
+    """Remove the temporary files of killed writes of `path`: no process holds their locks."""
+    for name in os.listdir(path.parent):  # noqa: PTH208 - only names
         if name.startswith(f".{path.name}.") and name.endswith(".tmp"):
             temporary = path.with_name(name)
-            with suppress(OSError), temporary.open("r+b") as file:  # held, gone meanwhile, or not ours: it stays
+            with suppress(OSError), temporary.open("r+b") as file:  # locked, removed, or not ours
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 temporary.unlink(missing_ok=True)
 
 
 def mark_as_cache(root: Path) -> None:
-    """Tell backup programs to skip the folder (https://bford.info/cachedir/)."""
+    """Mark the folder as a cache that backup programs skip (https://bford.info/cachedir/)."""
     tag = root / "CACHEDIR.TAG"
     if not tag.exists():
         write_atomically(

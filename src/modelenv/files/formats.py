@@ -1,4 +1,4 @@
-"""Models in formats that transformers pipelines do not load: what they are, and what to do with them."""
+"""Recognises models in formats that transformers pipelines do not load, and says which library loads them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class _Format:
     """A format of weights.
 
     Attributes:
-        name: how people call it.
-        loaded_by: the libraries that load it.
-        is_weights: whether a file, by its path in the repo, holds such weights.
-        patterns: what to write into `files`, from the names of the weights.
+        name: The name of the format, for errors.
+        loaded_by: The libraries that load it.
+        is_weights: A function that returns whether a path in the repo is a file of such weights.
+        patterns: A function that returns the patterns to declare in `files`, from the paths of the weights.
     """
 
     name: str
@@ -38,7 +38,7 @@ def _ends(*endings: str) -> Callable[[str], bool]:
 
 
 def _beside_configuration(weights: list[str]) -> list[str]:
-    """Return patterns for the weights' folder, or for their endings if they are at the top, and all JSON files."""
+    """Return patterns for all JSON files and the weights: their folders, or their suffixes if some are at the top."""
     folders = sorted({name.rpartition("/")[0] for name in weights})
     endings = sorted({"*" + name[name.rindex(".") :] for name in weights if "." in name})
     return ["*.json", *([f"{folder}/*" for folder in folders] if all(folders) else endings)]
@@ -67,12 +67,12 @@ _CTRANSLATE2 = _Format(
 
 
 def format_error(names: Iterable[str], *, model: str, place: str) -> ModelIntegrityError | None:
-    """Return the error for files that no transformers pipeline loads, or None if there are weights for one.
+    """Return the error for a format that no transformers pipeline loads, or None if no such format is recognised.
 
     Args:
-        names: every file of the model, with `/` between folders.
-        model: the model's name.
-        place: the folder or the repo that holds the files.
+        names: The paths of all files of the model, with `/` between folders.
+        model: The model's name.
+        place: The folder or the repo that contains the files, for the error.
     """
     names = sorted(names)
     top = {name for name in names if "/" not in name}
@@ -87,24 +87,24 @@ def format_error(names: Iterable[str], *, model: str, place: str) -> ModelIntegr
 
 
 def no_weights_error(names: Iterable[str], *, model: str, place: str) -> ModelIntegrityError:
-    """Return the error for files among which nothing is known to be weights."""
+    """Return the error for a model whose files include no known weights."""
     names = sorted(names)
     return ModelIntegrityError(
         "there are no weights",
         model=model,
         expected="model.safetensors or its shards",
         found=f"{_listed(names)} in {place}" if names else f"no files in {place}",
-        hint="check the name and the revision; files for another program are fetched if "
-        "`files = [...]` in [tool.modelenv.models] names them",
+        hint="check the name and the revision; to fetch files for another program, list them as "
+        "`files = [...]` in [tool.modelenv.models]",
     )
 
 
 def _error(kind: _Format, names: list[str], model: str, place: str) -> ModelIntegrityError:
     weights = [name for name in names if kind.is_weights(name)]
     patterns = ", ".join(f'"{pattern}"' for pattern in kind.patterns(weights))
-    is_or_holds = "this is" if kind.name.startswith("a ") else "it holds"
+    this_is = "this is" if kind.name.startswith("a ") else "it contains"
     return ModelIntegrityError(
-        f"{is_or_holds} {kind.name}, which no transformers pipeline loads",
+        f"{this_is} {kind.name}, which no transformers pipeline loads",
         model=model,
         expected="model.safetensors or its shards",
         found=f"{_listed(weights)} in {place}",

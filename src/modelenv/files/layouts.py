@@ -1,6 +1,6 @@
-"""Where models lie in a folder: the layouts that people have, as pure functions of names.
+"""The layouts in which a folder can contain models.
 
-Three layouts are found under a root, in this order: the Hugging Face cache
+Three layouts are recognised under a root, in this order: the Hugging Face cache
 (`models--<org>--<name>/snapshots/<commit>`, also one level down in `hub/`, as under `HF_HOME`),
 `<root>/<org>/<name>`, and the plain `<root>/<name>`.
 """
@@ -18,7 +18,7 @@ CONFIG = "config.json"
 
 
 class Layout(StrEnum):
-    """How a model's folder is named under its root."""
+    """The layout of a model's folder under its root."""
 
     HUB_CACHE = "Hugging Face cache"
     ORGANISATION = "<root>/<org>/<name>"
@@ -26,13 +26,13 @@ class Layout(StrEnum):
 
 
 def hub_cache_folders(root: Path, ref: ModelRef) -> tuple[Path, ...]:
-    """Return the folders in which the Hugging Face cache layout keeps the model under `root`."""
+    """Return the possible folders of the model under `root` in the Hugging Face cache layout."""
     name = "models--" + ref.repo_id.replace("/", "--")
     return root / name, root / "hub" / name
 
 
 def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
-    """Return the folders in which the model lies as plain files under `root`, best first."""
+    """Return the possible folders of the model under `root` in the plain layouts, preferred first."""
     if ref.organisation is None:
         return ((Layout.PLAIN, root / ref.name),)
     return (
@@ -42,12 +42,12 @@ def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
 
 
 def first_model(root: Path) -> Path | None:
-    """Return a folder under `root` that holds a model in any layout, or None. Looks no deeper than needed."""
+    """Return the first folder under `root` that contains a model in any layout, or None."""
     return next(model_folders(root), None)
 
 
 def model_folders(root: Path) -> Iterator[Path]:
-    """Yield the folders under `root` that hold a model in any layout."""
+    """Yield the folders under `root` that contain a model in any layout."""
     return (folder for folder in _candidates(root) if _is_model(folder))
 
 
@@ -64,24 +64,24 @@ def _candidates(root: Path) -> Iterator[Path]:
 
 
 def _is_model(folder: Path) -> bool:
-    return os.path.isfile(folder / CONFIG)  # noqa: PTH113 - says no to what it may not look at, where pathlib raises
+    return os.path.isfile(folder / CONFIG)  # noqa: PTH113 - pathlib raises on a lack of permission
 
 
 def _folders(folder: Path) -> Iterator[Path]:
     try:
         children = sorted(folder.iterdir())
     except OSError:
-        return  # what cannot be listed, missing, forbidden or a loop of links, holds no model for us
+        return  # missing, forbidden or a loop of links: it contains no model that we can use
     yield from (child for child in children if not child.name.startswith("."))
 
 
 def is_organisation(path: Path) -> bool:
-    """Return whether a folder holds an organisation's models: it has no configuration, and its children have one."""
+    """Whether the folder contains an organisation's models: it has no `config.json`, but some subfolder has one."""
     return not (path / CONFIG).exists() and any((child / CONFIG).exists() for child in path.iterdir())
 
 
 def stated_owner(path: Path, ref: ModelRef) -> str | None:
-    """Return the repo id in the configuration, if it is of the same name: transformers 4 wrote it there."""
+    """Return the repo id that transformers 4 wrote to the configuration, if its name matches, or None."""
     import json
 
     try:

@@ -1,4 +1,4 @@
-"""Links in a model's folder that lead nowhere."""
+"""Broken links in a model's folder."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ BROKEN_LINK = "a link to a file that does not exist"
 
 
 def is_broken_link(path: Path) -> bool:
-    """Return whether `path` is a link whose target does not exist."""
-    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - says no where pathlib raises
+    """Whether `path` is a link whose target does not exist."""
+    return path.is_symlink() and not os.path.exists(path)  # noqa: PTH110 - pathlib can raise
 
 
 def broken_links(folder: Path) -> list[Path]:
-    """Return the links below `folder` whose targets do not exist."""
+    """Return the links below `folder` whose target does not exist."""
     found = (Path(parent) / name for parent, folders, names in os.walk(folder) for name in (*folders, *names))
     return sorted(path for path in found if is_broken_link(path))

@@ -1,6 +1,7 @@
-"""Which files of a store belong to a model. Only these are ever moved, replaced or removed, and none behind a link.
+"""Decides which files of a store belong to a model. Only these are ever moved, replaced or removed.
 
-A store may be a cache that other programs and other projects use, and its links may lead anywhere.
+A store can be a cache that other programs and projects use, and its links can lead anywhere. A file behind a link
+never belongs to the model.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ _LONGEST_REFERENCE = 1024  # bytes; a commit has 40
 
 
 def is_in_place(root: Path, path: Path) -> bool:
-    """Return whether neither `path` nor a folder between it and `root` is a link. It need not exist."""
-    return os.path.realpath(path) == os.path.join(os.path.realpath(root), os.path.relpath(path, root))  # noqa: PTH118
+    """Whether neither `path` nor a folder between `root` and `path` is a link. `path` need not exist."""
+    without_links = os.path.join(os.path.realpath(root), os.path.relpath(path, root))  # noqa: PTH118 - as text
+    return os.path.realpath(path) == without_links
 
 
 def owns(root: Path, ref: ModelRef, path: Path) -> bool:
-    """Return whether `path` is one of the model's blobs, or in one of its snapshots. It may itself be a link."""
+    """Whether `path` is one of the model's blobs, or is in one of its snapshots. `path` itself can be a link."""
     place = Path(os.path.realpath(path.parent), path.name)
     for cache in hub_cache_folders(Path(os.path.realpath(root)), ref):
         if place.parent == cache / "blobs" or cache / "snapshots" in place.parent.parents:
@@ -36,50 +38,50 @@ def check_owned(root: Path, ref: ModelRef, path: Path) -> None:
     """Check that `path` belongs to the model, before it is moved, replaced or removed.
 
     Raises:
-        UnsafeModelError: it does not.
+        UnsafeModelError: `path` does not belong to the model.
     """
     if not owns(root, ref, path):
         raise UnsafeModelError(
-            "a link leads to a file of somebody else, which modelenv does not touch",
+            "a link leads to a file that does not belong to the model, so modelenv does not change it",
             model=ref.repo_id,
             expected=f"a file in {hub_cache_folders(root, ref)[0]}",
             found=os.path.realpath(path),
-            hint="remove the link; the model's own file is then fetched where that is allowed",
+            hint="remove the link; the next load then fetches the model's own file, if the source allows downloads",
         )
 
 
 def linked_folder(root: Path, ref: ModelRef) -> Path | None:
-    """Return a folder of the model in the store that is a link, or is behind one; None if there is none."""
+    """Return a folder of the model in the store that is a link or is behind a link, or None."""
     caches = hub_cache_folders(root, ref)
     places = (place for cache in caches for place in (cache, *(cache / name for name in _FOLDERS)))
     return next((place for place in places if os.path.lexists(place) and not is_in_place(root, place)), None)
 
 
 def check_no_linked_folder(root: Path, ref: ModelRef) -> None:
-    """Check that the model's folders in the store are no links, before anything is written to them.
+    """Check that the model's folders in the store are not links, before anything is written to them.
 
     Raises:
-        UnsafeModelError: one is.
+        UnsafeModelError: A folder is a link, or is behind a link.
     """
     place = linked_folder(root, ref)
     if place is not None:
         raise UnsafeModelError(
-            "a folder of the model is a link, and modelenv writes through no link",
+            "a folder of the model is a link, and modelenv does not write through links",
             model=ref.repo_id,
             expected=f"a folder below {root}",
             found=f"{place} -> {os.path.realpath(place)}",
-            hint="move the folder to where the link is, or set MODEL_CACHE_DIR to a store without such links",
+            hint="replace the link with the folder itself, or set MODEL_CACHE_DIR to a store without such links",
         )
 
 
 def commit_named_by(reference: Path) -> str | None:
-    """Return the commit that a reference of a Hugging Face cache names, or None if it names none.
+    """Return the commit in a reference file of a Hugging Face cache, or None if it does not contain one.
 
     Raises:
-        PermissionError: this user may not read it.
+        PermissionError: This user may not read the file.
     """
     try:
-        if not stat.S_ISREG(reference.stat().st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(reference.stat().st_mode):  # opening a pipe would block
             return None
         with reference.open("rb") as file:
             text = file.read(_LONGEST_REFERENCE).decode("ascii", "replace").strip()
@@ -91,19 +93,19 @@ def commit_named_by(reference: Path) -> str | None:
 
 
 def references(cache: Path) -> Iterator[Path]:
-    """Yield what is in the `refs` folder of a model's cache, at any depth: files and links.
+    """Yield the files and links in the `refs` folder of a model's cache, at any depth.
 
     Raises:
-        PermissionError: this user may not read a folder.
+        PermissionError: This user may not read a folder.
     """
     yield from entries(cache / "refs")
 
 
 def entries(folder: Path) -> Iterator[Path]:
-    """Yield what is below the folder, except folders; a link to a folder is no folder.
+    """Yield everything below the folder except folders. A link to a folder counts as a link.
 
     Raises:
-        PermissionError: this user may not read a folder.
+        PermissionError: This user may not read a folder.
     """
 
     def refused(error: OSError) -> None:
@@ -111,5 +113,5 @@ def entries(folder: Path) -> Iterator[Path]:
             raise error
 
     for parent, folders, names in os.walk(folder, onerror=refused):
-        links = (name for name in folders if os.path.islink(os.path.join(parent, name)))  # noqa: PTH114, PTH118
+        links = (name for name in folders if Path(parent, name).is_symlink())
         yield from (Path(parent, name) for name in sorted((*names, *links)))

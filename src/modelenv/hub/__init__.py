@@ -1,7 +1,6 @@
-"""The embedded Hub: serves a folder of models over loopback as the public Hub does, for the real client.
+"""The embedded Hub: serves a folder of models on loopback, with the protocol of the public Hub, to the real client.
 
-It needs the extra `[hub]` (starlette and uvicorn). Importing this package does not import them, starting a
-hub does.
+It needs the extra `[hub]` (starlette and uvicorn). They are imported when a Hub is started, not with this package.
 """
 
 from __future__ import annotations

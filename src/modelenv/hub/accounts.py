@@ -1,4 +1,4 @@
-"""Who asks: users, their tokens, and what they may do."""
+"""Users, their tokens, and their permissions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Role = Literal["read", "write"]
 
-# Who has any token, as long as the Hub was not told of any.
+# The user of every token until the first token is registered.
 ANYBODY = "user"
 
 
@@ -25,12 +25,12 @@ class Account:
     """A user with one token.
 
     Attributes:
-        name, fullname: the user's.
-        role: what the token is for.
-        orgs: the organisations whose repositories the user may read and write.
-        access: the gated and private repositories of others that the user may read, also under another name.
-        expired: the token was good once.
-        everything: the user may read and write all repositories.
+        name, fullname: The names of the user.
+        role: The role of the token: `read` or `write`.
+        orgs: The organisations whose repositories the user can read and write.
+        access: The gated and private repositories of others that the user can read, also after they were moved.
+        expired: Whether the token has expired.
+        everything: Whether the user can read and write all repositories.
     """
 
     name: str
@@ -42,19 +42,19 @@ class Account:
     everything: bool = False
 
     def owns(self, namespace: str) -> bool:
-        """Return whether the repositories of this namespace are the user's own."""
+        """Whether the user owns the repositories in this namespace."""
         return self.everything or namespace in (self.name, *self.orgs)
 
     def reads(self, repository: Repository) -> bool:
-        """Return whether the user may read a private or gated repository."""
+        """Whether the user can read this private or gated repository."""
         return self.owns(namespace_of(repository.repo_id)) or not self.access.isdisjoint(repository.ids)
 
     def writes(self, repo_id: str) -> bool:
-        """Return whether the user may change this repository."""
+        """Whether the user can change this repository."""
         return self.role == "write" and self.owns(namespace_of(repo_id))
 
     def described(self) -> dict[str, Any]:
-        """Return what `whoami` says."""
+        """Return the response of `whoami`."""
         return {
             "type": "user",
             "id": _identifier(self.name),
@@ -70,7 +70,7 @@ class Account:
 
 
 def namespace_of(repo_id: str) -> str:
-    """Return the user or organisation that owns a repository; "" for one without."""
+    """Return the user or organisation that owns a repository, or "" if its id has none."""
     return repo_id.split("/")[0] if "/" in repo_id else ""
 
 
@@ -79,25 +79,25 @@ def _identifier(name: str) -> str:
 
 
 class Accounts:
-    """The tokens that are known. As long as there is none, every token is taken for that of a user who may all."""
+    """The registered tokens. Until the first token is registered, any token is accepted with full rights."""
 
     def __init__(self, tokens: Mapping[str, Account] = MappingProxyType({})) -> None:
         self._lock = new_lock()
         self._tokens = dict(tokens)
 
     def add(self, token: str, account: Account) -> None:
-        """Make a token known."""
+        """Register a token."""
         with self._lock:
             self._tokens[token] = account
 
     def find(self, token: str) -> Account | None:
-        """Return whose token this is, or None."""
+        """Return the account of a token, or None."""
         with self._lock:
             if not self._tokens:
                 return Account(ANYBODY, ANYBODY, everything=True)
             return self._tokens.get(token)
 
     def copy(self) -> Accounts:
-        """Return accounts of their own, with the same tokens."""
+        """Return an independent copy with the same tokens."""
         with self._lock:
             return Accounts(self._tokens)

@@ -1,6 +1,4 @@
-"""uvicorn on a background thread, which several servers may share: started and stopped by other threads, and quick
-at both.
-"""
+"""uvicorn on a background thread. Several servers can share a thread. Other threads start and stop them quickly."""
 
 from __future__ import annotations
 
@@ -25,15 +23,15 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp
 
-# The net under a stop: tasks that have not noticed that their connection is gone are cancelled after this.
+# When a server stops, tasks that have not noticed the loss of their connection are cancelled after this time.
 _GRACE_SECONDS = 1
-# Turns of the event loop from accepting a connection to its `connection_made`: it is accepted, then its transport is
-# made, and then the protocol is told (asyncio.selector_events).
+# Iterations of the event loop from accepting a connection to `connection_made`: accept, create the transport, call
+# the protocol (asyncio.selector_events).
 _TURNS = 3
 
 
 class ServerThread:
-    """An event loop on a daemon thread, for any number of servers; runs until `stop`."""
+    """An event loop on a daemon thread, for any number of servers. It runs until `stop`."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -41,22 +39,22 @@ class ServerThread:
         self._thread.start()
 
     def stop(self, seconds: float) -> bool:
-        """Stop, with all servers that are left, and return whether that took less than `seconds`."""
+        """Stop the loop and all remaining servers. Returns whether that took less than `seconds`."""
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # cancels what is left at the end
+        with asyncio.Runner(loop_factory=lambda: self.loop) as runner:  # cancels remaining tasks at the end
             runner.get_loop().run_forever()
 
 
 class BackgroundServer:
-    """Serves `app` on bound sockets, on a server thread, from `start` to `stop`; each may be called once."""
+    """Serves `app` on bound sockets, on a server thread. `start` and `stop` can each be called once."""
 
     def __init__(self, app: ASGIApp, listeners: Sequence[socket.socket], thread: ServerThread) -> None:
-        # No lifespan, no websockets, and uvicorn's logging left as the user's program has it.
+        # No lifespan, no websockets, and no change to the logging of the user's program.
         config = uvicorn.Config(
             app,
             interface="asgi3",
@@ -77,9 +75,9 @@ class BackgroundServer:
         at_fork(self, BackgroundServer._let_go)
 
     def _let_go(self) -> None:
-        """In a forked child: keep open none of the sockets that the parent serves and will close.
+        """Called in a forked child: close the child's copies of the sockets that the parent serves.
 
-        Their numbers stay in use, because objects of the parent's thread still hold them.
+        Their file descriptors stay in use, because objects of the parent's thread still hold them.
         """
         nowhere = os.open(os.devnull, os.O_RDWR)
         for listener in (*self._listeners, *self._server.sockets()):
@@ -88,33 +86,33 @@ class BackgroundServer:
         os.close(nowhere)
 
     def start(self, seconds: float) -> bool:
-        """Start, and return whether requests are answered within `seconds`."""
+        """Start serving. Returns whether the server was ready within `seconds`."""
         self._serving = asyncio.run_coroutine_threadsafe(self._serve(), self._loop)
         return self._ready.wait(seconds) and self._server.started
 
     def stop(self, seconds: float) -> bool:
-        """Close the sockets, break off all connections, and return whether that took less than `seconds`."""
+        """Close the sockets and abort all connections. Returns whether that took less than `seconds`."""
         if self._serving is None or self._loop.is_closed():
             return True
         self._loop.call_soon_threadsafe(self._server.leave)
         return not wait([self._serving], seconds).not_done
 
     def refuse(self, seconds: float) -> None:
-        """Reset all connections and refuse new ones for a while; called on the server's own thread."""
+        """Reset all connections, and refuse new ones for `seconds`. Must be called on the server's thread."""
         self._server.refuse(seconds)
 
     async def _serve(self) -> None:
         try:
             await self._server.serve(sockets=self._listeners)
         finally:
-            await self._server.shutdown()  # again where the thread ends before its servers
+            await self._server.shutdown()  # a second time, unless the thread ended before the server
             for listener in self._listeners:
                 listener.close()
             self._ready.set()
 
 
 class _Connection(H11Protocol):
-    """A connection that shows its transport to the application, which may have to break it off."""
+    """A connection that passes its transport to the application, which can abort it to simulate a fault."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self.app_state = {**self.app_state, TRANSPORT: transport}
@@ -122,12 +120,12 @@ class _Connection(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server that tells when it has started, and that waits for no slow client when it stops."""
+    """A uvicorn server that sets an event when it has started, and does not wait for slow clients when it stops."""
 
     def __init__(self, config: uvicorn.Config, ready: threading.Event) -> None:
         super().__init__(config)
         self._ready = ready
-        self.servers: list[asyncio.base_events.Server] = []  # so that it can be broken off before its startup
+        self.servers: list[asyncio.base_events.Server] = []  # `shutdown` needs it even before `startup`
         self._stopping = asyncio.Event()
         self._reopening: asyncio.Task[None] | None = None
 
@@ -143,13 +141,13 @@ class _Server(uvicorn.Server):
         self._ready.set()
 
     async def main_loop(self) -> None:
-        # uvicorn looks every 0.1 s whether it should stop; this hears of it at once. The tick renews the date.
+        # uvicorn checks every 0.1 s whether to stop; this notices it at once. The tick updates the Date header.
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), timeout=1)
 
     def refuse(self, seconds: float) -> None:
-        """Reset all connections and refuse new ones for a while; does nothing while it refuses already."""
+        """Reset all connections, and refuse new ones for `seconds`. Does nothing if it is already refusing."""
         if not self.should_exit and self._reopening is None:
             self._reopening = asyncio.ensure_future(self._refuse_and_reopen(seconds))
 
@@ -160,7 +158,7 @@ class _Server(uvicorn.Server):
         listeners: list[socket.socket] = []
         try:
             await self._close_listeners()
-            # Bound again at once, but not listening: so the port stays ours, and connections to it are refused.
+            # Bind the ports again without listening: they stay ours, and connections to them are refused.
             listeners += [_bound(family, address) for family, address in addresses]
             for connection in list(self.server_state.connections):
                 reset(connection.transport)
@@ -174,29 +172,29 @@ class _Server(uvicorn.Server):
             self._reopening = None
 
     def leave(self) -> None:
-        """Begin to stop; called on the server's own thread."""
+        """Begin to stop. Must be called on the server's thread."""
         self.should_exit = True
         self._stopping.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Break off all connections; does nothing the second time."""
+        """Abort all connections. Does nothing the second time."""
         if self._reopening is not None:
             self._reopening.cancel()
             await asyncio.wait({self._reopening})
         await self._close_listeners()
         for connection in list(self.server_state.connections):
-            # A plain close would wait until a slow client has taken what is buffered for it.
+            # A plain close would wait until a slow client has read the buffered data.
             connection.transport.abort()
-        # uvicorn gives connections time to finish; here all are aborted, and only the tasks have to notice it.
+        # uvicorn would give connections time to finish. Here they are aborted, and only their tasks have to end.
         if self.server_state.tasks:
             await asyncio.wait(set(self.server_state.tasks), timeout=_GRACE_SECONDS)
         for task in self.server_state.tasks:
             task.cancel()
 
     async def _close_listeners(self) -> None:
-        """Accept nothing more, and close the listening sockets once all that was accepted is known.
+        """Stop accepting, and close the listening sockets once every accepted connection is known.
 
-        asyncio loses a connection whose server closes between its acceptance and its transport (Python 3.11,
+        asyncio loses a connection if its server closes after the accept and before the transport exists (Python 3.11,
         `asyncio.base_events.Server._attach`): it would stay open, and its client would wait.
         """
         listeners = [listener for server in self.servers for listener in server.sockets]

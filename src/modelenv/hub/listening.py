@@ -1,4 +1,4 @@
-"""The sockets that the Hub listens on: on loopback only."""
+"""The listening sockets of the Hub. They are bound to loopback addresses only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 def loopback(host: str) -> str:
-    """Return the address of a host of this machine.
+    """Return the loopback address of `host`.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: The host is not a loopback address.
     """
     try:
         address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
@@ -24,16 +24,16 @@ def loopback(host: str) -> str:
         address = None
     if address is None or not address.is_loopback:
         raise ConfigurationError(
-            "the embedded Hub serves this machine alone", expected="a loopback address", found=repr(host)
+            "the embedded Hub serves only this machine", expected="a loopback address", found=repr(host)
         )
     return str(address)
 
 
 def bind(host: str, port: int, used: deque[int]) -> socket.socket:
-    """Return a socket bound to this port; 0 takes a free one that is not among the `used`, and adds it to them.
+    """Return a socket bound to this port. 0 picks a free port that is not in `used`, and adds it to `used`.
 
     Raises:
-        ConfigurationError: the port is taken.
+        ConfigurationError: The port is taken.
     """
     listener = _bound(host, port)
     while port == 0 and listener.getsockname()[1] in used:
@@ -45,7 +45,7 @@ def bind(host: str, port: int, used: deque[int]) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio switches off Nagle's algorithm only where the protocol is named; with it each answer takes 40 ms more.
+    # asyncio disables Nagle's algorithm only if the protocol is given. With Nagle, each response takes 40 ms more.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,9 +53,9 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ConfigurationError(
-            "the embedded Hub cannot listen here",
+            "the embedded Hub cannot listen on this port",
             found=f"{host} port {port}: {error.strerror}",
-            hint="choose another port; 0 takes a free one",
+            hint="choose another port; 0 picks a free one",
         ) from error
     return listener
 

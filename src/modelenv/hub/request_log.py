@@ -1,4 +1,4 @@
-"""What the embedded Hub was asked, and what it answered."""
+"""The log of requests to the embedded Hub, with the status and size of the responses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.repository import RepoType
 
 Kind = Literal[
-    # What is read.
+    # Reading.
     "info",
     "tree",
     "paths-info",
@@ -24,7 +24,7 @@ Kind = Literal[
     "auth-check",
     "whoami",
     "own-list",
-    # What is written.
+    # Writing.
     "create",
     "delete",
     "move",
@@ -39,7 +39,7 @@ Kind = Literal[
     "lfs-upload",
     "lfs-verify",
     "commit",
-    # What comes from the host for large files, and what is not served.
+    # The second port for large files, and requests that are not served.
     "cdn",
     "other",
 ]
@@ -51,13 +51,13 @@ class HubRequest:
 
     Attributes:
         method: GET, HEAD, POST and so on.
-        path: the path as it came, with its query.
-        kind: what was asked for; "other" for whatever does not concern a repository or is not served.
-        repo_id, revision, file: what the path names; a kind that does not name it has None.
-        status: the status answered; None while no answer has begun.
-        body_bytes: bytes of the body handed to the connection so far; a client never has more.
-        range: the Range header, if any.
-        repo_type: what kind of repository the path names.
+        path: The raw path, with its query.
+        kind: The kind of request. It is "other" if the request does not concern a repository or is not served.
+        repo_id, revision, file: The parts of the path, or None if this kind of path does not have them.
+        status: The status of the response, or None while it has not begun.
+        body_bytes: The bytes of the body handed to the connection so far. A client has never received more.
+        range: The Range header, if any.
+        repo_type: The type of the repository in the path.
     """
 
     method: str
@@ -78,10 +78,10 @@ class HubRequest:
 
 
 class RequestLog:
-    """All requests since the start or the last `clear`, in the order of their arrival; safe under threads.
+    """All requests since the start or the last `clear`, in order of arrival. Thread-safe.
 
     Args:
-        finished: called with each request when its answer has ended.
+        finished: Called with each request when its response has ended.
     """
 
     def __init__(self, finished: Callable[[HubRequest], None] | None = None) -> None:
@@ -91,20 +91,20 @@ class RequestLog:
         self.finished = finished
 
     def open(self, request: HubRequest) -> OpenRequest:
-        """Enter a request that has just arrived."""
+        """Add a request that has just arrived."""
         with self._lock:
             self._count += 1
             self._requests[self._count] = request
             return OpenRequest(self, self._count, request)
 
     def update(self, number: int, request: HubRequest) -> None:
-        """Replace an entered request, unless the log was cleared since."""
+        """Replace a request, unless the log was cleared since it was added."""
         with self._lock:
             if number in self._requests:
                 self._requests[number] = request
 
     def close(self, request: HubRequest) -> None:
-        """Tell the listener that the answer to this request has ended."""
+        """Call the listener: the response to this request has ended."""
         if self.finished is not None:
             self.finished(request)
 
@@ -114,13 +114,13 @@ class RequestLog:
             return tuple(self._requests.values())
 
     def clear(self) -> None:
-        """Forget the requests so far; one that is still being answered does not come back."""
+        """Forget the requests so far, including those that are still being answered."""
         with self._lock:
             self._requests.clear()
 
 
 class OpenRequest:
-    """A request while it is being answered. Entered before the client sees the bytes it counts."""
+    """A request while it is being answered. Bytes are logged before the client receives them."""
 
     def __init__(self, log: RequestLog, number: int, request: HubRequest) -> None:
         self._log = log
@@ -129,19 +129,19 @@ class OpenRequest:
 
     @property
     def request(self) -> HubRequest:
-        """The request as it stands."""
+        """The current state of the request."""
         return self._request
 
     def answered(self, status: int) -> None:
-        """Note the status of the answer."""
+        """Log the status of the response."""
         self._set(replace(self._request, status=status))
 
     def sending(self, count: int) -> None:
-        """Note that `count` more bytes of the body are being sent."""
+        """Log that `count` more bytes of the body are being sent."""
         self._set(replace(self._request, body_bytes=self._request.body_bytes + count))
 
     def close(self) -> None:
-        """Note that the answer has ended."""
+        """Log that the response has ended."""
         self._log.close(self._request)
 
     def _set(self, request: HubRequest) -> None:

@@ -1,4 +1,4 @@
-"""The embedded Hub itself: a server on a background thread of this process, bound to loopback."""
+"""The embedded Hub: a server on a background thread of this process, bound to loopback."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 _START_SECONDS = 30.0
 _STOP_SECONDS = 30.0
 _LISTED = 20
-# A late thread of an earlier test must not find the next test's Hub at the address that it knows.
+# A thread left over from an earlier test must not reach the Hub of a later test at the address it knows.
 _USED_PORTS = 1000
 
 
 class EmbeddedHub:
-    """Serves model folders over loopback, so that the real client takes it for the public Hub.
+    """Serves model folders on loopback with the protocol of the public Hub, to the real client.
 
-    It is a context manager; `start` and `stop` do the same by hand. It may be started again after a stop, and
-    then has the same endpoint.
+    It is a context manager; `start` and `stop` do the same explicitly. It can be started again after a stop, and then
+    keeps its endpoint.
 
     Args:
-        folder: a folder of models, `<org>/<name>` or `<name>`; new ones are seen at once. None serves
-            only what is added.
-        port: the port; 0 takes a free one.
-        host: a loopback address.
-        on_request: called, on the server's thread, with each request when its answer has ended.
-        storage: a folder for what is pushed; None is a temporary one, gone with the hub.
-        cdn: whether large files come from another port to which the Hub sends on, as the public Hub does.
+        folder: A folder of models, `<org>/<name>` or `<name>`. New models appear at once. None serves only what is
+            added.
+        port: The port. 0 picks a free one.
+        host: A loopback address.
+        on_request: Called on the server's thread with each request when its response has ended.
+        storage: A folder for pushed files. None uses a temporary folder, which is removed with the Hub.
+        cdn: Whether large files are redirected to a second port, as the public Hub does.
 
     Raises:
-        ConfigurationError: the folder does not exist, or the host or port cannot be used.
+        ConfigurationError: The folder does not exist, or the host or port cannot be used.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class EmbeddedHub:
         cdn: bool = False,
     ) -> None:
         if folder is not None and not Path(folder).is_dir():
-            raise ConfigurationError("there is no folder to serve", found=str(folder))
+            raise ConfigurationError("the folder to serve does not exist", found=str(folder))
         self._host = loopback(host)
         if not 0 <= port <= 65535:
-            raise ConfigurationError("this is not a port", expected="0 to 65535", found=str(port))
+            raise ConfigurationError("not a valid port", expected="0 to 65535", found=str(port))
         self._port = port
         self._blobs = BlobStore(Path(storage) if storage is not None else None)
         self._repositories = Repositories(Path(folder) if folder is not None else None, self._blobs)
@@ -76,20 +76,20 @@ class EmbeddedHub:
         self._endpoint: str | None = None
         self._server: BackgroundServer | None = None
         self._thread: ServerThread | None = None
-        self._shared_thread: ServerThread | None = None  # a view has that of the Hub of which it is one
+        self._shared_thread: ServerThread | None = None  # set in a view: the thread of its parent Hub
         self._used_ports: deque[int] = deque(maxlen=_USED_PORTS)
         at_fork(self, EmbeddedHub._leave_to_parent)
 
     def _leave_to_parent(self) -> None:
-        """In a forked child: the parent goes on serving."""
+        """Called in a forked child: forget the server, which continues in the parent."""
         self._server = self._thread = self._shared_thread = None
 
     @property
     def endpoint(self) -> str:
-        """The URL to use as `HF_ENDPOINT`; known from the first start on, and kept after a stop.
+        """The URL to use as `HF_ENDPOINT`. It is set by the first start, and kept after a stop.
 
         Raises:
-            ConfigurationError: the hub was never started.
+            ConfigurationError: The Hub was never started.
         """
         if self._endpoint is None:
             raise ConfigurationError(
@@ -99,7 +99,7 @@ class EmbeddedHub:
 
     @property
     def requests(self) -> tuple[HubRequest, ...]:
-        """The requests since the start or the last `clear`, in the order of their arrival."""
+        """The requests since the start or the last `clear`, in order of arrival."""
         return self._log.all()
 
     def clear(self) -> None:
@@ -113,21 +113,21 @@ class EmbeddedHub:
             lines = [f"  {request}" for request in requests[:_LISTED]]
             if len(requests) > _LISTED:
                 lines.append(f"  and {len(requests) - _LISTED} more")
-            raise AssertionError("\n".join([f"the Hub was asked {len(requests)} times:", *lines]))
+            raise AssertionError("\n".join([f"expected no requests to the Hub, found {len(requests)}:", *lines]))
 
     def fail(self, **rule: Unpack[RuleFields]) -> FaultHandle:
-        """Let requests fail from now on, running or not, as the rule says; see `modelenv.hub.faults.rules.Rule`.
+        """Add a fault: from now on, requests that match the rule fail. See `modelenv.hub.faults.rules.Rule`.
 
         For example `hub.fail(status=503, file="*.safetensors", times=1)`. Faults apply in the order in which they
-        were set. The handle tells how often this one hit, and cancels it.
+        were added. The handle counts how often the fault was applied, and cancels it. The Hub need not be running.
 
         Raises:
-            ConfigurationError: a value is not valid, or nothing would happen.
+            ConfigurationError: A value is not valid, or the fault would have no effect.
         """
         return self._faults.add(Rule(**rule))
 
     def clear_faults(self) -> None:
-        """End all faults; requests that were hit already are not changed."""
+        """Remove all faults. Requests that are already affected do not change."""
         self._faults.clear()
 
     def add(
@@ -139,23 +139,23 @@ class EmbeddedHub:
         private: bool = False,
         gated: bool | Gated = False,
     ) -> RepositoryInfo:
-        """Serve a folder as the repository `repo_id`, running or not, and return what it holds.
+        """Serve a folder as the repository `repo_id`, and describe it. The Hub need not be running.
 
-        The id may be left out for a folder under the served root. A change of the files later on is seen, and gives
-        a new commit; what is pushed to the repository is kept elsewhere, and ends that. A private repository is
-        there for its owners alone; the files of a gated one are for them and for who was given access, see `token`.
+        The id can be omitted for a folder under the served root. Later changes of the files are served as new
+        commits, until the first push to the repository; pushed files are stored elsewhere. Only its owners can see a
+        private repository. Its owners and users with access can read the files of a gated one, see `token`.
 
         Raises:
-            ConfigurationError: the folder has nothing to serve, or the id is missing, not valid, or taken.
+            ConfigurationError: The folder has nothing to serve, or the id is missing, not valid, or taken.
         """
         settings = RepositorySettings(private, "auto" if gated is True else gated)
         return self._repositories.add(Path(folder), repo_id, repo_type=repo_type, settings=settings)
 
     def remove(self, repo_id: str, *, repo_type: RepoType = "model") -> None:
-        """Serve a repository no more; its folder stays as it is.
+        """Stop serving a repository. Its folder is not changed.
 
         Raises:
-            ConfigurationError: there is no such repository.
+            ConfigurationError: There is no such repository.
         """
         repository = self._repositories.find(repo_id, repo_type)
         if repository is None:
@@ -163,7 +163,7 @@ class EmbeddedHub:
         self._repositories.remove(repository)
 
     def repo_ids(self, *, repo_type: RepoType = "model") -> tuple[str, ...]:
-        """Return the names of the repositories of this type that are served now."""
+        """Return the ids of the repositories of this type."""
         return tuple(repository.repo_id for repository in self._repositories.all(repo_type))
 
     def token(
@@ -177,15 +177,15 @@ class EmbeddedHub:
     ) -> str:
         """Return a new token of the user `name`, who owns the repositories under that name and those of `orgs`.
 
-        With the first token the Hub stops taking every token for that of a user who may all: from then on it knows
-        only those that it gave out.
+        Until the first token is returned, any token is accepted with full rights. After that, only tokens returned by
+        this method are valid.
 
         Args:
-            name: the user.
-            role: `read` tokens cannot push.
-            orgs: organisations that the user is a member of.
-            access: the private and gated repositories of others that the user may read.
-            expired: give a token that was good once.
+            name: The user.
+            role: The role of the token. `read` tokens cannot push.
+            orgs: The organisations that the user is a member of.
+            access: The private and gated repositories of others that the user can read.
+            expired: Whether the token has expired.
         """
         token = f"hf_{secrets.token_hex(17)}"
         account = Account(name, name, role, tuple(orgs), frozenset(access), expired)
@@ -194,25 +194,25 @@ class EmbeddedHub:
 
     @contextmanager
     def view(self) -> Iterator[EmbeddedHub]:
-        """Give a Hub for one test, with an address, a log, faults and rate limits of its own.
+        """Context manager: a Hub for one test, with its own address, log, faults and rate limits.
 
-        It begins with the repositories and tokens of this one, which must run; nothing is hashed again. What is
-        added, pushed or changed in it reaches neither this one nor another view. At its end whatever is being sent
-        breaks off, and its address answers nobody, nor is it given to one of the next thousand views.
+        The view starts with the repositories and tokens of this Hub, which must be running; nothing is hashed again.
+        What is added, pushed or changed in a view is not visible in this Hub or in other views. When the view ends,
+        its connections are aborted, its address refuses connections, and the next thousand views do not reuse it.
 
         Raises:
-            ConfigurationError: this Hub does not run.
+            ConfigurationError: This Hub is not running.
         """
         if self._thread is None:
             raise ConfigurationError(
-                "a view needs an embedded Hub that runs", hint="start it: `with EmbeddedHub(...) as hub:`"
+                "a view requires a running embedded Hub", hint="start it: `with EmbeddedHub(...) as hub:`"
             )
         view = EmbeddedHub(host=self._host, on_request=self._log.finished, cdn=self._cdn_port is not None)
-        view._begin_as(self._repositories, self._accounts, self._thread, self._used_ports)
+        view._copy_from(self._repositories, self._accounts, self._thread, self._used_ports)
         with view:
             yield view
 
-    def _begin_as(
+    def _copy_from(
         self, repositories: Repositories, accounts: Accounts, thread: ServerThread, used_ports: deque[int]
     ) -> None:
         self._repositories = repositories.copy(self._blobs)
@@ -221,15 +221,15 @@ class EmbeddedHub:
         self._used_ports = used_ports
 
     def start(self) -> Self:
-        """Bind the port and serve until `stop`; returns when requests are answered.
+        """Bind the port, and serve until `stop`. Returns when the server is ready.
 
         Raises:
-            ConfigurationError: the extra is not installed, the port is taken, or the hub runs already.
-            ModelEnvError: the server did not start within its deadline.
+            ConfigurationError: The extra is not installed, the port is taken, or the Hub is already running.
+            ModelEnvError: The server did not start within its deadline.
         """
         if self._thread is not None:
-            raise ConfigurationError("the embedded Hub runs already", found=self.endpoint, hint="stop it first")
-        background, app, entrance = _import_server()
+            raise ConfigurationError("the embedded Hub is already running", found=self.endpoint, hint="stop it first")
+        background, app, middleware = _import_server()
         listener = bind(self._host, self._port, self._used_ports)
         self._port = listener.getsockname()[1]
         self._endpoint = address(self._host, listener)
@@ -239,9 +239,9 @@ class EmbeddedHub:
             self._cdn_port = listeners[1].getsockname()[1]
             cdn = app.Cdn(self._cdn_port, address(self._host, listeners[1]))
         application = app.HubApp(self._repositories, accounts=self._accounts, blobs=self._blobs, cdn=cdn)
-        entered = entrance.Entrance(application, self._log, self._faults, self._refuse)
+        wrapped = middleware.HubMiddleware(application, self._log, self._faults, self._refuse)
         self._thread = self._shared_thread or background.ServerThread()
-        self._server = background.BackgroundServer(entered, listeners, self._thread)
+        self._server = background.BackgroundServer(wrapped, listeners, self._thread)
         if not self._server.start(_START_SECONDS):
             self.stop()
             raise late("start", _START_SECONDS)
@@ -252,10 +252,10 @@ class EmbeddedHub:
             self._server.refuse(seconds)
 
     def stop(self) -> None:
-        """Stop serving and break off what is being sent; does nothing if the hub does not run.
+        """Stop serving, and abort all connections. Does nothing if the Hub is not running.
 
         Raises:
-            ModelEnvError: the server did not stop within its deadline.
+            ModelEnvError: The server did not stop within its deadline.
         """
         server, thread, self._server, self._thread = self._server, self._thread, None, None
         if server is None or thread is None:
@@ -276,7 +276,7 @@ class EmbeddedHub:
 
 
 def late(verb: str, seconds: float) -> ModelEnvError:
-    """Return the error of a server that did not `verb` within `seconds`."""
+    """Return the error for a server that did not start or stop (the `verb`) within `seconds`."""
     return ModelEnvError(
         f"the embedded Hub did not {verb} within {seconds:g} s",
         hint="is this machine overloaded, or a file of a served folder on a disk that does not answer?",

@@ -1,4 +1,4 @@
-"""The embedded Hub as a program in the foreground, for `modelenv hub serve`."""
+"""The embedded Hub as a foreground program, for `modelenv hub serve`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _SHOWN = 5
 
 
 def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Callable[[str], object]) -> None:
-    """Serve a folder of models until SIGINT or SIGTERM; must be called on the main thread.
+    """Serve a folder of models until SIGINT or SIGTERM. Must be called on the main thread.
 
     Args:
-        folder: the models, as `<org>/<name>` or `<name>`.
-        port: the port; 0 takes a free one.
-        faults: a TOML file with rules for requests that shall fail, see `read_faults`.
-        echo: is given each line to show: the endpoint, how to use it, the models, then one line per request.
+        folder: The models, as `<org>/<name>` or `<name>`.
+        port: The port. 0 picks a free one.
+        faults: A TOML file of faults, see `read_faults`.
+        echo: Called with each output line: the endpoint, how to use it, the models, then one line per request.
 
     Raises:
-        ConfigurationError: the folder does not exist, the port cannot be used, a rule is not valid, or the extra is
+        ConfigurationError: The folder does not exist, the port cannot be used, a rule is not valid, or the extra is
             missing.
     """
     rules = read_faults(faults) if faults is not None else ()
     events: queue.SimpleQueue[HubRequest | None] = queue.SimpleQueue()
     hub = EmbeddedHub(folder, port=port, on_request=events.put)
     handles = [hub.fail(**rule) for rule in rules]
-    # The handlers first: a signal that comes while the server starts must end it, too.
+    # Install the handlers first: a signal during the start must end the server, too.
     with _on_signals(lambda: events.put(None)), hub:
         echo(f"Serving {folder} at {hub.endpoint}")
         echo(f"export HF_ENDPOINT={hub.endpoint} HF_HUB_DISABLE_XET=1")
@@ -51,7 +51,7 @@ def serve(folder: Path, *, port: int = 0, faults: Path | None = None, echo: Call
 
 def _served(repo_ids: tuple[str, ...]) -> str:
     if not repo_ids:
-        return "No models there yet: a model is a folder <org>/<name>/ or <name>/ with files in it."
+        return "No models yet: a model is a folder <org>/<name>/ or <name>/ with files in it."
     more = f" and {len(repo_ids) - _SHOWN} more" if len(repo_ids) > _SHOWN else ""
     return f"Models: {', '.join(repo_ids[:_SHOWN])}{more}"
 

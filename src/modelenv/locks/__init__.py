@@ -1,1 +1,1 @@
-"""Locks: what they hold, as values and as text, made from what a project declares and compared with it."""
+"""Locks: their values, their text form, and how they compare with what a project declares."""

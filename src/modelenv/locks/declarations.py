@@ -1,4 +1,4 @@
-"""What a project declares against what its lock holds, and one lock against another: pure comparisons."""
+"""Compares a project's declarations with its lock, and one lock with another. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from modelenv.locks.values import LockedModel
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A model on which declaration and lock disagree.
+    """A difference between the declaration of a model and the lock.
 
     Attributes:
-        alias: the model's name in the project.
-        what: in which way, such as `not locked` or `another revision`.
-        declared: what is declared, or None.
-        locked: what is locked, or None.
+        alias: The model's name in the project.
+        what: A description of the difference, such as `not locked` or `another revision`.
+        declared: The declared value, or None.
+        locked: The locked value, or None.
     """
 
     alias: str
@@ -34,13 +34,13 @@ class Disagreement:
 
 @dataclass(frozen=True)
 class Change:
-    """What became of one model from one lock to the next.
+    """The change of one model between two locks.
 
     Attributes:
-        alias: the model's name in the project.
-        before, after: its commits; None where it is not in that lock.
-        files: the paths that differ, each after `+` (new), `-` (gone) or `~` (changed).
-        other: whether something besides commit and files differs, such as the task or a fact.
+        alias: The model's name in the project.
+        before, after: The model's commit in each lock, or None if the lock does not contain the model.
+        files: The paths that differ, each with the prefix `+` (added), `-` (removed) or `~` (changed).
+        other: Whether something other than the commit and the files differs, such as the task or a fact.
     """
 
     alias: str
@@ -60,7 +60,7 @@ class Change:
 
 
 def disagreements(declared: Mapping[str, Alias], lock: Lockfile) -> tuple[Disagreement, ...]:
-    """Return every model on which the declaration and the lock disagree, by alias; nothing where they agree."""
+    """Return every difference between the declarations and the lock, sorted by alias."""
     found = []
     for name in sorted({*declared, *(model.alias for model in lock.models)}):
         alias, locked = declared.get(name), lock.by_alias(name)
@@ -74,13 +74,13 @@ def disagreements(declared: Mapping[str, Alias], lock: Lockfile) -> tuple[Disagr
 
 
 def is_as_declared(alias: Alias, locked: LockedModel) -> bool:
-    """Return whether the commit and the files of the lock are still those that the declaration asks for."""
+    """Whether the locked commit and files still match the declaration."""
     declared = (alias.ref.repo_id, alias.ref.revision, alias.files)
     return declared == (locked.repo, locked.revision, tuple(locked.patterns))
 
 
 def changes(before: Lockfile, after: Lockfile) -> tuple[Change, ...]:
-    """Return what changed from one lock to the next, by alias."""
+    """Return the changes between two locks, sorted by alias."""
     names = sorted({model.alias for lock in (before, after) for model in lock.models})
     pairs = ((name, before.by_alias(name), after.by_alias(name)) for name in names)
     return tuple(_change(name, old, new) for name, old, new in pairs if old != new)

@@ -1,7 +1,8 @@
-"""The facts of a model that a fake needs: taken from its configuration for the lock, and turned back into one.
+"""The facts about a model that a fake needs: extracted from its configuration for the lock, and converted back.
 
-A lock holds text, numbers and lists of text only. So the labels are a list in their order, a list of numbers is one
-of texts, and a value of a part of the configuration has a name of two parts: `audio_encoder__sampling_rate`.
+A lock stores only text, numbers, truth values and lists of text. So the labels become a list in order, a list of
+numbers becomes a list of text, and a value in a nested configuration gets a name with two parts, such as
+`audio_encoder__sampling_rate`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from modelenv.locks.values import Fact, Facts, LockedValueError
 
-# What the fakes read of a `config.json`, where it is text, a number or a truth value.
+# The keys of `config.json` that the fakes read, if the value is text, a number or a truth value.
 _OF_CONFIG = tuple(
     """
     model_type problem_type num_labels hidden_size vocab_size max_position_embeddings n_positions
@@ -20,9 +21,9 @@ _OF_CONFIG = tuple(
     num_detection_tokens sampling_rate sample_rate hidden_dim mask_ratio output_stride depth_multiplier
     width_multiplier finegrained_output num_register_tokens max_source_positions max_2d_position_embeddings
     num_aggregation_labels dtype torch_dtype
-    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-# The same of its parts.
+# The same for the nested configurations.
 _OF_PARTS: Mapping[str, tuple[str, ...]] = {
     "audio_encoder": ("sampling_rate",),
     "decoder": ("audio_channels",),
@@ -37,14 +38,14 @@ _NUMBERS = (
     "conv_kernel",
     "conv_stride",
     "image_size",
-)  # where it is a list of those
+)  # the keys that can have a list of numbers
 _OF_TOKENIZER = ("tokenizer_class", "model_max_length", "do_lower_case", "padding_side", "truncation_side")
-_LABELS = {"labels": "id2label", "aggregation_labels": "aggregation_labels"}  # their names here and in a config
+_LABELS = {"labels": "id2label", "aggregation_labels": "aggregation_labels"}  # the fact's name: the key in a config
 _IN = "__"
 
 
 def facts_of(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Facts:
-    """Return the facts in a model's `config.json` and `tokenizer_config.json`; what cannot be a fact is left out."""
+    """Return the facts in the `config.json` and `tokenizer_config.json`, except values that a fact cannot have."""
     found: dict[str, Fact] = {}
     places: list[tuple[Any, tuple[str, ...], str]] = [(tokenizer, _OF_TOKENIZER, ""), (config, _OF_CONFIG, "")]
     places += [(config.get(part), names, part + _IN) for part, names in _OF_PARTS.items()]
@@ -67,7 +68,7 @@ def facts_of(config: Mapping[str, Any], tokenizer: Mapping[str, Any]) -> Facts:
 
 
 def config_of(facts: Mapping[str, Fact]) -> dict[str, Any] | None:
-    """Return a configuration with these facts, or None where nothing is known of the model."""
+    """Return a configuration with these facts, or None if there are none."""
     config: dict[str, Any] = {}
     for name, fact in facts.items():
         if name in _OF_TOKENIZER:
@@ -87,12 +88,12 @@ def config_of(facts: Mapping[str, Fact]) -> dict[str, Any] | None:
 
 
 def tokenizer_config_of(facts: Mapping[str, Fact]) -> dict[str, Any]:
-    """Return what these facts say of the content of `tokenizer_config.json`."""
+    """Return the part of `tokenizer_config.json` that these facts describe."""
     return {name: facts[name] for name in _OF_TOKENIZER if name in facts}
 
 
 def _listed(name: str, fact: Fact) -> Any:
-    """Return a fact as a configuration has it: lists as lists, and numbers in them as numbers."""
+    """Convert a fact to its form in a configuration: a tuple becomes a list, of numbers if it had numbers there."""
     if not isinstance(fact, tuple):
         return fact
     is_numbers = name in _NUMBERS and all(number.lstrip("-").isdecimal() for number in fact)
@@ -103,11 +104,11 @@ def _if_fact(name: str, value: Any) -> Mapping[str, Fact]:
     try:
         return Facts({name: value})
     except LockedValueError:
-        return {}  # such as a longest length of 10**30
+        return {}  # such as a model_max_length of 10**30
 
 
 def _labels(id2label: Any) -> list[str]:
-    """Return the labels in order; nothing where they are not numbered 0, 1, … without a gap."""
+    """Return the labels in order, or an empty list if they are not numbered 0, 1, … without a gap."""
     try:
         by_index = {int(index): label for index, label in id2label.items()}
     except (AttributeError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The project's lock, as loads use it: read once, and asked for one model. No network."""
+"""Looks up models in the project's lock, which is read once. Makes no requests."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ Value = TypeVar("Value")
 
 
 def lock_of(project: Settings | ProjectFile) -> Lockfile | None:
-    """Return the lock beside the project's file, or None where there is none.
+    """Return the lock beside the project file, or None if it does not exist.
 
     Raises:
-        LockfileError: it cannot be read.
+        LockfileError: The lock cannot be read.
     """
     return None if project.lock_path is None else read_once(project.lock_path, _read_lockfile)
 
 
 def read_once(path: Path, read: Callable[[Path], Value]) -> Value | None:
-    """Return what `read` makes of a small file, or None where there is none; it is read again once it changed.
+    """Return the cached result of `read` for a small file, or None if there is no file. A changed file is read again.
 
     Args:
-        path: the file.
-        read: a pure function of its content, defined in a module.
+        path: The file.
+        read: A module-level function that parses the file; its result must depend on the content alone.
 
     Raises:
-        LockfileError: it cannot be looked at, or what `read` raises.
+        LockfileError: The file cannot be read, or `read` raised this error.
     """
     try:
         state = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        hint = "give this user the right to read it"
+        hint = "give this user permission to read it"
         raise LockfileError(f"{path}: cannot be read", found=error.strerror, hint=hint) from None
     content: Value = _read(read, path, state.st_size, state.st_mtime_ns, state.st_ino)
     return content
 
 
-# Each load asks, and tests make many managers.
+# Each load reads the lock, and tests create many managers.
 @lru_cache(maxsize=8)
 def _read(read: Callable[[Path], Any], path: Path, size: int, mtime_ns: int, inode: int) -> Any:
-    del size, mtime_ns, inode  # these say which content it is
+    del size, mtime_ns, inode  # part of the cache key: they change when the file does
     return read(path)
 
 
@@ -63,21 +63,21 @@ def _read_lockfile(path: Path) -> Lockfile:
 
 
 def locked_model(project: Settings | ProjectFile, name: str, ref: ModelRef) -> LockedModel | None:
-    """Return what the lock says of a model, or None where it does not name it.
+    """Return the model's entry in the lock, or None if the lock does not contain it.
 
     Args:
-        project: with the aliases, and the place of the lock.
-        name: the alias, or the repo id, by which the model was asked for.
-        ref: what that stands for. A revision that the lock does not know is none of its models.
+        project: The project, which has the aliases and the path of the lock.
+        name: The requested alias or repo id.
+        ref: The repo and the revision that the name stands for. A revision that is not locked matches nothing.
 
     Raises:
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        LockfileError: The lock cannot be read, or was made from another declaration of the alias.
     """
     lock, path = lock_of(project), project.lock_path
     if lock is None or path is None:
         return None
     alias = project.models.get(name)
-    if alias is None or ref != alias.ref:  # a repo id, or an alias at a revision of the call's own
+    if alias is None or ref != alias.ref:  # a repo id, or an alias with a revision from the call
         return lock.find(ref.repo_id, ref.revision)
     locked = lock.by_alias(name)
     if locked is not None and (locked.repo, locked.revision) != (ref.repo_id, ref.revision):
@@ -85,19 +85,19 @@ def locked_model(project: Settings | ProjectFile, name: str, ref: ModelRef) -> L
             f"{path}: the lock was made from another declaration of {name!r}",
             expected=f"{ref}, as in {path.with_name(PROJECT_FILE)}",
             found=locked.repo if locked.revision is None else f"{locked.repo}@{locked.revision}",
-            hint="run `modelenv lock`, and commit what it writes",
+            hint="run `modelenv lock` and commit the result",
         )
     return locked
 
 
 def locked_facts(name: str) -> tuple[str, Mapping[str, Fact]]:
-    """Return which model a name stands for in this project, and what the lock knows of it.
+    """Return the repo id that a name stands for in this project, and the facts about it in the lock.
 
     Args:
-        name: an alias or a repo id; any other text stands for itself, and nothing is known of it.
+        name: An alias or a repo id. Any other text is returned unchanged, without facts.
 
     Raises:
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        LockfileError: The lock cannot be read, or was made from another declaration of the alias.
     """
     from modelenv.references import ModelRef
 

@@ -1,7 +1,7 @@
-"""`modelenv.lock`: the models of a project as text for review, and back.
+"""Reads and writes `modelenv.lock`, which lists the models of a project as text for review.
 
-It is TOML. No library writes TOML for a review, so the lines are made here: one file to a line, so that a diff shows
-which file changed, and always the same text for the same models.
+It is TOML. No library writes TOML for reviews, so this module formats the lines itself: one line per file, so that a
+diff shows which file changed, and always the same text for the same models.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from modelenv.locks.values import SHA1, LockedFile, LockedModel, LockedValueErro
 
 _HEADER = "# Written by `modelenv lock`; review it in a diff, do not edit.\n"
 _HINT = (
-    "take it from version control again, then run `modelenv lock`, which adds what is missing; or remove it first, "
-    "and every model is locked at its newest commit"
+    "restore it from version control, then run `modelenv lock`, which adds what is missing; or delete it and run "
+    "`modelenv lock` to lock every model at its newest commit"
 )
 
 
@@ -28,7 +28,7 @@ class Lockfile:
     """All models of a project, sorted by alias.
 
     Raises:
-        LockedValueError: two of them have the same alias.
+        LockedValueError: Two models have the same alias.
     """
 
     models: tuple[LockedModel, ...] = ()
@@ -38,15 +38,15 @@ class Lockfile:
         object.__setattr__(self, "models", tuple(sorted(self.models, key=lambda model: model.alias)))
 
     def by_alias(self, alias: str) -> LockedModel | None:
-        """Return the model of that alias, or None."""
+        """Return the model with this alias, or None."""
         return self._aliases.get(alias)
 
     def find(self, repo_id: str, revision: str | None = None) -> LockedModel | None:
-        """Return the model of that repo and revision, or None.
+        """Return the model with this repo and revision, or None.
 
-        A commit finds the model at that commit, any other revision the model that was declared with it. None finds
-        one that was declared without a revision: without patterns of files if there is such a one, else the first by
-        alias.
+        A commit matches the model at that commit. Any other revision matches the model that was declared with it.
+        None matches a model that was declared without a revision: preferably one without file patterns, else the
+        first by alias.
         """
         models = self._repos.get(repo_id, ())
         if revision is None:
@@ -68,7 +68,7 @@ class Lockfile:
 
 
 def check_unique_aliases(aliases: Sequence[str]) -> None:
-    """Raise a `LockedValueError` at the second model of the same alias."""
+    """Raise a `LockedValueError` for the second model with the same alias."""
     seen: set[str] = set()
     for index, alias in enumerate(aliases):
         if alias in seen:
@@ -79,34 +79,34 @@ def check_unique_aliases(aliases: Sequence[str]) -> None:
 
 
 def parse_lockfile(text: str, path: Path | str) -> Lockfile:
-    """Return what `text` holds; `path` is for the errors.
+    """Parse the text of a lock; `path` is used in errors.
 
     Raises:
-        LockfileError: it is no lock; the message starts with `path:line`.
+        LockfileError: The text is not a valid lock; the message starts with `path:line`.
     """
     return Origin(path, _HINT).parse(text, read_toml, lambda value: Lockfile(models_from(value, locked_model_from)))
 
 
 def format_lockfile(lockfile: Lockfile) -> str:
-    """Return the text of `lockfile`: always the same for the same models, and read back as the same."""
+    """Return the text of `lockfile`. The same models always give the same text, and vice versa."""
     return "\n".join([f"{_HEADER}version = {VERSION}\n", *map(_format_model, lockfile.models)])
 
 
 def read_lockfile(path: Path | str) -> Lockfile:
-    """Return what the file holds.
+    """Read a lock from a file.
 
     Raises:
-        LockfileError: it cannot be read, or is no lock.
+        LockfileError: The file cannot be read, or is not a valid lock.
     """
     return parse_lockfile(Origin(path, _HINT).read(), path)
 
 
 def write_lockfile(path: Path, lockfile: Lockfile) -> bool:
-    """Write the file atomically, and return whether it changed; it is left untouched if it did not.
+    """Write the file atomically, and return whether it changed. An unchanged file is not touched.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The file cannot be written.
     """
     return write_text(path, format_lockfile(lockfile))
 

@@ -1,4 +1,4 @@
-"""Text, numbers and truth values as they are written: in a form that TOML and every YAML read alike."""
+"""Formats text, numbers and truth values so that TOML and every version of YAML read the same value."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ _ESCAPED = re.compile(f'[{INVISIBLE}"\\\\]')
 
 
 def scalar(value: Fact) -> str:
-    """Return text, a number or a truth value in a form that TOML and every YAML read alike."""
+    """Format text, a number or a truth value so that TOML and every version of YAML read the same value."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     text = repr(value)
     mantissa, exponent, power = text.partition("e")
-    return f"{mantissa}.0e{power}" if exponent and "." not in mantissa else text  # YAML 1.1 wants the point
+    return f"{mantissa}.0e{power}" if exponent and "." not in mantissa else text  # YAML 1.1 requires the point
 
 
 def quote(text: str) -> str:
-    """Return `text` in double quotes, with everything escaped that nobody would see."""
+    """Return `text` in double quotes, with invisible characters escaped."""
     return '"' + _ESCAPED.sub(_escape, text) + '"'
 
 

@@ -1,4 +1,4 @@
-"""What the lock and a volume's metadata have in common as texts: bounds, errors with a line, reading and writing."""
+"""The common text handling of the lock and a volume's metadata: limits, errors with a line, reading and writing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modelenv.files.disk import write_atomically
 from modelenv.locks.values import INVISIBLE, LockedFile, LockedModel, LockedValueError, Where, show, within
 
 VERSION = 1
-LARGEST = 16 * 2**20  # bytes: some 5000 models of a dozen files
+LARGEST = 16 * 2**20  # bytes: about 5000 models with a dozen files each
 _FIRST_LINE = re.compile(r"^(?! *(?:#|$)).+", re.MULTILINE)
 _VERSION_LINE = re.compile(r"version *[=:] *([0-9]{1,19}) *")
 _UNSEEN = re.compile(rf"(?!\n)[{INVISIBLE}]")
@@ -26,7 +26,7 @@ Value = TypeVar("Value")
 
 
 class TextFormError(LockedValueError):
-    """A text that its format's reader refuses, with the line that is wrong, counted from 1."""
+    """The text does not have the right format. `line` is the number of the wrong line, counted from 1."""
 
     def __init__(self, what: str, *, line: int, expected: str | None = None, found: str | None = None) -> None:
         super().__init__(what, expected=expected, found=found)
@@ -35,20 +35,20 @@ class TextFormError(LockedValueError):
 
 @dataclass(frozen=True)
 class Document:
-    """A text as plain values.
+    """The plain values of a text.
 
     Attributes:
-        value: the whole.
-        lines: the line of each value, counted from 1, by the way to it from the whole.
+        value: The value of the whole text.
+        lines: The line of each value, counted from 1, by the path of keys and indexes that leads to the value.
     """
 
     value: Any
     lines: Mapping[Where, int]
 
     def line_of(self, where: Where) -> int:
-        """Return the line of a value, else the first within it, else that of the nearest value around it."""
+        """Return the line of a value, else the first line inside of it, else that of the nearest enclosing value."""
         while where not in self.lines:
-            within = [line for way, line in self.lines.items() if way[: len(where)] == where]
+            within = [line for path, line in self.lines.items() if path[: len(where)] == where]
             if within:
                 return min(within)
             where = where[:-1]
@@ -57,11 +57,11 @@ class Document:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a text comes from, for its errors.
+    """The origin of a text, for errors.
 
     Attributes:
-        path: the file.
-        hint: what to do if it is wrong.
+        path: The file that contains the text.
+        hint: What to do if the text is invalid.
     """
 
     path: Path | str
@@ -71,29 +71,29 @@ class Origin:
         self, line: int | None, what: str, *,
         hint: str | None = None, expected: str | None = None, found: str | None = None,
     ) -> LockfileError:  # fmt: skip
-        """Return the error for a line, counted from 1; None is for a file that has none, as it cannot be read."""
+        """Return the error for a line, counted from 1, or for the whole file if `line` is None."""
         place = f"{self.path}" if line is None else f"{self.path}:{line}"
         return LockfileError(f"{place}: {what}", expected=expected, found=found, hint=hint or self.hint)
 
     def read(self) -> str:
-        """Return the file's text, not yet checked.
+        """Return the file's text without validating it.
 
         Raises:
-            LockfileError: it cannot be read, is no plain file, is too large, or is not UTF-8.
+            LockfileError: The file cannot be read, is not a regular file, is too large, or is not UTF-8.
         """
         path = Path(self.path)
         try:
             with _open(path) as file:
                 content = file.read(LARGEST + 1)
-        except (OSError, ValueError) as error:  # ValueError: NUL in the path
+        except (OSError, ValueError) as error:  # ValueError: the path contains NUL
             raise self.error(None, "cannot be read", found=getattr(error, "strerror", None) or str(error)) from None
         return self.decode(content)
 
     def decode(self, content: bytes) -> str:
-        """Return the text of a file's content, not yet checked.
+        """Decode a file's content without validating the text.
 
         Raises:
-            LockfileError: it is too large, or is not UTF-8.
+            LockfileError: The content is too large, or is not UTF-8.
         """
         if len(content) > LARGEST:
             raise self._too_large()
@@ -102,21 +102,21 @@ class Origin:
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             found = f"byte 0x{content[error.start]:02x}"
-            raise self.error(line, "this is not UTF-8", expected="text in UTF-8", found=found) from None
+            raise self.error(line, "not valid UTF-8", expected="text in UTF-8", found=found) from None
 
     def parse(self, text: str, read: Callable[[str], Document], value_from: Callable[[Any], Value]) -> Value:
-        """Return the value that a text stands for.
+        """Parse a text.
 
         Args:
-            text: in one of the two formats.
-            read: the format's reader. It raises a `TextFormError` for a text that it refuses.
-            value_from: builds the value from the plain values of the document.
+            text: The text of a lock or of a volume's metadata.
+            read: The reader of the format. It raises `TextFormError` if the text does not have the format.
+            value_from: The function that builds the result from the document's plain values.
 
         Raises:
-            LockfileError: the text is no such value; the message starts with `path:line`.
+            LockfileError: The text is invalid; the message starts with `path:line`.
         """
         self._check(text)
-        self._check_version(text)  # before the rest, which may have another form
+        self._check_version(text)  # before the rest, which can have another form in another version
         try:
             document = read(text)
         except TextFormError as error:
@@ -133,16 +133,16 @@ class Origin:
         if len(text) > LARGEST:
             raise self._too_large()
         if text.startswith("\ufeff"):
-            raise self.error(1, "the file starts with a byte order mark", expected="UTF-8 without a mark")
+            raise self.error(1, "the file starts with a byte order mark", expected="UTF-8 without a byte order mark")
         unseen = _UNSEEN.search(text)
         if unseen is None:
             return
         hint = self.hint
         if unseen.group() == "\r":
-            hint = f"keep it out of line-ending conversion (git: `eol=lf` in .gitattributes), or {self.hint}"
+            hint = f"exclude it from line-ending conversion (git: `eol=lf` in .gitattributes), or {self.hint}"
         raise self.error(
             text.count("\n", 0, unseen.start()) + 1,
-            "a character that nobody sees",
+            "the file contains an invisible character",
             expected="visible characters, spaces and line feeds",
             found=show(unseen.group()),
             hint=hint,
@@ -159,11 +159,11 @@ class Origin:
 
 
 def write_text(path: Path, text: str, *, mode: int | None = None) -> bool:
-    """Write `text` atomically, and return whether that was needed: the same text is left untouched.
+    """Write `text` atomically, and return whether the file changed. An unchanged file is not touched.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written, or would be too large to be read.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The file cannot be written, or would be too large to be read again.
     """
     content = text.encode()
     if len(content) > LARGEST:
@@ -171,31 +171,33 @@ def write_text(path: Path, text: str, *, mode: int | None = None) -> bool:
             "too many models for one file",
             expected=f"at most {LARGEST} bytes",
             found=f"{path}: {len(content)} bytes",
-            hint="name fewer models, or fewer files of each by patterns",
+            hint="declare fewer models, or use patterns to lock fewer files of each",
         )
     try:
         with path.open("rb") as file:
             if file.read(LARGEST + 1) == content:
                 return False
     except OSError:
-        pass  # none yet, or one that cannot be read: it is replaced
+        pass  # missing or unreadable: write it
     try:
         write_atomically(path, text, mode=mode, durable=True)
     except OSError as error:
         found = f"{path}: {error.strerror or error}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise NoSpaceError("no space left for this file", found=found, hint="free space there") from error
+            raise NoSpaceError("no space left to write this file", found=found, hint="free space there") from error
         raise ConfigurationError(
-            "this file cannot be written", found=found, hint="run where this user may write, or change the rights"
+            "this file cannot be written",
+            found=found,
+            hint="run this where this user can write the file, or change its permissions",
         ) from error
     return True
 
 
 def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Value, ...]:
-    """Return the models of a document of plain values: `version`, and the list `models`.
+    """Return the models of a document with the keys `version` and `models`.
 
     Raises:
-        LockedValueError: something in it is wrong.
+        LockedValueError: A value in the document is invalid.
     """
     version = document.get("version") if isinstance(document, dict) else None
     if type(version) is int and version != VERSION:
@@ -208,8 +210,8 @@ def models_from(document: Any, model_from: Callable[[Any], Value]) -> tuple[Valu
 
 def _unknown_version(version: int) -> LockedValueError:
     return LockedValueError(
-        "this version of the file is unknown",
-        expected=f"version {VERSION}, which this modelenv reads",
+        "unknown version of the file",
+        expected=f"version {VERSION}, the only one that this modelenv can read",
         found=f"version {show(version)}",
         hint="upgrade modelenv" if version > VERSION else None,
         where=("version",),
@@ -217,10 +219,10 @@ def _unknown_version(version: int) -> LockedValueError:
 
 
 def locked_model_from(table: Any, *other_keys: str) -> LockedModel:
-    """Return the model of a table of plain values, which must also have `other_keys`.
+    """Return the model of a table of plain values. The table must also have `other_keys`.
 
     Raises:
-        LockedValueError: something in it is wrong.
+        LockedValueError: A value in the table is invalid.
     """
     table = take(table, (*_MODEL_KEYS, *other_keys), _OPTIONAL_KEYS)
     facts = table.get("facts", {})
@@ -239,10 +241,10 @@ def locked_model_from(table: Any, *other_keys: str) -> LockedModel:
 
 
 def take(table: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Return `table`, which must be one with these keys.
+    """Return `table` after checking that it is a table with these keys.
 
     Raises:
-        LockedValueError: it is none, or a key is missing or unknown.
+        LockedValueError: `table` is not a table, or a key is missing or unknown.
     """
     if not isinstance(table, dict):
         raise LockedValueError("wrong kind of value", expected="a table", found=show(table))
@@ -258,7 +260,7 @@ def take(table: Any, required: tuple[str, ...], optional: tuple[str, ...] = ()) 
 
 def _open(path: Path) -> BinaryIO:
     if path.exists() and not path.is_file():
-        raise OSError("this is no plain file")  # a pipe would keep us waiting
+        raise OSError("not a regular file")  # reading a pipe would block
     return path.open("rb")
 
 

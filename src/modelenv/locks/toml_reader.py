@@ -1,8 +1,8 @@
-"""TOML as plain values, read by `tomllib`, and the line of each value, which `tomllib` does not report.
+"""Reads TOML with `tomllib`, and adds the line of each value, which `tomllib` does not report.
 
-One pass over the tokens notes the lines before `tomllib` reads the text. It also sets bounds: without them, deep
-nesting ends in a RecursionError of `tomllib`, keys of many parts take quadratic time, and a number of thousands of
-digits raises an error without a line.
+One pass over the tokens records the lines before `tomllib` reads the text. It also enforces limits: without them,
+deep nesting makes `tomllib` raise RecursionError, keys with many parts take quadratic time, and a number with
+thousands of digits raises an error without a line.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 from modelenv.locks.text import Document, TextFormError
 from modelenv.locks.values import Where, shorten, show
 
-_DEEPEST = 8  # keys and indexes from the document to a value; a lock has five
-_LONGEST_WORD = 500  # characters of a number
+_DEEPEST = 8  # keys and indexes in the path to a value; a lock has five
+_LONGEST_WORD = 500  # characters in a number
 _STATEMENT = "`[[models]]`, `[models.facts]` or `key = value`"
 _ITEM = "an item of the open list, or `]`"
 _NEXT = "a comma between two values, or the closing bracket"
 
-_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*+"(?!")|'[^'\n]*+'(?!'))"""  # not the triple quotes of a text over several lines
+_TEXT = r"""(?:"(?:[^"\\\n]|\\.)*+"(?!")|'[^'\n]*+'(?!'))"""  # excludes the triple quotes of multi-line text
 _PART = rf"(?:[A-Za-z0-9_-]++|{_TEXT})"
 _KEY = rf"{_PART}(?: *+\. *+{_PART}){{0,{_DEEPEST - 1}}}"
 _KINDS = {
@@ -42,13 +42,13 @@ def read_toml(text: str) -> Document:
     """Return the values of a TOML text, and their lines.
 
     Raises:
-        TextFormError: it is not TOML, it is nested too deeply, or a text or a number in it is out of bounds.
+        TextFormError: The text is not TOML, is nested too deeply, or contains a value that exceeds a limit.
     """
     reader = _Lines(text)
     try:
         reader.walk()
     except TextFormError as error:
-        _values("\n".join([*text.split("\n")[: error.line - 1], ""]), is_cut=True)  # what is wrong before comes first
+        _values("\n".join([*text.split("\n")[: error.line - 1], ""]), is_cut=True)  # report an earlier mistake
         raise
     return Document(_values(text), reader.lines)
 
@@ -60,25 +60,25 @@ def _values(text: str, *, is_cut: bool = False) -> dict[str, Any]:
         place = _PLACE.search(str(error))
         line = place["line"] if place else None
         if line is None and is_cut:
-            return {}  # the text was cut within a list
+            return {}  # the text was cut inside of a list
         number = text.count("\n") + 1 if line is None else int(line)
         raise TextFormError(f"not valid TOML: {shorten(_PLACE.sub('', str(error)))}", line=number) from None
 
 
 class _Lines:
-    """Walks the tokens. It refuses what is out of bounds; whether the rest is TOML is for `tomllib` to say."""
+    """Records the line of each value while walking the tokens. Checks the limits; `tomllib` checks the rest."""
 
     def __init__(self, text: str) -> None:
         self._text = text
         self._number = 1
         self.lines: dict[Where, int] = {(): 1}
-        self._table: Where = ()  # the way to the table of the last header
+        self._table: Where = ()  # the path to the table of the last header
         self._last: dict[Where, int] = {}  # the index of the last `[[table]]` of each list
         self._open: list[tuple[Where, int | None]] = []  # lists with their current index, inline tables with None
-        self._next: Where | None = None  # the way to the value that must come next
+        self._next: Where | None = None  # the path to the value that must come next
 
     def walk(self) -> None:
-        """Note the line of each value by the way to it; a `TextFormError` says what is out of bounds."""
+        """Record the line of each value. Raises `TextFormError` if a limit is exceeded."""
         for match in _TOKEN.finditer(self._text):
             self._token(match.lastgroup, match[0])
         if self._open:
@@ -104,11 +104,11 @@ class _Lines:
                 self._open.pop()
                 self._next = None
             case "stray":
-                raise self._error("wrong form of a value", "text in quotes that ends on its line")
+                raise self._error("invalid value", "quoted text that ends on the same line")
 
     def _enter(self, header: str) -> None:
         if self._open:
-            raise self._error("wrong form of a line", _ITEM)
+            raise self._error("invalid line", _ITEM)
         way: Where = ()
         for part in _parts(header):
             way = (*way, self._last[way], part) if way in self._last else (*way, part)
@@ -121,25 +121,25 @@ class _Lines:
     def _way_of_pair(self, pair: str) -> Where:
         table, index = self._open[-1] if self._open else (self._table, None)
         if index is not None:
-            raise self._error("wrong form of a line", _ITEM)
+            raise self._error("invalid line", _ITEM)
         if self._next is not None:
-            raise self._error("wrong form of a line", "one `=` between a key and its value")
+            raise self._error("invalid line", "one `=` between a key and its value")
         return (*table, *_parts(pair))
 
     def _take(self, token: str) -> Where:
         way, self._next = self._next, None
         if way is None:
-            raise self._error("wrong form of a line", _NEXT if self._open else _STATEMENT)
+            raise self._error("invalid line", _NEXT if self._open else _STATEMENT)
         if len(way) > _DEEPEST:
             raise self._error("nested too deeply", f"at most {_DEEPEST} levels")
         if len(token) > _LONGEST_WORD and token[0] not in "\"'":
-            raise self._error("wrong form of a value", f"at most {_LONGEST_WORD} characters of a number")
+            raise self._error("invalid value", f"a number with at most {_LONGEST_WORD} characters")
         self._note(way)
         return way
 
     def _note(self, way: Where) -> None:
         if way in self.lines:
-            raise self._error("the same key twice", "each key once")
+            raise self._error("duplicate key", "each key once")
         self.lines[way] = self._number
 
     def _opening(self, bracket: str) -> None:

@@ -1,6 +1,6 @@
-"""What a lock holds: models at a commit, with every file's size and hash. Values only; there is none that is wrong.
+"""The values in a lock: models at a commit, with the size and hash of every file. They are validated when created.
 
-`modelenv.locks.project_lock` and `modelenv.volume.metadata` turn them into text and back.
+`modelenv.locks.project_lock` and `modelenv.volume.metadata` convert them to text and back.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from modelenv.tasks import resolve_task
 Fact = str | bool | int | float | Sequence[str]
 Where = tuple[str | int, ...]
 
-# What nobody sees in a review: controls, directions, joiners, private and unpaired characters. Named one by one, for
-# `unicodedata` changes with the Python version, and the same lock must give the same text everywhere.
+# The characters that are invisible in a review: controls, directions, joiners, private and unpaired characters. They
+# are listed here because `unicodedata` changes with the Python version, and a lock's text must not.
 INVISIBLE = "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\uf8ff\ufeff" \
     "\ufff0-\uffff\U000e0000-\U0010ffff"  # fmt: skip
 _INVISIBLE = re.compile(f"[{INVISIBLE}]")
@@ -29,19 +29,19 @@ _UNPAIRED = re.compile("[\ud800-\udfff]")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 SHA1 = re.compile(r"[0-9a-f]{40}")
 _FACT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})  # YAML 1.1 reads no text there
+_YAML_WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})  # not text in YAML 1.1
 _LONGEST_PART = 255  # NAME_MAX of the file systems in use, in bytes
 _LONGEST_PATH = 1024  # leaves room for the root within PATH_MAX, 4096
-_LONGEST_TEXT = 255  # of a name, a task, a pattern
-_LARGEST = 2**63 - 1  # what TOML guarantees, and what a file's size can be
+_LONGEST_TEXT = 255  # characters in a name, a task or a pattern
+_LARGEST = 2**63 - 1  # the largest integer that TOML guarantees, and the largest possible file size
 _LONGEST_SHOWN = 80
 
 
 class LockedValueError(ConfigurationError):
-    """A value that a lock must not hold.
+    """A value that is not valid in a lock.
 
     Attributes:
-        where: the way to it from the value that was to be built, such as `("files", 3, "size")`.
+        where: The path to the invalid value from the object that was being built, such as `("files", 3, "size")`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class LockedValueError(ConfigurationError):
 
 @contextmanager
 def within(*where: str | int) -> Iterator[None]:
-    """Say of every `LockedValueError` from the block that it lies behind `where`."""
+    """Context manager: put `where` in front of the path of every `LockedValueError` that the block raises."""
     try:
         yield
     except LockedValueError as error:
@@ -68,27 +68,27 @@ def within(*where: str | int) -> Iterator[None]:
 
 
 def show(value: object) -> str:
-    """Return a short text for a value of any kind and size."""
+    """Return a short description of a value of any type and size."""
     if isinstance(value, Mapping):
         return "a table"
     if isinstance(value, list | tuple):
         return f"a list of {len(value)}"
     if isinstance(value, int) and abs(value) > _LARGEST:
-        return f"an integer of {value.bit_length()} bits"  # beyond 4300 digits Python refuses to print it
+        return f"an integer of {value.bit_length()} bits"  # Python refuses to print more than 4300 digits
     return shorten(repr(value[: _LONGEST_SHOWN + 1] if isinstance(value, str) else value))
 
 
 def shorten(text: str) -> str:
-    """Return the start of a text, with `…` behind it if there is more."""
+    """Return the text, or its start followed by `…` if it is too long."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
 def check_path(value: object, where: str) -> None:
-    """Check that `value` names a file or folder below a root, and nothing else.
+    """Check that `value` is the relative path of a file or folder below a root.
 
     Raises:
-        LockedValueError: it is absolute, leaves the root, is not in its shortest form, is too long for a file
-            system, or has a backslash or characters that nobody sees.
+        LockedValueError: The path is absolute, points outside of the root, is not normalised, is too long for a file
+            system, or contains a backslash or invisible characters.
     """
     text = _text(value, where, _LONGEST_PATH)
     parts = text.split("/")
@@ -96,13 +96,13 @@ def check_path(value: object, where: str) -> None:
     if text.startswith("/"):
         problem = "a path must not be absolute"
     elif ".." in parts:
-        problem = "a path must not leave its folder"
+        problem = "a path must not point outside of its folder"
     elif "" in parts or "." in parts:
-        problem = "a path must have no empty part and no '.'"
+        problem = "a path must not have an empty part or a '.'"
     elif "\\" in text:
-        problem = "a path must not hold a backslash"
+        problem = "a path must not contain a backslash"
     elif len(text.encode()) > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_PART for part in parts):
-        problem = f"a path has at most {_LONGEST_PATH} bytes, and {_LONGEST_PART} in each part"
+        problem = f"a path must have at most {_LONGEST_PATH} bytes, and at most {_LONGEST_PART} in each part"
     if problem is not None:
         raise LockedValueError(
             problem, expected="a relative path such as 'onnx/model.json'", found=show(text), where=(where,)
@@ -114,14 +114,14 @@ class LockedFile:
     """One file of a model.
 
     Attributes:
-        path: relative to the model's folder, with `/` between its parts.
-        size: in bytes.
-        sha256: of its content, 64 lowercase hexadecimal digits.
-        blob_id: the name of its blob in the Hugging Face cache: the sha256 of a file in large file storage, else the
-            git blob id, 40 digits.
+        path: The path relative to the model's folder, with `/` between its parts.
+        size: The size in bytes.
+        sha256: The sha256 of the content, as 64 lowercase hexadecimal digits.
+        blob_id: The name of the file's blob in the Hugging Face cache. It is the sha256 if the file is in large file
+            storage, else the git blob id, as 40 lowercase hexadecimal digits.
 
     Raises:
-        LockedValueError: one of them is wrong.
+        LockedValueError: A value is invalid.
     """
 
     path: str
@@ -133,7 +133,10 @@ class LockedFile:
         check_path(self.path, "path")
         if type(self.size) is not int or not 0 <= self.size <= _LARGEST:
             raise LockedValueError(
-                "wrong size", expected="a number of bytes from 0 to 2**63 - 1", found=show(self.size), where=("size",)
+                "invalid size",
+                expected="a number of bytes from 0 to 2**63 - 1",
+                found=show(self.size),
+                where=("size",),
             )
         _digits(self.sha256, _SHA256, "64 lowercase hexadecimal digits", "sha256")
         if self.blob_id != self.sha256:
@@ -141,21 +144,22 @@ class LockedFile:
 
 
 class Facts(Mapping[str, Fact]):
-    """What a fake needs to know of a model: text, numbers, truth values, lists of text; sorted, hashable.
+    """The facts about a model that a fake needs: a sorted, hashable mapping.
 
     Args:
-        facts: the names, in small letters, digits and underscores, with their values.
+        facts: The values by name. A name has lowercase letters, digits and underscores. A value is text, a number, a
+            truth value or a list of text.
 
     Raises:
-        LockedValueError: a name or a value is of another kind.
+        LockedValueError: A name or a value is invalid.
     """
 
     def __init__(self, facts: Mapping[str, Fact] | None = None) -> None:
         for name in facts or {}:
             is_name = isinstance(name, str) and _FACT_NAME.fullmatch(name) and name not in _YAML_WORDS
             if not is_name:
-                expected = "small letters, digits and underscores, and no word such as 'yes' or 'null'"
-                raise LockedValueError("wrong name of a fact", expected=expected, found=show(name), where=(name,))
+                expected = "lowercase letters, digits and underscores, and not a word such as 'yes' or 'null'"
+                raise LockedValueError("invalid name of a fact", expected=expected, found=show(name), where=(name,))
         self._values = {name: _fact(name, value) for name, value in sorted((facts or {}).items())}
 
     def __getitem__(self, name: str) -> Fact:
@@ -179,17 +183,17 @@ class LockedModel:
     """One model at one commit.
 
     Attributes:
-        alias: its name in the project.
-        repo: its repo id on the Hub.
-        revision: the declared branch, tag or commit; None means the default branch.
-        commit: what that was when it was locked.
-        task: the declared task, or None.
-        files: what is loaded, sorted by path.
-        patterns: the declared file patterns.
-        facts: what a fake needs.
+        alias: The model's name in the project.
+        repo: The model's repo id on the Hub.
+        revision: The declared branch, tag or commit; None means the default branch.
+        commit: The commit of that revision when the model was locked.
+        task: The declared task, or None.
+        files: The model's files, sorted by path.
+        patterns: The declared file patterns.
+        facts: The facts about the model that a fake needs.
 
     Raises:
-        LockedValueError: one of them is wrong, there is no file, or two files have the same place.
+        LockedValueError: A value is invalid, there are no files, or two files have the same path.
     """
 
     alias: str
@@ -230,13 +234,17 @@ class LockedModel:
             with _as_locked("revision"):
                 ref = ModelRef.parse(self.repo, _text(self.revision, "revision", _LONGEST_TEXT))
             if ref.is_commit and self.revision != self.commit:
-                expected = f"the declared commit, {self.revision}"
-                raise LockedValueError("another commit", expected=expected, found=self.commit, where=("commit",))
+                raise LockedValueError(
+                    "not the declared commit",
+                    expected=f"commit {self.revision}",
+                    found=self.commit,
+                    where=("commit",),
+                )
 
 
 def _check_places(files: Sequence[LockedFile]) -> None:
     if not files:
-        raise LockedValueError("a model needs files", expected="at least one", found="none", where=("files",))
+        raise LockedValueError("the model has no files", expected="at least one", found="none", where=("files",))
     places = sorted((file.path.split("/"), index) for index, file in enumerate(files))
     for (first, one), (second, other) in pairwise(places):
         if second[: len(first)] == first:
@@ -260,13 +268,13 @@ def _as_locked(where: str) -> Iterator[None]:
 def _text(value: object, where: str | int, longest: int) -> str:
     expected = f"text of 1 to {longest} visible characters"
     if not isinstance(value, str) or not 1 <= len(value) <= longest or _INVISIBLE.search(value):
-        raise LockedValueError("wrong text", expected=expected, found=show(value), where=(where,))
+        raise LockedValueError("invalid text", expected=expected, found=show(value), where=(where,))
     return value
 
 
 def _digits(value: object, form: re.Pattern[str], expected: str, where: str) -> None:
     if not isinstance(value, str) or not form.fullmatch(value):
-        raise LockedValueError(f"wrong {where}", expected=expected, found=show(value), where=(where,))
+        raise LockedValueError(f"invalid {where}", expected=expected, found=show(value), where=(where,))
 
 
 def _fact(name: str, value: Any) -> Fact:
@@ -274,7 +282,7 @@ def _fact(name: str, value: Any) -> Fact:
         for index, item in enumerate(value):
             if not isinstance(item, str) or _UNPAIRED.search(item):
                 raise LockedValueError(
-                    "wrong value of a fact", expected="text", found=show(item), where=(name, index)
+                    "invalid value of a fact", expected="text", found=show(item), where=(name, index)
                 )
         return tuple(value)
     if isinstance(value, str) and not _UNPAIRED.search(value):
@@ -284,9 +292,9 @@ def _fact(name: str, value: Any) -> Fact:
     if isinstance(value, int) and -_LARGEST <= value <= _LARGEST:
         return value
     expected = "text, a list of text, true or false, or a finite number"
-    raise LockedValueError("wrong value of a fact", expected=expected, found=show(value), where=(name,))
+    raise LockedValueError("invalid value of a fact", expected=expected, found=show(value), where=(name,))
 
 
 def total_size(models: Iterable[LockedModel]) -> int:
-    """Return the bytes of all files of the models."""
+    """Return the total size of the models' files in bytes."""
     return sum(file.size for model in models for file in model.files)

@@ -1,1 +1,1 @@
-"""A folder of models on disk: its layouts, what a model needs, and the checks."""
+"""A folder of models on disk: its layouts, the files that a model needs, and the checks."""

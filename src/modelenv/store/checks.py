@@ -1,4 +1,4 @@
-"""How the files of a load are checked."""
+"""The options for checking the files of a load."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from modelenv.store.verification import HashMemory
 
 @dataclass(frozen=True)
 class Checks:
-    """How files are checked.
+    """The options for checking files.
 
     Attributes:
-        memory: what was hashed in this process.
-        full: whether everything is hashed, also what is remembered.
-        remembers: whether what was hashed may be written down in the store; never on a volume.
-        before_hashing: called with the bytes that must be hashed, if there are any.
-        progress: called with the bytes that were hashed or received.
+        memory: The hashes that this process has computed.
+        full: Whether to hash every file, even if its hash is known.
+        remembers: Whether the hashes can be recorded in the store; never on a volume.
+        before_hashing: Called with the number of bytes to hash, if there are any.
+        progress: Called with the number of bytes that were just hashed or received.
     """
 
     memory: HashMemory = field(default_factory=HashMemory)

@@ -1,7 +1,7 @@
-"""Whether single files are what they should be: links, JSON, safetensors, and the blobs of the cache.
+"""Checks single files: links, JSON, safetensors, and the blobs of the cache.
 
-Nothing here writes, and nothing imports torch or safetensors: the checks read names, sizes and headers, and
-hashes only where a file's name in the Hugging Face cache says what its hash must be.
+The checks write nothing and import neither torch nor safetensors. They read names, sizes and headers, and compute a
+hash only if a file's name in the Hugging Face cache says what its hash must be.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def check_links(folder: Path, *, root: Path, model: str) -> None:
     """Check that neither the folder nor a link in it leads out of the store.
 
     Raises:
-        UnsafeModelError: one does.
+        UnsafeModelError: The folder or a link leads out of the store.
     """
     real_root = os.path.realpath(root)
     inside = (Path(parent) / name for parent, *lists in os.walk(folder) for names in lists for name in names)
@@ -39,15 +39,15 @@ def check_links(folder: Path, *, root: Path, model: str) -> None:
                 model=model,
                 expected=f"a place below {root}",
                 found=f"{path} -> {target}",
-                hint="copy the files into the store, or name the folder that really holds them",
+                hint="copy the files into the store, or use the folder that contains the real files as the store",
             )
 
 
 def check_config(folder: Path, model: str) -> None:
-    """Check that the folder has a `config.json`, and that it is a JSON object.
+    """Check that the folder has a `config.json` that is a JSON object.
 
     Raises:
-        ModelIntegrityError: it does not.
+        ModelIntegrityError: The file is missing, unreadable or damaged.
     """
     path = folder / CONFIG
     if not os.path.lexists(path):
@@ -55,16 +55,16 @@ def check_config(folder: Path, model: str) -> None:
             f"the folder has no {CONFIG}",
             model=model,
             found=str(folder),
-            hint="a model's folder holds config.json, the tokenizer's files and model.safetensors",
+            hint="a model's folder contains config.json, the tokenizer's files and model.safetensors",
         )
     read_json(path, model)
 
 
 def read_json(path: Path, model: str, kind: type[Any] = dict) -> Any:
-    """Return what a JSON file holds: an object, or a list where `kind` says so.
+    """Return the content of a JSON file, which must be of type `kind`: a dict or a list.
 
     Raises:
-        ModelIntegrityError: it cannot be read, or holds something else.
+        ModelIntegrityError: The file cannot be read, is not JSON, or has another type.
     """
     check_file(path, model)
     try:
@@ -82,13 +82,13 @@ def read_json(path: Path, model: str, kind: type[Any] = dict) -> Any:
 
 
 def check_safetensors(path: Path, model: str) -> None:
-    """Check that a safetensors file is as long as its header says, without holes: a cut download is shorter.
+    """Check that a safetensors file has the size that its header describes. A truncated download is shorter.
 
-    The format: 8 bytes with the header's length, the header as JSON, then the tensors' bytes
+    The format: 8 bytes with the header's length, the header as JSON, then the tensors' bytes without holes
     (https://huggingface.co/docs/safetensors).
 
     Raises:
-        ModelIntegrityError: the file is truncated, too long, unreadable, or not safetensors.
+        ModelIntegrityError: The file is truncated, too long, unreadable, or not safetensors.
     """
     check_file(path, model)
     try:
@@ -106,7 +106,7 @@ def check_safetensors(path: Path, model: str) -> None:
             "the weights are damaged: the safetensors header is broken or cut off",
             model=model,
             found=f"{path}, {size:,} bytes",
-            hint="remove the file and fetch the model again",
+            hint="delete the file and fetch the model again",
         ) from None
     if size != expected:
         raise ModelIntegrityError(
@@ -114,15 +114,15 @@ def check_safetensors(path: Path, model: str) -> None:
             model=model,
             expected=f"{expected:,} bytes",
             found=f"{size:,} bytes in {path}",
-            hint="remove the file and fetch the model again",
+            hint="delete the file and fetch the model again",
         )
 
 
 def _data_length(header: dict[str, Any]) -> int:
-    """Return how many bytes of tensors the header describes; they follow each other without holes.
+    """Return the total size of the tensors that the header describes, which must follow each other without holes.
 
     Raises:
-        ValueError, TypeError, KeyError, AttributeError: the header is not what the format says.
+        ValueError, TypeError, KeyError, AttributeError: The header does not follow the format.
     """
     end = 0
     for start, stop in sorted(entry["data_offsets"] for name, entry in header.items() if name != "__metadata__"):
@@ -133,31 +133,31 @@ def _data_length(header: dict[str, Any]) -> int:
 
 
 def check_file(path: Path, model: str) -> None:
-    """Check that `path` is a file, also behind a link: reading a pipe would wait for ever."""
+    """Check that `path` is a regular file or a link to one. Reading a pipe would block."""
     try:
         is_file = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
         raise unreadable(path, model, error) from None
     if not is_file:
-        raise ModelIntegrityError("this is not a file", model=model, found=str(path))
+        raise ModelIntegrityError("not a regular file", model=model, found=str(path))
 
 
 def unreadable(path: Path, model: str, error: OSError) -> ModelIntegrityError:
-    """Return the error for a file that the system does not let us read."""
+    """Return the error for a file that cannot be read."""
     if isinstance(error, FileNotFoundError):
         problem, hint = "a link leads to a file that is missing", "fetch the model again, or copy it with its blobs"
     elif isinstance(error, PermissionError):
-        problem, hint = "a file may not be read", "give this user the right to read the store"
+        problem, hint = "no permission to read a file", "give this user permission to read the store"
     else:
         problem, hint = "a file cannot be read", "check the disk or the mount"
     return ModelIntegrityError(problem, model=model, found=f"{path}: {error.strerror}", hint=hint)
 
 
 def matches_blob_name(blob: Path, name: str | None = None) -> bool:
-    """Return whether a blob of the Hugging Face cache holds what its name says, or another name given.
+    """Whether the content of a blob of the Hugging Face cache matches its name, or the name `name` if it is given.
 
-    A blob is named by its ETag: 64 digits are the sha256 of the bytes (LFS files), 40 are git's blob id, or, from
-    some mirrors, the plain sha1. Names of another form say nothing about the content, and match.
+    A blob is named by its ETag: 64 digits are the sha256 of the content (LFS files); 40 digits are git's blob id or,
+    from some mirrors, the plain sha1. A name of another form says nothing about the content, so it always matches.
     """
     size, name = blob.stat().st_size, name or blob.name
     if not _HEX.fullmatch(name):

@@ -1,4 +1,4 @@
-"""Whether what a lock names can be loaded: said when it is locked, when it is fetched, and when it is verified."""
+"""Checks that the files in a lock can be loaded. Used when a model is locked, fetched or verified."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ from modelenv.store.needs import check_base, check_modules, check_needs
 from modelenv.store.weights import check_no_pickle, check_weights
 from modelenv.tasks import resolve_task
 
-_COMPLETE = "run `modelenv lock --upgrade`; if it stays so, the repo itself is not complete: use another revision"
-_CHOOSE = "name the missing files in `files` of [tool.modelenv.models] too, and run `modelenv lock` again"
+_COMPLETE = "run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another revision"
+_CHOOSE = "add the missing files to `files` in [tool.modelenv.models], and run `modelenv lock` again"
 
 
 def check_locked_set(files: ModelFiles, task: str | None, patterns: Collection[str]) -> None:
     """Check that these files can be loaded.
 
-    Files that were chosen by patterns may be for any library. Of them only what one file says of others is checked.
+    Files that were chosen by patterns can be for any library. For these, only the files that other files name are
+    checked.
 
     Args:
-        files: what is locked.
-        task: the declared task of a pipeline, or None for anything.
-        patterns: the declared patterns.
+        files: The locked files.
+        task: The declared task of a pipeline, or None if no task is declared.
+        patterns: The declared patterns.
 
     Raises:
-        ModelIntegrityError: something is missing.
-        UnsafeModelError: the weights are pickled though no pattern names them, or something lies elsewhere.
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: The weights are pickled although no pattern names them, or a file names something outside of
+            the model's folder.
     """
     if patterns:
         check_weights(files, allow_pickle=True)
@@ -48,10 +50,10 @@ def check_locked_set(files: ModelFiles, task: str | None, patterns: Collection[s
 
 
 def check_locked(folder: Path, locked: LockedModel) -> None:
-    """Check that a folder that is as locked can be loaded.
+    """Check that a folder that matches its lock can be loaded.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: as `check_locked_set`.
+        ModelIntegrityError, UnsafeModelError: See `check_locked_set`.
     """
     names = {file.path for file in locked.files}
     check_locked_set(ModelFiles.in_folder(folder, locked.repo, names), locked.task, locked.patterns)

@@ -1,6 +1,7 @@
-"""The files of one model, as what decides on a load sees them: their names, and what the small ones say.
+"""The files of one model: their names, and a way to read the small ones.
 
-The same decision is made of a folder on disk, of a volume, and, before anything is there, of a repo's listing.
+All checks before a load use this view, so that a folder on disk, a volume and the listing of a repo whose files have
+not been fetched are checked in the same way.
 """
 
 from __future__ import annotations
@@ -14,19 +15,20 @@ from typing import Any
 
 from modelenv.store.integrity import read_json
 
-_MARKERS = ".no_exist"  # where `huggingface_hub` notes the files that a commit does not have
+_MARKERS = ".no_exist"  # the folder in which `huggingface_hub` marks files that a commit does not have
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """The files of one model that a load may read.
+    """The files of one model that a load can read.
 
     Attributes:
-        model: the model's name, for errors.
-        place: where the files are, for errors.
-        names: their names, with `/` between folders.
-        read: returns what a JSON file holds: an object, or the type given. Raises `ModelIntegrityError`.
-        absent: names of files that the Hub said this commit does not have.
+        model: The model's name, for errors.
+        place: The folder or the repo that contains the files, for errors.
+        names: The paths of the files, with `/` between folders.
+        read: A function that returns the content of a JSON file, which must have the given type (dict or list). It
+            raises `ModelIntegrityError`.
+        absent: The paths of files that this commit does not have, according to the Hub.
     """
 
     model: str
@@ -37,7 +39,7 @@ class ModelFiles:
 
     @classmethod
     def in_folder(cls, folder: Path, model: str, locked: Collection[str] | None = None) -> ModelFiles:
-        """Return the files of a folder; of a locked model only those that the lock names."""
+        """Return the files of a folder. If `locked` is given, files that it does not contain are left out."""
         names = frozenset(_names(folder))
         if locked is not None:
             names &= frozenset(locked)
@@ -49,16 +51,16 @@ class ModelFiles:
         return frozenset(name for name in self.names if "/" not in name)
 
     def object(self, name: str) -> dict[str, Any]:
-        """Return the JSON object in a file; an empty one if there is no such file.
+        """Return the JSON object in a file, or an empty one if the file does not exist.
 
         Raises:
-            ModelIntegrityError: the file cannot be read, or does not hold a JSON object.
+            ModelIntegrityError: The file cannot be read, or is not a JSON object.
         """
         content: dict[str, Any] = self.read(name, dict) if name in self.names else {}
         return content
 
     def below(self, folder: str) -> ModelFiles:
-        """Return the files in a subfolder, with names relative to it; all of them for an empty name."""
+        """Return the files in a subfolder, with paths relative to it. An empty name returns all files."""
         if not folder:
             return self
         start = f"{folder}/"
@@ -70,17 +72,18 @@ class ModelFiles:
 
 @dataclass(frozen=True)
 class Use:
-    """What a set of files is to be loaded for.
+    """The purpose for which a set of files is loaded.
 
     Attributes:
-        task: the task of a transformers pipeline, or None for anything: then also what sentence-transformers reads.
-        given: the parts of the pipeline that the caller gives, such as `tokenizer`.
-        allow_pickle: whether pickled weights may be loaded.
-        runs_code: whether code that comes with the model may run.
-        closed: whether nothing but these files may be read, as everything that is loaded is locked.
-        whole: whether the Hub, or the lock, says that these are all files. Else what transformers saves with every
-            such model is demanded too.
-        hint: how to get what is missing.
+        task: The task of a transformers pipeline. None if it is unknown: then the files that sentence-transformers
+            reads are required too.
+        given: The parts of the pipeline that the caller passes, such as `tokenizer`.
+        allow_pickle: Whether pickled weights are allowed.
+        runs_code: Whether code that comes with the model is allowed to run.
+        closed: Whether only these files are allowed to be read, because everything that is loaded must be locked.
+        whole: Whether the set is known to be complete, from the Hub or the lock. If not, the files that transformers
+            saves with every such model are required too.
+        hint: How to get missing files.
     """
 
     task: str | None = None
@@ -97,17 +100,17 @@ def _read(folder: Path, model: str, name: str, kind: type[Any]) -> Any:
 
 
 def _names(folder: Path) -> Iterator[str]:
-    """Yield the names of the files below the folder, behind links too; a folder that is met again is left out."""
-    met: set[str] = set()
+    """Yield the paths of the files below the folder. Follows links, but visits each real folder only once."""
+    visited: set[str] = set()
     for parent, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(parent)
-        if real in met:
+        if real in visited:
             folders.clear()
             continue
-        met.add(real)
+        visited.add(real)
         for name in names:
-            path = os.path.join(parent, name)  # noqa: PTH118 - as os.walk gives it
-            if os.path.isfile(path):  # noqa: PTH113 - says no to what it may not look at, where pathlib raises
+            path = os.path.join(parent, name)  # noqa: PTH118 - faster than pathlib
+            if os.path.isfile(path):  # noqa: PTH113 - pathlib raises on a lack of permission
                 yield os.path.relpath(path, folder).replace(os.sep, "/")
 
 

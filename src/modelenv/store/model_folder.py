@@ -1,4 +1,4 @@
-"""Whether a folder holds a model that may be loaded: complete, undamaged, and free of code."""
+"""Checks that a folder contains a model that is complete, undamaged and free of code."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from modelenv.store.weights import check_no_pickle, check_weights
 def check_model_folder(
     folder: Path, *, root: Path, model: str, allow_pickle: bool = False, locked: Collection[str] | None = None
 ) -> ModelFiles:
-    """Check that `folder` can be loaded as `model`: configuration, weights, links, and no pickle.
+    """Check the configuration, the weights and the links in `folder`, and that nothing in it is pickled.
 
-    What a load needs besides, for its task, is for `modelenv.store.needs` to say.
+    `modelenv.store.needs` checks what else a load needs for its task.
 
     Args:
-        folder: the folder with the model's files.
-        root: the store's folder, which no link may leave.
-        model: the model's name, for errors.
-        allow_pickle: whether pickled weights may be loaded where there are no others.
-        locked: the files that a lock names; nothing else may be loaded.
+        folder: The folder with the model's files.
+        root: The store's root. No link is allowed to lead out of it.
+        model: The model's name, for errors.
+        allow_pickle: Whether pickled weights are allowed if there are no others.
+        locked: The files in the lock, if there is one. Other files are not loaded.
 
     Returns:
-        The files that may be loaded.
+        The files that can be loaded.
 
     Raises:
         ModelIntegrityError: `config.json` or the weights are missing or damaged, or cannot be read.
-        UnsafeModelError: the weights that would be loaded are pickled, or lie elsewhere, or a link leads out of the
-            store.
+        UnsafeModelError: The weights that would be loaded are pickled or outside of the folder, or a link leads out
+            of the store.
     """
     try:
         names = sorted(path.name for path in folder.iterdir())
@@ -60,10 +60,10 @@ def check_model_folder(
 
 
 def check_dangling(folder: Path, model: str, locked: Collection[str] | None = None) -> None:
-    """Check that each link of the folder that a load may follow leads to a file.
+    """Check that no link that a load can follow is broken.
 
     Raises:
-        ModelIntegrityError: one leads nowhere.
+        ModelIntegrityError: A link is broken.
     """
     for parent, _, names in os.walk(folder):
         for path in (Path(parent) / name for name in sorted(names)):

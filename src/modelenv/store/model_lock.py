@@ -1,4 +1,4 @@
-"""The lock of a model in a store: one process at a time changes the model's files."""
+"""The lock of a model in a store, so that only one process at a time changes the model's files."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from modelenv.deadlines import Deadline
 from modelenv.references import ModelRef
 
 logger = logging.getLogger("modelenv")
-_FIRST_NOTICE = 5.0  # seconds of waiting before the log says so
+_FIRST_NOTICE = 5.0  # seconds of waiting before a message is logged
 _WAITING = "waiting for another process to fetch it"
 
 
 @contextmanager
 def holding(path: Path, ref: ModelRef, deadline: Deadline) -> Iterator[None]:
-    """Hold the lock file for the length of a block. The lock is released when its process dies.
+    """Context manager: hold the lock file. The lock is released when its process dies.
 
     Args:
-        path: the lock file.
-        ref: the model.
-        deadline: for getting the lock.
+        path: The lock file.
+        ref: The model.
+        deadline: The deadline for acquiring the lock.
 
     Raises:
-        ModelLoadTimeoutError: another process held it until the deadline.
+        ModelLoadTimeoutError: Another process held the lock until the deadline.
     """
     from filelock import FileLock, Timeout
 

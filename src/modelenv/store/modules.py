@@ -1,6 +1,6 @@
-"""Which files the modules of a sentence-transformers model need: `modules.json` names them, each with its folder.
+"""The files that the modules of a sentence-transformers model need. `modules.json` lists the modules.
 
-The classes are those of sentence-transformers 6.2. Of a class that is not among them nothing is demanded.
+The classes are those of sentence-transformers 6.2. A module of an unknown class requires no files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from modelenv.store.model_files import ModelFiles
 from modelenv.store.weights import PICKLED_WEIGHTS, WEIGHTS, weights_named
 
 MODULES = "modules.json"
-# The files of each class, and whether it has weights beside them (`load_torch_weights`) in `model.safetensors`.
+# The files of each class, and whether it also loads weights (`load_torch_weights`) from `model.safetensors`.
 CLASSES: Mapping[str, tuple[tuple[str, ...], bool]] = MappingProxyType(
     {
         "BoW": ((CONFIG,), False),
@@ -38,16 +38,16 @@ CLASSES: Mapping[str, tuple[tuple[str, ...], bool]] = MappingProxyType(
 )
 TRANSFORMERS = frozenset({"CLIPModel", "MLMTransformer", "Transformer"})
 ROUTERS = frozenset({"Asym", "Router"})
-_ROUTER_CONFIGS = ("router_config.json", CONFIG)  # the second is how it was called before
+_ROUTER_CONFIGS = ("router_config.json", CONFIG)  # the second is its former name
 
 
 @dataclass(frozen=True)
 class Need:
-    """Something that a load cannot do without.
+    """A file that a load requires.
 
     Attributes:
-        by: the file that says so.
-        any_of: the files of which one must be there, best first.
+        by: The file that requires it.
+        any_of: The alternatives, preferred first. One of them must exist.
     """
 
     by: str
@@ -55,11 +55,11 @@ class Need:
 
 
 def module_needs(files: ModelFiles) -> Iterator[Need]:
-    """Yield what the modules need, whether it is there or not; nothing for a model without `modules.json`.
+    """Yield the files that the modules need, whether they exist or not. Yields nothing without `modules.json`.
 
     Raises:
-        ModelIntegrityError: a file that says so is damaged.
-        UnsafeModelError: a module is outside of the model's folder.
+        ModelIntegrityError: A file that lists modules is damaged.
+        UnsafeModelError: A module is outside of the model's folder.
     """
     if MODULES in files.names:
         for module in files.read(MODULES, list):
@@ -92,9 +92,9 @@ def _inside(files: ModelFiles, by: str, folder: str) -> str:
         raise UnsafeModelError(
             "a module is outside of the model's folder",
             model=files.model,
-            expected="the name of a folder in it",
+            expected="the name of a folder in the model's folder",
             found=f"{files.place}/{by} names {folder!r}",
-            hint="do not load this model: whoever can write that place decides what it answers",
+            hint="do not load this model: whoever can write to that place controls its output",
         )
     folder = posixpath.normpath(folder)
     return "" if folder == "." else folder
@@ -118,7 +118,7 @@ def _path(folder: str, name: str) -> str:
 
 def _damaged(files: ModelFiles, name: str) -> ModelIntegrityError:
     return ModelIntegrityError(
-        "a file is damaged: it does not name modules by their folder and type",
+        "a file is damaged: it does not list modules with their path and type",
         model=files.model,
         found=f"{files.place}/{name}",
     )

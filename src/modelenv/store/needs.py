@@ -1,4 +1,4 @@
-"""What a load will read beside configuration and weights, and what it must not read: names and small files say so."""
+"""Checks what a load reads besides configuration and weights, from the names of the files and the small ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modelenv.store.parts import (
 from modelenv.store.weights import LOCKING_PICKLES, PICKLES, pickles_error, weights_named
 
 ADAPTER_CONFIG = "adapter_config.json"
-# Files that transformers passes over in silence, or reads late, where they are damaged.
+# Files that transformers silently ignores, or reads late, if they are damaged.
 _JSON = (
     ADAPTER_CONFIG, GENERATION_CONFIG, PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, TOKENIZER_CONFIG, VIDEO_CONFIG,
     "added_tokens.json", "chat_template.json", "special_tokens_map.json",
@@ -29,11 +29,11 @@ _JSON = (
 
 
 def check_needs(files: ModelFiles, use: Use) -> None:
-    """Check that a load has what it needs beside configuration and weights, and reads nothing from elsewhere.
+    """Check that a load has what it needs besides configuration and weights, and reads nothing from elsewhere.
 
     Raises:
-        ModelIntegrityError: a file is missing or damaged.
-        UnsafeModelError: something outside of the files would be read.
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: Something that is not among the files would be read.
     """
     check_base(files)
     for name in _JSON:
@@ -50,16 +50,16 @@ def check_needs(files: ModelFiles, use: Use) -> None:
 
 
 def lacking(files: ModelFiles, offered: Collection[str], *, modules: bool, pickles: bool = False) -> set[str]:
-    """Return which files a load needs besides, of those that the repo has; the files that are there say so.
+    """Return the missing files that the existing files name and the repo has.
 
     Args:
-        files: what is there.
-        offered: what the repo has.
-        modules: whether the modules of sentence-transformers count.
-        pickles: whether weights are named too where they are pickled.
+        files: The existing files.
+        offered: The paths of all files of the repo.
+        modules: Whether to include the files that the modules of sentence-transformers need.
+        pickles: Whether to include pickled weights.
 
     Raises:
-        ModelIntegrityError, UnsafeModelError: a file is damaged, or names something outside of the model's folder.
+        ModelIntegrityError, UnsafeModelError: A file is damaged, or names something outside of the model's folder.
     """
     missing = set(weights_named(files))
     if modules:
@@ -72,12 +72,12 @@ def lacking(files: ModelFiles, offered: Collection[str], *, modules: bool, pickl
 
 
 def check_base(files: ModelFiles) -> None:
-    """Check that the files are no adapter without the model that it changes.
+    """Check that the files are not an adapter without its base model.
 
-    transformers would fetch that one from the Hub, as it is there now.
+    transformers would fetch the base from the Hub in its current state.
 
     Raises:
-        ModelIntegrityError: they are.
+        ModelIntegrityError: The files are an adapter without its base model.
     """
     if ADAPTER_CONFIG not in files.names or CONFIG in files.names:
         return
@@ -86,12 +86,12 @@ def check_base(files: ModelFiles) -> None:
 
 
 def adapter_error(model: str, place: str, base: str | None = None) -> ModelIntegrityError:
-    """Return the error for an adapter without its base."""
+    """Return the error for an adapter without its base model."""
     named = "" if base is None else f", which names the base {base}"
     return ModelIntegrityError(
         "this is an adapter (LoRA or another kind of PEFT) without its base model",
         model=model,
-        expected=f"a whole model, with {CONFIG} and its weights",
+        expected=f"a complete model, with {CONFIG} and its weights",
         found=f"only {ADAPTER_CONFIG} in {place}{named}",
         hint="merge the two with `merge_and_unload()` of peft, save the result with `save_pretrained` together with "
         "its tokenizer, and use that",
@@ -102,15 +102,15 @@ def check_modules(files: ModelFiles, use: Use) -> None:
     """Check that the modules of a sentence-transformers model have their files.
 
     Raises:
-        ModelIntegrityError: one lacks some.
-        UnsafeModelError: one is outside of the model's folder, or its weights are pickled, where that is not allowed.
+        ModelIntegrityError: A file is missing or damaged.
+        UnsafeModelError: A module is outside of the model's folder, or its weights are pickled without permission.
     """
     unmet = [need for need in module_needs(files) if not files.names & set(need.any_of)]
     if unmet:
         raise ModelIntegrityError(
             f"{len(unmet)} of the files that its modules need are missing",
             model=files.model,
-            expected=f"{' or '.join(unmet[0].any_of)}, as {unmet[0].by} says",
+            expected=f"{' or '.join(unmet[0].any_of)}, required by {unmet[0].by}",
             found=f"none in {files.place}",
             hint=use.hint,
         )

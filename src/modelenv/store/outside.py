@@ -1,7 +1,7 @@
-"""What a load would read from elsewhere, because a small file of the model says so.
+"""Finds what a load would read from outside of the model's folder because a small file of the model names it.
 
-In production, and of a locked model, everything that is loaded lies in the model's folder and is locked. What these
-files name is fetched by transformers from the Hub, as it is there now, so there the load is refused.
+In production, and for a locked model, everything that is loaded is in the model's folder and is locked. transformers
+would fetch the named files from the Hub in their current state, so such a load is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TOKENIZER_CONFIG = "tokenizer_config.json"
 _PROCESSOR_CONFIG = "processor_config.json"
 _PREPROCESSOR_CONFIG = "preprocessor_config.json"
 _AUDIO_TOKENIZER = "audio_tokenizer_config.json"
-# Models that make a spectrogram: the pipeline makes sound of it with a vocoder, by default one from the Hub
+# Models that produce a spectrogram. The pipeline converts it to sound with a vocoder, by default one from the Hub
 # (`MODEL_FOR_TEXT_TO_SPECTROGRAM_MAPPING_NAMES` of transformers).
 SPECTROGRAM_MODELS = frozenset({"FastSpeech2ConformerModel", "SpeechT5ForTextToSpeech"})
 _WITH_CODE = (CONFIG, _TOKENIZER_CONFIG, _PROCESSOR_CONFIG, _PREPROCESSOR_CONFIG, "video_preprocessor_config.json")
@@ -26,32 +26,32 @@ _WITH_CODE = (CONFIG, _TOKENIZER_CONFIG, _PROCESSOR_CONFIG, _PREPROCESSOR_CONFIG
 def check_nothing_outside(
     files: ModelFiles, task: str | None, given: Collection[str], *, runs_code: bool = False
 ) -> None:
-    """Check that a load of these files reads nothing else.
+    """Check that loading these files reads nothing else.
 
     Args:
-        files: the model's files.
-        task: the task of a pipeline, or None for anything.
-        given: the parts of the pipeline that the caller gives.
-        runs_code: whether code that comes with the model may run.
+        files: The model's files.
+        task: The task of a pipeline, or None if it is unknown.
+        given: The parts of the pipeline that the caller passes.
+        runs_code: Whether code that comes with the model is allowed to run.
 
     Raises:
-        UnsafeModelError: it would; the error names what, and which file says so.
+        UnsafeModelError: Something else would be read. The error says what it is, and which file names it.
     """
     for by, what, remedy in _outside(files, task, given, runs_code):
         raise UnsafeModelError(
             "the load would read something that is not among the model's files",
             model=files.model,
-            expected="everything that is loaded in the model's folder, and locked",
+            expected="everything that is loaded is in the model's folder, and locked",
             found=f"{by} in {files.place} names {what}",
             hint=remedy,
         )
 
 
 def check_tokenizer_inside(files: ModelFiles) -> None:
-    """Check that the tokenizer's configuration names no vocabulary in another folder.
+    """Check that the tokenizer's configuration names no file in another folder.
 
     Raises:
-        UnsafeModelError: it does.
+        UnsafeModelError: The configuration names a file in another folder.
     """
     named = files.object(_TOKENIZER_CONFIG).get("fast_tokenizer_files")
     for name in named if isinstance(named, list) else ():
@@ -61,20 +61,20 @@ def check_tokenizer_inside(files: ModelFiles) -> None:
                 model=files.model,
                 expected="names of files in the folder",
                 found=f"{files.place}/{_TOKENIZER_CONFIG} names {name!r}",
-                hint="do not load this model: whoever can write that place decides what it answers",
+                hint="do not load this model: whoever can write to that place controls its output",
             )
 
 
 def _outside(
     files: ModelFiles, task: str | None, given: Collection[str], runs_code: bool
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield which file names what, and what to do about it."""
+    """Yield for each outside reference: the file that names it, what it is, and what to do about it."""
     config = files.object(CONFIG)
     architectures = config.get("architectures")
     vocal = task == "text-to-audio" and isinstance(architectures, list) and "vocoder" not in given
     if vocal and SPECTROGRAM_MODELS.intersection(map(str, architectures or ())):
-        remedy = "load a vocoder from a folder of your own, and pass it: load_model(..., vocoder=...)"
-        yield CONFIG, "a model that needs a vocoder, which is taken from the Hub", remedy
+        remedy = "load a vocoder from a local folder, and pass it: load_model(..., vocoder=...)"
+        yield CONFIG, "a model that needs a vocoder, which would be fetched from the Hub", remedy
     yield from _kernels(config)
     if "processor" not in given:
         yield from _audio_tokenizer(files)
@@ -85,11 +85,11 @@ def _outside(
             for stated in (content, nested if isinstance(nested, dict) else {}):
                 if isinstance(stated.get("class_info_file"), str):  # OneFormer: the names of its classes
                     place = f"{stated['class_info_file']} of {stated.get('repo_path')}"
-                    remedy = "make the image processor yourself, and pass it: load_model(..., image_processor=...)"
+                    remedy = "create the image processor yourself, and pass it: load_model(..., image_processor=...)"
                     yield name, place, remedy
     for name in _WITH_CODE if runs_code else ():
         for place in _code(files.object(name).get("auto_map")):
-            yield name, f"the code {place!r}", "use a repo that holds its code itself"
+            yield name, f"the code {place!r}", "use a repo that contains its own code"
 
 
 def _kernels(config: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -97,7 +97,7 @@ def _kernels(config: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
         stated = config.get(key)
         for value in stated.values() if isinstance(stated, dict) else (stated,):
             if isinstance(value, str) and "/" in value:
-                yield CONFIG, f"the kernel {value!r}", f"take {key} out of the model's {CONFIG}"
+                yield CONFIG, f"the kernel {value!r}", f"remove {key} from the model's {CONFIG}"
 
 
 def _audio_tokenizer(files: ModelFiles) -> Iterator[tuple[str, str, str]]:
@@ -105,12 +105,12 @@ def _audio_tokenizer(files: ModelFiles) -> Iterator[tuple[str, str, str]]:
     for name, content in ((_PROCESSOR_CONFIG, stated), (_AUDIO_TOKENIZER, files.object(_AUDIO_TOKENIZER))):
         place = content.get("audio_tokenizer_name_or_path") if isinstance(content, dict) else None
         if place is not None:
-            remedy = "make the processor yourself, and pass it: load_model(..., processor=...)"
+            remedy = "create the processor yourself, and pass it: load_model(..., processor=...)"
             yield name, f"the audio tokenizer {place!r}", remedy
 
 
 def _code(auto_map: Any) -> Iterator[str]:
-    """Yield the classes that lie in another repo: `repo--module.Class`."""
+    """Yield the classes that are in another repo: `repo--module.Class`."""
     stated = auto_map.values() if isinstance(auto_map, dict) else (auto_map,)
     for value in stated:
         for name in value if isinstance(value, list | tuple) else (value,):

@@ -1,7 +1,8 @@
-"""What the parts of a pipeline beside the model need: tokenizer, processor, and how it generates.
+"""Checks the files of the other parts of a pipeline: the tokenizer, the processor and the generation settings.
 
-transformers does without many a file, and then answers otherwise: a tokenizer without its vocabulary knows no word, a
-model without `generation_config.json` generates by other rules. So the files are demanded before a load begins.
+transformers loads a model without some of these files, and then gives different output: a tokenizer without its
+vocabulary knows no words, and a model without `generation_config.json` generates with other settings. So these files
+are required before a load begins.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ GENERATION_CONFIG = "generation_config.json"
 PROCESSOR_CONFIG = "processor_config.json"
 PREPROCESSOR_CONFIG = "preprocessor_config.json"
 VIDEO_CONFIG = "video_preprocessor_config.json"
-# The parts that the pipeline of each task loads beside the model (`_load_tokenizer` and so on of its class).
+# The parts that the pipeline of each task loads besides the model (`_load_tokenizer` and so on in its class).
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "any-to-any": ("processor",),
@@ -49,7 +50,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "zero-shot-object-detection": ("image_processor", "tokenizer"),
     }
 )
-# Tokenizers that need no vocabulary, as they work on bytes or characters, and the models that have one of them.
+# Tokenizers that need no vocabulary, because they work on bytes or characters, and the models that use them.
 WITHOUT_VOCABULARY = frozenset({"ByT5Tokenizer", "CanineTokenizer", "DiaTokenizer", "PerceiverTokenizer"})
 MODELS_WITHOUT_VOCABULARY = frozenset({"canine", "dia", "perceiver"})
 _VOCABULARY = re.compile(
@@ -57,36 +58,36 @@ _VOCABULARY = re.compile(
 )
 _NO_VOCABULARY = frozenset({TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json"})
 _NOT_DATA = (".py", ".md", ".jinja")
-_TOKENIZER_FILE = re.compile(r"tokenizer(\.[\w.-]+)?\.json")  # some repos have one for each range of versions
-_OTHER_VOCABULARIES = re.compile(r"tekken\.json|.*\.model|.*\.tiktoken")  # what any tokenizer is converted from
-# From this version on, transformers writes generation_config.json beside each model that generates.
+_TOKENIZER_FILE = re.compile(r"tokenizer(\.[\w.-]+)?\.json")  # some repos have one per range of versions
+_OTHER_VOCABULARIES = re.compile(r"tekken\.json|.*\.model|.*\.tiktoken")  # convertible to any tokenizer
+# Since this version, transformers saves generation_config.json with each model that generates.
 _GENERATION_CONFIG_SINCE = (4, 27)
 _GENERATING = frozenset(
     {"any-to-any", "automatic-speech-recognition", "document-question-answering", "image-text-to-text",
      "table-question-answering", "text-generation", "text-to-audio"}
 )  # fmt: skip
 _GENERATES = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForSpeechSeq2Seq", "ForVision2Seq")
-DEFAULT_TEMPLATES = frozenset({"qwen2_audio"})  # their processors invent a chat template where there is none
+DEFAULT_TEMPLATES = frozenset({"qwen2_audio"})  # their processors use a default chat template if there is none
 
 
 def check_parts(files: ModelFiles, use: Use) -> None:
     """Check that the parts of the task's pipeline have their files.
 
     Raises:
-        ModelIntegrityError: a part has none.
+        ModelIntegrityError: A part has no files.
     """
-    assert use.task is not None  # noqa: S101 - asked before
+    assert use.task is not None  # noqa: S101 - the caller checked it
     config = files.object(CONFIG)
     parts = [part for part in PARTS.get(use.task, ()) if part not in use.given]
     if _needs_tokenizer(use) and not _has_vocabulary(files, use):
         raise _no_vocabulary(files, "a vocabulary such as vocab.txt", use.hint)
     if set(parts) - {"tokenizer"} and not {"image_processor", "feature_extractor"} & set(use.given):
         places = (PREPROCESSOR_CONFIG, PROCESSOR_CONFIG, VIDEO_CONFIG)
-        # The configurations of timm's models, and of some others, say how an input is prepared.
+        # The configurations of timm's models, and of some others, describe the preprocessing.
         stated = {"pretrained_cfg", "image_processor_type", "feature_extractor_type", "auto_map"} & config.keys()
         if not files.names & set(places) and not stated:
             raise ModelIntegrityError(
-                "the configuration of its preprocessor is missing",
+                "its preprocessor configuration is missing",
                 model=files.model,
                 expected=" or ".join(places),
                 found=f"none in {files.place}",
@@ -95,10 +96,10 @@ def check_parts(files: ModelFiles, use: Use) -> None:
 
 
 def check_saved_files(files: ModelFiles, use: Use) -> None:
-    """Check for what transformers saves with every such model, and does without in silence where it is gone.
+    """Check for files that transformers saves with every such model, and silently does without if they are missing.
 
     Raises:
-        ModelIntegrityError: it is gone, and nothing says that the model never had it.
+        ModelIntegrityError: Such a file is missing, and the Hub did not say that this commit does not have it.
     """
     config = files.object(CONFIG)
     version = _version(config.get("transformers_version"))
@@ -114,24 +115,24 @@ def check_saved_files(files: ModelFiles, use: Use) -> None:
     missing = [name for name in wanted if name not in files.names | files.absent]
     if missing:
         raise ModelIntegrityError(
-            "files are missing that are saved with every model of this kind",
+            "files that are saved with every model of this kind are missing",
             model=files.model,
             expected=" and ".join(missing),
-            found=f"none in {files.place}, and nothing says that the model has none",
+            found=f"none in {files.place}, and no sign that the model has none",
             hint=use.hint,
         )
 
 
 def check_vocabulary(files: ModelFiles, vocabulary: Mapping[str, str], hint: str | None = None) -> None:
-    """Check that a tokenizer that was built had its vocabulary: transformers builds one without words where not.
+    """Check that a tokenizer was built with a vocabulary: without one, transformers builds a tokenizer without words.
 
     Args:
-        files: what it was built from.
-        vocabulary: the files that its class takes, by argument: its `vocab_files_names`.
-        hint: how to get what is missing.
+        files: The files that the tokenizer was built from.
+        vocabulary: The vocabulary files of its class, by argument: its `vocab_files_names`.
+        hint: How to get missing files.
 
     Raises:
-        ModelIntegrityError: it had none.
+        ModelIntegrityError: The vocabulary is missing.
     """
     top = files.top - _NO_VOCABULARY
     if not vocabulary or any(map(_TOKENIZER_FILE.fullmatch, top)) or any(map(_OTHER_VOCABULARIES.fullmatch, top)):
@@ -152,7 +153,7 @@ def _has_vocabulary(files: ModelFiles, use: Use) -> bool:
     if _is_without_vocabulary(files):
         return True
     if use.runs_code and ("auto_map" in files.object(TOKENIZER_CONFIG) or "auto_map" in files.object(CONFIG)):
-        return True  # only that code knows
+        return True  # only the model's code knows
     return any(_VOCABULARY.search(name) for name in files.top - _NO_VOCABULARY if not name.endswith(_NOT_DATA))
 
 
@@ -166,7 +167,7 @@ def _is_without_vocabulary(files: ModelFiles) -> bool:
 
 def _no_vocabulary(files: ModelFiles, expected: str, hint: str | None) -> ModelIntegrityError:
     return ModelIntegrityError(
-        "the files of its tokenizer are missing",
+        "its tokenizer files are missing",
         model=files.model,
         expected=f"tokenizer.json, or {expected}",
         found=f"none in {files.place}",

@@ -1,6 +1,6 @@
-"""What `prune` takes from a cache that others may use: only what modelenv knows to be its own and superfluous.
+"""Prunes a cache that others can use: removes only what modelenv knows to be its own and unneeded.
 
-First a look, whose result says why the rest stays; then one effect, under the model's lock.
+`superfluous` only looks, and gives a reason for everything that stays. `remove` then acts, under the model's lock.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Kept:
-    """Something that stays although the lock does not name it.
+    """A file or folder that stays although the lock does not need it.
 
     Attributes:
-        path: what.
-        reason: why.
+        path: The file or folder.
+        reason: Why it stays.
     """
 
     path: Path
@@ -37,15 +37,15 @@ class Kept:
 
 @dataclass(frozen=True)
 class Superfluous:
-    """What may be removed of one model, and what stays.
+    """What can be removed of one model, and what stays.
 
     Attributes:
-        snapshots: folders of commits that nobody needs.
-        blobs: blobs that nothing leads to without these.
-        references: that name these commits.
-        kept: what stays, and why.
-        released: commits that this project's lock does not name.
-        is_usable: whether the model is in the cache, and not behind a link.
+        snapshots: The folders of commits that nobody needs.
+        blobs: The blobs that no link leads to once these snapshots are removed.
+        references: The references to these commits.
+        kept: What stays, and why.
+        released: The commits that this project's lock does not name.
+        is_usable: Whether the model is in the cache, and not behind a link.
     """
 
     snapshots: tuple[Path, ...] = ()
@@ -57,24 +57,25 @@ class Superfluous:
 
 
 def superfluous(store: Store, ref: ModelRef, needed: Collection[str], *, unshared: bool) -> Superfluous:
-    """Return what may be removed of a model. Changes nothing.
+    """Return what can be removed of a model. Changes nothing.
 
     Args:
-        store: the cache.
-        ref: the model.
-        needed: the commits that this project's lock names.
-        unshared: whether the cache is this project's alone. Else a commit goes only if modelenv fetched all of it for
-            this project's lock, and no other lock and no other program is known to use it.
+        store: The cache.
+        ref: The model.
+        needed: The commits that this project's lock names.
+        unshared: Whether only this project uses the cache. If not, a commit is removed only if modelenv fetched all
+            of it for this project's lock, and no other lock and no other program is known to use it.
 
     Raises:
-        PermissionError: this user may not read a folder of the model.
+        PermissionError: This user may not read a folder of the model.
     """
     link = linked_folder(store.root, ref)
     if link is not None:
-        return Superfluous(kept=(Kept(link, "it is a link, and what is behind it is not this cache's"),))
+        return Superfluous(kept=(Kept(link, "it is a link, and its target is not part of this cache"),))
     caches = [cache for cache in hub_cache_folders(store.root, ref) if cache.is_dir()]
     commits = {place: commit_named_by(place) for cache in caches for place in references(cache)}
-    kept = [Kept(place, "this reference names no commit") for place, commit in commits.items() if commit is None]
+    unusable = (place for place, commit in commits.items() if commit is None)
+    kept = [Kept(place, "this reference does not contain a commit") for place in unusable]
     snapshots, named, released = [], [], []
     for snapshot in (cache / "snapshots" / name for cache in caches for name in _names(cache / "snapshots")):
         if not is_commit(snapshot.name) or snapshot.name in needed:
@@ -93,15 +94,15 @@ def superfluous(store: Store, ref: ModelRef, needed: Collection[str], *, unshare
             kept.append(Kept(snapshot, reason))
         released.append(snapshot.name)
     blobs, unread = _unlinked_blobs(store.root, caches, snapshots, unshared=unshared)
-    kept += [Kept(place, "its links are not known, for this user may not read it: no blob goes") for place in unread]
+    kept += [Kept(place, "no permission to read its links, so all blobs are kept") for place in unread]
     return Superfluous(tuple(snapshots), blobs, tuple(named), tuple(kept), tuple(released), bool(caches))
 
 
 def remove(store: Store, ref: ModelRef, what: Superfluous) -> None:
-    """Remove what was found to be superfluous, and take back the lock's claims. The caller holds the model's lock.
+    """Remove what is superfluous, and withdraw the lock's claims. The caller holds the model's lock.
 
     Raises:
-        ConfigurationError: the store cannot be written.
+        ConfigurationError: The store cannot be written.
     """
     with writing(store.root, ref.repo_id):
         for reference in what.references:
@@ -117,7 +118,7 @@ def remove(store: Store, ref: ModelRef, what: Superfluous) -> None:
 
 
 def set_aside_files(store: Store) -> list[Path]:
-    """Return the files that were set aside as damaged; none where these are behind a link."""
+    """Return the files that were set aside as damaged, or nothing if their folder is behind a link."""
     folder = store.root / ".locks" / "modelenv" / "damaged"
     return list(entries(folder)) if is_in_place(store.root, folder) else []
 
@@ -126,7 +127,7 @@ def remove_set_aside(store: Store, files: Iterable[Path]) -> None:
     """Remove files that were set aside as damaged.
 
     Raises:
-        ConfigurationError: the store cannot be written.
+        ConfigurationError: The store cannot be written.
     """
     with writing(store.root, "the cache"):
         for path in files:
@@ -134,22 +135,22 @@ def remove_set_aside(store: Store, files: Iterable[Path]) -> None:
 
 
 def _foreign(store: Store, snapshot: Path) -> str | None:
-    """Return what is in the snapshot besides links to the model's own blobs, as a reason to let it stay."""
+    """Return a reason to keep the snapshot if it contains anything but links to the model's own blobs, or None."""
     if not is_in_place(store.root, snapshot):
-        return "it is a link, and what is behind it is not this cache's"
+        return "it is a link, and its target is not part of this cache"
     if not snapshot.is_dir():
-        return "it is no folder"
+        return "it is not a folder"
     blobs = snapshot.parent.parent / "blobs"
     for path in entries(snapshot):
         if not path.is_symlink():
-            return f"it holds {path.relative_to(snapshot)}, which is no link to a blob"
+            return f"it contains {path.relative_to(snapshot)}, which is not a link to a blob"
         if Path(target_of(path)).parent != Path(os.path.realpath(blobs)):
             return f"its link {path.relative_to(snapshot)} leads elsewhere"
     return None
 
 
 def _needed_by_others(store: Store, ref: ModelRef, snapshot: Path, named_by: Collection[Path]) -> str | None:
-    """Return a reason to believe that others need the snapshot; None if nothing says so."""
+    """Return a reason to believe that others need the snapshot, or None."""
     cache, commit = snapshot.parent.parent, snapshot.name
     claims = store.claims(ref, commit)
     made = claims.made()
@@ -166,16 +167,16 @@ def _needed_by_others(store: Store, ref: ModelRef, snapshot: Path, named_by: Col
     for place in named_by:
         name = place.relative_to(cache / "refs").as_posix()
         if place.is_symlink() or name not in made.references:
-            return f"refs/{name}, which another program wrote, names it"
+            return f"refs/{name}, written by another program, points to it"
     return None
 
 
 def _unlinked_blobs(
     root: Path, caches: Collection[Path], without: Collection[Path], *, unshared: bool
 ) -> tuple[tuple[Path, ...], list[Path]]:
-    """Return the blobs that no link in the whole store leads to once these snapshots are gone; and what was not read.
+    """Return the blobs that no link leads to once these snapshots are removed, and the folders that cannot be read.
 
-    In a cache that others use, only blobs of these snapshots: any other may be about to get its link.
+    In a cache that others use, only blobs of these snapshots are returned: any other could be about to get a link.
     """
     candidates = {Path(target_of(path)) for snapshot in without for path in entries(snapshot)}
     if unshared:
@@ -196,6 +197,6 @@ def _is_folder(path: Path) -> bool:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are all that is needed
+        return sorted(os.listdir(folder))  # noqa: PTH208 - only names
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -1,4 +1,4 @@
-"""What a store remembers of a snapshot: its files' fingerprints and hashes, and whether these are all files."""
+"""The store's records of snapshots: the fingerprints of the files, and whether the snapshot is complete."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Record:
-    """What is remembered of a snapshot.
+    """The record of a snapshot.
 
     Attributes:
-        files: the fingerprints of its files when they were checked.
-        whole: whether the Hub's listing said that a load needs no further file. A snapshot that was filled for a
-            lock, or that was taken over while the Hub could not be asked, may lack some.
+        files: The fingerprints of its files when they were checked.
+        whole: Whether a load needs no further file, according to the Hub's listing. A snapshot that was filled for a
+            lock, or that was adopted while the Hub could not be reached, can lack some.
     """
 
     files: Mapping[str, Fingerprint] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """Return what is remembered; nothing where the record is missing or broken, which only costs another check."""
+    """Read a record. A missing or damaged record is read as empty, which only costs another check."""
     try:
         document = json.loads(path.read_bytes())
         if document["format"] != _FORMAT:
@@ -51,7 +51,7 @@ def format_record(record: Record) -> str:
 
 
 def is_unchanged(folder: Path, known: Mapping[str, Fingerprint]) -> bool:
-    """Return whether the folder's files are those that the record knows, each with the fingerprint it had."""
+    """Whether the folder has exactly the files in the record, each with its recorded fingerprint."""
     there, broken = scan(folder, allow_links=True)
     return (
         bool(known)
@@ -62,7 +62,7 @@ def is_unchanged(folder: Path, known: Mapping[str, Fingerprint]) -> bool:
 
 
 def fingerprints_of(folder: Path) -> dict[str, Fingerprint]:
-    """Return the fingerprints of a snapshot that was checked: a blob that is named by its sha256 has that hash."""
+    """Return the fingerprints of a checked snapshot. The hash is taken from the blob's name if that is a sha256."""
     there, _ = scan(folder, allow_links=True)
     return {
         name: Fingerprint(seen.size, seen.mtime_ns, seen.inode, _stated_hash(folder / name))
@@ -76,7 +76,7 @@ def _stated_hash(file: Path) -> str | None:
 
 
 def _fingerprint(entry: Any) -> Fingerprint:
-    size, mtime_ns, inode, sha256 = entry  # another form raises what the caller catches
+    size, mtime_ns, inode, sha256 = entry  # the caller catches the error if the entry has another form
     if not all(type(number) is int for number in (size, mtime_ns, inode)):
         raise TypeError(entry)
     if sha256 is not None and not _SHA256.fullmatch(sha256):

@@ -1,4 +1,4 @@
-"""What a store in the Hugging Face cache layout holds, one snapshot at a time."""
+"""Lists the snapshots in a store that has the Hugging Face cache layout."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Snapshot:
     """One model at one commit in a store.
 
     Attributes:
-        ref: the model, with its commit.
-        found: its folder.
-        files: how many files it has.
-        size: their bytes.
+        ref: The model, with its commit as the revision.
+        found: The folder of the snapshot.
+        files: The number of files.
+        size: The total size of the files in bytes.
     """
 
     ref: ModelRef
@@ -34,7 +34,7 @@ class Snapshot:
 
 
 def snapshots(store: Store) -> Iterator[Snapshot]:
-    """Yield every snapshot in the store, by name and commit. Folders that no model can have are passed over."""
+    """Yield every snapshot in the store, sorted by name and commit. Folders with invalid model names are skipped."""
     for cache in (store.root, store.root / "hub"):
         for name in sorted(_names(cache)):
             if name.startswith(_PREFIX):
@@ -45,7 +45,7 @@ def snapshots(store: Store) -> Iterator[Snapshot]:
 
 def _snapshot(store: Store, name: str, path: Path) -> Snapshot:
     ref = _ref(name, path.name)
-    assert ref is not None  # noqa: S101 - asked before
+    assert ref is not None  # noqa: S101 - the caller checked it
     sizes = [
         file.stat().st_size
         for parent, _, names in os.walk(path)

@@ -1,9 +1,8 @@
-"""A folder of models on disk: found in every layout, checked, locked while it changes.
+"""A folder of models on disk: finds models in every layout, records checks, and locks a model while it changes.
 
-What modelenv fetched lies in the Hugging Face cache layout, so that every other tool can use it. Beside it, under
-`.locks/modelenv/` (a place that the cache's own tools skip), lie one lock per model, and one record per snapshot
-that was checked: the record is written last, so a snapshot with a record is undamaged, and the record says whether it
-is complete.
+modelenv fetches models into the Hugging Face cache layout, so that every other tool can use them. `.locks/modelenv/`
+beside them, which the cache's own tools skip, contains one lock per model, and one record per checked snapshot. The
+record is written last, so a snapshot with a record is undamaged. The record says whether the snapshot is complete.
 """
 
 from __future__ import annotations
@@ -32,8 +31,8 @@ from modelenv.store.records import Record, fingerprints_of, format_record, is_un
 
 logger = logging.getLogger("modelenv")
 _DEFAULT_REVISION = "main"
-# Whose model each plain folder holds, for this process: who asked for it first. By device and inode, so that another
-# folder in its place may be another's.
+# The repo id whose model each plain folder contains, for this process: the first one that was requested. The keys are
+# device and inode, so that a new folder at the same path can belong to another model.
 _plain_owners: dict[tuple[int, int], str] = {}
 _claiming = new_lock()
 
@@ -43,11 +42,11 @@ class FoundModel:
     """A model's folder in a store.
 
     Attributes:
-        path: the folder with the model's files.
-        layout: how it was found.
-        commit: the commit, where the layout tells it.
-        checked: whether a record says that its files matched their hashes, and they did not change since.
-        whole: whether the record says too that a load needs no further file.
+        path: The folder with the model's files.
+        layout: The layout in which the model was found.
+        commit: The commit, or None if the layout does not record it.
+        checked: Whether the files matched their hashes according to a record, and have not changed since.
+        whole: Whether a load needs no further file according to that record.
     """
 
     path: Path
@@ -62,10 +61,10 @@ class Store:
     """The models under one root.
 
     Attributes:
-        root: the folder; it need not exist.
-        private: whether to make the root and its parent for this user alone (0700).
-        claimant: the lock for which snapshots are claimed here, as `claimant_of` names it.
-        setting: the variable, option or argument that names another root, for the hints of errors.
+        root: The folder, which need not exist.
+        private: Whether to create the root and its parent for this user only (0700).
+        claimant: The name of the lock for which snapshots are claimed, from `claimant_of`.
+        setting: The variable, option or argument that sets the root, for the hints of errors.
     """
 
     root: Path
@@ -74,34 +73,34 @@ class Store:
     setting: str = "MODEL_CACHE_DIR"
 
     def writing(self, model: str) -> AbstractContextManager[None]:
-        """Turn what the disk refuses, in a block that writes files of the model here, into our errors.
+        """Context manager: turn the OSErrors of writing the model's files into our errors.
 
         Raises:
-            NoSpaceError: the disk is full.
-            ConfigurationError: the folder cannot be written.
+            NoSpaceError: The disk is full.
+            ConfigurationError: The folder cannot be written.
         """
         return writing(self.root, model, setting=self.setting)
 
     def check_space(self, model: str, needed: int) -> None:
-        """Check that `needed` bytes of the model's files can be written here.
+        """Check that the disk has `needed` bytes of free space for the model's files.
 
         Raises:
-            NoSpaceError: the disk has less room.
+            NoSpaceError: The disk has less free space.
         """
         check_space(self.root, needed, model, setting=self.setting)
 
     def places(self, ref: ModelRef) -> tuple[str, ...]:
-        """Return every folder in which `ref` is looked for, in order."""
+        """Return every folder in which `find` looks for the model, in order."""
         snapshot = ref.revision if ref.is_commit else f"<{ref.revision or _DEFAULT_REVISION}>"
         caches = (f"{folder}/snapshots/{snapshot}" for folder in hub_cache_folders(self.root, ref))
         return (*caches, *(str(folder) for _, folder in plain_folders(self.root, ref)))
 
     def find(self, ref: ModelRef) -> FoundModel | None:
-        """Return the model's folder, or None. Asks no network and writes nothing.
+        """Return the model's folder, or None. Makes no requests and writes nothing.
 
         Raises:
-            ModelIntegrityError: the only folder of that name belongs to another organisation's model.
-            ConfigurationError: another user made the private root.
+            ModelIntegrityError: The only folder with the model's name contains another organisation's model.
+            ConfigurationError: Another user created the private root.
         """
         if self.private:
             check_private(self.root.parent)
@@ -118,33 +117,33 @@ class Store:
                 if layout is Layout.PLAIN and ref.organisation is not None:
                     self._claim_plain(path, ref)
                 if ref.revision is not None:
-                    logger.warning(
-                        "%s: the folder %s does not say which revision it holds; it is used as it is", ref, path
-                    )
+                    logger.warning("%s: the folder %s does not record its revision; it is used as it is", ref, path)
                 return FoundModel(path, layout)
         return None
 
     def _claim_plain(self, path: Path, ref: ModelRef) -> None:
-        """A plain folder does not say whose model it holds, so it serves one organisation only."""
+        """Claim a plain folder for one organisation, since the folder does not record whose model it contains."""
         state = path.stat()
         with _claiming:
             owner = stated_owner(path, ref) or _plain_owners.setdefault((state.st_dev, state.st_ino), ref.repo_id)
         if owner != ref.repo_id:
             raise ModelIntegrityError(
-                "the folder of that name holds another organisation's model",
+                "the folder with this name contains another organisation's model",
                 model=ref.repo_id,
-                found=f"{path} holds {owner}",
+                found=f"{path} contains {owner}",
                 hint=f"put each model into a folder of its own: {self.root / ref.repo_id}",
             )
 
     @contextmanager
     def lock(self, ref: ModelRef, deadline: Deadline) -> Iterator[None]:
-        """Hold the model's lock, which every process that changes this model takes. It dies with its process.
+        """Context manager: hold the model's lock, which every process that changes this model takes.
+
+        The lock is released if the process dies.
 
         Raises:
-            ModelLoadTimeoutError: another process held it until the deadline.
-            ConfigurationError: the store cannot be written.
-            UnsafeModelError: a folder of the model is a link.
+            ModelLoadTimeoutError: Another process held the lock until the deadline.
+            ConfigurationError: The store cannot be written.
+            UnsafeModelError: A folder of the model is a link.
         """
         check_no_linked_folder(self.root, ref)
         with self.writing(ref.repo_id):
@@ -154,10 +153,10 @@ class Store:
             yield
 
     def damaged_blobs(self, ref: ModelRef, found: FoundModel) -> tuple[Path, ...]:
-        """Return the blobs behind the snapshot's links whose bytes do not match the hash in their name.
+        """Return the blobs that the snapshot links to and whose content does not match the hash in their name.
 
         Raises:
-            UnsafeModelError: a link leads out of the store; nothing behind it was read.
+            UnsafeModelError: A link leads out of the store; its target was not read.
         """
         check_links(found.path, root=self.root, model=ref.repo_id)
         links = (file for file in found.path.rglob("*") if file.is_symlink() and file.is_file())
@@ -165,7 +164,7 @@ class Store:
         return tuple(sorted(blob for blob in blobs if not matches_blob_name(blob)))
 
     def is_read_only(self) -> bool:
-        """Return whether nothing can be written here, as on a volume that was filled beforehand."""
+        """Whether nothing can be written here, as on a volume that was filled beforehand."""
         return self.root.exists() and not os.access(self.root, os.W_OK)
 
     def record(
@@ -176,13 +175,13 @@ class Store:
         *,
         whole: bool = True,
     ) -> FoundModel:
-        """Write down that the snapshot was checked; from now on it is found as such.
+        """Record that the snapshot was checked, so that `find` returns it as checked.
 
         Args:
-            ref: the model.
-            found: its snapshot.
-            fingerprints: what is known of its files; by default what their names say, once they were checked.
-            whole: whether a load needs no further file. What an earlier record says of the same files stays.
+            ref: The model.
+            found: Its snapshot.
+            fingerprints: The fingerprints of its files; by default they are read from the disk and the blobs' names.
+            whole: Whether a load needs no further file. A record that is already whole for these files stays whole.
         """
         assert found.commit is not None  # noqa: S101 - only snapshots are recorded
         path = self._record_path(_cache_name(ref), found.commit)
@@ -195,30 +194,30 @@ class Store:
         return FoundModel(found.path, found.layout, found.commit, checked=True, whole=whole)
 
     def known(self, ref: ModelRef, commit: str) -> Mapping[str, Fingerprint]:
-        """Return what the record of that snapshot says of its files; nothing without one."""
+        """Return the recorded fingerprints of the snapshot's files, or an empty mapping without a record."""
         return read_record(self._record_path(_cache_name(ref), commit)).files
 
     def claims(self, ref: ModelRef, commit: str) -> Claims:
-        """Return the claims on that snapshot."""
+        """Return the claims on the snapshot."""
         return Claims(self.side(ref), commit)
 
     def claim(self, ref: ModelRef, commit: str) -> None:
-        """Note that this store's lock needs the snapshot. A store that cannot be written is used without a note."""
+        """Record that this store's lock needs the snapshot. If the store cannot be written, nothing is recorded."""
         claims = self.claims(ref, commit)
         if self.claimant is None or claims.holds(self.claimant) or self.is_read_only():
             return
         try:
             claims.claim(self.claimant)
         except OSError as error:
-            logger.info("%s: that this project needs commit %s cannot be noted: %s", ref, commit[:12], error)
+            logger.info("%s: cannot record that this project needs commit %s: %s", ref, commit[:12], error)
 
     def set_aside(self, ref: ModelRef, path: Path) -> Path:
-        """Move a file that is not what it should be out of the way, and return where it is now.
+        """Move a damaged file out of the way, and return its new path.
 
-        Nothing loads it from there; of each name the latest is kept. The caller holds the model's lock.
+        Nothing loads it from there. Only the latest file of each name is kept. The caller holds the model's lock.
 
         Raises:
-            UnsafeModelError: the file is not the model's own.
+            UnsafeModelError: The file does not belong to the model.
         """
         check_owned(self.root, ref, path)
         aside = self.root / ".locks" / "modelenv" / "damaged" / _cache_name(ref) / path.name
@@ -228,20 +227,20 @@ class Store:
         return aside
 
     def side(self, ref: ModelRef) -> Path:
-        """Return the folder with what modelenv itself keeps of the model; it need not be there."""
+        """Return the folder in which modelenv keeps its own files about the model. It need not exist."""
         return self.root / ".locks" / "modelenv" / _cache_name(ref)
 
     def staging(self, ref: ModelRef) -> Path:
-        """Return the folder in which a snapshot of the model is put together, under the model's lock."""
+        """Return the folder in which a snapshot of the model is assembled, under the model's lock."""
         return self.root / ".locks" / "modelenv" / "staging" / _cache_name(ref)
 
     def view(self, ref: ModelRef, commit: str, files: str) -> Path:
-        """Return the folder for links to some of a snapshot's files alone; it need not be there."""
+        """Return the folder for links to a subset of a snapshot's files. It need not exist."""
         name = f"{commit}-{hashlib.sha256(files.encode()).hexdigest()[:12]}"
         return self.side(ref) / name
 
     def forget(self, ref: ModelRef, commit: str) -> None:
-        """Remove what lies under `.locks` for a snapshot that is gone: its record, and the links to its files."""
+        """Remove our files about a removed snapshot: its claims, its record, and the links to its files."""
         self.claims(ref, commit).forget()
         record = self._record_path(_cache_name(ref), commit)
         record.unlink(missing_ok=True)
@@ -249,7 +248,7 @@ class Store:
             shutil.rmtree(view)
 
     def remember_revision(self, ref: ModelRef, commit: str) -> None:
-        """Write which commit the revision is now, as the Hugging Face cache does."""
+        """Write the current commit of the revision to `refs`, as in the Hugging Face cache."""
         revision = ref.revision or _DEFAULT_REVISION
         if not ref.is_commit:
             with self.writing(ref.repo_id):
@@ -280,5 +279,5 @@ def _commit_of(folder: Path, ref: ModelRef) -> str | None:
         return commit_named_by(reference)
     if ref.revision is None and (folder / "snapshots").is_dir():
         snapshots = sorted(path.name for path in (folder / "snapshots").iterdir() if is_commit(path.name))
-        return snapshots[0] if len(snapshots) == 1 else None  # copied without refs: only one can be meant
+        return snapshots[0] if len(snapshots) == 1 else None  # copied without refs: a single snapshot is unambiguous
     return None

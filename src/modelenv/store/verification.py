@@ -1,7 +1,6 @@
-"""Whether a folder holds what a lock says: every difference told apart, hashed only where need be.
+"""Compares a folder with a lock, and lists every difference.
 
-What a file's content was is remembered by its size, time and inode, so that an unchanged file is hashed once. A
-pure comparison, and one effect: hashing.
+The hash of a file is remembered together with its size, time and inode, so an unchanged file is hashed only once.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _MOST_SHOWN = 5
 
 
 class Kind(StrEnum):
-    """What is wrong with a file."""
+    """The kinds of differences."""
 
     MISSING = "missing"
     EXTRA = "extra"
@@ -36,13 +35,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """One file that is not as locked.
+    """One file that differs from the lock.
 
     Attributes:
-        kind: in which way.
-        path: the file, relative to the model's folder.
-        expected: what the lock says, or None for a file that it does not name.
-        found: what is there instead.
+        kind: The kind of difference.
+        path: The path of the file, relative to the model's folder.
+        expected: The size or the hash in the lock, or None for a file that is not locked.
+        found: What was found instead.
     """
 
     kind: Kind
@@ -52,20 +51,20 @@ class Difference:
 
     def __str__(self) -> str:
         sides = (f"expected {self.expected}", f"found {self.found}")
-        told = ", ".join(side for side in sides if not side.endswith(" None"))
-        return f"{self.kind.value} {self.path}" + (f": {told}" if told else "")
+        details = ", ".join(side for side in sides if not side.endswith(" None"))
+        return f"{self.kind.value} {self.path}" + (f": {details}" if details else "")
 
 
 @dataclass(frozen=True)
 class Verified:
-    """The outcome of a verification.
+    """The result of a verification.
 
     Attributes:
-        differences: what is not as locked, by path; empty when all is well.
-        fingerprints: of every file that is there, with the hashes that are known now.
-        hashed: how many bytes had to be hashed.
-        shared: files that are not locked, and that others have for the same commit in a cache that is shared: no
-            damage, but nothing to load.
+        differences: The differences from the lock, sorted by path; empty if there are none.
+        fingerprints: The fingerprints of all readable files, with their hashes if these are known.
+        hashed: The number of bytes that were hashed.
+        shared: Files that are not locked, but that other users of a shared cache have for the same commit. They are
+            not damage, and are not loaded.
     """
 
     differences: tuple[Difference, ...]
@@ -76,18 +75,18 @@ class Verified:
 
 @dataclass(frozen=True)
 class HashMemory:
-    """What was hashed in this process, for stores that nothing can be written to."""
+    """The hashes that this process has computed, for stores that cannot be written."""
 
     _known: dict[str, dict[str, Fingerprint]] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     def of(self, folder: Path) -> Mapping[str, Fingerprint]:
-        """Return what is known of the files in `folder`."""
+        """Return the known fingerprints of the files in `folder`."""
         with self._lock:
             return self._known.get(str(folder), {})
 
     def remember(self, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
-        """Keep what was found in `folder`."""
+        """Store the fingerprints of the files in `folder`."""
         with self._lock:
             self._known[str(folder)] = dict(fingerprints)
 
@@ -105,13 +104,13 @@ def verify_folder(
     """Compare every file below `folder` with the lock.
 
     Args:
-        folder: the model's folder.
-        locked: what it should hold.
-        known: what is remembered of its files; a file that is as remembered is not hashed again.
-        strict: whether any file that is not locked is a difference; else only one that a load would read.
-        allow_links: whether a file may be a link, as in the Hugging Face cache; folders never may.
-        before_hashing: called with the bytes that must be hashed, if there are any.
-        progress: called with the bytes that were hashed.
+        folder: The model's folder.
+        locked: The files that the folder should contain.
+        known: Fingerprints from an earlier verification; a file that has not changed since is not hashed again.
+        strict: Whether every file that is not locked is a difference. Else only those that a load would read.
+        allow_links: Whether files can be links, as in the Hugging Face cache. Folders cannot be links.
+        before_hashing: Called with the number of bytes to hash, if there are any.
+        progress: Called with the number of bytes that were just hashed.
     """
     there, broken = scan(folder, allow_links=allow_links)
     wanted = {file.path: file for file in locked.files}
@@ -136,7 +135,7 @@ def verify_folder(
 
 
 def _of_a_link(folder: Path, difference: Difference) -> Difference:
-    """Tell a file that is missing behind a link from one that was never there."""
+    """Add to the difference of a missing file that there is a broken link at its path, if so."""
     is_link = difference.kind is Kind.MISSING and is_broken_link(folder / difference.path)
     return replace(difference, found=BROKEN_LINK) if is_link else difference
 
@@ -144,13 +143,13 @@ def _of_a_link(folder: Path, difference: Difference) -> Difference:
 def compare(
     locked: LockedModel, found: Mapping[str, Fingerprint], broken: Mapping[str, str], *, strict: bool
 ) -> Iterator[Difference]:
-    """Yield what differs between the lock and what was found, by path. Pure.
+    """Yield the differences between the lock and a folder, sorted by path. Pure.
 
     Args:
-        locked: what should be there.
-        found: what is there and could be read.
-        broken: what is there and could not be read, and why.
-        strict: whether any file that is not locked counts.
+        locked: The files that the folder should contain.
+        found: The fingerprints of the readable files, by path.
+        broken: The reasons why other files could not be read, by path.
+        strict: Whether every file that is not locked is a difference.
     """
     wanted = {file.path: file for file in locked.files}
     around = {parent for path in wanted for parent in _parents(path)}
@@ -174,7 +173,7 @@ def compare(
 
 
 def with_shared(snapshot: Path, verified: Verified) -> Verified:
-    """Set apart what is not locked and leads to the cache's own blobs: others have it for the same commit."""
+    """Move extra files that link to the cache's own blobs from `differences` to `shared`: others fetched them."""
     extra = [each for each in verified.differences if each.kind is Kind.EXTRA and (snapshot / each.path).is_symlink()]
     if not extra:
         return verified
@@ -185,18 +184,23 @@ def with_shared(snapshot: Path, verified: Verified) -> Verified:
 
 
 def integrity_error(
-    differences: Iterable[Difference], *, model: str, folder: Path, hint: str, what: str = "not as locked"
+    differences: Iterable[Difference],
+    *,
+    model: str,
+    folder: Path,
+    hint: str,
+    what: str = "its files do not match the lock",
 ) -> ModelIntegrityError:
-    """Return the error for these differences: each of the first by name, with what was expected and found."""
+    """Return the error for these differences. It lists the first few, each with what was expected and found."""
     differences = list(differences)
     counts = {kind: sum(each.kind is kind for each in differences) for kind in Kind}
-    told = ", ".join(f"{count} {kind.value}" for kind, count in counts.items() if count)
+    summary = ", ".join(f"{count} {kind.value}" for kind, count in counts.items() if count)
     shown = [str(each) for each in differences[:_MOST_SHOWN]]
     if len(differences) > _MOST_SHOWN:
         shown.append(f"and {len(differences) - _MOST_SHOWN} more")
     first = differences[0]
     return ModelIntegrityError(
-        f"{what}: {told}",
+        f"{what}: {summary}",
         model=model,
         expected=None if first.expected is None else f"{first.path} with {first.expected}",
         found=f"in {folder}: " + "; ".join(shown),
@@ -205,33 +209,33 @@ def integrity_error(
 
 
 def scan(folder: Path, *, allow_links: bool) -> tuple[dict[str, Fingerprint], dict[str, str]]:
-    """Return the fingerprints of all files below `folder`, and what is there but no file that may be read."""
+    """Return the fingerprints of all files below `folder`, and why other entries cannot be read."""
     there: dict[str, Fingerprint] = {}
     broken: dict[str, str] = {}
 
     def report(error: OSError) -> None:
         name = os.path.relpath(error.filename, folder)
-        if not isinstance(error, FileNotFoundError):  # what is not there is missing
+        if not isinstance(error, FileNotFoundError):  # reported as missing
             broken[name] = error.strerror or str(error)
 
     for parent, folders, names in os.walk(folder, onerror=report):
         prefix = os.path.relpath(parent, folder).replace(os.sep, "/") + "/" if parent != str(folder) else ""
-        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]  # noqa: PTH114, PTH118
+        links = [name for name in folders if os.path.islink(f"{parent}/{name}")]  # noqa: PTH114 - faster than pathlib
         for name in (*names, *links):
-            path = os.path.join(parent, name)  # noqa: PTH118 - ten thousand models are some hundred thousand files
+            path = os.path.join(parent, name)  # noqa: PTH118 - faster than pathlib, for many files
             try:
-                state = os.stat(path, follow_symlinks=allow_links)  # noqa: PTH116
+                state = os.stat(path, follow_symlinks=allow_links)  # noqa: PTH116 - faster than pathlib
             except FileNotFoundError:
-                continue  # a link without its file, or gone meanwhile: missing
+                continue  # a broken link, or just removed: reported as missing
             except OSError as error:
                 broken[prefix + name] = error.strerror or str(error)
                 continue
             if stat.S_ISREG(state.st_mode):
                 there[prefix + name] = Fingerprint.of(state)
             elif stat.S_ISLNK(state.st_mode):
-                broken[prefix + name] = "a link, where only files may be"
+                broken[prefix + name] = "a link, but only files are allowed here"
             else:
-                broken[prefix + name] = "this is not a file"
+                broken[prefix + name] = "not a regular file"
     return there, broken
 
 
@@ -247,4 +251,4 @@ def _loaded(names: set[str], locked: LockedModel) -> set[str]:
     try:
         return set(plan_files(names, model=locked.repo, allow_pickle=True))
     except ModelIntegrityError:
-        return names  # no weights among them: whatever it is, it was not locked
+        return names  # no weights among them: report every file that is not locked

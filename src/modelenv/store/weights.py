@@ -1,8 +1,8 @@
-"""Which weights a load reads, and whether they are all there: `config.json` and the indexes say so.
+"""Finds the weights that a load reads, from `config.json` and the indexes, and checks that they are complete.
 
-transformers joins whatever an index names to the model's folder, also what is absolute or leads out of it, and
-chooses by the ending of a shard whether to unpickle it (`get_checkpoint_shard_files` in transformers/utils/hub.py,
-`load_state_dict` in transformers/modeling_utils.py). So what the index names is checked before anything is loaded.
+transformers joins every name in an index to the model's folder, even if it is absolute or leads out of the folder,
+and unpickles a shard depending on its suffix (`get_checkpoint_shard_files` in transformers/utils/hub.py,
+`load_state_dict` in transformers/modeling_utils.py). So the names in the index are checked before anything is loaded.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from modelenv.files.layouts import CONFIG
 from modelenv.store.model_files import ModelFiles
 
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt")
-# What transformers looks for, in this order, unless config.json names the weights (`_get_resolved_checkpoint_files`
-# in transformers/modeling_utils.py). Other safetensors files, such as a copy in another format, it does not load.
+# The files that transformers looks for, in this order, unless config.json names the weights
+# (`_get_resolved_checkpoint_files` in transformers/modeling_utils.py). It does not load other safetensors files, such
+# as a copy in another format.
 WEIGHTS = "model.safetensors"
 WEIGHTS_INDEX = "model.safetensors.index.json"
 PICKLED_WEIGHTS = "pytorch_model.bin"
@@ -26,16 +27,18 @@ INDEX = ".index.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _ORDER = (WEIGHTS, WEIGHTS_INDEX, PICKLED_WEIGHTS, PICKLED_WEIGHTS + INDEX)
 _EXPLICIT = "transformers_weights"
-_LOADING_PICKLES = "use a revision with safetensors, or, if you trust its author, load_model(..., allow_pickle=True)"
+_LOADING_PICKLES = (
+    "use a revision with safetensors, or, if you trust its author, call load_model(..., allow_pickle=True)"
+)
 LOCKING_PICKLES = (
-    "use a revision with safetensors, or, if you trust its author, name its files in `files`, and load it with "
+    "use a revision with safetensors, or, if you trust its author, list its files in `files`, and load it with "
     "allow_pickle=True"
 )
 _PICKLED_WEIGHTS = re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?")
 
 
 def pickled_weights(names: Iterable[str]) -> list[str]:
-    """Return those of a folder's files that transformers would unpickle to load the model from it."""
+    """Return the files of a folder that transformers would unpickle to load the model, sorted."""
     names = set(names)
     if not names & {WEIGHTS, WEIGHTS_INDEX}:
         pickles = {name for name in names if _PICKLED_WEIGHTS.fullmatch(name)}
@@ -49,17 +52,17 @@ def pickled_weights(names: Iterable[str]) -> list[str]:
 
 
 def check_no_pickle(names: Iterable[str], *, model: str, allow_pickle: bool, place: str) -> None:
-    """Check that a folder of files with these names holds weights, and that loading them runs no code.
+    """Check that a folder with these files contains weights, and that loading them runs no code.
 
     Args:
-        names: the files of one folder.
-        model: the model's name, for errors.
-        allow_pickle: whether pickled weights may be loaded.
-        place: the folder or the repo, for errors.
+        names: The names of the files in the folder.
+        model: The model's name, for errors.
+        allow_pickle: Whether pickled weights are allowed.
+        place: The folder or the repo, for errors.
 
     Raises:
-        ModelIntegrityError: there are no weights.
-        UnsafeModelError: the weights that would be loaded are pickled, and `allow_pickle` was not given.
+        ModelIntegrityError: There are no weights.
+        UnsafeModelError: The weights that would be loaded are pickled, and `allow_pickle` is false.
     """
     names = list(names)
     pickles = pickled_weights(names)
@@ -83,14 +86,14 @@ def pickles_error(
 
 
 def check_weights(files: ModelFiles, *, allow_pickle: bool) -> frozenset[str]:
-    """Check the weights that transformers loads: all there, in the folder, and pickled only where that is allowed.
+    """Check that the weights that transformers loads are complete, in the folder, and not pickled unless allowed.
 
     Returns:
-        Their names: one file, or the shards of an index. Nothing if there is none that transformers looks for.
+        The paths of the weights: one file, or the shards of an index. Empty if transformers finds none.
 
     Raises:
-        UnsafeModelError: an index or `config.json` names a file outside of the folder, or weights are pickled.
-        ModelIntegrityError: an index is damaged, or some weights are missing.
+        UnsafeModelError: An index or `config.json` names a file outside of the folder, or weights are pickled.
+        ModelIntegrityError: An index is damaged, or some weights are missing.
     """
     check_indexes(files)
     named = weights_named(files)
@@ -100,7 +103,7 @@ def check_weights(files: ModelFiles, *, allow_pickle: bool) -> frozenset[str]:
             f"{len(missing)} of {len(named)} weight files are missing",
             model=files.model,
             found=f"no {files.place}/{missing[0]}",
-            hint="get the missing files from where the others came from; without them the model is not complete",
+            hint="get the missing files from the same place as the others; the model is incomplete without them",
         )
     pickles = sorted(name for name in named if not name.endswith(".safetensors"))
     if pickles and not allow_pickle:
@@ -109,11 +112,11 @@ def check_weights(files: ModelFiles, *, allow_pickle: bool) -> frozenset[str]:
 
 
 def weights_named(files: ModelFiles) -> frozenset[str]:
-    """Return the weights that transformers would read, whether they are there or not.
+    """Return the paths of the weights that transformers would read, whether they exist or not.
 
     Raises:
-        UnsafeModelError: a file outside of the folder is named.
-        ModelIntegrityError: the index or `config.json` is damaged.
+        UnsafeModelError: The index or `config.json` names a file outside of the folder.
+        ModelIntegrityError: The index or `config.json` is damaged.
     """
     explicit = files.object(CONFIG).get(_EXPLICIT)
     if explicit is None:
@@ -128,32 +131,32 @@ def weights_named(files: ModelFiles) -> frozenset[str]:
 
 
 def check_indexes(files: ModelFiles) -> None:
-    """Check that no index among the files, in any folder, names weights outside of the model's folder.
+    """Check that no index in any folder names weights outside of the model's folder.
 
-    Also one that transformers would not read: another library, or an argument of the call, may take it. Whether
-    its shards are there does not matter then.
+    This includes indexes that transformers would not read by default, because another library or an argument of the
+    call could select them. Whether their shards exist is not checked.
 
     Raises:
-        UnsafeModelError: an index does.
+        UnsafeModelError: An index names weights outside of the folder.
     """
     for name in sorted(files.names):
         if name.endswith(INDEX):
             try:
                 named = files.read(name, dict).get("weight_map")
             except ModelIntegrityError:
-                continue  # nothing can be loaded by it
+                continue  # a damaged index cannot be used for loading
             for shard in named.values() if isinstance(named, dict) else ():
                 if isinstance(shard, str) and shard:
                     _inside(shard, name, files)
 
 
 def _shards(index: str, files: ModelFiles) -> set[str]:
-    """Return the shards; transformers looks for them from the model's folder, wherever the index is."""
+    """Return the paths of the shards. They are relative to the model's folder, wherever the index is."""
     mapping = files.object(index).get("weight_map")
     shards = list(mapping.values()) if isinstance(mapping, dict) else []
     if not shards or not all(isinstance(name, str) and name for name in shards):
         raise ModelIntegrityError(
-            "a file is damaged: it does not name the weight files beside it",
+            "a file is damaged: it does not list its weight files",
             model=files.model,
             found=f"{files.place}/{index}",
         )
@@ -161,10 +164,10 @@ def _shards(index: str, files: ModelFiles) -> set[str]:
 
 
 def _inside(name: object, by: str, files: ModelFiles) -> str:
-    """Return the path, from the model's folder, of what a file in it names."""
+    """Return the path, relative to the model's folder, of the weights that the file `by` names."""
     if not isinstance(name, str) or not name:
         raise ModelIntegrityError(
-            "a file is damaged: it does not name its weights by text", model=files.model, found=f"{files.place}/{by}"
+            "a file is damaged: the name of its weights is not text", model=files.model, found=f"{files.place}/{by}"
         )
     parts = name.split("/")
     if posixpath.isabs(name) or ".." in parts or "\\" in name or "\0" in name:
@@ -173,6 +176,6 @@ def _inside(name: object, by: str, files: ModelFiles) -> str:
             model=files.model,
             expected="names of files in the folder",
             found=f"{files.place}/{by} names {name!r}",
-            hint="do not load this model: whoever can write that place decides what it answers",
+            hint="do not load this model: whoever can write to that place controls its output",
         )
     return posixpath.normpath(name)

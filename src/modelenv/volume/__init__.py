@@ -1,1 +1,1 @@
-"""Volumes for production: filled where they may be written, and read where they may not."""
+"""Volumes for production: filled by `modelenv pull --to`, and read-only for services."""

@@ -1,4 +1,4 @@
-"""Copying one locked file, hashed while it is copied, and handing it and its folder to the disk."""
+"""Copies a locked file while hashing it, and syncs files and folders to the disk."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _FILE_MODE = 0o644
 def copy_checked(
     source: Path, target: Path, file: LockedFile, *, model: str, progress: Progress | None = None
 ) -> None:
-    """Copy a file for anybody to read, and hand it to the disk.
+    """Copy a file, make the copy readable for everyone, and sync it to the disk.
 
     Raises:
-        ModelIntegrityError: its content is not what the lock says.
-        OSError: it cannot be read or written.
+        ModelIntegrityError: The content does not match the lock.
+        OSError: A file cannot be read or written.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = hashlib.sha256(), 0
@@ -37,25 +37,25 @@ def copy_checked(
         os.fsync(writer.fileno())
     if (size, digest.hexdigest()) != (file.size, file.sha256):
         raise ModelIntegrityError(
-            "a file is not as locked, and was not copied",
+            "a file does not match the lock, and was not copied",
             model=model,
             expected=f"{file.size} bytes, sha256 {file.sha256}",
             found=f"{size} bytes, sha256 {digest.hexdigest()} in {source}",
-            hint="run `modelenv verify --full`, and try again",
+            hint="run `modelenv verify --full` and try again",
         )
 
 
 def sync_folder(folder: Path) -> None:
-    """Let the disk have what was written to the folder, before anything says that it is there.
+    """Sync a folder to the disk, so that its entries survive a power failure.
 
     Raises:
-        OSError: it cannot be handed to the disk.
+        OSError: The folder cannot be synced.
     """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that cannot do this for folders
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # this file system cannot sync folders
             raise
     finally:
         os.close(descriptor)

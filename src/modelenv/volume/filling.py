@@ -1,9 +1,9 @@
-"""Filling a volume: plain files for anybody to read, every byte checked, the metadata last of all and at once.
+"""Fills a volume with plain files that everyone can read. Every byte is checked, and the metadata is written last.
 
-What readers see is what the metadata names. A folder that it names is never changed: another commit goes into a
-folder of its own, whose name no other content ever had, and the one before stays until the next update or `prune`: a
-reader that began with the metadata before is then done, or finds out and begins anew. Our own things lie in
-`.modelenv/` on the volume: the lock, what is being copied, and which folders we made.
+Readers see only what the metadata names. A folder in the metadata never changes: another commit goes into a new
+folder, whose name never had other content. The old folder stays until the next update or `prune`. By then, a reader
+that began with the old metadata has finished, or it notices the change and starts again. `.modelenv/` on the volume
+contains our own files: the lock, the files being copied, and the list of folders that we created.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ _HINT = "free space or change the rights there; what the volume held before stil
 
 _Key = tuple[str, str, tuple[LockedFile, ...]]
 Obtain = Callable[[LockedModel], Path]
-"""Returns a folder that holds the model as locked, from which it is copied."""
+"""Returns a folder with the locked files of the model, from which they are copied."""
 
 
 @dataclass(frozen=True)
 class Filled:
-    """What filling a volume did.
+    """The result of filling a volume.
 
     Attributes:
-        metadata: what the volume holds now.
-        copied: the aliases whose files were copied.
-        removed: the folders that were removed, as no metadata names them any more.
-        changed: whether the metadata is another one than before.
-        dropped: the models that another lock had put there, and that the volume does not hold any more.
+        metadata: The new metadata of the volume.
+        copied: The aliases of the models whose files were copied.
+        removed: The folders that were removed because the metadata no longer names them.
+        changed: Whether the metadata changed.
+        dropped: The models that were on the volume before, and are no longer.
     """
 
     metadata: VolumeMetadata
@@ -75,9 +75,9 @@ class Volume:
     """A volume that is being written.
 
     Attributes:
-        root: its folder; it need not exist.
-        progress: called with the bytes that were dealt with.
-        memory: what was hashed in this process.
+        root: The folder of the volume, which need not exist.
+        progress: Called with the number of bytes that were just processed.
+        memory: The hashes that this process has computed.
     """
 
     root: Path
@@ -85,26 +85,26 @@ class Volume:
     memory: HashMemory = field(default_factory=HashMemory)
 
     def fill(self, lock: Lockfile, obtain: Obtain, deadline: Deadline, *, others: Others = Others.REFUSED) -> Filled:
-        """Let the volume hold what the lock says; then say so in its metadata.
+        """Copy the models of the lock to the volume, then write its metadata.
 
-        A process that is killed leaves the volume with the metadata it had, and all that this names.
+        A killed process leaves the volume with its previous metadata, and with everything that this names.
 
         Args:
-            lock: the models.
-            obtain: gives the files of each.
-            deadline: of the whole.
-            others: what becomes of the models there that the lock does not name.
+            lock: The models.
+            obtain: Returns the folder with the files of a model.
+            deadline: The deadline for all models.
+            others: What to do with models on the volume that the lock does not name.
 
         Raises:
-            ConfigurationError: the volume holds what modelenv, or this lock, did not put there.
-            LockfileError: the volume's metadata cannot be read, so that it is not known what it holds.
-            ModelEnvError: what `obtain` raises.
-            ModelLoadTimeoutError: another process is filling the volume.
-            NoSpaceError, ConfigurationError: it cannot be written; it then holds what it held.
-            ModelIntegrityError: a file changed while it was copied.
-            UnsafeModelError: a link is on the way to where a model would be written.
+            ConfigurationError: The volume contains models that modelenv, or this lock, did not put there.
+            LockfileError: The volume's metadata cannot be read, so its content is unknown.
+            ModelEnvError: `obtain` failed.
+            ModelLoadTimeoutError: Another process is filling the volume.
+            NoSpaceError, ConfigurationError: The volume cannot be written. Its content is unchanged.
+            ModelIntegrityError: A file changed while it was copied.
+            UnsafeModelError: A link is in the path to which a model would be written.
         """
-        self._plan(lock, others)  # a folder that is not for us to fill gets not even a lock
+        self._plan(lock, others)  # before the lock file, so that nothing is written to a folder that we must not fill
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
             before, lock = self._plan(lock, others)
             named = {} if before is None else {_key(model.locked): model.folder for model in before.models}
@@ -123,39 +123,39 @@ class Volume:
                     folders[_key(model)] = name
                     copied.append(model.alias)
             metadata = _metadata(lock, folders)
-            assert metadata is not None  # noqa: S101 - every model has its folder now
+            assert metadata is not None  # noqa: S101 - every model has a folder now
             changed = write_metadata(self.root / VOLUME_METADATA, metadata)
             sync_folder(self.root)
         return Filled(metadata, tuple(copied), removed, changed, dropped(before, metadata))
 
     def prune(self, deadline: Deadline, *, dry_run: bool = False) -> tuple[str, ...]:
-        """Remove the folders that we made and the metadata does not name; return them.
+        """Remove the folders that we created and that the metadata does not name, and return them.
 
-        Without metadata of ours nothing is known to be superfluous, and nothing is removed.
+        Without our metadata nothing is removed, since nothing is known to be superfluous.
 
         Raises:
-            ModelLoadTimeoutError: another process is filling the volume.
-            LockfileError: the metadata cannot be read.
-            ConfigurationError: the volume cannot be written.
-            UnsafeModelError: a link is on the way to a folder of ours.
+            ModelLoadTimeoutError: Another process is filling the volume.
+            LockfileError: The metadata cannot be read.
+            ConfigurationError: The volume cannot be written.
+            UnsafeModelError: A link is in the path of one of our folders.
         """
         self._check_links(())
         if dry_run:
             return self._superfluous()
         with self._locked(deadline), writing(self.root, _NO_MODEL, hint=_HINT):
-            superfluous = self._superfluous()  # as it is now that nobody fills the volume
+            superfluous = self._superfluous()  # now that no other process is filling the volume
             for name in superfluous:
                 self._discard(name)
         return superfluous
 
     def _check_links(self, names: Iterable[str]) -> None:
-        """Check that what is written and removed lies on the volume, before anything is."""
+        """Check that no link is in a path that will be written or removed."""
         for name in (f"{SIDE}/staging", *names, *self._owned()):
             place = self.root / name
             check_no_link(self.root, place if name.startswith(SIDE) else place.parent, model=_NO_MODEL)
 
     def _plan(self, lock: Lockfile, others: Others) -> tuple[VolumeMetadata | None, Lockfile]:
-        """Return what the volume holds, and what it is to hold."""
+        """Return the current metadata of the volume, and the lock that it will have."""
         before = held_before(self.root, others)
         lock = joined(before, lock, self.root, others)
         self._check_links(model.repo for model in lock.models)
@@ -166,7 +166,7 @@ class Volume:
         return () if metadata is None else self._all_but({model.folder for model in metadata.models})
 
     def _held(self, models: Sequence[LockedModel], named: Mapping[_Key, str]) -> dict[_Key, str]:
-        """Return for each model that is there already, every byte of it, in which folder: best where it is named."""
+        """Return the folder of each model that is complete on the volume, preferably the one in the metadata."""
         folders: dict[_Key, str] = {}
         owned = self._owned()
         for model in models:
@@ -187,11 +187,11 @@ class Volume:
             return False
 
     def _is_free(self, name: str, model: LockedModel, owned: Mapping[str, str]) -> bool:
-        """Whether the folder may be made: nothing is there, and no other content ever was."""
+        """Whether the folder can be created: it does not exist, and never had other content."""
         return not os.path.lexists(self.root / name) and owned.get(name, _content(model)) == _content(model)
 
     def _copy(self, model: LockedModel, source: Path, name: str) -> None:
-        """Copy the model beside the others, and give it its name once every byte is right."""
+        """Copy the model to a temporary folder, and rename the folder once every byte is checked."""
         staged = self.root / SIDE / "staging" / uuid.uuid4().hex
         try:
             self._stage(model, source, staged)
@@ -199,12 +199,12 @@ class Volume:
             target = self.root / name
             for parent in reversed([place for place in target.parents if self.root in place.parents]):
                 parent.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-                if stat.S_IMODE(parent.stat().st_mode) & _FOR_ANYBODY != _FOR_ANYBODY:  # it may be somebody else's
+                if stat.S_IMODE(parent.stat().st_mode) & _FOR_ANYBODY != _FOR_ANYBODY:  # created by others
                     parent.chmod(_FOLDER_MODE)
             staged.rename(target)
             sync_folder(target.parent)
         finally:
-            shutil.rmtree(staged, ignore_errors=True)  # of a copy that failed; else it is gone
+            shutil.rmtree(staged, ignore_errors=True)  # still exists if the copy failed
 
     def _stage(self, model: LockedModel, source: Path, staged: Path) -> None:
         for file in model.files:
@@ -214,13 +214,13 @@ class Volume:
             sync_folder(folder)
         differences = verify_folder(staged, model, strict=True, allow_links=False).differences
         if differences:
-            hint = "check the disk under the volume, and run again"
+            hint = "check the disk of the volume, and run this again"
             raise integrity_error(
-                differences, model=model.repo, folder=staged, hint=hint, what="what was copied is not what was locked"
+                differences, model=model.repo, folder=staged, hint=hint, what="the copied files do not match the lock"
             )
 
     def _owned(self) -> Mapping[str, str]:
-        """Return the folders that we ever made, with their content; what cannot be told to be ours is left alone."""
+        """Return the folders that we have ever created, with their content. Empty if the list cannot be read."""
         return own_folders(self.root) or {}
 
     def _own(self, name: str, content: str) -> None:
@@ -238,7 +238,7 @@ class Volume:
         return removed
 
     def _discard(self, name: str) -> None:
-        """Take the folder away at once, and then its files: no reader ever sees half of it."""
+        """Move the folder away, and then remove its files, so that no reader sees a part of it."""
         away = self.root / SIDE / "staging" / uuid.uuid4().hex
         away.parent.mkdir(parents=True, exist_ok=True)
         (self.root / name).rename(away)
@@ -257,35 +257,35 @@ class Volume:
             try:
                 lock.acquire(timeout=deadline.remaining)
             except Timeout:
-                raise deadline.passed(str(self.root), "waiting for another process that fills the volume") from None
+                raise deadline.passed(str(self.root), "waiting for another process to fill the volume") from None
         try:
             with writing(self.root, _NO_MODEL, hint=_HINT):
-                shutil.rmtree(self.root / SIDE / "staging", ignore_errors=True)  # what a killed process left
+                shutil.rmtree(self.root / SIDE / "staging", ignore_errors=True)  # left by a killed process
             yield
         finally:
             lock.release()
 
 
 def _key(model: LockedModel) -> _Key:
-    """Return what two aliases must have in common to share a folder."""
+    """Return the values that two aliases must have in common to share a folder."""
     return model.repo, model.commit, model.files
 
 
 def _content(model: LockedModel) -> str:
-    """Return what tells one content of a folder from another, in every process."""
+    """Return an identifier of a folder's content, which is the same in every process."""
     return hashlib.sha256(repr(_key(model)).encode()).hexdigest()[:16]
 
 
 def _metadata(lock: Lockfile, folders: Mapping[_Key, str]) -> VolumeMetadata | None:
-    """Return what the volume holds once every model has its folder; None before."""
+    """Return the metadata of the volume if every model has a folder, or None."""
     if not all(_key(model) in folders for model in lock.models):
         return None
     return VolumeMetadata(tuple(VolumeModel(model, folders[_key(model)]) for model in lock.models))
 
 
 def _names(model: LockedModel, models: Sequence[LockedModel]) -> Iterator[str]:
-    """Yield the folders in which the model may lie, best first: its repo id, then with the commit, then numbered."""
-    if not any(other.repo.startswith(model.repo + "/") for other in models):  # else it would lie within this folder
+    """Yield the possible folders of the model, preferred first: its repo id, then with the commit, then numbered."""
+    if not any(other.repo.startswith(model.repo + "/") for other in models):  # it would be inside of this folder
         yield model.repo
     with_commit = f"{model.repo}@{model.commit[:12]}"
     yield with_commit

@@ -1,7 +1,7 @@
-"""`model-metadata.yaml` of a volume: what the volume holds, as text for people, and back.
+"""Reads and writes `model-metadata.yaml`, which lists the models on a volume as text for people.
 
-It is YAML in a form that every YAML library reads as the same data: blocks, with text in double quotes, which keep a
-library from taking a commit for a number or the label `no` for false.
+It is YAML in a form that every YAML library reads as the same data: blocks, with text in double quotes, so that no
+library reads a commit as a number or the label `no` as false.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER = """\
 # The models on this volume. Written by `modelenv pull --to`, last of all: that this file is here means that the
 # volume is complete. It is read and checked at every load; do not edit it.
 """
-_HINT = "`modelenv pull --to` writes it anew"
+_HINT = "run `modelenv pull --to` to write a new one"
 _OURS = (_HEADER.partition(".")[0], "version:")
 
 
@@ -30,11 +30,11 @@ class VolumeModel:
     """A model on a volume.
 
     Attributes:
-        locked: what it is.
-        folder: where it is, relative to the volume's root.
+        locked: The locked model.
+        folder: The path of its folder, relative to the volume's root.
 
     Raises:
-        LockedValueError: the folder is not below the root.
+        LockedValueError: The folder is not below the root.
     """
 
     locked: LockedModel
@@ -49,7 +49,7 @@ class VolumeMetadata:
     """All models on a volume, sorted by alias.
 
     Raises:
-        LockedValueError: two have the same alias, or one folder is to hold two models or two commits.
+        LockedValueError: Two models have the same alias, or one folder has two models or two commits.
     """
 
     models: tuple[VolumeModel, ...] = ()
@@ -61,7 +61,7 @@ class VolumeMetadata:
             owner = (model.locked.repo, model.locked.commit)
             if owners.setdefault(model.folder, owner) != owner:
                 raise LockedValueError(
-                    "one folder cannot hold two models, nor two commits of one",
+                    "one folder cannot contain two models or two commits",
                     found=show(model.folder),
                     where=("models", index, "folder"),
                 )
@@ -69,11 +69,11 @@ class VolumeMetadata:
 
     @cached_property
     def lockfile(self) -> Lockfile:
-        """The lock that the volume was filled from."""
+        """The lock of the models on the volume."""
         return Lockfile(tuple(model.locked for model in self.models))
 
     def by_alias(self, alias: str) -> VolumeModel | None:
-        """Return the model of that alias, or None."""
+        """Return the model with this alias, or None."""
         return self._aliases.get(alias)
 
     def find(self, repo_id: str, revision: str | None = None) -> VolumeModel | None:
@@ -82,9 +82,9 @@ class VolumeMetadata:
         return None if locked is None else self._aliases[locked.alias]
 
     def holding(self, locked: LockedModel) -> VolumeModel | None:
-        """Return the model that a project's lock means, or None: several locks may share a volume.
+        """Return the model at the commit of a project's lock, or None. Several locks can share a volume.
 
-        Best the one with the same files; else one at the same commit.
+        A model with the same files is preferred.
         """
         same = [
             each for each in self.models if (each.locked.repo, each.locked.commit) == (locked.repo, locked.commit)
@@ -97,41 +97,41 @@ class VolumeMetadata:
 
 
 def parse_metadata(text: str, path: Path | str) -> VolumeMetadata:
-    """Return what `text` holds; `path` is for the errors.
+    """Parse the text of a volume's metadata; `path` is used in errors.
 
     Raises:
-        LockfileError: it is no metadata of a volume; the message starts with `path:line`.
+        LockfileError: The text is not valid metadata; the message starts with `path:line`.
     """
-    from modelenv.volume.yaml_reader import read_yaml  # with PyYAML, which only a volume needs
+    from modelenv.volume.yaml_reader import read_yaml  # imports PyYAML, which only volumes need
 
     return Origin(path, _HINT).parse(text, read_yaml, lambda value: VolumeMetadata(models_from(value, _model_from)))
 
 
 def format_metadata(metadata: VolumeMetadata) -> str:
-    """Return the text of `metadata`: always the same for the same models, and read back as the same."""
+    """Return the text of `metadata`. The same models always give the same text, and vice versa."""
     models = [line for model in metadata.models for line in _format_model(model)]
     return "\n".join([f"{_HEADER}version: {VERSION}", "models:" if models else "models: []", *models]) + "\n"
 
 
 def read_metadata(path: Path | str) -> VolumeMetadata | None:
-    """Return what the file holds; None if it was made by hand, in a form of its own, and says nothing to us.
+    """Read a volume's metadata from a file, or return None if the file was written by hand in another form.
 
     Raises:
-        LockfileError: it cannot be read, or is damaged.
+        LockfileError: The file cannot be read, or is damaged.
     """
     text = Origin(path, _HINT).read()
-    # One damaged byte cannot hit both of these, so no damage makes our file look like one made by hand.
+    # One damaged byte cannot hit both lines, so a damaged file of ours is not mistaken for one written by hand.
     if not any(line.startswith(_OURS) for line in text.splitlines()):
         return None
     return parse_metadata(text, path)
 
 
 def write_metadata(path: Path, metadata: VolumeMetadata) -> bool:
-    """Write the file atomically, for anybody to read, and return whether it changed; else it is left untouched.
+    """Write the file atomically, readable for everyone, and return whether it changed.
 
     Raises:
-        NoSpaceError: the disk is full.
-        ConfigurationError: the file cannot be written, or would be too large to be read.
+        NoSpaceError: The disk is full.
+        ConfigurationError: The file cannot be written, or would be too large to be read again.
     """
     return write_text(path, format_metadata(metadata), mode=0o644)
 

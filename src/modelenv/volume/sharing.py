@@ -1,7 +1,7 @@
-"""What becomes of the models that another lock put on a volume: nothing, without a word of who fills it.
+"""Protects the models that another lock put on a volume: they change only if the user says so.
 
-A volume does not say whose it is. So what tells another project's model is that this lock does not name it, or names
-another repo by its alias. A newer commit of the same model is an update.
+A volume does not record which project it belongs to. So a model belongs to another project if this lock does not name
+it, or uses its alias for another repo. A newer commit of the same model is an update.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MOST_SHOWN = 5
 
 
 class Others(StrEnum):
-    """What becomes of models that this lock does not name."""
+    """What to do with models on a volume that this lock does not name."""
 
     REFUSED = "refused"
     ADDED_TO = "added to"
@@ -30,11 +30,11 @@ class Others(StrEnum):
 
 
 def held_before(root: Path, others: Others) -> VolumeMetadata | None:
-    """Return what the volume says it holds; None where it says nothing that must be kept.
+    """Return the volume's metadata, or None if it has none that must be kept.
 
     Raises:
-        LockfileError: the metadata cannot be read.
-        ConfigurationError: the metadata is not modelenv's, or the folder holds models that nobody named in one.
+        LockfileError: The metadata cannot be read.
+        ConfigurationError: The metadata was not written by modelenv, or the folder contains models without metadata.
     """
     path = root / VOLUME_METADATA
     try:
@@ -43,35 +43,36 @@ def held_before(root: Path, others: Others) -> VolumeMetadata | None:
         if others is Others.REPLACED:
             return None
         raise LockfileError(
-            f"{error.what}; so it is not known what the volume holds",
+            f"{error.what}, so the content of the volume is unknown",
             expected=error.expected,
             found=error.found,
-            hint=f"mend or restore the file, or run `modelenv pull --to {root} --replace`, which writes it anew",
+            hint=f"fix or restore the file, or run `modelenv pull --to {root} --replace`, which writes a new one",
         ) from None
     if metadata is not None or others is Others.REPLACED:
         return metadata
-    replace = f"name another folder, or run `modelenv pull --to {root} --replace`"
+    replace = f"use another folder, or run `modelenv pull --to {root} --replace`"
     if os.path.lexists(path):
         raise ConfigurationError(
             f"the volume has a {VOLUME_METADATA} that modelenv did not write",
             found=str(path),
-            hint=f"{replace}, which writes it anew; models that were put there by hand are not loaded any more then",
+            hint=f"{replace}, which writes a new one; models that were put there by hand are then no longer loaded",
         )
     foreign = _put_there_by_hand(root)
     if foreign is not None:
         raise ConfigurationError(
-            "the folder holds models that modelenv did not put there",
+            "the folder contains models that modelenv did not put there",
             found=str(foreign),
-            hint=f"{replace}: they stay there, but are not loaded any more, since the metadata does not name them",
+            hint=f"{replace}: they stay there, but are no longer loaded, because the metadata does not name them",
         )
     return None
 
 
 def joined(before: VolumeMetadata | None, lock: Lockfile, root: Path, others: Others) -> Lockfile:
-    """Return what the volume is to hold: this lock, and with `ADDED_TO` the models of other locks besides.
+    """Return the lock that the volume will have: this lock, with `ADDED_TO` also the models of other locks.
 
     Raises:
-        ConfigurationError: the volume holds others, and nothing was said of them; or two have the same alias.
+        ConfigurationError: The volume has models of other locks, and `others` is `REFUSED`; or two models have the
+            same alias.
     """
     held = () if before is None or others is Others.REPLACED else tuple(model.locked for model in before.models)
     names = {model.alias: model for model in lock.models}
@@ -80,26 +81,26 @@ def joined(before: VolumeMetadata | None, lock: Lockfile, root: Path, others: Ot
     if others is Others.REFUSED and (others_there or taken):
         shown = [f"{model.alias} ({model.repo})" for model in (*others_there, *taken)]
         raise ConfigurationError(
-            "the volume holds models that this lock does not name",
-            expected="models of this lock alone, at any commit",
+            "the volume has models that this lock does not name",
+            expected="only models of this lock, at any commit",
             found=", ".join(shown[:_MOST_SHOWN]) + ("" if len(shown) <= _MOST_SHOWN else ", …"),
-            hint=f"to keep them beside those of this lock, run `modelenv pull --to {root} --add`; "
-            f"to drop them, run `modelenv pull --to {root} --replace`",
+            hint=f"to keep them, run `modelenv pull --to {root} --add`; "
+            f"to remove them, run `modelenv pull --to {root} --replace`",
         )
     if taken:
         raise ConfigurationError(
-            "the volume holds another model by the same alias",
+            "the volume has another model with the same alias",
             model=taken[0].alias,
             expected=f"{names[taken[0].alias].repo}, as in this lock",
             found=taken[0].repo,
             hint="give the model another alias in [tool.modelenv.models] and run `modelenv lock`, "
-            f"or drop what other locks put there with `modelenv pull --to {root} --replace`",
+            f"or remove the models of other locks with `modelenv pull --to {root} --replace`",
         )
     return Lockfile((*lock.models, *others_there))
 
 
 def dropped(before: VolumeMetadata | None, after: VolumeMetadata) -> tuple[LockedModel, ...]:
-    """Return the models that the volume does not hold any more; another commit of a model is the same model."""
+    """Return the models that are no longer on the volume. A model at another commit is the same model."""
     kept = {(model.locked.alias, model.locked.repo) for model in after.models}
     models = () if before is None else before.models
     return tuple(model.locked for model in models if (model.locked.alias, model.locked.repo) not in kept)

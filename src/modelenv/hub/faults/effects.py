@@ -1,4 +1,4 @@
-"""What a fault does on the wire: to the connection itself, and to the messages of an answer on their way out."""
+"""The effects of faults on the wire: on the connection, and on the messages of a response before they are sent."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
     from modelenv.hub.faults.script import FaultHandle
 
-# How often a slowed-down body sends, and a waiting answer looks whether its client is still there, in seconds.
+# Seconds between pieces of a slowed-down body, and between checks that the client is still connected.
 _TICK = 0.05
-# SO_LINGER, switched on with 0 seconds: closing sends RST and drops what was not sent yet (socket(7)).
+# SO_LINGER with 0 seconds: closing sends RST and discards unsent data (socket(7)).
 _RESET = struct.pack("ii", 1, 0)
 _CONTENT_RANGE = re.compile(rb"bytes (\d+)-")
 
 
 class BrokenOffError(Exception):
-    """The answer ends here, because its connection is gone, or about to be."""
+    """The response ends here, because its connection is closed or about to be closed."""
 
 
 class Connection:
@@ -32,7 +32,7 @@ class Connection:
 
     Args:
         transport: uvicorn's transport.
-        receive: the request's own ASGI channel, on which uvicorn tells that the client is gone.
+        receive: The ASGI channel of the request, on which uvicorn reports that the client has disconnected.
     """
 
     def __init__(self, transport: asyncio.Transport, receive: Receive) -> None:
@@ -40,10 +40,10 @@ class Connection:
         self._receive = receive
 
     async def sleep(self, seconds: float) -> None:
-        """Wait, but not for a client that is gone.
+        """Wait while the client is connected.
 
         Raises:
-            BrokenOffError: the client is gone.
+            BrokenOffError: The client has disconnected.
         """
         end = asyncio.get_running_loop().time() + seconds
         while (left := end - asyncio.get_running_loop().time()) > 0:
@@ -52,21 +52,21 @@ class Connection:
             await asyncio.sleep(min(left, _TICK))
 
     def write(self, data: bytes) -> None:
-        """Send bytes that no rule of HTTP allows here."""
+        """Send raw bytes, which HTTP would not allow here."""
         self._transport.write(data)
 
     async def close(self) -> None:
-        """Send what is buffered, then close; returns when the connection is gone."""
+        """Send the buffered data, then close. Returns when the connection is closed."""
         self._transport.close()
         await self.gone()
 
     async def gone(self) -> None:
-        """Wait until uvicorn has noticed that the connection is gone; until then it would complete the answer."""
+        """Wait until uvicorn has noticed that the connection is closed. Until then it would complete the response."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
     async def reset(self) -> None:
-        """Reset the connection, as soon as what was written before has been handed to the kernel."""
+        """Reset the connection once all written data has been handed to the kernel."""
         while self._transport.get_write_buffer_size() and not self._transport.is_closing():  # noqa: ASYNC110
             await asyncio.sleep(_TICK / 10)
         reset(self._transport)
@@ -82,7 +82,7 @@ def reset(transport: asyncio.Transport) -> None:
 
 
 def altered(fault: FaultHandle, connection: Connection, send: Send, *, has_body: bool) -> Send:
-    """Return a channel on which an answer is changed as the fault says before it goes out."""
+    """Return a `send` that applies the fault to the response before it is sent."""
     rule = fault.rule
     if rule.wrong_etag:
         send = _on_headers(_wrong_etag, send)
@@ -98,7 +98,7 @@ def altered(fault: FaultHandle, connection: Connection, send: Send, *, has_body:
         send = _Cut(rule.cut_after, rule.reset, connection, send)
     if rule.flip_byte is not None:
         send = _FlippedByte(rule.flip_byte, send)
-    if rule.lying_fields is not None:  # the first to see the answer: its length changes
+    if rule.lying_fields is not None:  # last here, so first to see the response, whose length it changes
         send = _LyingFields(rule.lying_fields, send)
     return send
 
@@ -128,7 +128,7 @@ def _on_headers(change: Callable[[bytes, bytes], bytes], send: Send) -> Callable
 
 
 def _wrong_etag(name: bytes, value: bytes) -> bytes:
-    """Another ETag of the same form, the same each time."""
+    """Return another ETag of the same form, always the same one."""
     if name not in (b"etag", b"x-linked-etag"):
         return value
     plain = value.strip(b'"')
@@ -150,7 +150,7 @@ def _with_headers(lies: Mapping[str, str], send: Send) -> Callable[[Message], Aw
 
 
 class _LyingFields:
-    """Collects the body, and sends it with other values if it is JSON."""
+    """Buffers the body and, if it is JSON, replaces values in it before sending it."""
 
     def __init__(self, lies: Mapping[str, Any], send: Send) -> None:
         self._lies = lies
@@ -223,9 +223,9 @@ class _FlippedByte:
 
 
 class _WrongLength:
-    """Announces another length than the body's, sends all of the body, and closes the connection.
+    """Sends a wrong Content-Length, then the whole body, and closes the connection.
 
-    What is longer than announced is written past the HTTP layer, which would refuse it.
+    Bytes beyond the Content-Length are written directly to the transport, because the HTTP layer would refuse them.
     """
 
     def __init__(self, off_by: int, connection: Connection, send: Send, *, has_body: bool) -> None:

@@ -1,4 +1,4 @@
-"""Reads a file of faults for `modelenv hub serve --faults FILE`: TOML, one table `[[fault]]` for each rule."""
+"""The file of faults for `modelenv hub serve --faults FILE`: TOML, with one table `[[fault]]` for each rule."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _NAMES = tuple(field.name for field in fields(Rule))
 
 
 def read_faults(path: Path) -> tuple[RuleFields, ...]:
-    """Return the rules of the file, in its order, each as the arguments of `EmbeddedHub.fail`.
+    """Return the rules in the file, in order, each as the arguments of `EmbeddedHub.fail`.
 
     Raises:
-        ConfigurationError: it cannot be read, is no TOML, or holds something that is no rule; the error starts with
-            the path, and names the rule by its number.
+        ConfigurationError: The file cannot be read, is not TOML, or contains something that is not a rule. The error
+            starts with the path and the number of the rule.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigurationError(f"{path}: the faults cannot be read", found=error.strerror or str(error)) from None
+        raise ConfigurationError(f"{path}: cannot read the faults", found=error.strerror or str(error)) from None
     except ValueError as error:  # not TOML, or not UTF-8
-        raise ConfigurationError(f"{path}: this is no TOML", found=str(error)) from None
+        raise ConfigurationError(f"{path}: not valid TOML", found=str(error)) from None
     tables = content.get("fault")
     if set(content) != {"fault"} or not isinstance(tables, list):
         raise ConfigurationError(
-            f"{path}: this is no file of faults",
+            f"{path}: not a file of faults",
             expected="tables [[fault]], and nothing else",
             found=", ".join(content) or "nothing",
         )
@@ -41,11 +41,11 @@ def read_faults(path: Path) -> tuple[RuleFields, ...]:
 def _read_rule(path: Path, number: int, table: object) -> RuleFields:
     where = f"{path}: fault {number}"
     if not isinstance(table, dict):
-        raise ConfigurationError(f"{where} is no table", expected="[[fault]]", found=repr(table))
+        raise ConfigurationError(f"{where} is not a table", expected="[[fault]]", found=repr(table))
     unknown = sorted(set(table) - set(_NAMES))
     if unknown:
         raise ConfigurationError(
-            f"{where} says what no fault knows", expected=f"names among {', '.join(_NAMES)}", found=", ".join(unknown)
+            f"{where} has unknown keys", expected=f"keys among {', '.join(_NAMES)}", found=", ".join(unknown)
         )
     try:
         Rule(**table)

@@ -1,6 +1,6 @@
-"""A fault of the embedded Hub as a value: which requests it hits, and what happens to them.
+"""The rule of a fault: which requests it applies to, and what happens to them.
 
-The same names serve `EmbeddedHub.fail(...)` and the tables of a rule file.
+`EmbeddedHub.fail(...)` and the tables in a file of faults use the same names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class RuleFields(TypedDict, total=False):
-    """What a rule may say; every name is explained at `Rule`."""
+    """The fields of a rule. `Rule` documents them."""
 
     method: str
     kind: Kind
@@ -50,7 +50,7 @@ class RuleFields(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a rule looks at in a request."""
+    """The properties of a request that rules match."""
 
     method: str
     path: str
@@ -62,38 +62,39 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One fault. What is not given does not restrict, or does not happen.
+    """The rule of one fault. By default, a rule matches every request and has no effect.
 
-    Which requests:
+    Which requests match:
         method: GET, HEAD, POST and so on.
-        kind: "info", "tree", "resolve" and the other kinds of the request log.
-        repo: a glob for the repo id, such as `acme/*`.
-        file: a glob for the file's path in its repo; `*` also crosses folders.
-        nth: only the nth request, from 1, of those that match the above, in the order of their arrival.
-        share: this share of them, from 0 to 1. Decided by `seed` and by how often the same method and path were
-            asked before; so neither threads nor their order change which requests are hit.
-        seed: another seed, another choice of `share`.
-        times: at most so many times.
-        seconds: only so long, from the first request that is hit.
+        kind: "info", "tree", "resolve" or another kind of the request log.
+        repo: A glob for the repo id, such as `acme/*`.
+        file: A glob for the file's path in its repo. `*` also matches "/".
+        nth: Only the nth request, counted from 1, of those that match the fields above, in order of arrival.
+        share: A share of these requests, from 0 to 1. It depends only on `seed` and on how often the same method and
+            path were requested before, so the choice does not depend on threads or their order.
+        seed: The seed for `share`.
+        times: The maximum number of affected requests.
+        seconds: How long the fault lasts, counted from the first affected request.
 
-    What happens:
-        status, headers, message: this answer in place of the real one; the message is said as the Hub says errors. If
-            the headers have a Content-Length that is not the body's, the connection is closed after the body.
-        delay: seconds before the first byte.
-        bytes_per_second: how fast the body is sent.
-        cut_after: the connection is closed after so many bytes of the body.
-        reset: the connection is reset (TCP RST): without any answer, or with `cut_after` after so many bytes.
-        flip_byte: the byte at this place of the file, or of any other body, is another.
-        wrong_etag: ETag and X-Linked-Etag are not those of the file.
-        lying_headers: the real answer has these headers, whatever it said under these names.
-        lying_fields: every field of such a name in the real answer's JSON, at any depth, has this value.
-        length_off_by: Content-Length is larger, or smaller, than the body by so much; then the connection is closed.
-        redirect_loop: a redirect to the address that was asked for.
-        expired_token: requests with a token are answered as if it had expired; those without one are not hit.
-        refuse: every connection is reset, and new ones are refused, for so many seconds.
+    What happens to them:
+        status, headers, message: This response is sent instead of the real one. The message has the form of the Hub's
+            errors. If the headers contain a wrong Content-Length, the connection is closed after the body.
+        delay: Seconds before the first byte.
+        bytes_per_second: How fast the body is sent.
+        cut_after: The connection is closed after this number of bytes of the body.
+        reset: The connection is reset (TCP RST), without a response or, with `cut_after`, after that many bytes.
+        flip_byte: The byte at this offset of the file, or of any other body, is changed.
+        wrong_etag: ETag and X-Linked-Etag are wrong.
+        lying_headers: The real response is sent with these headers replaced or added.
+        lying_fields: Every field of this name in the JSON of the real response, at any depth, has this value.
+        length_off_by: Content-Length is larger than the body by this number, or smaller if it is negative. Then the
+            connection is closed.
+        redirect_loop: The response is a redirect to the requested address.
+        expired_token: Requests with a token get the response for an expired token. Other requests do not match.
+        refuse: All connections are reset, and new ones are refused for this number of seconds.
 
     Raises:
-        ConfigurationError: a value is not valid, nothing would happen, or two answers exclude each other.
+        ConfigurationError: A value is not valid, the fault has no effect, or two responses exclude each other.
     """
 
     method: str | None = None
@@ -128,10 +129,10 @@ class Rule:
                 _check(field.name, value)
         if not any(self._has(name) for name in _EFFECTS):
             raise ConfigurationError(
-                "this fault does nothing", expected=f"one of {', '.join(_EFFECTS)}", found="none of them"
+                "this fault has no effect", expected=f"one of {', '.join(_EFFECTS)}", found="none of them"
             )
         if self.status is None and (self.headers or self.message):
-            raise ConfigurationError("a fault has headers and a message only with a status", found="no status")
+            raise ConfigurationError("a fault's headers and message require a status", found="no status")
         answers = [name for name in _ANSWERS if self._has(name)]
         answers += ["reset"] if self.reset and self.cut_after is None else []
         if len(answers) > 1:
@@ -141,12 +142,12 @@ class Rule:
 
     @property
     def answers(self) -> bool:
-        """Whether the request does not reach the Hub itself, because this fault answers it, or breaks it off."""
+        """Whether this fault answers the request itself or resets its connection, so that the Hub does not see it."""
         alone = self.reset and self.cut_after is None
         return alone or any(self._has(name) for name in _ANSWERS)
 
     def matches(self, asked: Asked) -> bool:
-        """Return whether this rule names such a request; what matches counts for `nth`, `share` and `times`."""
+        """Whether the rule matches this request. Matching requests count for `nth`, `share` and `times`."""
         return (
             (self.method is None or self.method.upper() == asked.method)
             and (self.kind is None or self.kind == asked.kind)
@@ -161,7 +162,7 @@ class Rule:
         return value is not None and value is not False
 
     def _needs_body(self) -> bool:
-        # A HEAD has none; hit by such a fault nothing would happen, and the count of `times` would be used up.
+        # A HEAD has no body: such a fault would not change it, but would use up the count of `times`.
         body_only = any(self._has(name) for name in ("cut_after", "flip_byte", "bytes_per_second", "lying_fields"))
         of_headers = self.wrong_etag or self.lying_headers or self.length_off_by
         return body_only and not (self.answers or self.delay or of_headers)
@@ -178,11 +179,11 @@ _EFFECTS = (
 )  # fmt: skip
 _TEXTS = {"method", "repo", "file", "message"}
 _SWITCHES = {"reset", "wrong_etag", "redirect_loop", "expired_token"}
-# Whole numbers and their least value; seconds, rates and shares and their largest, all of them above 0.
+# Whole numbers with their minimum; seconds, rates and shares with their maximum. The latter must be above 0.
 _COUNTS = {"nth": 1, "times": 1, "seed": 0, "cut_after": 0, "flip_byte": 0, "length_off_by": None, "status": 300}
 _MEASURES = {"share": 1.0, "seconds": math.inf, "delay": math.inf, "bytes_per_second": math.inf, "refuse": math.inf}
 _LAST_STATUS = 599
-# What can be sent (RFC 9110, section 5): any other header breaks the connection off.
+# The headers that can be sent (RFC 9110, section 5). Any other header would abort the connection.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"([!-~\x80-\xff]+([ \t]+[!-~\x80-\xff]+)*)?")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -195,11 +196,11 @@ def _is_given(rule: Rule, field: Any) -> bool:
 def _check(name: str, value: object) -> None:
     expected = _expected(name, value)
     if expected is not None:
-        raise ConfigurationError(f"a fault's {name} cannot be this", expected=expected, found=repr(value))
+        raise ConfigurationError(f"a fault's {name} is not valid", expected=expected, found=repr(value))
 
 
 def _expected(name: str, value: object) -> str | None:
-    """Return what would have been right, or None if `value` is."""
+    """Return what was expected, or None if the value is valid."""
     if name in _TEXTS:
         return None if isinstance(value, str) and value else "text"
     if name in _SWITCHES:
@@ -224,21 +225,21 @@ def _expected_fields(value: object) -> str | None:
         is_right = isinstance(value, dict) and all(isinstance(name, str) for name in value) and json.dumps(value)
     except (TypeError, ValueError):
         is_right = False
-    return None if is_right else "a dictionary with names, and with values that JSON has"
+    return None if is_right else "a dictionary of names and JSON values"
 
 
 def _expected_headers(value: object, *, may_announce: bool) -> str | None:
     if not hasattr(value, "items") or not all(isinstance(text, str) for pair in value.items() for text in pair):
-        return "names and values, both text"
+        return "names and values that are text"
     for name, text in value.items():
         if not _HEADER_NAME.fullmatch(name) or name.lower() == "transfer-encoding":
             return "names of letters, digits and '-', without Transfer-Encoding, which the server sets"
         if name.lower() == "content-length" and not may_announce:
-            return "no Content-Length: length_off_by makes that wrong"
+            return "no Content-Length: use length_off_by for that"
         if name.lower() == "content-length" and not _LENGTH.fullmatch(text):
             return "a Content-Length of at most 18 digits"
         if not _HEADER_VALUE.fullmatch(text):
-            return "values on one line, in Latin-1, without spaces around"
+            return "values on one line, in Latin-1, without surrounding spaces"
     return None
 
 
@@ -250,4 +251,4 @@ def _expected_count(name: str, value: float) -> str | None:
         return f"a status from {least} to {_LAST_STATUS}"
     if name == "length_off_by" and value == 0:
         return "a whole number other than 0"
-    return None if least is None or value >= least else f"a whole number from {least} on"
+    return None if least is None or value >= least else f"a whole number of at least {least}"

@@ -1,4 +1,4 @@
-"""The faults that are set now: rules in order, how often each one hit, and the choice for each request."""
+"""The active faults: their rules in order, their counts, and the choice of faults for each request."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 class FaultScript:
-    """Rules that may be added and removed at any time, from any thread, while requests are answered.
+    """The active rules. They can be added and removed at any time, from any thread, while requests are answered.
 
     Args:
-        clock: returns the current time in seconds; for rules that last some seconds.
+        clock: Returns the current time in seconds, for rules with `seconds`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -29,28 +29,28 @@ class FaultScript:
         self._handles: list[FaultHandle] = []
 
     def add(self, rule: Rule) -> FaultHandle:
-        """Append a rule; it concerns requests that arrive from now on."""
+        """Append a rule. It applies to requests that arrive from now on."""
         handle = FaultHandle(rule, self)
         with self._lock:
             self._handles = [*self._handles, handle]
         return handle
 
     def remove(self, handle: FaultHandle) -> None:
-        """Take a rule out. Does nothing if it is out already."""
+        """Remove a rule. Does nothing if it was already removed."""
         with self._lock:
             self._handles = [kept for kept in self._handles if kept is not handle]
 
     def clear(self) -> None:
-        """Take all rules out."""
+        """Remove all rules."""
         with self._lock:
             self._handles = []
 
     def holds(self, handle: FaultHandle) -> bool:
-        """Return whether a rule is still set."""
+        """Whether a rule is still active."""
         return any(kept is handle for kept in self._handles)  # the list is replaced, never changed
 
     def choose(self, asked: Asked) -> tuple[FaultHandle, ...]:
-        """Return the faults that hit this request, in their order; none comes after one that answers it."""
+        """Return the faults that apply to this request, in order, up to the first one that answers it."""
         chosen: list[FaultHandle] = []
         with self._lock:
             for handle in self._handles:
@@ -62,7 +62,7 @@ class FaultScript:
 
 
 class FaultHandle:
-    """A rule that was set: how often it hit, and its end. As a context manager it ends with the block."""
+    """A fault that was added: counts how often it was applied, and cancels it. Can be used as a context manager."""
 
     def __init__(self, rule: Rule, script: FaultScript) -> None:
         self.rule = rule
@@ -74,20 +74,20 @@ class FaultHandle:
 
     @property
     def fired(self) -> int:
-        """How many requests it has hit so far."""
+        """The number of requests that the fault was applied to."""
         return self._fired
 
     @property
     def is_set(self) -> bool:
-        """Whether it has not been ended."""
+        """Whether the fault is active."""
         return self._script.holds(self)
 
     def cancel(self) -> None:
-        """End this fault: no more requests are hit, and bodies that trickle are sent on as fast as possible."""
+        """Cancel this fault. It applies to no more requests, and slowed-down bodies continue at full speed."""
         self._script.remove(self)
 
     def count(self, asked: Asked) -> bool:
-        """Count a request, and return whether it is hit. The script calls this, under its lock."""
+        """Count a request, and return whether the fault applies to it. Called by the script under its lock."""
         rule = self.rule
         if not rule.matches(asked):
             return False
@@ -106,7 +106,7 @@ class FaultHandle:
         return hit
 
     def _drawn(self, asked: Asked) -> float:
-        """Return a number from 0 to 1 that depends on the seed, on what is asked, and on how often it was before."""
+        """Return a number from 0 to 1 that depends on the seed, the request, and how often it was made before."""
         before = self._asked[asked.method, asked.path]
         text = f"{self.rule.seed}\n{asked.method}\n{asked.path}\n{before}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
@@ -120,4 +120,4 @@ class FaultHandle:
         self.cancel()
 
     def __repr__(self) -> str:
-        return f"<fault {self.rule}: hit {self._fired} times>"
+        return f"<fault {self.rule}: applied {self._fired} times>"

@@ -1,4 +1,4 @@
-"""The Hub as an ASGI application: each request is read, looked up and answered."""
+"""The Hub as an ASGI application: it parses each request and calls its handler."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from starlette.responses import Response
 from modelenv.hub.accounts import Accounts
 from modelenv.hub.http import reading
 from modelenv.hub.http.authorization import Asked, MovedError, check_host, visitor_of
-from modelenv.hub.http.cdn import Cdn, Delivery
+from modelenv.hub.http.cdn import Cdn, Delivery, Signer
 from modelenv.hub.http.discussions import Discussions
 from modelenv.hub.http.files import Sending
 from modelenv.hub.http.ratelimits import RateLimits
 from modelenv.hub.http.responses import RefusedError, json_response
 from modelenv.hub.http.routes import Call, read_call
-from modelenv.hub.http.signing import Signer
 from modelenv.hub.http.uploading import Uploading
 from modelenv.hub.http.writing import Writing
 from modelenv.hub.repos.blobs import BlobStore
@@ -48,13 +47,13 @@ _READING = {
 
 
 class HubApp:
-    """Serves repositories as the Hub does.
+    """Serves repositories with the protocol of the Hub.
 
     Args:
-        repositories: what is served.
-        accounts: whose tokens are known; None knows none.
-        blobs: keeps what is pushed; None makes a temporary store.
-        cdn: the host for large files, which this application serves, too; None is to have none.
+        repositories: The repositories to serve.
+        accounts: The registered tokens. None means that there are none.
+        blobs: Stores pushed files. None creates a temporary store.
+        cdn: The second address, for large files, which this application serves too. None means that there is none.
     """
 
     def __init__(
@@ -101,7 +100,7 @@ class HubApp:
         async def marked_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                # The public Hub takes up the id that the client gives a request.
+                # Like the public Hub, reuse the request id that the client sent.
                 traced = f"Root=1-{request.headers.get('x-amzn-trace-id', uuid.uuid4().hex)}"
                 headers["X-Request-Id"] = request.headers.get("x-request-id", traced)
                 if call.kind != "cdn":
@@ -123,9 +122,9 @@ class HubApp:
         check_host(request)
         if call.kind == "other":
             return _other(request, raw_path)
-        # Both addresses on the other host and those of uploads are signed, and need nobody known.
-        free = call.kind in ("cdn", "lfs-upload")
-        visitor = None if free else visitor_of(request, self._accounts)
+        # The URLs of large files and of uploads are signed, and need no token.
+        is_signed = call.kind in ("cdn", "lfs-upload")
+        visitor = None if is_signed else visitor_of(request, self._accounts)
         if (streaming := self._streaming.get(call.kind)) is not None:
             return await streaming(Asked(request, call, visitor))
         asked = Asked(request, call, visitor, await request.body())

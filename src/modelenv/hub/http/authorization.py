@@ -1,4 +1,4 @@
-"""Who may see and do what, and the answers of the Hub to those who may not."""
+"""Checks of permissions, and the Hub's responses if they fail."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MovedError(Exception):
-    """The repository has another name now; `path` leads to what was asked for."""
+    """The repository was moved. `path` is the path of the request under its current id."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path)
@@ -29,7 +29,7 @@ class MovedError(Exception):
 
 @dataclass(frozen=True)
 class Asked:
-    """One request: what it asks for, who asks (None is nobody known), and its body, read for small ones only."""
+    """A parsed request: its call, its user (None without a token), and its body, unless that is streamed."""
 
     request: Request
     call: Call
@@ -38,12 +38,13 @@ class Asked:
 
 
 def check_host(request: Request) -> None:
-    """Raise an error for who asks by a name that is not this machine's own.
+    """Check that the Host header names this machine.
 
-    A page in a browser can make its own name lead to loopback, and would then be let read what is served here.
+    This prevents DNS rebinding: a page in a browser could make its own host name resolve to loopback, and would then
+    be allowed to read the files served here.
 
     Raises:
-        RefusedError: the name is of another machine.
+        RefusedError: The Host header names another machine.
     """
     host = request.headers.get("host", "localhost")
     name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
@@ -57,10 +58,10 @@ def check_host(request: Request) -> None:
 
 
 def visitor_of(request: Request, accounts: Accounts) -> Account | None:
-    """Return who sent this request, None if it has no token.
+    """Return the account that sent this request, or None if it has no token.
 
     Raises:
-        RefusedError: the token is not known, or has expired.
+        RefusedError: The token is unknown or has expired.
     """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -74,11 +75,11 @@ def visitor_of(request: Request, accounts: Accounts) -> Account | None:
 
 
 def visible(repositories: Repositories, asked: Asked) -> Repository:
-    """Return the repository that is asked for.
+    """Return the requested repository.
 
     Raises:
-        RefusedError: there is none that the visitor may know of.
-        MovedError: it has another name.
+        RefusedError: It does not exist, or the visitor cannot see it.
+        MovedError: It has another id now.
     """
     call = asked.call
     repo_id = call.repo_id or ""
@@ -93,7 +94,7 @@ def visible(repositories: Repositories, asked: Asked) -> Repository:
 
 
 def _elsewhere(repository: Repository, call: Call) -> bool:
-    # Files are only served under the very name; all else takes the name in any case.
+    # Files are served only under the exact id. All other requests ignore its case.
     given, real = call.repo_id or "", repository.repo_id
     return given != real if call.kind == "resolve" else given.lower() != real.lower()
 
@@ -104,19 +105,19 @@ def _moved_path(request: Request, old: str, new: str) -> str:
 
 
 def no_repository(visitor: Account | None) -> RefusedError:
-    """Return the answer of the Hub where there is no such repository, or none that the visitor may know of."""
-    # The public Hub does not tell strangers whether a repository is private or missing. Over http the client
-    # knows both statuses by the code alone: its pattern for the URL wants https.
+    """Return the Hub's response if the repository does not exist or the visitor cannot see it."""
+    # The public Hub does not reveal whether a repository is private or missing. Over http, the client recognises both
+    # only by the error code, because its URL pattern requires https.
     if visitor is not None:
         return RefusedError(404, "Repository not found", code="RepoNotFound")
     return RefusedError(401, "Invalid username or password.", code="RepoNotFound")
 
 
 def check_gate(repository: Repository, visitor: Account | None) -> None:
-    """Raise the Hub's answer to those who ask for the files of a gated repository and were not let in.
+    """Check that the visitor has access to the files of a gated repository.
 
     Raises:
-        RefusedError: the visitor may not read the files.
+        RefusedError: The visitor does not have access.
     """
     if not repository.settings.gated or (visitor is not None and visitor.reads(repository)):
         return
@@ -132,10 +133,10 @@ def check_gate(repository: Repository, visitor: Account | None) -> None:
 
 
 def known_visitor(asked: Asked) -> Account:
-    """Return who asks.
+    """Return the visitor.
 
     Raises:
-        RefusedError: nobody known.
+        RefusedError: The request has no token.
     """
     if asked.visitor is None:
         raise RefusedError(401, "Invalid username or password.")
@@ -143,10 +144,10 @@ def known_visitor(asked: Asked) -> Account:
 
 
 def check_write(asked: Asked, repo_id: str) -> Account:
-    """Return who asks, who may change this repository.
+    """Return the visitor, who can change this repository.
 
     Raises:
-        RefusedError: the visitor may not, or not with this token.
+        RefusedError: The visitor or the token does not have the permission.
     """
     visitor = check_writing_token(asked)
     if not visitor.writes(repo_id):
@@ -155,10 +156,10 @@ def check_write(asked: Asked, repo_id: str) -> Account:
 
 
 def check_writing_token(asked: Asked) -> Account:
-    """Return who asks with a token for writing.
+    """Return the visitor, whose token has the role `write`.
 
     Raises:
-        RefusedError: nobody known, or the token is for reading.
+        RefusedError: The request has no token, or its role is `read`.
     """
     visitor = known_visitor(asked)
     if visitor.role != "write":
@@ -167,10 +168,10 @@ def check_writing_token(asked: Asked) -> Account:
 
 
 def check_author(asked: Asked, repo_id: str, discussion: Discussion) -> Account:
-    """Return who asks, who opened this discussion or pull request, or may change the repository.
+    """Return the visitor, who opened this discussion or pull request or can change the repository.
 
     Raises:
-        RefusedError: it is neither, or the token is for reading.
+        RefusedError: The visitor is neither, or the token's role is `read`.
     """
     visitor = check_writing_token(asked)
     if visitor.name != discussion.author and not visitor.writes(repo_id):
@@ -180,20 +181,20 @@ def check_author(asked: Asked, repo_id: str, discussion: Discussion) -> Account:
 
 
 def check_not_merged(discussion: Discussion) -> None:
-    """Raise an error for what changes a pull request that is merged.
+    """Check that a pull request can still be changed.
 
     Raises:
-        RefusedError: it is merged.
+        RefusedError: It is merged.
     """
     if discussion.status == "merged":
-        raise RefusedError(409, f"Pull request {discussion.num} is merged, and stays as it is")
+        raise RefusedError(409, f"Pull request {discussion.num} is merged and cannot be changed")
 
 
 def snapshot_at(repository: Repository, revision: str) -> Snapshot:
     """Return the repository at a revision.
 
     Raises:
-        RefusedError: there is no such revision.
+        RefusedError: There is no such revision.
     """
     try:
         return repository.snapshot(revision)
@@ -202,5 +203,5 @@ def snapshot_at(repository: Repository, revision: str) -> Snapshot:
 
 
 def no_revision(revision: str) -> RefusedError:
-    """Return the answer of the Hub where there is no such revision."""
+    """Return the Hub's response if a revision does not exist."""
     return RefusedError(404, f"Invalid rev id: {revision}", code="RevisionNotFound")

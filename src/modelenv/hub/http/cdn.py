@@ -1,7 +1,10 @@
-"""The files themselves: served by the Hub, or from the host for large files to which the Hub sends on."""
+"""The download of files: from the Hub itself, or by redirects to signed URLs on a second port for large files."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +17,6 @@ from modelenv.hub.http.files import Sending, file_response
 from modelenv.hub.http.reading import no_entry
 from modelenv.hub.http.responses import RefusedError
 from modelenv.hub.http.routes import CDN_END, CDN_PATH, Call
-from modelenv.hub.http.signing import Signer
 from modelenv.hub.repos.commits import MAIN
 from modelenv.hub.repos.repositories import Repositories
 
@@ -24,27 +26,42 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.commits import Snapshot
     from modelenv.hub.repos.content import ServedFile
 
-# How long an address on the other host is good for.
-_GOOD_SECONDS = 3600
+# How long a signed URL is valid.
+_VALID_SECONDS = 3600
+
+
+class Signer:
+    """Signs texts with a random secret of its own."""
+
+    def __init__(self) -> None:
+        self._secret = secrets.token_bytes(32)
+
+    def sign(self, text: str) -> str:
+        """Return the signature of a text."""
+        return hmac.new(self._secret, text.encode(), hashlib.sha256).hexdigest()
+
+    def valid(self, text: str, signature: str | None) -> bool:
+        """Whether this is the signature of the text."""
+        return signature is not None and hmac.compare_digest(self.sign(text).encode(), signature.encode())
 
 
 @dataclass(frozen=True)
 class Cdn:
-    """The host for large files: its port, and its address as a client writes it."""
+    """The second address of the Hub, for large files: its port and its URL."""
 
     port: int
     endpoint: str
 
-    def meant_by(self, scope: Scope) -> bool:
-        """Return whether a request came to this host."""
+    def received(self, scope: Scope) -> bool:
+        """Whether a request arrived on this port."""
         return bool(scope["server"]) and scope["server"][1] == self.port
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """The handlers of files.
+    """The handlers of downloads.
 
-    `cdn` is None where the Hub itself serves large files, too; `sending` tells how fast files are sent.
+    `cdn` is None if the Hub serves large files itself. `sending` determines the size of the pieces.
     """
 
     repositories: Repositories
@@ -53,7 +70,7 @@ class Delivery:
     cdn: Cdn | None
 
     def resolve(self, asked: Asked) -> Response:
-        """Return a file, or for a large one where it is."""
+        """Return a file, or a redirect if it is large."""
         repository = visible(self.repositories, asked)
         check_gate(repository, asked.visitor)
         snapshot = snapshot_at(repository, asked.call.revision or MAIN)
@@ -62,7 +79,7 @@ class Delivery:
             return file_response(asked.request, snapshot, file, self.sending)
         name = f"{repository.repo_type}s/{repository.repo_id}"
         path = quote(f"/{CDN_PATH}/{name}/{CDN_END}/{snapshot.commit}/{file.found.path}")
-        expires = int(time.time()) + _GOOD_SECONDS
+        expires = int(time.time()) + _VALID_SECONDS
         signature = self.signer.sign(f"{path} {expires}")
         headers = {
             "Location": f"{self.cdn.endpoint}{path}?Expires={expires}&Signature={signature}",
@@ -74,14 +91,14 @@ class Delivery:
         return Response(status_code=302, headers=headers)
 
     def large_file(self, asked: Asked) -> Response:
-        """Return a large file to who has a signed address for it, and sends no token along."""
+        """Return a large file. The request must have a signed URL and no token."""
         request, call = asked.request, asked.call
-        if self.cdn is None or not self.cdn.meant_by(request.scope):
+        if self.cdn is None or not self.cdn.received(request.scope):
             raise RefusedError(404, "Not found")
         expires = request.query_params.get("Expires", "")
         path = request.scope["raw_path"].decode("ascii")
         if "authorization" in request.headers:
-            # As object stores do; it would also be a token that has left the Hub.
+            # Object stores refuse this too. It would also mean that a token was sent to another host.
             raise RefusedError(400, "Only one auth mechanism allowed; this address is signed")
         if not self.signer.valid(f"{path} {expires}", request.query_params.get("Signature")):
             raise RefusedError(403, "Access denied: the signature is not valid")
@@ -99,6 +116,6 @@ def _file(snapshot: Snapshot, call: Call) -> ServedFile:
     if file is None:
         raise no_entry(snapshot, call)
     if file.stale():
-        message = f"{call.file} was changed on the disk, and the embedded Hub keeps no copy of a file of this size"
+        message = f"{call.file} was changed on disk, and the embedded Hub keeps no copies of files of this size"
         raise RefusedError(410, message)
     return file

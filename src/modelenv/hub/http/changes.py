@@ -1,4 +1,4 @@
-"""What a commit changes, read from the lines of its body, and applied to the files before it."""
+"""The changes of a commit, read from the lines of its body and applied to the files of its parent."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Change:
-    """One file or folder: its content if it is regular, the sha256 if it was uploaded with LFS, or its end."""
+    """The change of one path: the content of a regular file, the sha256 of an LFS file, or else a deletion."""
 
     path: str
     file: ServedFile | None = None
@@ -28,7 +28,7 @@ class Change:
 
 @dataclass(frozen=True)
 class CommitHeader:
-    """What a commit says of itself; `parent` is what it changes, and the branch must be at, if that was given."""
+    """The header of a commit. If `parent` is given, the branch must be at that commit."""
 
     title: str
     message: str
@@ -36,10 +36,10 @@ class CommitHeader:
 
 
 def read_header(item: dict[str, Any]) -> CommitHeader:
-    """Return what the first line of a commit says.
+    """Return the header in the first line of a commit.
 
     Raises:
-        RefusedError: it is no header, or has no summary.
+        RefusedError: The line is not a header, or has no summary.
     """
     value = item["value"]
     title = str(value.get("summary") or "").strip()
@@ -50,10 +50,10 @@ def read_header(item: dict[str, Any]) -> CommitHeader:
 
 
 def read_change(item: dict[str, Any], blobs: BlobStore) -> Change:
-    """Return what one more line changes; a regular file's content is kept at once.
+    """Return the change in one of the other lines. The content of a regular file is stored at once.
 
     Raises:
-        RefusedError: the line is not valid.
+        RefusedError: The line is not valid.
     """
     value = item["value"]
     path = _checked_path(str(value.get("path", "")))
@@ -74,7 +74,7 @@ def apply_changes(
     """Return the files after the changes.
 
     Raises:
-        RefusedError: an LFS file was not uploaded, or what is deleted does not exist.
+        RefusedError: An LFS file was not uploaded, or a deleted path does not exist.
     """
     files, known = dict(before), history.lfs_files()
     for change in changes:
@@ -91,12 +91,12 @@ def apply_changes(
                 del files[path]
     clash = next((path for path in files if any(folder in files for folder in _folders_of(path))), None)
     if clash is not None:
-        raise RefusedError(422, f"{clash} lies in a folder of the same name as a file")
+        raise RefusedError(422, f"{clash} is in a folder with the same name as a file")
     return files
 
 
 def _below(files: Mapping[str, ServedFile], path: str) -> list[str]:
-    # The Hub lets a folder be deleted like a file.
+    # On the Hub, a folder can be deleted like a file.
     start = f"{path.rstrip('/')}/"
     return [known for known in files if known == path or known.startswith(start)]
 
@@ -117,7 +117,7 @@ def _lfs_file(path: str, sha256: str, blobs: BlobStore, known: Mapping[str, Serv
 
 def _checked_path(path: str) -> str:
     parts = path.rstrip("/").split("/")
-    # The Hub takes a backslash as a part of a name, but not where Windows would leave the folder at once.
+    # The Hub accepts a backslash as part of a name, except where it would lead out of the folder on Windows.
     outward = path.startswith("..\\") or "\0" in path
     if outward or any(part in ("", ".", "..", ".git") for part in parts):
         raise RefusedError(422, f"Invalid path in the repository: {path}")

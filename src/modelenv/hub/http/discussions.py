@@ -1,4 +1,4 @@
-"""Discussions and pull requests: opened, listed, read, commented, closed and merged."""
+"""The handlers of discussions and pull requests: open, list, read, comment, close, merge."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.repositories import Repositories, Repository
 
 _PAGE = 50
-# More digits than any number here has, and fewer than Python refuses to read.
+# More digits than any number here has, and fewer than the limit of Python's int().
 _DIGITS = 18
 
 
 @dataclass(frozen=True)
 class Discussions:
-    """The handlers, over what they change."""
+    """The handlers of discussions."""
 
     repositories: Repositories
 
     def answer(self, asked: Asked) -> Response:
-        """Answer whatever concerns discussions."""
+        """Answer any request for discussions."""
         repository = visible(self.repositories, asked)
         number, _, action = (asked.call.file or "").partition("/")
         if not number:
@@ -76,7 +76,7 @@ class Discussions:
 
         def changed(history: History) -> History:
             discussion = history.discussion(known.num)
-            assert discussion is not None  # noqa: S101 - it was found before, and none is ever removed
+            assert discussion is not None  # noqa: S101 - it was found before, and discussions are never removed
             match action:
                 case "comment":
                     event = _comment(visitor.name, str(value.get("comment") or ""))
@@ -93,7 +93,7 @@ class Discussions:
                     return _merged(history, discussion, visitor.name, str(value.get("comment") or ""))
 
         after = repository.change(changed).discussion(known.num) or known
-        # The event that answers is the comment, the status or the title that was asked for.
+        # The response contains the new comment, status or title.
         kind = {"comment": "comment", "title": "title-change"}.get(action, "status-change")
         key = {"comment": "newMessage", "title": "newTitle"}.get(action, "newStatus")
         event = next(event for event in reversed(after.events) if event.kind == kind)
@@ -111,7 +111,7 @@ def _who_may(asked: Asked, repository: Repository, discussion: Discussion, actio
 
 
 def new_discussion(history: History, title: str, author: str, description: str) -> Discussion:
-    """Return a discussion with the next free number, not yet part of the history."""
+    """Return a discussion with the next free number. It is not yet part of the history."""
     num = max((known.num for known in history.discussions), default=0) + 1
     return Discussion(num, title, author, now(), "open", (_comment(author, description),))
 
@@ -132,7 +132,7 @@ def _list(asked: Asked, repository: Repository) -> Response:
 
 
 def _number(text: str) -> int:
-    # There is no discussion 0, and the first page is that of no number.
+    # There is no discussion 0, and a page without a number is the first one.
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else 0
 
 
@@ -190,7 +190,7 @@ def _with_status(discussion: Discussion, author: str, status: Any, said: str) ->
 
 def _merged(history: History, request: Discussion, author: str, said: str) -> History:
     if request.head is None or request.status in ("merged", "closed"):
-        raise RefusedError(400, f"Discussion {request.num} is no open pull request")
+        raise RefusedError(400, f"Discussion {request.num} is not an open pull request")
     conflicts = _conflicts(history, request)
     if conflicts:
         raise RefusedError(409, f"Cannot merge {request.ref}: conflicts in {', '.join(conflicts)}")
@@ -208,7 +208,7 @@ def _merged(history: History, request: Discussion, author: str, said: str) -> Hi
 
 
 def _conflicts(history: History, request: Discussion) -> list[str]:
-    """Return the paths that the pull request and its branch have both changed, and not to the same."""
+    """Return the paths that the pull request and its branch have changed differently."""
     base, start, head = history.find(request.base), _start(history, request), history.commits[request.head or ""]
     return [
         path
@@ -223,7 +223,7 @@ def _changed_paths(history: History, request: Discussion) -> set[str]:
 
 
 def _start(history: History, request: Discussion) -> dict[str, ServedFile]:
-    """Return the files where the pull request left its branch."""
+    """Return the files at the commit where the pull request branched off."""
     own = {commit.commit for commit in history.log(history.find(request.base))}
     common = (commit for commit in history.log(history.commits[request.head or ""]) if commit.commit in own)
     found = next(common, None)

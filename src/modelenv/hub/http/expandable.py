@@ -1,4 +1,4 @@
-"""What `expand` may name in a repository's info, by its type: the Hub's own lists, as its client has them."""
+"""The valid values of `expand` for a repository's info, by type, as in the Hub's client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OF_DATASETS = {
 }  # fmt: skip
 _OF_SPACES = {"datasets", "models", "region", "runtime", "sdk", "subdomain"}
 
-# A folder cannot tell of some; they are accepted, and left out of the answer.
+# Some are unknown for a folder. They are accepted, and omitted from the response.
 EXPANDABLE: Mapping[RepoType, frozenset[str]] = {
     "model": frozenset(_OF_ALL | _OF_MODELS),
     "dataset": frozenset(_OF_ALL | _OF_DATASETS),

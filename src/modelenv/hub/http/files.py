@@ -1,4 +1,4 @@
-"""The answer to `resolve`: one file's headers and bytes, with ranges and conditions, streamed from disk."""
+"""The response to `resolve`: the headers and bytes of a file, with ranges and conditions, streamed from disk."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.commits import Snapshot
     from modelenv.hub.repos.content import ServedFile
 
-# A file is read in large pieces, which cost less; in small ones while many are sent, so that memory has a limit.
+# Files are read in large pieces, which is faster, and in small ones while many are sent, which limits the memory.
 _LARGEST_CHUNK = 1024 * 1024
 _SMALLEST_CHUNK = 64 * 1024
 _ALL_CHUNKS = 64 * 1024 * 1024
@@ -29,14 +29,14 @@ _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 class Sending:
-    """In which pieces files are sent, all of them together."""
+    """The files that are being sent, which determine the size of the pieces."""
 
     def __init__(self) -> None:
-        self._files = 0  # changed on the server's thread alone
+        self._files = 0  # changed only on the server's thread
 
     @contextmanager
     def one_more(self) -> Iterator[None]:
-        """Count one more file as being sent."""
+        """Context manager: count one more file as being sent."""
         self._files += 1
         try:
             yield
@@ -57,12 +57,12 @@ class Span:
 
 
 def read_range(header: str | None, size: int) -> Span | None:
-    """Return the one range that the header asks for, or None for the whole file (RFC 9110, section 14).
+    """Return the requested range, or None for the whole file (RFC 9110, section 14).
 
-    A header that is malformed or names several ranges counts as none, as the RFC allows.
+    A header that is malformed or has several ranges is ignored, as the RFC allows.
 
     Raises:
-        RefusedError: the range lies behind the end of the file (status 416).
+        RefusedError: The range is beyond the end of the file (status 416).
     """
     match = _RANGE.fullmatch((header or "").strip())
     if match is None or match[1] == match[2] == "":
@@ -79,10 +79,10 @@ def read_range(header: str | None, size: int) -> Span | None:
 
 
 def file_response(request: Request, snapshot: Snapshot, file: ServedFile, sending: Sending) -> Response:
-    """Return the answer to GET or HEAD of this file: 200, 206 or 304.
+    """Return the response to a GET or HEAD of this file: 200, 206 or 304.
 
     Raises:
-        RefusedError: the range lies behind the end of the file.
+        RefusedError: The range is beyond the end of the file.
     """
     size = file.found.size
     etag = f'"{file.etag}"'
@@ -128,7 +128,7 @@ class FileBody(Response):
         self._sending = sending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the headers and, but for a HEAD, the bytes; stop as soon as the client is gone."""
+        """Send the headers and, except for a HEAD, the bytes. Stops as soon as the client disconnects."""
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if scope["method"] == "HEAD":
             await send(start)
@@ -150,7 +150,7 @@ class FileBody(Response):
         while left and not gone.done():
             chunk = await asyncio.to_thread(stream.read, min(left, self._sending.next_piece()))
             if not chunk:
-                # Shortened since it was listed: ending here makes the server break the connection off.
+                # The file was shortened after it was listed. Ending here makes the server abort the connection.
                 return
             left -= len(chunk)
             await send({"type": "http.response.body", "body": chunk, "more_body": True})

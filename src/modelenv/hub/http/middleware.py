@@ -1,6 +1,6 @@
-"""The entrance of the Hub: each request is logged, and meets the faults that are set; the Hub itself comes after.
+"""The middleware in front of the Hub: it logs each request, and applies the active faults.
 
-What is logged is what goes out to the client, whoever answers.
+The log contains what the client receives, from a fault or from the Hub.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
     from modelenv.hub.faults.script import FaultScript
 
-# Where the server puts the transport of a request's connection, in the scope's state.
+# The key in the scope's state under which the server puts the transport of a request's connection.
 TRANSPORT = "modelenv.transport"
-# What the Hub says of a token that it does not accept; the client knows these words (`hf_raise_for_status`).
-_WRONG_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - no password
+# The Hub's message for an invalid token, which the client recognises (`hf_raise_for_status`).
+_WRONG_TOKEN = "Invalid credentials in Authorization header"  # noqa: S105 - a message, not a password
 
 Refuse = Callable[[float], None]
 
 
-class Entrance:
-    """Serves `app`, with a log and with faults.
+class HubMiddleware:
+    """Adds a request log and faults to `app`.
 
     Args:
-        app: the Hub.
-        log: where each request is entered.
-        script: the faults, asked once for each request.
-        refuse: resets every connection, and refuses new ones for so many seconds.
+        app: The Hub.
+        log: The log of requests.
+        script: The active faults.
+        refuse: Resets all connections, and refuses new ones for a number of seconds.
     """
 
     def __init__(self, app: ASGIApp, log: RequestLog, script: FaultScript, refuse: Refuse) -> None:
@@ -55,7 +55,7 @@ class Entrance:
         try:
             await self._serve(_asked(scope, path, call), scope, receive, _logged(entry, scope["method"], send))
         except (BrokenOffError, ClientDisconnect):
-            pass  # nobody to answer is left
+            pass  # the client has disconnected
         except Exception:
             if entry.request.status is None:
                 entry.answered(500)  # by uvicorn, which also logs the error
@@ -72,7 +72,7 @@ class Entrance:
             if fault.rule.answers:
                 await self._answer(fault.rule, asked, connection, send)
                 return
-        for fault in reversed(faults):  # so that the first one changes the answer first
+        for fault in reversed(faults):  # so that the first one changes the response first
             send = altered(fault, connection, send, has_body=asked.method != "HEAD")
         await self._app(scope, receive, send)
 
@@ -83,10 +83,10 @@ class Entrance:
         elif rule.status is None and not rule.redirect_loop and not rule.expired_token:
             await connection.reset()
         else:
-            await _say(*_answer_of(rule, asked), connection, send, has_body=asked.method != "HEAD")
+            await _send_answer(*_answer_of(rule, asked), connection, send, has_body=asked.method != "HEAD")
 
 
-async def _say(
+async def _send_answer(
     status: int, headers: dict[str, str], body: bytes, connection: Connection, send: Send, *, has_body: bool
 ) -> None:
     raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
@@ -95,7 +95,7 @@ async def _say(
     if length == len(body) or not has_body or status == http.HTTPStatus.NOT_MODIFIED:
         await send({"type": "http.response.body", "body": body})
         return
-    # The rule announces another length; the server would not send more, or end with less.
+    # The rule has a wrong Content-Length. The server would not send more than that, nor end with less.
     await send({"type": "http.response.body", "body": body[:length], "more_body": True})
     connection.write(body[length:])
     await connection.close()
@@ -103,7 +103,7 @@ async def _say(
 
 def _logged(entry: OpenRequest, method: str, send: Send) -> Send:
     async def logged_send(message: Message) -> None:
-        # Before the message is sent, so that the log already holds whatever a client has seen.
+        # Log before sending, so that the log already contains everything that a client has received.
         if message["type"] == "http.response.start":
             entry.answered(message["status"])
         elif message["type"] == "http.response.body" and method != "HEAD":

@@ -1,11 +1,11 @@
-"""Patterns of `.gitignore` and `.gitattributes` (gitignore(5)), by which a push decides about its files."""
+"""The patterns in `.gitignore` and `.gitattributes` (gitignore(5)), which apply to the files of a push."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# `**/` at any depth, `/**` all below, `*`, `?`, a set of characters, an escaped character, any other one.
+# `**/` (any depth), `/**` (everything below), `*`, `?`, a set of characters, an escaped character, any other one.
 _TOKENS = re.compile(r"\*\*/|/\*\*$|\*+|\?|\[!?\]?[^\]]*\]|\\.|.", re.DOTALL)
 
 
@@ -17,9 +17,9 @@ class _Rule:
 
 
 def ignored(path: str, gitignore: str) -> bool:
-    """Return whether the text of a `.gitignore` at the top of a repository ignores the file `path`.
+    """Whether a `.gitignore` with this text, at the top of a repository, ignores the file `path`.
 
-    The last pattern that matches decides; but nothing brings back a file whose folder is ignored.
+    The last matching pattern decides, but a file in an ignored folder is always ignored.
     """
     rules = [rule for line in gitignore.splitlines() if (rule := _rule(line)) is not None]
     parts = path.split("/")
@@ -30,7 +30,7 @@ def ignored(path: str, gitignore: str) -> bool:
 
 
 def stored_with_lfs(path: str, gitattributes: str) -> bool:
-    """Return whether the text of a `.gitattributes` has the file `path` stored with LFS."""
+    """Whether the file `path` is stored with LFS according to a `.gitattributes` with this text."""
     found = False
     for line in gitattributes.splitlines():
         pattern, *attributes = line.split() or [""]

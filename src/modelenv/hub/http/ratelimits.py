@@ -1,4 +1,4 @@
-"""The headers by which the Hub tells how many requests are left. The embedded Hub counts, but refuses nobody."""
+"""The Hub's headers for rate limits. The embedded Hub counts requests, but refuses none."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections import Counter
 
 from modelenv.forks import new_lock
 
-# https://huggingface.co/docs/hub/rate-limits: for five minutes, without a token.
+# https://huggingface.co/docs/hub/rate-limits: requests per five minutes without a token.
 _WINDOW_SECONDS = 300
 _QUOTAS = {"api": 500, "resolvers": 3000, "pages": 100}
 
 
 class RateLimits:
-    """Counts the requests of each window."""
+    """Counts the requests in each window."""
 
     def __init__(self) -> None:
         self._lock = new_lock()
@@ -21,7 +21,7 @@ class RateLimits:
         self._counts: Counter[str] = Counter()
 
     def headers(self, kind: str) -> dict[str, str]:
-        """Count one more request of this kind (resolve, other, or any other name), and return what to tell."""
+        """Count one more request of this kind (resolve, other, or any other name), and return the headers."""
         resource = {"resolve": "resolvers", "other": "pages"}.get(kind, "api")
         with self._lock:
             passed = time.monotonic() - self._start

@@ -1,4 +1,4 @@
-"""The answers to whoever looks: infos, trees, paths, references, commits, and lists of repositories."""
+"""The handlers that read: infos, trees, paths, references, commits, and lists of repositories."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.history import History
     from modelenv.hub.repos.repositories import Repositories, Repository
 
-# How many entries the Hub puts on one page: of a tree, without and with `expand`, of commits, and of a list.
+# The Hub's page sizes: for a tree without and with `expand`, for commits, and for a list.
 _TREE_PAGE = 1000
 _EXPANDED_TREE_PAGE = 50
 _COMMITS_PAGE = 50
 _LIST_PAGE = 1000
-# What a list understands. Any other filter is refused: ignored, it would make the list wrong.
+# The supported filters of a list. Others are refused, because ignoring them would return a wrong list.
 _LIST_QUERY = frozenset({"search", "author", "filter", "pipeline_tag", "limit", "cursor", "full", "sort", "expand"})
 
-# Before all that has a time of creation.
+# Earlier than any time of creation.
 _LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def info(repositories: Repositories, asked: Asked) -> Response:
-    """Return what there is to know about a repository at a revision."""
+    """Return the info of a repository at a revision."""
     repository = visible(repositories, asked)
     snapshot = snapshot_at(repository, asked.call.revision or MAIN)
     query = asked.request.query_params
@@ -65,7 +65,7 @@ def tree(repositories: Repositories, asked: Asked) -> Response:
 
 
 def paths_info(repositories: Repositories, asked: Asked) -> Response:
-    """Return the entries of the paths that the body names, those that do not exist left out."""
+    """Return the entries of the paths in the body. Paths that do not exist are omitted."""
     history, snapshot = _at_revision(repositories, asked)
     paths, expand = _read_paths(asked.body, asked.request.headers.get("content-type", ""))
     known = (path.strip("/") for path in paths)
@@ -86,7 +86,7 @@ def references(repositories: Repositories, asked: Asked) -> Response:
 
 
 def commits(repositories: Repositories, asked: Asked) -> Response:
-    """Return the commits of a revision, the newest first, page by page."""
+    """Return the commits of a revision, newest first, page by page."""
     history, snapshot = _at_revision(repositories, asked)
     query = asked.request.query_params
     formatted = "formatted" in (*query.getlist("expand"), *query.getlist("expand[]"))
@@ -102,7 +102,7 @@ def commits(repositories: Repositories, asked: Asked) -> Response:
 
 
 def listing(repositories: Repositories, asked: Asked) -> Response:
-    """Return the repositories that the visitor may see, page by page."""
+    """Return the repositories that the visitor can see, page by page."""
     query = asked.request.query_params
     unknown = sorted(set(query) - _LIST_QUERY)
     if unknown:
@@ -136,7 +136,7 @@ def _ordered(
         case "createdAt" | "created_at":
             return sorted(found, key=lambda entry: entry[0].created or _LONG_AGO, reverse=True)
         case None | "downloads" | "likes" | "trendingScore" | "trending_score":
-            return found  # nothing has any of these here, so that the order by name stays
+            return found  # these are equal for all repositories here, so keep the order by id
         case _:
             raise RefusedError(501, f"The embedded Hub cannot sort by {sort}")
 
@@ -146,7 +146,7 @@ def own_listing(repositories: Repositories, asked: Asked) -> Response:
     visitor = known_visitor(asked)
     namespace = asked.call.file or visitor.name
     if not visitor.owns(namespace):
-        raise RefusedError(403, f"{visitor.name} is no member of {namespace}")
+        raise RefusedError(403, f"{visitor.name} is not a member of {namespace}")
     own = [known for known in repositories.of_all_types() if namespace_of(known.repo_id) == namespace]
     sizes = [sum(file.size for file in known.listing()) for known in own]
     total = sum(sizes) or 1
@@ -161,7 +161,7 @@ def _listed(repository: Repository, listed: dict[str, object], full: bool, expan
 
 
 def auth_check(repositories: Repositories, asked: Asked) -> Response:
-    """Answer whether the visitor may read the files of a repository, or under `/write` change them."""
+    """Check that the visitor can read the files of a repository or, for `/write`, change them."""
     repository = visible(repositories, asked)
     check_gate(repository, asked.visitor)
     if asked.call.file == "write":
@@ -170,13 +170,13 @@ def auth_check(repositories: Repositories, asked: Asked) -> Response:
 
 
 def whoami(repositories: Repositories, asked: Asked) -> Response:
-    """Return who the token belongs to."""
+    """Return the account of the token."""
     return json_response(known_visitor(asked).described())
 
 
 def no_entry(snapshot: Snapshot, call: Call) -> RefusedError:
-    """Return the answer of the Hub where there is no such file or folder."""
-    # With the commit the client can remember that the file does not exist.
+    """Return the Hub's response if a file or folder does not exist."""
+    # With the commit, the client can record that the file does not exist.
     return RefusedError(
         404,
         f"{call.file} does not exist on {call.revision!r}",
@@ -192,7 +192,7 @@ def _at_revision(repositories: Repositories, asked: Asked) -> tuple[History, Sna
 
 
 def _read_paths(body: bytes, content_type: str) -> tuple[list[str], bool]:
-    """Return the paths and whether to expand, from a form as the Python client sends it, or from JSON."""
+    """Return the paths and whether to expand them, from a form (as the Python client sends it) or from JSON."""
     try:
         if content_type.startswith("application/json"):
             value = json.loads(body)

@@ -1,4 +1,4 @@
-"""The JSON that the Hub answers: infos, trees, path infos, references, commits and lists, and its errors."""
+"""The JSON responses of the Hub: infos, trees, path infos, references, commits, lists and errors."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
-# The date that the Hub gives to whatever is older than its records; here, to all that was not created in it.
+# The Hub's date of creation for repositories older than its records. Used here for those that were not created here.
 _CREATED = "2022-03-02T23:29:04.000Z"
 
 
 class RefusedError(Exception):
-    """An answer that is an error: a status, the Hub's error code, its message, and further headers."""
+    """An error response: a status, the Hub's error code, a message, and further headers."""
 
     def __init__(
         self, status: int, message: str, *, code: str | None = None, headers: Mapping[str, str] | None = None
@@ -49,33 +49,33 @@ class RefusedError(Exception):
             self.headers["X-Error-Code"] = code
 
     def response(self) -> Response:
-        """Return the answer."""
+        """Return the response."""
         return json_response({"error": self.message}, status=self.status, headers=self.headers)
 
 
 def header_text(message: str) -> str:
-    """Return a message as a header can say it: on one line, in ASCII."""
+    """Return a message in a form that fits a header: on one line, in ASCII."""
     return _CONTROLS.sub(" ", message.encode("ascii", "backslashreplace").decode()).strip()
 
 
 def json_response(value: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """Return `value` as JSON; dates, which a card's YAML may hold, become text."""
+    """Return `value` as JSON. Dates, which a card's YAML can contain, become text."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     return Response(text.encode(), status, headers, media_type="application/json")
 
 
 def is_true(value: str | None) -> bool:
-    """Return whether a query or form value means yes."""
+    """Whether a query or form value means true."""
     return value is not None and value.lower() in {"true", "1"}
 
 
 def repository_info(
     repository: Repository, snapshot: Snapshot, facts: ModelFacts, *, blobs: bool, expand: Sequence[str]
 ) -> dict[str, Any]:
-    """Return a repository's info; with `expand`, nothing but its id and what is named there.
+    """Return a repository's info. With `expand`, only its id and the fields named there.
 
     Raises:
-        RefusedError: `expand` names something that the Hub does not know.
+        RefusedError: `expand` names a field that the Hub does not have.
     """
     info = {
         **listed_info(repository, facts),
@@ -103,7 +103,7 @@ def repository_info(
 
 
 def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
-    """Return the part of a repository's info that a list shows; it needs no hash."""
+    """Return the part of a repository's info that lists show. It does not require hashing."""
     repo_id = repository.repo_id
     listed: dict[str, Any] = {
         "_id": hashlib.sha256(f"{repository.repo_type} {repo_id}".encode()).hexdigest()[:24],
@@ -122,7 +122,7 @@ def listed_info(repository: Repository, facts: ModelFacts) -> dict[str, Any]:
 
 
 def own_entry(repository: Repository, size: int, share: float) -> dict[str, Any]:
-    """Return what the list of one's own repositories says of one that takes `size` bytes, a `share` of all."""
+    """Return an entry of the list of one's own repositories. The repository takes `size` bytes, a `share` of all."""
     return {
         "id": repository.repo_id,
         "type": repository.repo_type,
@@ -148,7 +148,7 @@ def _lfs_sizes(file: ServedFile) -> dict[str, int]:
 
 
 def tree_paths(snapshot: Snapshot, folder: str, *, recursive: bool) -> list[str] | None:
-    """Return the paths of a folder's entries, its folders first; None if there is no such folder."""
+    """Return the paths of a folder's entries, folders first, or None if the folder does not exist."""
     if folder not in snapshot.trees:
         return None
     start = f"{folder}/" if folder else ""
@@ -157,7 +157,7 @@ def tree_paths(snapshot: Snapshot, folder: str, *, recursive: bool) -> list[str]
 
 
 def path_entry(history: History, snapshot: Snapshot, path: str, *, expand: bool) -> dict[str, Any]:
-    """Return what a tree says of one file or folder, which must be in the snapshot."""
+    """Return the tree entry of a file or folder, which must be in the snapshot."""
     entry: dict[str, Any]
     file = snapshot.files.get(path)
     if file is None:
@@ -174,7 +174,7 @@ def path_entry(history: History, snapshot: Snapshot, path: str, *, expand: bool)
 
 
 def references(history: History, *, pull_requests: bool) -> dict[str, Any]:
-    """Return a repository's branches and tags, and if asked its pull requests."""
+    """Return a repository's branches and tags and, if requested, its pull requests."""
     answer: dict[str, Any] = {
         "branches": [_reference(name, "heads", commit) for name, commit in history.branches.items()],
         "tags": [_reference(name, "tags", commit) for name, commit in history.tags.items()],
@@ -193,7 +193,7 @@ def _reference(name: str, kind: str, commit: str) -> dict[str, str]:
 
 
 def commit_entry(commit: Snapshot, *, formatted: bool) -> dict[str, Any]:
-    """Return what a list of commits says of one."""
+    """Return an entry of a list of commits."""
     entry: dict[str, Any] = {
         "id": commit.commit,
         "title": commit.title,
@@ -209,12 +209,12 @@ def commit_entry(commit: Snapshot, *, formatted: bool) -> dict[str, Any]:
 def page_response(
     request: Request, items: Sequence[Item], *, limit: int, render: Callable[[Item], object]
 ) -> Response:
-    """Return the page of `items` that the query's cursor points at, each rendered, with a Link header to the next.
+    """Return the page of `items` at the query's cursor, rendered, with a Link header to the next page.
 
-    The query's `limit` may ask for smaller pages.
+    The query can set a smaller page size with `limit`.
 
     Raises:
-        RefusedError: the cursor or the limit is not valid.
+        RefusedError: The cursor or the limit is not valid.
     """
     query = dict(request.query_params.multi_items())
     try:
@@ -235,5 +235,5 @@ def page_response(
 
 
 def timestamp(moment: datetime) -> str:
-    """Return a moment as the Hub writes it."""
+    """Return a time in the Hub's format."""
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"

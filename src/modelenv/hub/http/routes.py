@@ -1,4 +1,4 @@
-"""What a request to the Hub asks for, read from its method and its path."""
+"""The routes of the Hub: the method and path of a request are parsed into a `Call`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from modelenv.hub.request_log import Kind
 
 _TYPES: dict[str, RepoType] = {"models": "model", "datasets": "dataset", "spaces": "space"}
-# Below `/api/<type>s/<name>/…`: the method and the word that follow the name, and whether a revision must follow.
+# Below `/api/<type>s/<name>/`: method and the word after the id, for calls with a revision and calls without one.
 _REVISION_CALLS: dict[tuple[str, str], Kind] = {
     ("GET", "tree"): "tree",
     ("POST", "paths-info"): "paths-info",
@@ -32,7 +32,7 @@ _PLAIN_CALLS: dict[tuple[str, str], Kind] = {
     ("GET", "discussions"): "discussions",
     ("POST", "discussions"): "discussions",
 }
-# What may follow a repository's name there; no repository without an organisation can be followed by such a name.
+# All words that can follow a repository id there. They tell an id without an organisation from one with it.
 _PARTS = frozenset(word for _, word in (*_REVISION_CALLS, *_PLAIN_CALLS)) | {
     "xet-read-token",
     "xet-write-token",
@@ -47,11 +47,11 @@ _OTHER_CALLS: dict[tuple[str, str], Kind] = {
     ("GET", "settings/repositories"): "own-list",
     ("POST", "validate-yaml"): "validate-yaml",
 }
-# What stands before the name of a repository that is not a model.
+# First parts of paths that are not the organisation of a model.
 _NO_MODELS = frozenset({"api", "datasets", "spaces", "kernels", "buckets"})
-# What stands before all paths on the host for large files.
+# The prefix of all paths of large files on the second port.
 CDN_PATH = "cdn-lfs"
-# What ends a repository's name there: no part of a name can begin so.
+# The end of a repository id in these paths. No part of an id can start with it.
 CDN_END = "-"
 _BATCH = ["info", "lfs", "objects", "batch"]
 _VERIFY = ["info", "lfs", "objects", "verify"]
@@ -59,10 +59,10 @@ _VERIFY = ["info", "lfs", "objects", "verify"]
 
 @dataclass(frozen=True)
 class Call:
-    """What is asked for: its kind, and the repository, revision and file or folder that the path names.
+    """A parsed request: its kind, and the repository, revision and file or folder in the path.
 
-    For a branch or tag the revision is what stands in its place; for a discussion the file is its number and what
-    is done with it; for a list of an organisation's own repositories it is the organisation.
+    For a branch or tag, `revision` is the part of the path in that place. For a discussion, `file` is its number and
+    the action. For the list of an organisation's own repositories, `file` is the organisation.
     """
 
     kind: Kind
@@ -76,10 +76,10 @@ OTHER = Call("other")
 
 
 def read_call(method: str, raw_path: str) -> Call:
-    """Return what `method` on `raw_path` (still percent-encoded, without the query) asks for.
+    """Parse a request. `raw_path` is still percent-encoded, and has no query.
 
     The path is split before it is decoded, because the client encodes the slashes of a revision such as
-    `refs/pr/1`. Whatever is not known is of kind "other".
+    `refs/pr/1`. An unknown request is of kind "other".
     """
     parts = [unquote(part) for part in raw_path.removeprefix("/").split("/")]
     if parts[0] == "api":

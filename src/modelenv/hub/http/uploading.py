@@ -1,4 +1,4 @@
-"""The road of a push: how each file is to be sent, the upload of large files, and the commit."""
+"""The handlers of a push: the upload mode of each file, the upload of large files, and the commit."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from modelenv.hub.accounts import Account
-    from modelenv.hub.http.signing import Signer
+    from modelenv.hub.http.cdn import Signer
     from modelenv.hub.repos.commits import Snapshot
     from modelenv.hub.repos.repositories import Repositories, Repository
 
-# A line of a commit holds a regular file in base64.
+# A line of a commit contains a regular file in base64.
 _LINE_LIMIT = 2 * LFS_SIZE
 
 
 @dataclass(frozen=True)
 class Uploading:
-    """The handlers, over what they change."""
+    """The handlers of pushes."""
 
     repositories: Repositories
     blobs: BlobStore
     signer: Signer
 
     def validate_card(self, asked: Asked) -> Response:
-        """Tell what is wrong with the metadata of a card."""
+        """Return the errors and warnings for the metadata of a card."""
         errors, warnings = card_problems(str(read_object(asked.body).get("content", "")))
         value = {
             "errors": [{"message": text} for text in errors],
@@ -62,7 +62,7 @@ class Uploading:
         return json_response(value, status=400 if errors else 200)
 
     def preupload(self, asked: Asked) -> Response:
-        """Tell for each file whether it goes with LFS, is ignored, or is there already."""
+        """Return for each file whether it is stored with LFS, is ignored, or already exists."""
         repository = self._target(asked)
         branch = asked.call.revision or MAIN
         snapshot = _branch_head(repository.history(), branch)
@@ -77,7 +77,7 @@ class Uploading:
         return json_response({"files": [_mode(file, snapshot, attributes, str(gitignore)) for file in files]})
 
     def lfs_batch(self, asked: Asked) -> Response:
-        """Tell where to send which large files (git-lfs batch API); those in the repository need not be sent."""
+        """Return the upload URLs of large files (git-lfs batch API). Files already in the repository have none."""
         repository = self._target(asked, create_pr=True)
         value = read_object(asked.body)
         if value.get("operation") != "upload":
@@ -93,7 +93,7 @@ class Uploading:
         )
 
     def lfs_verify(self, asked: Asked) -> Response:
-        """Tell whether a large file has arrived."""
+        """Check that a large file was uploaded."""
         self._target(asked, create_pr=True)
         value = read_object(asked.body)
         location = self.blobs.find(str(value.get("oid")))
@@ -102,7 +102,7 @@ class Uploading:
         return json_response({})
 
     async def lfs_upload(self, asked: Asked) -> Response:
-        """Take a large file, piece by piece, if it was announced and is what was announced."""
+        """Store a large file piece by piece, if its URL is signed and its content matches."""
         oid = asked.call.file or ""
         size = asked.request.query_params.get("size", "")
         if not self.signer.valid(f"{oid} {size}", asked.request.query_params.get("signature")):
@@ -119,8 +119,8 @@ class Uploading:
         return json_response({}, headers={"ETag": f'"{oid}"'})
 
     async def commit(self, asked: Asked) -> Response:
-        """Make a commit of what the body's lines say."""
-        await asyncio.to_thread(self._target, asked)  # before any content is kept
+        """Create a commit from the lines of the body."""
+        await asyncio.to_thread(self._target, asked)  # check the permission before any content is stored
         header: CommitHeader | None = None
         changes: list[Change] = []
         async for line in _lines(asked.request.stream()):
@@ -163,7 +163,7 @@ class Uploading:
         repository = visible(self.repositories, asked)
         request = repository.history().pull_request(asked.call.revision or "")
         if create_pr or is_true(asked.request.query_params.get("create_pr")):
-            check_writing_token(asked)  # whoever may read may propose
+            check_writing_token(asked)  # everyone who can read the repository can open a pull request
         elif request is not None:
             check_author(asked, repository.repo_id, request)
         else:
@@ -189,7 +189,7 @@ def _proposed(history: History, snapshot: Snapshot, base: str, visitor: Account)
 
 
 def _parent(history: History, branch: str, parent: str | None, *, create_pr: bool) -> Snapshot:
-    """Return the commit that is changed: the branch's head, or for a new pull request the one that is named."""
+    """Return the parent of the new commit: the head of the branch, or the given commit for a new pull request."""
     head = _branch_head(history, branch, base_of_request=create_pr)
     if parent is None or head.commit.startswith(parent):
         return head
@@ -221,7 +221,7 @@ def _mode(file: dict[str, Any], snapshot: Snapshot, attributes: str, gitignore: 
         sample = base64.b64decode(file.get("sample", ""), validate=True)
     except (binascii.Error, TypeError, ValueError) as error:
         raise RefusedError(400, f"Invalid sample of {path}") from error
-    # The Hub wants binary files with LFS, whatever their name; git, too, knows them by a NUL.
+    # The Hub requires LFS for binary files of any name. Like git, detect them by a NUL byte.
     large = stored_with_lfs(path, attributes) or size > LFS_SIZE or b"\0" in sample
     present = snapshot.files.get(path)
     return {
@@ -245,7 +245,7 @@ def _item(line: bytes) -> dict[str, Any]:
 
 
 async def _lines(pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Return the lines of a body, holding no more than one of them."""
+    """Yield the lines of a body, with at most one of them in memory."""
     rest = bytearray()
     async for piece in pieces:
         start = 0

@@ -1,4 +1,4 @@
-"""The answers to whoever changes a repository as a whole: its existence, name, settings, branches and tags."""
+"""The handlers that change a repository as a whole: create, delete, move, settings, branches and tags."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ _VISIBILITIES = {"public": False, "private": True}
 
 @dataclass(frozen=True)
 class Writing:
-    """The handlers, over what they change."""
+    """The handlers of changes to repositories."""
 
     repositories: Repositories
     blobs: BlobStore
 
     def create(self, asked: Asked) -> Response:
-        """Make a repository whose first commit holds a `.gitattributes`, and for a space a card."""
+        """Create a repository. Its first commit contains a `.gitattributes` and, for a space, a card."""
         value = read_object(asked.body)
         visitor = check_writing_token(asked)
         repo_type = _repo_type(value)
@@ -74,7 +74,7 @@ class Writing:
         return json_response({"url": url, "name": repo_id, "id": repo_id})
 
     def delete(self, asked: Asked) -> Response:
-        """Remove a repository; a folder that it served stays."""
+        """Delete a repository. A folder that it served is not changed."""
         value = read_object(asked.body)
         visitor = check_writing_token(asked)
         repo_id = f"{value.get('organization') or visitor.name}/{value.get('name')}"
@@ -82,7 +82,7 @@ class Writing:
         return json_response({})
 
     def move(self, asked: Asked) -> Response:
-        """Give a repository another name; the old one leads to it from now on."""
+        """Change the id of a repository. The old id leads to it from now on."""
         value = read_object(asked.body)
         repo_type, target = _repo_type(value), str(value.get("toRepo"))
         repository = self._changeable(asked, str(value.get("fromRepo")), repo_type)
@@ -96,14 +96,14 @@ class Writing:
         return json_response({})
 
     def settings(self, asked: Asked) -> Response:
-        """Change who may read a repository."""
+        """Change the visibility of a repository."""
         repository = self._writable(asked)
         settings = _settings(read_object(asked.body), repository.settings)
         repository.set_settings(settings)
         return json_response({"private": settings.private, "gated": settings.gated})
 
     def branch(self, asked: Asked) -> Response:
-        """Make a branch, or delete it."""
+        """Create or delete a branch."""
         repository, name = self._writable(asked), asked.call.revision or ""
         if asked.request.method == "DELETE":
             if name == MAIN:
@@ -115,14 +115,14 @@ class Writing:
         return _changed(repository, lambda history: history.branched(name, start))
 
     def tag(self, asked: Asked) -> Response:
-        """Make a tag at the revision that the path names, or delete the one that it names."""
+        """Create a tag at the revision in the path, or delete the tag in the path."""
         repository, named = self._writable(asked), asked.call.revision or ""
         if asked.request.method == "DELETE":
             return _changed(repository, lambda history: history.without("tags", named))
         tag = str(read_object(asked.body).get("tag") or "")
 
         def tagged(history: History) -> History:
-            history.find(named)  # a missing revision is told before a wrong name
+            history.find(named)  # a missing revision is reported before an invalid name
             if not valid_name(tag):
                 raise RefusedError(400, f"Invalid reference for a tag: refs/tags/{tag}")
             return history.tagged(tag, named)
@@ -130,7 +130,7 @@ class Writing:
         return _changed(repository, tagged)
 
     def squash(self, asked: Asked) -> Response:
-        """Replace all commits of a branch by one."""
+        """Replace all commits of a branch with one."""
         visitor, repository, branch = check_writing_token(asked), self._writable(asked), asked.call.revision or ""
         title = str(read_object(asked.body).get("message") or "Super-squash")
 
@@ -170,32 +170,32 @@ def _changed(repository: Repository, change: Callable[[History], History]) -> Re
 
 
 def repository_url(asked: Asked, repo_id: str, repo_type: RepoType) -> str:
-    """Return the address of a repository's page, under the name by which the Hub was asked."""
+    """Return the URL of a repository's page, under the host name of the request."""
     return f"{asked.request.base_url}{_PREFIXES[repo_type]}{repo_id}"
 
 
 def read_json(text: bytes) -> object:
-    """Return the value of this JSON, None if it is none.
+    """Return the value of this JSON, or None if it is not valid JSON.
 
     Raises:
-        RefusedError: it holds half a character, which neither git nor an answer of the Hub could hold.
+        RefusedError: It contains a lone surrogate, which cannot be encoded in git or in a response of the Hub.
     """
     try:
         value: object = json.loads(text.decode())
-        if b"\\u" in text:  # else there is none, and what is large, base64, need not be looked through
+        if b"\\u" in text:  # otherwise it has no surrogate; this saves scanning large base64 contents
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise RefusedError(400, "Invalid body: it holds half a character, a lone surrogate") from error
+        raise RefusedError(400, "Invalid body: it contains a lone surrogate") from error
     except (ValueError, RecursionError):
         return None
     return value
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """Return the JSON object of a request's body; no body is an empty one.
+    """Return the JSON object in a request's body. An empty body is an empty object.
 
     Raises:
-        RefusedError: it is no JSON object.
+        RefusedError: The body is not a JSON object.
     """
     value = read_json(body or b"{}")
     if not isinstance(value, dict):
@@ -204,7 +204,7 @@ def read_object(body: bytes) -> dict[str, Any]:
 
 
 def now() -> datetime:
-    """Return the time of a commit: git knows whole seconds, the Hub milliseconds."""
+    """Return the time of a commit. git stores seconds, the Hub shows milliseconds."""
     return datetime.now(UTC)
 
 

@@ -1,4 +1,4 @@
-"""The bytes that the Hub keeps for itself: of pushed files, and of a served folder's files at earlier commits."""
+"""The Hub's own storage: the contents of pushed files, and of a served folder's files at earlier commits."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 from modelenv.forks import new_lock, only_here
 from modelenv.hub.repos.content import FoundFile, ServedFile, git_id, hash_file, lfs_pointer, served_file
 
-# Larger files of a served folder are not copied: they are served from where they lie, and are gone once changed.
+# Larger files of a served folder are not copied: they are served from the folder, and lost once they change there.
 _COPIED_BYTES = 64 * 1024 * 1024
 
 
 class BlobStore:
-    """Files by the hash of their content, in a private folder.
+    """Files named by the hash of their content, in a private folder.
 
     Args:
-        folder: where they are kept, also after the end; None makes a temporary folder when the first one comes,
-            and removes it when the store is no longer used, at the latest when the process ends.
+        folder: The folder, which is kept afterwards. None creates a temporary folder for the first file, and removes
+            it when the store is no longer used, at the latest when the process ends.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -30,25 +30,25 @@ class BlobStore:
         self._lock = new_lock()
 
     def find(self, digest: str) -> Path | None:
-        """Return the file of this hash, if it is kept."""
+        """Return the path of the file with this hash, or None if it is not stored."""
         if self._folder is None or not digest.isalnum():
             return None
         path = self._folder / digest[:2] / digest
         return path if path.is_file() else None
 
     def temporary(self) -> Path:
-        """Return a path, at which there is nothing yet, for content whose hash is not known yet."""
+        """Return an unused path for content whose hash is not known yet."""
         return self._top() / f"incoming-{uuid.uuid4().hex}"
 
     def adopt(self, temporary: Path, digest: str) -> Path:
-        """Keep the file at `temporary` under its hash; it no longer lies where it was."""
+        """Move the file at `temporary` into the store, under its hash."""
         path = self._top() / digest[:2] / digest
         path.parent.mkdir(exist_ok=True)
         temporary.replace(path)
         return path
 
     def keep_bytes(self, path: str, content: bytes) -> ServedFile:
-        """Keep the content of the regular file `path` of a repository, and return it with its ids."""
+        """Store the content of `path`, a regular file of a repository, and return the file with its ids."""
         digest = git_id("blob", content)
         location = self.find(digest)
         if location is None:
@@ -58,7 +58,7 @@ class BlobStore:
         return ServedFile(_found(path, location), blob_id=digest, sha256=None)
 
     def lfs_file(self, path: str, sha256: str) -> ServedFile | None:
-        """Return the LFS file `path` of a repository with its ids, if its content was uploaded."""
+        """Return `path`, an LFS file of a repository, with its ids, or None if its content was not uploaded."""
         location = self.find(sha256)
         if location is None:
             return None
@@ -66,7 +66,7 @@ class BlobStore:
         return ServedFile(found, blob_id=git_id("blob", lfs_pointer(sha256, found.size)), sha256=sha256)
 
     def keep_file(self, found: FoundFile) -> ServedFile:
-        """Hash a file of a served folder, and keep a copy of it if it is not too large."""
+        """Hash a file of a served folder, and store a copy of it if it is not too large."""
         if found.size > _COPIED_BYTES:
             return served_file(found, hash_file(found))
         if not found.lfs:
@@ -94,7 +94,7 @@ def _found(path: str, location: Path) -> FoundFile:
 
 
 class Incoming:
-    """An upload while it arrives: written and hashed piece by piece."""
+    """An upload in progress, which is written and hashed piece by piece."""
 
     def __init__(self, blobs: BlobStore) -> None:
         self._blobs = blobs
@@ -104,13 +104,13 @@ class Incoming:
         self.size = 0
 
     def write(self, piece: bytes) -> None:
-        """Take the next piece."""
+        """Write the next piece."""
         self._stream.write(piece)
         self._hash.update(piece)
         self.size += len(piece)
 
     def finish(self, sha256: str, size: int) -> bool:
-        """Keep what arrived if it is what was announced, else drop it; return which."""
+        """Store the upload if its hash and size match, else discard it. Returns whether they match."""
         self._stream.close()
         if (self._hash.hexdigest(), self.size) != (sha256, size):
             self.drop()
@@ -119,6 +119,6 @@ class Incoming:
         return True
 
     def drop(self) -> None:
-        """Drop what arrived."""
+        """Discard the upload."""
         self._stream.close()
         self._path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Commits: a repository's files at one moment, with their ancestor and their author."""
+"""Commits: the files of a repository at one moment, with parents, author and message."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Snapshot:
     """All files of a repository at one commit.
 
     Attributes:
-        commit: the commit's id.
-        files: each file by its path.
-        trees: the git tree id of each folder; "" is the top.
-        last_modified: when the commit was made; of a served folder, when its newest file was.
-        parents: the ids of the commits before; empty for the first one.
-        title, message, author: what the commit says.
-        touched: the id of the last commit that changed a file or folder, by its path.
+        commit: The commit id.
+        files: The files by path.
+        trees: The git tree id of each folder, by path. "" is the top folder.
+        last_modified: When the commit was made. For a served folder, when its newest file was changed.
+        parents: The ids of the parent commits. Empty for the first commit.
+        title, message, author: The commit message and author.
+        touched: The id of the last commit that changed a file or folder, by its path.
     """
 
     commit: str
@@ -44,7 +44,7 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class CommitText:
-    """What somebody says when committing: the title, the message below it, the author's name, and when."""
+    """The title, message, author and date of a commit."""
 
     title: str
     message: str
@@ -53,10 +53,10 @@ class CommitText:
 
 
 def folder_snapshot(files: Mapping[str, ServedFile], previous: Snapshot | None) -> Snapshot:
-    """Return the commit of a served folder, `previous` being what it held before.
+    """Return the commit of a served folder. `previous` is its commit before.
 
-    The id follows from names and bytes alone, not from what the folder held before: the same folder has the same
-    commit in every process and on every machine.
+    The id depends only on names and bytes, not on earlier contents: the same folder has the same commit in every
+    process and on every machine.
     """
     trees = tree_ids({path: file.blob_id for path, file in files.items()})
     snapshot = Snapshot(
@@ -70,12 +70,12 @@ def folder_snapshot(files: Mapping[str, ServedFile], previous: Snapshot | None) 
 
 
 def newest(files: Iterable[FoundFile]) -> datetime:
-    """Return when the newest of these files was changed."""
+    """Return the latest modification time of these files."""
     return datetime.fromtimestamp(max((file.mtime_ns for file in files), default=0) / 1e9, UTC)
 
 
 def made_snapshot(files: Mapping[str, ServedFile], parents: tuple[Snapshot, ...], text: CommitText) -> Snapshot:
-    """Return the commit of these files after `parents`, the first of which is the one that it changes."""
+    """Return the commit of these files with these parents. `touched` is computed against the first parent."""
     ordered = dict(sorted(files.items()))
     trees = tree_ids({path: file.blob_id for path, file in ordered.items()})
     ids = tuple(parent.commit for parent in parents)
@@ -93,7 +93,7 @@ def made_snapshot(files: Mapping[str, ServedFile], parents: tuple[Snapshot, ...]
 
 
 def commit_id(tree: str, parents: tuple[str, ...], text: CommitText) -> str:
-    """Return the git commit id of this tree after these parents."""
+    """Return the git commit id of this tree with these parents."""
     seconds = int(text.date.timestamp())
     signature = f"{text.author} <{text.author}@localhost> {seconds} +0000"
     said = f"{text.title}\n\n{text.message}\n" if text.message else f"{text.title}\n"

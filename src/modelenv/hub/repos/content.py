@@ -1,6 +1,6 @@
-"""What git and the Hub call the content of a repository: blob ids, LFS objects and tree ids.
+"""The ids of a repository's contents: git blob and tree ids, and LFS objects.
 
-All ids are true git ids, so they depend on nothing but names and bytes, in every process and on every machine.
+All ids are real git ids: they depend only on names and bytes, in every process and on every machine.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ LFS_PATTERNS = [
     "*tfevents*",
 ]
 LFS_FOLDER = "saved_model"
-# What it has in new datasets besides: sounds, images and films.
+# The additional patterns in new dataset repositories: audio, images and videos.
 _DATASET_PATTERNS = [
     f"*.{ending}"
     for ending in (
@@ -67,7 +67,7 @@ LFS_SIZE = 10 * 1024 * 1024
 
 @dataclass(frozen=True)
 class FoundFile:
-    """A file of a repository as the file system describes it, by its path in the repository."""
+    """A file of a repository: its path there, and its location, size and modification time on disk."""
 
     path: str
     location: Path
@@ -76,7 +76,7 @@ class FoundFile:
 
     @property
     def lfs(self) -> bool:
-        """Whether the Hub would store this file with LFS, by its name or by its size."""
+        """Whether the Hub would store this file with LFS because of its name or size."""
         folder, _, name = self.path.rpartition("/")
         return (
             self.size > LFS_SIZE
@@ -87,10 +87,10 @@ class FoundFile:
 
 @dataclass(frozen=True)
 class ServedFile:
-    """A file with the ids that the Hub gives it.
+    """A file with its ids on the Hub.
 
-    `blob_id` is the git blob id of what git stores: the bytes, or for LFS the pointer to them; `sha256` is
-    that of the bytes, for LFS files only. A file that is not `kept` lies in a served folder, and may change there.
+    `blob_id` is the git blob id of the bytes or, for an LFS file, of the pointer to them. `sha256` is the hash of the
+    bytes, for LFS files only. A file that is not `kept` is in a served folder, and can change there.
     """
 
     found: FoundFile
@@ -99,7 +99,7 @@ class ServedFile:
     kept: bool = True
 
     def stale(self) -> bool:
-        """Return whether the bytes are no longer those of the ids."""
+        """Whether the file has changed since its ids were computed."""
         if self.kept:
             return False
         try:
@@ -115,7 +115,7 @@ class ServedFile:
 
 
 def hash_file(found: FoundFile) -> str:
-    """Return the sha256 of an LFS file's bytes, or the git blob id of any other; the file is streamed."""
+    """Return the sha256 of an LFS file, or the git blob id of any other file. The file is read as a stream."""
     with found.location.open("rb") as stream:
         if found.lfs:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -124,7 +124,7 @@ def hash_file(found: FoundFile) -> str:
 
 
 def served_file(found: FoundFile, digest: str) -> ServedFile:
-    """Return the file with its ids, `digest` being what `hash_file` returned for it."""
+    """Return the file with its ids. `digest` is the result of `hash_file`."""
     if not found.lfs:
         return ServedFile(found, blob_id=digest, sha256=None, kept=False)
     pointer = lfs_pointer(digest, found.size)
@@ -142,7 +142,7 @@ def git_id(kind: str, content: bytes) -> str:
 
 
 def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:
-    """Return the git tree id of each folder ("" is the top), from each file's path and blob id."""
+    """Return the git tree id of each folder ("" is the top folder). `blobs` maps file paths to blob ids."""
     folders: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
     folders[""] = {}
     for path, blob_id in blobs.items():
@@ -160,7 +160,7 @@ def tree_ids(blobs: Mapping[str, str]) -> dict[str, str]:
 
 
 def parent_folders(paths: Iterable[str]) -> set[str]:
-    """Return all folders that hold one of these paths, but for the top."""
+    """Return all folders that contain one of these paths, except the top folder."""
     parents = set()
     for path in paths:
         folder = path.rpartition("/")[0]
@@ -175,7 +175,7 @@ def _depth(folder: str) -> int:
 
 
 def _tree_content(entries: Mapping[str, tuple[str, str]]) -> bytes:
-    # git sorts by the bytes of the name, a folder's name counting as if it ended in a slash.
+    # git sorts by the bytes of the name, and treats a folder's name as if it ended in a slash.
     lines = sorted(
         (name.encode() + (b"/" if mode == "40000" else b""), mode, name, identifier)
         for name, (mode, identifier) in entries.items()

@@ -1,4 +1,4 @@
-"""What the Hub tells about a model beside its files, read from its config, its card and its weights."""
+"""The Hub's metadata of a model, read from its config, its card and the headers of its weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from modelenv.hub.repos.content import FoundFile
     from modelenv.hub.repos.repository import RepoType
 
-# The task that the Hub derives from the last part of an architecture's name when the card does not tell.
+# The task that the Hub derives from the end of an architecture's name if the card does not name one.
 _TASKS = {
     "ForSequenceClassification": "text-classification",
     "ForTokenClassification": "token-classification",
@@ -31,21 +31,21 @@ _TASKS = {
     "Model": "feature-extraction",
 }
 _WEIGHTS = {".safetensors": "safetensors", ".onnx": "onnx", ".bin": "pytorch", ".h5": "tf", ".msgpack": "jax"}
-# What a dataset's card says that the Hub makes into tags, such as `language:en`, by which the client filters.
+# The fields of a dataset card that the Hub turns into tags such as `language:en`, which the client filters by.
 _DATASET_TAGS = (
     "task_categories", "task_ids", "annotations_creators", "language_creators", "language", "multilinguality",
     "source_datasets", "license", "size_categories",
 )  # fmt: skip
-# The safetensors format allows no larger header.
+# The maximum header size in the safetensors format.
 _HEADER_LIMIT = 100_000_000
 _TEXT_LIMIT = 10 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What the Hub tells about a model; None for what neither its config nor its card tell.
+    """The Hub's metadata of a model. A field is None if neither the config nor the card provides it.
 
-    `card` is the card's metadata, `config` the part of `config.json` that the Hub shows, `safetensors` the
+    `card` is the card's metadata, `config` is the part of `config.json` that the Hub shows, and `safetensors` is the
     number of parameters by dtype and in total.
     """
 
@@ -58,7 +58,7 @@ class ModelFacts:
 
 
 def read_facts(files: Sequence[FoundFile], repo_type: RepoType = "model") -> ModelFacts:
-    """Read what there is to tell about a repository, from its config, its card and the headers of its weights."""
+    """Read the metadata of a repository from its config, its card and the headers of its weights."""
     by_path = {file.path: file.location for file in files}
     card = _read_card(by_path.get("README.md"))
     config = _read_object(by_path.get("config.json"))
@@ -80,7 +80,7 @@ def _read_object(location: Path | None) -> dict[str, Any]:
     text = _read_text(location)
     try:
         value = json.loads(text) if text else None
-    except ValueError:  # the Hub, too, serves a broken config and tells nothing of it
+    except ValueError:  # like the public Hub: serve the broken config, without metadata
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -88,18 +88,16 @@ def _read_object(location: Path | None) -> dict[str, Any]:
 def _read_card(location: Path | None) -> dict[str, Any]:
     try:
         value = card_metadata(_read_text(location) or "")
-    except ValueError:  # the Hub, too, shows such a card without metadata
+    except ValueError:  # like the public Hub: show the card, without metadata
         return {}
     return value if isinstance(value, dict) else {}
 
 
 def card_metadata(text: str) -> object:
-    """Return the YAML between the first two lines of `---`, as the Hub's model card specification has it.
-
-    None if there is none.
+    """Return the YAML between the first two `---` lines, as in the Hub's model card specification, or None.
 
     Raises:
-        ValueError: it is no YAML.
+        ValueError: The text is not valid YAML.
     """
     start = text.lstrip()
     if not start.startswith("---"):
@@ -113,7 +111,7 @@ def card_metadata(text: str) -> object:
 
 
 def card_problems(text: str) -> tuple[list[str], list[str]]:
-    """Return the errors and the warnings that the Hub has for a card's metadata."""
+    """Return the Hub's errors and warnings for a card's metadata."""
     try:
         card = card_metadata(text)
     except ValueError as error:
@@ -134,7 +132,7 @@ def _read_text(location: Path | None) -> str | None:
     try:
         with location.open("rb") as stream:
             return stream.read(_TEXT_LIMIT).decode("utf-8", "replace")
-    except FileNotFoundError:  # removed since it was listed
+    except FileNotFoundError:  # removed after it was listed
         return None
 
 
@@ -198,7 +196,7 @@ def _parameters(locations: Iterable[Path]) -> dict[str, Any] | None:
 
 
 def _tensor_sizes(location: Path) -> Counter[str]:
-    """Return the number of parameters by dtype, from a safetensors header: 8 bytes of length, then JSON."""
+    """Return the number of parameters by dtype. A safetensors header is 8 bytes of length, then JSON."""
     counts: Counter[str] = Counter()
     try:
         with location.open("rb") as stream:
@@ -208,5 +206,5 @@ def _tensor_sizes(location: Path) -> Counter[str]:
             if name != "__metadata__":
                 counts[str(tensor["dtype"])] += prod(tensor["shape"])
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
-        return Counter()  # damaged weights are served as they are, and nothing is told of them
+        return Counter()  # damaged weights are served unchanged, without metadata
     return counts

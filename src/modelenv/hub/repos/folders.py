@@ -1,4 +1,4 @@
-"""Folders that are served: which of their files, and their commit as they are now."""
+"""Served folders: the files that are served, and the current commit."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class ServedFolder:
-    """A folder served as a repository; each file is hashed once for each (path, size, modification time).
+    """A folder served as a repository. Each file is hashed once per path, size and modification time.
 
     Args:
-        path: the folder.
-        blobs: keeps what was served, so that it is still there when the folder has changed; None keeps nothing.
-        known, served: what was hashed before, by the file as it was found, and by its path at the last snapshot.
+        path: The folder.
+        blobs: Stores copies of served files, so that earlier commits remain available. None stores nothing.
+        known, served: The files hashed before: by the file on disk, and by path at the last snapshot.
     """
 
     def __init__(
@@ -39,14 +39,14 @@ class ServedFolder:
         self._served = served
 
     def copy(self, blobs: BlobStore) -> ServedFolder:
-        """Return the same folder, which knows what this one has hashed, and keeps what is new in `blobs`."""
+        """Return a copy that reuses the hashes computed so far, and stores new files in `blobs`."""
         return ServedFolder(self.path, blobs, self._known, self._served)
 
     def listing(self) -> tuple[FoundFile, ...]:
-        """Return the files that are served, by path, without reading them.
+        """Return the served files, sorted by path, without reading them.
 
-        Left out are dot-folders such as `.git` and `.cache`, whatever is not a regular file, linked folders,
-        and links to files that lie outside the repository or in a dot-folder of it.
+        Not served are dot-folders such as `.git` and `.cache`, anything that is not a regular file, linked folders,
+        and links to files outside the repository or in a dot-folder of it.
         """
         top = self.path.resolve()
         found = []
@@ -56,7 +56,7 @@ class ServedFolder:
         return tuple(sorted(found, key=lambda file: file.path))
 
     def snapshot(self, previous: Snapshot | None) -> Snapshot:
-        """Return the folder as it is now; `previous` itself if that is how it was at the last call."""
+        """Return the current commit of the folder. Returns `previous` if nothing has changed since the last call."""
         files = self.listing()
         if previous is not None and previous.files is self._served and tuple(self._known) == files:
             return previous
@@ -77,7 +77,8 @@ def _file_in(top: Path, location: Path) -> FoundFile | None:
         status = target.stat()
         path.encode()
     except (OSError, RuntimeError, UnicodeEncodeError):
-        # A broken or circular link (RuntimeError before Python 3.13), a file just removed, a name not in UTF-8.
+        # A broken or circular link (RuntimeError before Python 3.13), a file that was just removed, or a name that is
+        # not UTF-8.
         return None
     inside = target.is_relative_to(top) and not any(
         part.startswith(".") for part in target.relative_to(top).parts[:-1]

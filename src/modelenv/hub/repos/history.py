@@ -1,4 +1,4 @@
-"""The history of a repository: its commits, and the branches, tags and pull requests that name them."""
+"""The history of a repository: its commits, branches, tags and pull requests."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from modelenv.hub.repos.commits import MAIN, Snapshot
 if TYPE_CHECKING:
     from modelenv.hub.repos.content import ServedFile
 
-# git shortens ids to seven digits and more.
+# git abbreviates ids to seven or more digits.
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
-# What git-check-ref-format(1) forbids in the name of a branch or tag.
+# Names of branches and tags that git-check-ref-format(1) forbids.
 _FORBIDDEN = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|\.lock$|\.$|^[./-]|/$|/\.")
 
 
 class UnknownRevisionError(LookupError):
-    """There is no branch, tag, pull request or commit of this name."""
+    """There is no branch, tag, pull request or commit with this name."""
 
 
 class TakenError(ValueError):
-    """The name of a branch or tag is taken."""
+    """A branch or tag with this name already exists."""
 
 
 @dataclass(frozen=True)
 class Event:
-    """What happened in a discussion: its kind as the Hub names it, who did it, and the kind's own data."""
+    """An event in a discussion: the Hub's name for its kind, the author, and the data of this kind."""
 
     kind: Literal["comment", "status-change", "commit", "title-change"]
     author: str
@@ -40,7 +40,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Discussion:
-    """A discussion, or with a `head` a pull request: the commit to be merged into the branch `base`."""
+    """A discussion. If it has a `head`, it is a pull request to merge that commit into the branch `base`."""
 
     num: int
     title: str
@@ -54,11 +54,11 @@ class Discussion:
 
     @property
     def ref(self) -> str:
-        """The revision under which a pull request can be read."""
+        """The revision of a pull request."""
         return f"refs/pr/{self.num}"
 
     def as_request(self, base: str, head: str) -> Discussion:
-        """Return it as a pull request for the branch `base`."""
+        """Return this discussion as a pull request for the branch `base`."""
         return replace(self, base=base, head=head)
 
 
@@ -68,7 +68,7 @@ def _nothing() -> Mapping[str, str]:
 
 @dataclass(frozen=True)
 class History:
-    """The commits of a repository and their names. It does not change: each change gives a new one."""
+    """The commits of a repository and the names that refer to them. Immutable: each change returns a new history."""
 
     commits: Mapping[str, Snapshot] = field(default_factory=lambda: MappingProxyType({}))
     branches: Mapping[str, str] = field(default_factory=_nothing)
@@ -76,10 +76,10 @@ class History:
     discussions: tuple[Discussion, ...] = ()
 
     def find(self, revision: str) -> Snapshot:
-        """Return the commit of a branch, tag, `refs/…`, or a full or shortened commit id.
+        """Return the commit of a branch, a tag, a `refs/…`, or a full or abbreviated commit id.
 
         Raises:
-            UnknownRevisionError: there is none.
+            UnknownRevisionError: There is no such revision.
         """
         commit = self.branches.get(revision) or self.tags.get(revision) or self._by_reference(revision)
         if commit is None and _COMMIT.fullmatch(revision):
@@ -89,7 +89,7 @@ class History:
         return self.commits[commit]
 
     def log(self, start: Snapshot) -> list[Snapshot]:
-        """Return this commit and its ancestors, the newest first, along the first parents."""
+        """Return this commit and its ancestors along the first parents, newest first."""
         found = [start]
         while (parents := found[-1].parents) and parents[0] in self.commits:
             found.append(self.commits[parents[0]])
@@ -101,9 +101,9 @@ class History:
         return {file.sha256: file for file in files if file.sha256 is not None}
 
     def committed(self, branch: str, snapshot: Snapshot) -> History:
-        """Return the history with this commit as the head of `branch`, a pull request's `refs/pr/N` included."""
+        """Return the history with this commit as the head of `branch`, which can be a pull request's `refs/pr/N`."""
         known = self.commits.get(snapshot.commit)
-        if known is not None:  # a served folder that was put back as it had been: its ancestors stay what they were
+        if known is not None:  # a served folder was restored to an earlier state: keep the parents of that commit
             snapshot = replace(snapshot, parents=known.parents, touched=known.touched)
         commits = {**self.commits, snapshot.commit: snapshot}
         request = self.pull_request(branch)
@@ -122,15 +122,15 @@ class History:
         """Return the history with a new branch at `start`.
 
         Raises:
-            TakenError: there is such a branch.
-            UnknownRevisionError: there is no `start`.
+            TakenError: The branch already exists.
+            UnknownRevisionError: `start` does not exist.
         """
         if name in self.branches:
             raise TakenError(f"Reference refs/heads/{name} already exists")
         return replace(self, branches={**self.branches, name: self.find(start).commit})
 
     def tagged(self, name: str, start: str) -> History:
-        """Return the history with a new tag at `start`; raises as `branched` does."""
+        """Return the history with a new tag at `start`. Raises the same errors as `branched`."""
         commit = self.find(start).commit
         if name in self.tags:
             raise TakenError(f"Tag refs/tags/{name} already exists")
@@ -140,7 +140,7 @@ class History:
         """Return the history without this branch or tag.
 
         Raises:
-            UnknownRevisionError: there is none.
+            UnknownRevisionError: It does not exist.
         """
         present: Mapping[str, str] = getattr(self, kind)
         if name not in present:
@@ -149,15 +149,15 @@ class History:
         return replace(self, branches=left) if kind == "branches" else replace(self, tags=left)
 
     def discussion(self, num: int) -> Discussion | None:
-        """Return the discussion or pull request of this number."""
+        """Return the discussion or pull request with this number, or None."""
         return next((known for known in self.discussions if known.num == num), None)
 
     def pull_request(self, ref: str) -> Discussion | None:
-        """Return the pull request whose revision is `ref`."""
+        """Return the pull request whose revision is `ref`, or None."""
         return next((known for known in self.discussions if known.head is not None and known.ref == ref), None)
 
     def discussed(self, discussion: Discussion) -> History:
-        """Return the history with this discussion, in place of the one of the same number if there is one."""
+        """Return the history with this discussion added, or replaced if its number exists."""
         others = [known for known in self.discussions if known.num != discussion.num]
         ordered = sorted([*others, discussion], key=lambda known: known.num)
         return replace(self, discussions=tuple(ordered))
@@ -172,5 +172,5 @@ class History:
 
 
 def valid_name(name: str) -> bool:
-    """Return whether git allows this name for a branch or tag."""
+    """Whether git allows this name for a branch or tag."""
     return bool(name) and _FORBIDDEN.search(name) is None

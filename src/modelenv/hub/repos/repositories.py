@@ -1,4 +1,4 @@
-"""All repositories of a Hub: those that were added or created, and those that lie under a root folder."""
+"""All repositories of a Hub: those that were added or created, and those under a root folder."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Repositories", "Repository", "RepositoryInfo", "TakenIdError", "valid_repo_id"]
 
-# What the Hub allows in each part of a repository's name.
+# The Hub's pattern for each part of a repository id.
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}")
 
-# A repository's type, and its name in lower case: the Hub does not distinguish names by case.
+# The type of a repository, and its id in lower case: ids on the Hub are case-insensitive.
 Key = tuple[RepoType, str]
 
 
 class TakenIdError(ValueError):
-    """There is a repository of this type and name."""
+    """A repository of this type and id already exists."""
 
 
 @dataclass(frozen=True)
 class RepositoryInfo:
-    """A repository of the embedded Hub: its id, its folder, the commit it is at, and the files it serves."""
+    """A repository of the embedded Hub: its id, its folder, its current commit, and the files it serves."""
 
     repo_id: str
     folder: Path
@@ -41,20 +41,20 @@ class RepositoryInfo:
 
 
 class Repositories:
-    """The repositories that were added one by one, and those that lie under a root folder.
+    """The repositories that were added one by one, and those under a root folder.
 
-    Under the root, `<org>/<name>` and `<name>` are models if they hold at least one file. A first-level folder with
-    a `config.json` is a model, and its subfolders are parts of it; without one it is taken for an organisation if
-    any of its subfolders holds a file. Links that lead out of the root are no models. The root and what was added is
+    Under the root, `<org>/<name>` and `<name>` are models if they contain at least one file. A first-level folder
+    with a `config.json` is a model, and its subfolders are parts of it. Without one it is an organisation if any of
+    its subfolders contains a file. Links that lead out of the root are ignored. The root and added folders are only
     read, never written.
 
     Args:
-        root: that folder, or None.
-        blobs: keeps what is pushed, and what the folders held before.
-        added: what was added or created.
-        known: what was found under the root.
-        moved: what had these names before.
-        removed: the names under the root that are served no more.
+        root: The root folder, or None.
+        blobs: Stores pushed files, and earlier contents of the folders.
+        added: The repositories that were added or created.
+        known: The repositories found under the root.
+        moved: Moved repositories by their earlier ids.
+        removed: The ids under the root that are no longer served.
     """
 
     def __init__(
@@ -82,32 +82,32 @@ class Repositories:
         repo_type: RepoType = "model",
         settings: RepositorySettings | None = None,
     ) -> RepositoryInfo:
-        """Serve `folder` as `repo_id`, which may be left out for a folder under the root, and describe it.
+        """Serve `folder` as `repo_id`, and describe it. The id can be omitted for a folder under the root.
 
         Raises:
-            ConfigurationError: the folder has nothing to serve, or the id is missing, not valid, or taken.
+            ConfigurationError: The folder has nothing to serve, or the id is missing, not valid, or taken.
         """
         folder = folder.absolute()
         if not folder.is_dir():
-            raise ConfigurationError("this folder cannot be served", model=repo_id, found=f"no folder at {folder}")
+            raise ConfigurationError("the folder to serve does not exist", model=repo_id, found=str(folder))
         repo_id = _checked_id(repo_id if repo_id is not None else self._id_under_root(folder))
         present = self.find(repo_id, repo_type)
         if present is not None and (present.folder is None or present.folder.resolve() != folder.resolve()):
             raise ConfigurationError(
                 "this repository id is taken",
                 model=repo_id,
-                found=f"{present.folder or 'what was pushed to it'} is served under it",
+                found=f"{present.folder or 'a pushed repository'} is served under it",
                 hint="give the folder another repo_id",
             )
         repository = present or Repository(repo_id, folder, self._blobs, repo_type=repo_type)
         snapshot = repository.snapshot()
         if not snapshot.files:
             raise ConfigurationError(
-                "this folder has no file to serve",
+                "the folder has no files to serve",
                 model=repo_id,
                 expected="regular files outside of dot-folders, and no links that lead out of the folder",
                 found=str(folder),
-                hint="copy the folder with its links followed (cp -rL), and serve the copy",
+                hint="copy the folder and follow its links (cp -rL), then serve the copy",
             )
         if settings is not None:
             repository.set_settings(settings)
@@ -116,10 +116,10 @@ class Repositories:
         return RepositoryInfo(repo_id, folder, snapshot.commit, tuple(snapshot.files))
 
     def create(self, repository: Repository) -> None:
-        """Take up a repository that holds only what is pushed.
+        """Add a repository that holds only pushed files.
 
         Raises:
-            TakenIdError: there is one of this id.
+            TakenIdError: The id is taken.
         """
         with self._lock:
             if self.find(repository.repo_id, repository.repo_type) is not None:
@@ -129,7 +129,7 @@ class Repositories:
             self._moved.pop(key, None)
 
     def find(self, repo_id: str, repo_type: RepoType = "model") -> Repository | None:
-        """Return the repository of this id, in any case of its letters, or None."""
+        """Return the repository with this id, ignoring case, or None."""
         key = _key(repo_id, repo_type)
         with self._lock:
             if key in self._added:
@@ -151,10 +151,10 @@ class Repositories:
             return self._moved.get(_key(repo_id, repo_type))
 
     def move(self, repository: Repository, repo_id: str) -> None:
-        """Give a repository another id; the old one leads to it from now on, as do those that it had before.
+        """Change the id of a repository. All its earlier ids lead to it from now on.
 
         Raises:
-            TakenIdError: there is one of this id.
+            TakenIdError: The new id is taken.
         """
         with self._lock:
             present = self.find(repo_id, repository.repo_type)
@@ -170,7 +170,7 @@ class Repositories:
                 self._moved[old] = repository
 
     def remove(self, repository: Repository) -> None:
-        """Serve a repository no more; its folder stays as it is."""
+        """Stop serving a repository. Its folder is not changed."""
         with self._lock:
             key = _key(repository.repo_id, repository.repo_type)
             self._added.pop(key, None)
@@ -178,7 +178,7 @@ class Repositories:
             self._moved = {old: known for old, known in self._moved.items() if known is not repository}
 
     def all(self, repo_type: RepoType = "model") -> tuple[Repository, ...]:
-        """Return all repositories of this type, by id."""
+        """Return all repositories of this type, sorted by id."""
         with self._lock:
             ids = {known.repo_id for (kind, _), known in self._added.items() if kind == repo_type}
         if repo_type == "model":
@@ -187,11 +187,11 @@ class Repositories:
         return tuple(repository for repository in found if repository is not None)
 
     def of_all_types(self) -> tuple[Repository, ...]:
-        """Return all repositories, by type and id."""
+        """Return all repositories, sorted by type and id."""
         return tuple(known for repo_type in get_args(RepoType) for known in self.all(repo_type))
 
     def copy(self, blobs: BlobStore) -> Repositories:
-        """Return repositories that are as these are now; what happens to either does not reach the other."""
+        """Return an independent copy in the current state."""
         with self._lock:
             registers = (self._added, self._known, self._moved)
             copies = {known: known.copy(blobs) for register in registers for known in register.values()}
@@ -199,14 +199,14 @@ class Repositories:
             return Repositories(self._root, blobs, added, known, moved, self._removed)
 
     def _ids_under_root(self) -> set[str]:
-        """Return all names under the root that may be those of models."""
+        """Return all ids under the root that could be models."""
         ids: set[str] = set()
         for first in _subfolders(self._root) if self._root is not None else ():
             ids |= {first.name, *(f"{first.name}/{second.name}" for second in _subfolders(first))}
         return ids
 
     def _folder_under_root(self, repo_id: str) -> Path | None:
-        # Nothing of a request reaches the file system but names that match the pattern; and links stay inside.
+        # Only names that match the pattern reach the file system, and links must not lead out of the root.
         parts = repo_id.split("/")
         if self._root is None or not valid_repo_id(repo_id):
             return None
@@ -225,14 +225,14 @@ class Repositories:
         if self._root is not None and folder.resolve().is_relative_to(self._root.resolve()):
             return folder.resolve().relative_to(self._root.resolve()).as_posix()
         raise ConfigurationError(
-            "a folder outside of the served root needs a repository id",
+            "a folder outside the served root requires a repo id",
             found=str(folder),
             hint="pass repo_id='org/name'",
         )
 
 
 def valid_repo_id(repo_id: str) -> bool:
-    """Return whether the Hub allows this name for a repository."""
+    """Whether the Hub allows this id for a repository."""
     parts = repo_id.split("/")
     return len(parts) <= 2 and all(_NAME.fullmatch(part) and ".." not in part for part in parts)
 
@@ -244,8 +244,8 @@ def _key(repo_id: str, repo_type: RepoType) -> Key:
 def _checked_id(repo_id: str) -> str:
     if not valid_repo_id(repo_id):
         raise ConfigurationError(
-            "this is not a repository id",
-            expected="'org/name' or 'name' of letters, digits, '_', '-' and '.', no '.' or '-' in front",
+            "not a valid repo id",
+            expected="'org/name' or 'name' of letters, digits, '_', '-' and '.', not starting with '.' or '-'",
             found=repr(repo_id),
         )
     return repo_id
@@ -255,7 +255,7 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         with os.scandir(folder) as entries:
             return [Path(entry.path) for entry in entries if entry.is_dir() and _NAME.fullmatch(entry.name)]
-    except (FileNotFoundError, NotADirectoryError):  # removed since it was listed
+    except (FileNotFoundError, NotADirectoryError):  # removed after it was listed
         return []
 
 

@@ -1,4 +1,4 @@
-"""One repository: its history, its settings, and the folder that it follows until something is pushed to it."""
+"""One repository: its history, its settings, and the folder that it follows until the first push."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Gated = Literal["auto", "manual", False]
 
 @dataclass(frozen=True)
 class RepositorySettings:
-    """Who may read a repository: of a private one its owners, of a gated one those who were let in."""
+    """The visibility of a repository: private ones are for their owners, gated ones for users with access."""
 
     private: bool = False
     gated: Gated = False
@@ -32,7 +32,7 @@ class RepositorySettings:
 
 @dataclass(frozen=True)
 class RepositoryState:
-    """All of a repository that can change."""
+    """The mutable state of a repository."""
 
     repo_id: str
     history: History
@@ -43,17 +43,17 @@ class RepositoryState:
 
 
 class Repository:
-    """A repository of the embedded Hub; safe under threads.
+    """A repository of the embedded Hub. Thread-safe.
 
     Args:
-        repo_id: its name.
-        folder: what it serves; a change of it is a new commit on `main`, until the first push. None for one that
-            holds only what is pushed.
-        blobs: keeps the bytes of earlier commits; None keeps none.
-        repo_type: model, dataset or space.
-        settings: who may read it.
-        created: when it was made, if that is known.
-        state: all of this, and its history, as it was in another one; in place of `settings`.
+        repo_id: The id of the repository.
+        folder: The folder to serve. A change of it is a new commit on `main`, until the first push. None if the
+            repository holds only pushed files.
+        blobs: Stores the files of earlier commits. None stores nothing.
+        repo_type: The type: model, dataset or space.
+        settings: The visibility.
+        created: When the repository was created, if known.
+        state: The state of another repository to start from, instead of `settings`.
     """
 
     def __init__(
@@ -76,44 +76,44 @@ class Repository:
 
     @property
     def repo_id(self) -> str:
-        """The name, which a move changes."""
+        """The current id. A move changes it."""
         return self._state.repo_id
 
     @property
     def ids(self) -> frozenset[str]:
-        """The name, and those that it had before."""
+        """The current id and all earlier ones."""
         return self._state.former_ids | {self.repo_id}
 
     @property
     def folder(self) -> Path | None:
-        """The folder that it was made of."""
+        """The folder, or None."""
         return self._folder.path if self._folder is not None else None
 
     @property
     def settings(self) -> RepositorySettings:
-        """Who may read it."""
+        """The visibility."""
         return self._state.settings
 
     @property
     def created(self) -> datetime | None:
-        """When it was made; None for a folder."""
+        """When the repository was created. None for a served folder."""
         return self._state.created
 
     def listing(self) -> tuple[FoundFile, ...]:
-        """Return the files of `main`; of a folder that is followed without hashing them."""
+        """Return the files of `main`. The files of a followed folder are not hashed."""
         if self._folder is not None and self._state.followed:
             return self._folder.listing()
         history = self.history()
         return tuple(file.found for file in history.find(MAIN).files.values())
 
     def last_modified(self) -> datetime:
-        """Return when `main` was changed; of a folder that is followed without hashing it."""
+        """Return when `main` was last changed. The files of a followed folder are not hashed."""
         if self._folder is not None and self._state.followed:
             return newest(self._folder.listing())
         return self.history().find(MAIN).last_modified
 
     def history(self) -> History:
-        """Return the history as it is now; of a changed folder only what changed is hashed."""
+        """Return the current history. If the folder has changed, only the changed files are hashed."""
         with self._lock:
             state = self._state
             if self._folder is None or not state.followed:
@@ -129,14 +129,14 @@ class Repository:
         """Return the files at a revision.
 
         Raises:
-            UnknownRevisionError: there is no such revision.
+            UnknownRevisionError: There is no such revision.
         """
         return self.history().find(revision)
 
     def change(self, change: Callable[[History], History]) -> History:
-        """Replace the history by what `change` makes of it, while nobody else can, and return it.
+        """Replace the history by the result of `change`, atomically, and return it.
 
-        Once `main` has another commit than the folder's, the folder is no longer followed.
+        Once `main` is at another commit than the folder's, the folder is no longer followed.
         """
         with self._lock:
             before = self.history()
@@ -146,17 +146,17 @@ class Repository:
             return after
 
     def set_settings(self, settings: RepositorySettings) -> None:
-        """Change who may read it."""
+        """Change the visibility."""
         with self._lock:
             self._set(settings=settings)
 
     def rename(self, repo_id: str) -> None:
-        """Change the name."""
+        """Change the id."""
         with self._lock:
             self._set(repo_id=repo_id, former_ids=self.ids)
 
     def copy(self, blobs: BlobStore) -> Repository:
-        """Return a repository that is as this one is now, and keeps what is new in `blobs`."""
+        """Return an independent copy in the current state, which stores new files in `blobs`."""
         with self._lock:
             folder = self._folder.copy(blobs) if self._folder is not None else None
             return Repository(self.repo_id, folder, repo_type=self.repo_type, state=self._state)
