@@ -157,6 +157,29 @@ def label_of_a_new_manager() -> str:
     return label
 
 
+def test_locks_of_the_hubs_client_are_free_in_the_child() -> None:
+    """A thread that fetches holds them for moments, and that of the client for as long as it takes to make one."""
+    from huggingface_hub.utils import _http, get_session, tqdm
+
+    def use() -> str:
+        with tqdm.get_lock():
+            return type(get_session()).__name__
+
+    with held_elsewhere(_http._CLIENT_LOCK), held_elsewhere(tqdm.get_lock()):
+        assert in_child(use) == "Client"
+
+
+def test_connections_of_the_hubs_client_stay_the_parents() -> None:
+    """`huggingface_hub` closes its client in a child, which needs a lock that another thread may hold."""
+    from huggingface_hub.utils import get_session
+
+    client = get_session()
+    pool: Any = vars(client)["_transport"]._pool
+    with held_elsewhere(pool._optional_thread_lock):
+        assert in_child(lambda: get_session() is not client)
+    assert get_session() is client
+
+
 class SlowImport:
     """A module `slow_to_import`, whose import waits for the end of this in the process that made it."""
 

@@ -72,14 +72,14 @@ def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner
 def new_lock() -> threading.Lock:
     """Return a lock that is free in a forked child, whoever held it in the parent."""
     lock = threading.Lock()
-    at_fork(lock, _free)
+    at_fork(lock, free)
     return lock
 
 
 def new_rlock() -> Any:
     """Return a reentrant lock that is free in a forked child, whoever held it in the parent."""
     lock = threading.RLock()
-    at_fork(lock, _free)
+    at_fork(lock, free)
     return lock
 
 
@@ -107,7 +107,8 @@ def broken_imports() -> frozenset[str]:
     return frozenset(_broken)
 
 
-def _free(lock: Any) -> None:
+def free(lock: Any) -> None:
+    """In a forked child, free a lock, whoever held it in the parent."""
     lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does with its own locks
 
 

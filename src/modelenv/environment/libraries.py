@@ -11,6 +11,7 @@ origins to which the client forwards a token on a redirect.
 
 from __future__ import annotations
 
+import _thread
 import importlib.util
 import os
 import sys
@@ -20,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from modelenv import forks
 from modelenv.environment.hub_client import hub_constants, unparsable
 
 _LIBRARIES = ("huggingface_hub", "transformers")
@@ -29,6 +31,8 @@ _SHARED_CLIENTS = (
     ("huggingface_hub.hf_file_system", "hffs"),
     ("transformers.utils.hub", "_hf_api"),
 )
+_HTTP, _CLIENT = "huggingface_hub.utils._http", "_GLOBAL_CLIENT"  # the client that its functions share
+_LOCKS = (_thread.LockType, _thread.RLock)
 _MISSING = object()
 _Undo = list[tuple[Any, str, Any]]
 
@@ -137,3 +141,41 @@ def _holders() -> list[Any]:
     clients = [vars(modules[module]).get(name) for module, name in _SHARED_CLIENTS if module in modules]
     clients += [vars(client).get("_api") for client in clients if client is not None]  # of the file system
     return [holder for holder in (*modules.values(), *clients) if holder is not None]
+
+
+class _AfterFork:
+    """What the libraries do not do themselves for a forked child."""
+
+    def __init__(self) -> None:
+        self._client: Any = None
+
+    def hide_client(self) -> None:
+        """Before a fork, hide the client of `huggingface_hub`, which would close it in the child.
+
+        That waits forever if another thread holds the lock of its connections, and closes these for the parent too.
+        """
+        client = getattr(sys.modules.get(_HTTP), _CLIENT, None)
+        if client is not None:
+            self._client = client
+            setattr(sys.modules[_HTTP], _CLIENT, None)
+
+    def show_client(self) -> None:
+        """After the fork, give the parent its client back."""
+        client, self._client = self._client, None
+        if client is not None and getattr(sys.modules[_HTTP], _CLIENT) is None:
+            setattr(sys.modules[_HTTP], _CLIENT, client)
+
+    def begin_anew(self) -> None:
+        """In the child, free the locks of the libraries' modules and classes, such as the one of the Hub's client."""
+        self._client = None
+        libraries = (*_LIBRARIES, "tqdm")
+        modules = [module for name, module in list(sys.modules.items()) if name.partition(".")[0] in libraries]
+        classes = [value for module in modules for value in list(vars(module).values()) if isinstance(value, type)]
+        held = (value for holder in (*modules, *classes) for value in list(vars(holder).values()))
+        for lock in {id(value): value for value in held if isinstance(value, _LOCKS)}.values():
+            forks.free(lock)
+
+
+_after_fork = _AfterFork()
+forks.at_fork(_after_fork, _AfterFork.begin_anew)
+forks.hold_off(_after_fork, _AfterFork.hide_client, _AfterFork.show_client)
