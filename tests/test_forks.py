@@ -54,6 +54,28 @@ def test_a_property_that_another_thread_works_out_is_worked_out_in_the_child() -
     thread.join(SECONDS)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["concurrent.futures.thread", "logging"])
+def test_hooks_that_are_registered_during_the_wait_release_no_lock_that_they_have_not_taken(module: str) -> None:
+    program = f"""
+import importlib, os
+from modelenv import forks
+
+class Owner: pass
+
+owner = Owner()
+forks.hold_off(owner, lambda _: importlib.import_module("{module}"), lambda _: None)
+child = os.fork()
+if not child:
+    os._exit(0)
+os.waitpid(child, 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 class Owner:
     """Notes what is called around a fork."""
 

@@ -60,6 +60,10 @@ def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner
         wait: called before the fork, in the thread that forks. It has a deadline of its own.
         go_on: called in the parent after the fork, in the same thread.
     """
+    # These register hooks that take a lock before a fork and release it afterwards. If another thread imported one of
+    # them during the wait, Python would release a lock that it has not taken.
+    import logging  # noqa: F401
+
     reference = weakref.ref(owner)
 
     def call(function: Callable[[Owner], None]) -> None:
