@@ -23,6 +23,9 @@ T = TypeVar("T")
 
 # A second import of these in one process fails or crashes, because their C code registers its classes only once.
 _IMPORTED_ONCE = frozenset({"torch", "numpy"})
+# These register hooks that take a lock before a fork and release it afterwards. If another thread imports one of
+# them while a fork waits, Python releases a lock that it has not taken.
+_HOLDS_A_LOCK = ("concurrent.futures.thread", "logging")
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,8 @@ def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner
         wait: called before the fork, in the thread that forks. It has a deadline of its own.
         go_on: called in the parent after the fork, in the same thread.
     """
-    # These register hooks that take a lock before a fork and release it afterwards. If another thread imported one of
-    # them during the wait, Python would release a lock that it has not taken.
-    import logging  # noqa: F401
-
+    for module in _HOLDS_A_LOCK:
+        importlib.import_module(module)
     reference = weakref.ref(owner)
 
     def call(function: Callable[[Owner], None]) -> None:
