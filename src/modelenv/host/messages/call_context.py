@@ -11,10 +11,8 @@ import functools
 import os
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from modelenv.host.serving.compute_lock import Computing
+from threading import Lock
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Turn:
         surroundings: the worker's.
     """
 
-    def __init__(self, computing: Computing, surroundings: Surroundings) -> None:
+    def __init__(self, computing: Lock, surroundings: Surroundings) -> None:
         self._lock = computing
         self._surroundings = surroundings
         self._has_moved = False

@@ -33,7 +33,6 @@ from modelenv.host.messages.protocol import (
 )
 from modelenv.host.messages.remote_errors import Failure
 from modelenv.host.messages.transport import Pickled, UnreadableError, check_peer, greet, pickled, receive, send
-from modelenv.host.serving.compute_lock import Computing
 from modelenv.host.serving.model_cache import HeldModels, in_one_process
 from modelenv.host.serving.preparation import Preparation
 from modelenv.host.serving.response_cache import Answers, Question
@@ -61,7 +60,7 @@ class Host:
     answers: Answers | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     preparation: Preparation = field(init=False)
-    _computing: Computing = field(default_factory=Computing)
+    _computing: threading.Lock = field(default_factory=threading.Lock)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _busy: int = 0
     _connections: int = 0
@@ -115,7 +114,7 @@ class Host:
     def _reply(self, connection: Connection, message: Any) -> object:
         match message:
             case Call():
-                return self._call(connection, message)
+                return self._call(message)
             case Get(recipe, path):
                 with self.models.using(recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
                     return _attribute(follow(pipeline, path))
@@ -139,21 +138,21 @@ class Host:
                 return CannotCross(str(message))
         raise ModelHostError("the host does not know this message", found=repr(message))
 
-    def _call(self, connection: Connection, call: Call) -> object:
+    def _call(self, call: Call) -> object:
         question = None if self.answers is None else Question.of(call)
         if self.answers is None or question is None:
-            return self._computed(connection, call)[0]
+            return self._computed(call)[0]
         known = self.answers.find(question)
         if known is not None:
             return Pickled(known)
-        answer, is_repeatable = self._computed(connection, call)
+        answer, is_repeatable = self._computed(call)
         if not is_repeatable:
             return answer
         data = pickled(answer, CannotCross.result)
         self.answers.keep(question, data)
         return Pickled(data)
 
-    def _computed(self, connection: Connection, call: Call) -> tuple[object, bool]:
+    def _computed(self, call: Call) -> tuple[object, bool]:
         """Return the answer to a call, and whether an equal call has the same: on a CPU, without random numbers."""
         turn = Turn(self._computing, call.surroundings)
         with self.models.using(call.recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
@@ -161,7 +160,7 @@ class Host:
             turn.begin()
             try:
                 before = None if self.answers is None else random_state()
-                result = self._computing.run(connection, lambda: target(*call.args, **in_one_process(call.kwargs)))
+                result = target(*call.args, **in_one_process(call.kwargs))
                 is_repeatable = before is not None and pipeline.device.type == "cpu" and random_state() == before
             finally:
                 changes = turn.end()
