@@ -10,8 +10,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import Any
 
 
@@ -50,7 +50,7 @@ class Turn:
         surroundings: the worker's.
     """
 
-    def __init__(self, computing: Lock, surroundings: Surroundings) -> None:
+    def __init__(self, computing: threading.Lock, surroundings: Surroundings) -> None:
         self._lock = computing
         self._surroundings = surroundings
         self._has_moved = False
