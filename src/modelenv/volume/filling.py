@@ -218,7 +218,7 @@ class Volume:
                 copied.differences,
                 model=model.repo,
                 folder=staged,
-                hint=f"run `modelenv verify --full`, which checks the files in {source}, check the volume's disk, and "
+                hint=f"run `modelenv verify --full`, which checks the files in {source}; check the volume's disk; "
                 "run this again",
                 what="the copied files do not match the lock",
             )
