@@ -17,6 +17,7 @@ from modelenv.host.messages.protocol import Call, Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.response_cache import Answers, Question
+from modelenv.loading.reports import Notice
 from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
@@ -87,16 +88,18 @@ def test_it_counts_what_it_gave_again() -> None:
     answers.keep(asked, b"an answer")
     answers.find(asked)
     answers.find(asked)
-    assert answers.take_repeated() == {"acme/tiny": 2}
-    assert answers.take_repeated() == {}
+    assert answers.take_reused() == {"acme/tiny": 2}
+    assert answers.take_reused() == {}
 
 
 @pytest.fixture
 def count(client: HostClient) -> Iterator[Any]:
-    """A function that tells how many answers the host has given again since the last time."""
+    """A function that returns the number of answers that the host has reused since its last call."""
 
     def taken() -> int:
-        return sum(report.repeated for report in client.take_reports())
+        texts = [report.text for report in client.take_reports() if isinstance(report, Notice)]
+        assert all(text.endswith(" of earlier calls reused") for text in texts)
+        return sum(int(text.partition(" ")[0]) for text in texts)
 
     taken()
     yield taken

@@ -32,7 +32,7 @@ from modelenv.host.messages.protocol import (
 )
 from modelenv.host.messages.transport import connect, has_hung_up, receive, send
 from modelenv.host.processes import is_running
-from modelenv.loading.reports import LoadReport
+from modelenv.loading.reports import LoadReport, Notice
 
 _HINT_FOLDER = "set TMPDIR to a folder that this user may write; or run without the host: --model-host=off"
 _STARTS_HOST = "waiting for the model host to start"
@@ -190,8 +190,8 @@ class HostClient:
         message = Prepare(models, failures, whereabouts(), self.memory)
         exchange(self._line(), message, "the planned models")
 
-    def take_reports(self) -> tuple[LoadReport, ...]:
-        """Return what was prepared since the last call; nothing where no host runs."""
+    def take_reports(self) -> tuple[LoadReport | Notice, ...]:
+        """Return the reports and notices since the last call. Empty if no host runs."""
         return self._ask_running(TakeReports()) or ()
 
     def _ask_running(self, message: object) -> Any:

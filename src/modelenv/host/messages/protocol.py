@@ -194,7 +194,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class TakeReports:
-    """Ask for the `LoadReport`s of what was prepared since the last time; answers a tuple of them."""
+    """Request the `LoadReport`s of prepared models and the `Notice`s since the last request. The reply is a tuple."""
 
 
 @dataclass(frozen=True)

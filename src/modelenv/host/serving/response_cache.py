@@ -61,7 +61,7 @@ class Answers:
     limit: int
     _answers: OrderedDict[Question, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
-    _repeated: Counter[str] = field(default_factory=Counter)
+    _reused: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, question: Question) -> bytes | None:
@@ -70,7 +70,7 @@ class Answers:
             answer = self._answers.get(question)
             if answer is not None:
                 self._answers.move_to_end(question)
-                self._repeated[question.model] += 1
+                self._reused[question.model] += 1
         return answer
 
     def keep(self, question: Question, answer: bytes) -> None:
@@ -82,11 +82,11 @@ class Answers:
             while self._bytes > self.limit:
                 self._bytes -= _size(*self._answers.popitem(last=False))
 
-    def take_repeated(self) -> dict[str, int]:
-        """Return for each model how many answers were given again since the last time."""
+    def take_reused(self) -> dict[str, int]:
+        """Return the number of answers that were reused since the last call of this method, by model."""
         with self._lock:
-            repeated, self._repeated = self._repeated, Counter()
-        return dict(repeated)
+            reused, self._reused = self._reused, Counter()
+        return dict(reused)
 
 
 def _size(question: Question, answer: bytes | None) -> int:

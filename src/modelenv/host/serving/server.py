@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from typing import Any
 
+from modelenv.amounts import counted
 from modelenv.deadlines import IMPORT_SECONDS, Deadline
 from modelenv.errors import ModelHostError
 from modelenv.host.messages.call_context import Turn, random_state
@@ -37,7 +38,7 @@ from modelenv.host.serving.model_cache import HeldModels, in_one_process
 from modelenv.host.serving.preparation import Preparation
 from modelenv.host.serving.response_cache import Answers, Question
 from modelenv.host.serving.server_stream import RunningStream
-from modelenv.loading.reports import LoadReport
+from modelenv.loading.reports import Notice
 
 _RELOAD_SECONDS = 300.0  # for a model that was unloaded, and is asked for again by a call, which has no deadline
 
@@ -130,7 +131,7 @@ class Host:
                 self.preparation.begin(message)
                 return self.status()
             case TakeReports():
-                return self.preparation.take_reports() + self._take_repeated()
+                return self.preparation.take_reports() + self._notices()
             case Stop():
                 self.stopping.set()
                 return self.status()
@@ -168,9 +169,11 @@ class Host:
             return CannotCross("its results come one by one"), False
         return Item(result, changes), is_repeatable
 
-    def _take_repeated(self) -> tuple[LoadReport, ...]:
-        repeated = {} if self.answers is None else self.answers.take_repeated()
-        return tuple(LoadReport(model, "", "", hosted=True, repeated=count) for model, count in repeated.items())
+    def _notices(self) -> tuple[Notice, ...]:
+        reused = {} if self.answers is None else self.answers.take_reused()
+        return tuple(
+            Notice(model, f"{counted(count, 'answer')} of earlier calls reused") for model, count in reused.items()
+        )
 
     def status(self) -> HostStatus:
         """Return what this host holds."""
