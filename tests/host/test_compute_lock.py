@@ -106,7 +106,7 @@ def test_a_call_that_a_test_gave_up_holds_up_nobody(client: HostClient) -> None:
 
     short = {"max_new_tokens": 3, "do_sample": False}
     expected = hosted()("the market", **short)
-    given_up = client.own_line(hosted()._remote.recipe).connection
+    given_up = client.new_connection(hosted()._remote.recipe).connection
     long = {"max_new_tokens": 10_000_000, "min_new_tokens": 10_000_000, "do_sample": False}
     send_call(given_up, hosted(), long)
     wait_until(lambda: status_is_busy(client))
