@@ -13,7 +13,7 @@ from modelenv.deadlines import BUILDING, Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
-from modelenv.fetching.forbidden import no_hub
+from modelenv.fetching.no_hub import no_hub
 from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
 from modelenv.loading.folders import Obtained
