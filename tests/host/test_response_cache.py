@@ -17,6 +17,7 @@ from modelenv.host.messages.protocol import Call, Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.host.serving.response_cache import CacheKey, ResponseCache
+from modelenv.loading.reports import Notice
 from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
@@ -85,16 +86,18 @@ def test_cached_answers_are_counted() -> None:
     answers.keep(one, b"an answer")
     answers.find(one)
     answers.find(one)
-    assert answers.take_repeated() == {"acme/tiny": 2}
-    assert answers.take_repeated() == {}
+    assert answers.take_reused() == {"acme/tiny": 2}
+    assert answers.take_reused() == {}
 
 
 @pytest.fixture
 def count(client: HostClient) -> Iterator[Any]:
-    """A function that returns the number of cached answers that the host has used since the last call."""
+    """A function that returns the number of cached answers that the host has used since its last call."""
 
     def taken() -> int:
-        return sum(report.repeated for report in client.take_reports())
+        texts = [report.text for report in client.take_reports() if isinstance(report, Notice)]
+        assert all(text.endswith(" of earlier calls reused") for text in texts)
+        return sum(int(text.partition(" ")[0]) for text in texts)
 
     taken()
     yield taken

@@ -32,7 +32,7 @@ from modelenv.host.messages.protocol import (
 )
 from modelenv.host.messages.transport import connect, has_hung_up, receive, send
 from modelenv.host.processes import is_running
-from modelenv.loading.reports import LoadReport
+from modelenv.loading.reports import LoadReport, Notice
 
 _HINT_FOLDER = "set TMPDIR to a folder that you can write to, or run without the host: --model-host=off"
 _STARTS_HOST = "waiting for the model host to start"
@@ -196,8 +196,8 @@ class HostClient:
         message = Prepare(models, failures, whereabouts(), self.memory)
         exchange(self._connection(), message, "the planned models")
 
-    def take_reports(self) -> tuple[LoadReport, ...]:
-        """Return the reports since the last call. They are empty if no host is running."""
+    def take_reports(self) -> tuple[LoadReport | Notice, ...]:
+        """Return the reports and notices since the last call. Empty if no host is running."""
         return self._ask_running(TakeReports()) or ()
 
     def _ask_running(self, message: object) -> Any:

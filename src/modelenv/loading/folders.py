@@ -12,6 +12,7 @@ from modelenv.deadlines import Deadline
 from modelenv.errors import ModelLoadTimeoutError
 from modelenv.fetching.failures import FailureLog
 from modelenv.fetching.snapshot import Fetched
+from modelenv.files.layouts import is_snapshot
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
@@ -39,7 +40,7 @@ class Obtained:
     @property
     def hint(self) -> str:
         """How to get the files that the folder lacks."""
-        return _HINT if self.path.parent.name == "snapshots" else _HINT_BY_HAND
+        return _HINT if is_snapshot(self.path) else _HINT_BY_HAND
 
 
 class Road(Protocol[T]):

@@ -24,7 +24,7 @@ from modelenv.fetching.publishing import publish, publish_snapshot
 from modelenv.fetching.snapshot import Fetched
 from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
-from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders, plain_folders
+from modelenv.files.layouts import CONFIG, CacheFolder, Layout, cache_folders, is_snapshot, plain_folders
 from modelenv.files.ownership import check_owned, owns
 from modelenv.loading.folders import Obtained, follow, holding_lock
 from modelenv.locks.values import LockedModel
@@ -39,8 +39,7 @@ logger = logging.getLogger("modelenv")
 
 def snapshot_of(store: Store, locked: LockedModel) -> Path:
     """Return the folder of the locked commit in the store; it need not be there."""
-    caches = hub_cache_folders(store.root, locked.ref)
-    folders = [cache / "snapshots" / locked.commit for cache in caches]
+    folders = [cache.snapshot(locked.commit) for cache in cache_folders(store.root, locked.ref)]
     return next((folder for folder in folders if os.path.isdir(folder)), folders[0])  # noqa: PTH112 - never raises
 
 
@@ -53,21 +52,20 @@ def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Check
         UnsafeModelError: a link leads out of the store.
     """
     ref = locked.ref
-    is_snapshot = folder.parent.name == "snapshots"
     if folder.is_dir():
         check_links(folder, root=store.root, model=locked.repo)
     known: Mapping[str, Fingerprint] = {}
     if not checks.full:
-        known = {**(store.known(ref, locked.commit) if is_snapshot else {}), **checks.memory.of(folder)}
+        known = {**(store.known(ref, locked.commit) if is_snapshot(folder) else {}), **checks.memory.of(folder)}
     verified = verify_folder(
         folder, locked, known=known, strict=False, allow_links=True,
         before_hashing=checks.before_hashing, progress=checks.progress,
     )  # fmt: skip
-    if is_snapshot:
+    if is_snapshot(folder):
         verified = with_shared(folder, verified)
     if verified.hashed:
         checks.memory.remember(folder, verified.fingerprints)
-        if is_snapshot and checks.remembers and not verified.differences and not store.is_read_only():
+        if is_snapshot(folder) and checks.remembers and not verified.differences and not store.is_read_only():
             _remember(store, ref, folder, verified.fingerprints)
     return verified
 
@@ -243,7 +241,7 @@ def _repair(
     wrong = {each.path for each in found.differences}
     files = [file for file in locked.files if file.path in wrong]
     wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
-    fetch = BlobFetch(store, ref, snapshot.parent.parent / "blobs", progress=checks.progress)
+    fetch = BlobFetch(store, ref, CacheFolder.of_snapshot(snapshot).blobs, progress=checks.progress)
     if is_offline() and fetch.lacks(wanted):
         raise _not_here(store, locked, found.differences, fetches=True)
     for difference in found.differences:

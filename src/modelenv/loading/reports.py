@@ -23,9 +23,7 @@ class LoadReport:
         fetch_seconds: wall time to find, fetch and verify the files.
         load_seconds: wall time to build the pipeline, with the import of transformers if it was the first.
         hosted: whether the pipeline is in a model host, and not in this process.
-        repeated: answers that a kept model host gave again, as to the same calls before.
         error: the error's first line if the load failed, else None.
-        reason: why a model of the model host was loaded in this process as well; None for an ordinary load.
     """
 
     repo_id: str
@@ -38,9 +36,7 @@ class LoadReport:
     fetch_seconds: float = 0.0
     load_seconds: float = 0.0
     hosted: bool = False
-    repeated: int = 0
     error: str | None = None
-    reason: str | None = None
 
     def __str__(self) -> str:
         """Return the report as a sentence, for a log."""
@@ -51,6 +47,19 @@ class LoadReport:
         fetched = f" after fetching it in {self.fetch_seconds:.1f} s ({', '.join(amounts)})" if self.fetched else ""
         where = " into the model host" if self.hosted else ""
         return f"loaded {what}{where} in {self.load_seconds:.1f} s{fetched}"
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What the summary of a test run should say about a model, other than its loads.
+
+    Attributes:
+        model: The model's name.
+        text: A statement about the model, without its name.
+    """
+
+    model: str
+    text: str
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fetching.failures import FailureLog
 from modelenv.forks import cached_property
 from modelenv.loading.cache import PipelineCache
-from modelenv.loading.reports import LoadReport
 
 if TYPE_CHECKING:
     from modelenv.deadlines import Deadline
+    from modelenv.fetching.failures import FailureLog
+    from modelenv.loading.reports import LoadReport
     from modelenv.loading.spec import ModelSpec
     from modelenv.store.verification import HashMemory
 

@@ -22,7 +22,7 @@ from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.snapshot import Fetched, ask_listing, fetch, unlike_listing
 from modelenv.files.disk import reading
-from modelenv.files.layouts import Layout
+from modelenv.files.layouts import CacheFolder, Layout
 from modelenv.files.links import broken_links
 from modelenv.loading.folders import Obtained, follow, holding_lock
 from modelenv.references import ModelRef
@@ -166,7 +166,7 @@ def _adopted(
         store.record(ref, found, whole=obtained.whole)
         return obtained
     _set_damaged_aside(store, ref, found)
-    cache = replace(store, root=found.path.parent.parent.parent)
+    cache = replace(store, root=CacheFolder.of_snapshot(found.path).path.parent)
     commit = ModelRef(ref.repo_id, found.commit)
     requests = 0
     lacking = unlike_listing(store, ref, found, allow_pickle=allow_pickle)

@@ -10,11 +10,9 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from modelenv.host.serving.compute_lock import Computing
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Turn:
         surroundings: The surroundings of the worker.
     """
 
-    def __init__(self, computing: Computing, surroundings: Surroundings) -> None:
+    def __init__(self, computing: threading.Lock, surroundings: Surroundings) -> None:
         self._lock = computing
         self._surroundings = surroundings
         self._has_moved = False

@@ -198,7 +198,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class TakeReports:
-    """Return the `LoadReport`s of the models that were prepared since the last time. The answer is a tuple."""
+    """Return the `LoadReport`s of prepared models and the `Notice`s since the last time. The answer is a tuple."""
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class ResponseCache:
     limit: int
     _answers: OrderedDict[CacheKey, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
-    _repeated: Counter[str] = field(default_factory=Counter)
+    _reused: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def find(self, key: CacheKey) -> bytes | None:
@@ -70,7 +70,7 @@ class ResponseCache:
             answer = self._answers.get(key)
             if answer is not None:
                 self._answers.move_to_end(key)
-                self._repeated[key.model] += 1
+                self._reused[key.model] += 1
         return answer
 
     def keep(self, key: CacheKey, answer: bytes) -> None:
@@ -82,11 +82,11 @@ class ResponseCache:
             while self._bytes > self.limit:
                 self._bytes -= _size(*self._answers.popitem(last=False))
 
-    def take_repeated(self) -> dict[str, int]:
+    def take_reused(self) -> dict[str, int]:
         """Return the number of cached answers used for each model since the last call."""
         with self._lock:
-            repeated, self._repeated = self._repeated, Counter()
-        return dict(repeated)
+            reused, self._reused = self._reused, Counter()
+        return dict(reused)
 
 
 def _size(key: CacheKey, answer: bytes | None) -> int:

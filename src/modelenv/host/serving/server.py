@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Listener
 from typing import Any
 
+from modelenv.amounts import counted
 from modelenv.deadlines import IMPORT_SECONDS, Deadline
 from modelenv.errors import ModelHostError
 from modelenv.host.messages.call_context import Turn, random_state
@@ -33,12 +34,11 @@ from modelenv.host.messages.protocol import (
 )
 from modelenv.host.messages.remote_errors import Failure
 from modelenv.host.messages.transport import Pickled, UnreadableError, check_peer, greet, pickled, receive, send
-from modelenv.host.serving.compute_lock import Computing
 from modelenv.host.serving.model_cache import ModelCache, in_one_process
 from modelenv.host.serving.preparation import Preparation
 from modelenv.host.serving.response_cache import CacheKey, ResponseCache
 from modelenv.host.serving.server_stream import RunningStream
-from modelenv.loading.reports import LoadReport
+from modelenv.loading.reports import Notice
 
 _RELOAD_SECONDS = 300.0  # for a model that was unloaded and is needed by a call, which has no deadline
 
@@ -61,7 +61,7 @@ class Host:
     answers: ResponseCache | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     preparation: Preparation = field(init=False)
-    _computing: Computing = field(default_factory=Computing)
+    _computing: threading.Lock = field(default_factory=threading.Lock)
     _counting: threading.Lock = field(default_factory=threading.Lock)
     _busy: int = 0
     _connections: int = 0
@@ -115,7 +115,7 @@ class Host:
     def _reply(self, connection: Connection, message: Any) -> object:
         match message:
             case Call():
-                return self._call(connection, message)
+                return self._call(message)
             case Get(recipe, path):
                 with self.models.using(recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
                     return _attribute(follow(pipeline, path))
@@ -131,7 +131,7 @@ class Host:
                 self.preparation.begin(message)
                 return self.status()
             case TakeReports():
-                return self.preparation.take_reports() + self._take_repeated()
+                return self.preparation.take_reports() + self._notices()
             case Stop():
                 self.stopping.set()
                 return self.status()
@@ -139,21 +139,21 @@ class Host:
                 return CannotCross(str(message))
         raise ModelHostError("the host does not know this message", found=repr(message))
 
-    def _call(self, connection: Connection, call: Call) -> object:
+    def _call(self, call: Call) -> object:
         key = None if self.answers is None else CacheKey.of(call)
         if self.answers is None or key is None:
-            return self._computed(connection, call)[0]
+            return self._computed(call)[0]
         cached = self.answers.find(key)
         if cached is not None:
             return Pickled(cached)
-        answer, is_repeatable = self._computed(connection, call)
+        answer, is_repeatable = self._computed(call)
         if not is_repeatable:
             return answer
         data = pickled(answer, CannotCross.result)
         self.answers.keep(key, data)
         return Pickled(data)
 
-    def _computed(self, connection: Connection, call: Call) -> tuple[object, bool]:
+    def _computed(self, call: Call) -> tuple[object, bool]:
         """Return the answer to a call, and whether it can be cached: computed on a CPU, without random numbers."""
         turn = Turn(self._computing, call.surroundings)
         with self.models.using(call.recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
@@ -161,7 +161,7 @@ class Host:
             turn.begin()
             try:
                 before = None if self.answers is None else random_state()
-                result = self._computing.run(connection, lambda: target(*call.args, **in_one_process(call.kwargs)))
+                result = target(*call.args, **in_one_process(call.kwargs))
                 is_repeatable = before is not None and pipeline.device.type == "cpu" and random_state() == before
             finally:
                 changes = turn.end()
@@ -169,9 +169,11 @@ class Host:
             return CannotCross("its result is an iterator"), False
         return Item(result, changes), is_repeatable
 
-    def _take_repeated(self) -> tuple[LoadReport, ...]:
-        repeated = {} if self.answers is None else self.answers.take_repeated()
-        return tuple(LoadReport(model, "", "", hosted=True, repeated=count) for model, count in repeated.items())
+    def _notices(self) -> tuple[Notice, ...]:
+        reused = {} if self.answers is None else self.answers.take_reused()
+        return tuple(
+            Notice(model, f"{counted(count, 'answer')} of earlier calls reused") for model, count in reused.items()
+        )
 
     def status(self) -> HostStatus:
         """Return the status of this host."""

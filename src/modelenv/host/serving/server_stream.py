@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
+from threading import Lock
 from typing import Any
 
 from modelenv.errors import ModelHostError
@@ -13,7 +14,6 @@ from modelenv.host.messages.protocol import CannotCross, EndOfItems, Item, NextI
 from modelenv.host.messages.remote_errors import Failure
 from modelenv.host.messages.transport import UnreadableError, receive, send
 from modelenv.host.recipes import cannot_stream
-from modelenv.host.serving.compute_lock import Computing
 from modelenv.host.serving.model_cache import in_one_process
 
 
@@ -26,7 +26,7 @@ class RunningStream:
         stream: The worker's request.
     """
 
-    def __init__(self, connection: Connection, computing: Computing, stream: Stream) -> None:
+    def __init__(self, connection: Connection, computing: Lock, stream: Stream) -> None:
         self._connection = connection
         self._stream = stream
         self._turn = Turn(computing, stream.surroundings)
