@@ -14,7 +14,6 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
 from modelenv.fetching.forbidden import no_hub
-from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries, load_pipeline
 from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
@@ -54,11 +53,7 @@ class Loader:
     @classmethod
     def of(cls, source: ModelSource, settings: Settings, run: Run) -> Loader:
         """Return the loader for `source` under these settings."""
-        root = settings.root_of(source)
-        assert root is not None  # noqa: S101 - every source but the fakes has a folder
-        private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-        claimant = claimant_of(settings.lock_path)
-        return cls(source, Store(root, private, claimant, settings.cache_setting(source)), run)
+        return cls(source, Store.of(source, settings), run)
 
     def load(self, request: LoadRequest, deadline: Deadline) -> Any:
         """Load the model and return its pipeline; the deadline's stages say meanwhile what is being done.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,6 @@ def obtain_locked(
 ) -> Obtained:
     """Return a folder that holds what the lock says, fetched into the store where it is not there.
 
-    Whether that makes a model that can be loaded is for `check_model_folder` to say.
-
     Args:
         store: where it is looked for.
         locked: the model.
@@ -105,7 +103,7 @@ def obtain_locked(
             store.claim(locked.ref, locked.commit)  # first: from here on no `prune` of another project takes it
         found = follow(road, lock)
         if found.verified.differences:
-            raise _not_here(store, locked, found.verified.differences, fetches=fetches)
+            raise not_here(store, locked, found.verified.differences, fetches=fetches)
         path = found.path
         if found.verified.shared:
             path = _alone(store, locked, path, found.verified, checks, deadline)
@@ -113,7 +111,7 @@ def obtain_locked(
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundFolder:
     """A folder, compared with the lock, and the fetch that brought it, if there was one."""
 
     path: Path
@@ -131,15 +129,15 @@ class _LockedRoad:
     checks: Checks
     failures: FailureLog | None
 
-    def look(self) -> _Found:
-        return _Found(*find_locked(self.store, self.locked, self.checks))
+    def look(self) -> FoundFolder:
+        return FoundFolder(*find_locked(self.store, self.locked, self.checks))
 
-    def is_right(self, found: _Found) -> bool:
+    def is_right(self, found: FoundFolder) -> bool:
         return not found.verified.differences
 
-    def mend(self, found: _Found) -> _Found:
+    def mend(self, found: FoundFolder) -> FoundFolder:
         remove_leftovers(self.store, self.locked.ref)
-        return _repair(self.store, self.locked, found.verified, self.deadline, self.checks, self.failures)
+        return repair(self.store, self.locked, found, self.deadline, self.checks, self.failures)
 
 
 def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
@@ -204,9 +202,10 @@ class _ViewRoad:
         return True
 
 
-def _not_here(
+def not_here(
     store: Store, locked: LockedModel, differences: tuple[Difference, ...], *, fetches: bool
 ) -> ModelEnvError:
+    """Return the error for differences from the lock that cannot be repaired here."""
     reason = "nothing may be written to it"
     hint = f"run `modelenv pull` where it may be written, or set {store.setting} to another folder"
     if not fetches:
@@ -226,28 +225,33 @@ def _not_here(
     )
 
 
-def _repair(
+def repair(
     store: Store,
     locked: LockedModel,
-    found: Verified,
+    found: FoundFolder,
     deadline: Deadline,
     checks: Checks,
-    failures: FailureLog | None,
-) -> _Found:
-    """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
+    failures: FailureLog | None = None,
+    is_needed: Callable[[Difference], bool] = bool,
+) -> FoundFolder:
+    """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock.
+
+    With `is_needed`, only those differences are repaired for which it returns true.
+    """
     ref = locked.ref
     if failures is not None:
         failures.raise_if_failed(ref, deadline)
     snapshot = snapshot_of(store, locked)
     blob_ids = {file.path: file.blob_id for file in locked.files}
-    wrong = {each.path for each in found.differences}
+    differences = tuple(filter(is_needed, found.verified.differences))
+    wrong = {each.path for each in differences}
     files = [file for file in locked.files if file.path in wrong]
     wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
     fetch = BlobFetch(store, ref, snapshot.parent.parent / "blobs", progress=checks.progress)
     if is_offline() and fetch.lacks(wanted):
-        raise _not_here(store, locked, found.differences, fetches=True)
-    for difference in found.differences:
-        _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
+        raise not_here(store, locked, differences, fetches=True)
+    for difference in differences:
+        set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
     began = deadline.remaining
     try:
         blobs = fetch.fetch(wanted, deadline)
@@ -259,11 +263,11 @@ def _repair(
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
     known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
     verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
-    if verified.differences:
+    if left := tuple(filter(is_needed, verified.differences)):
         hint = "another program changes this store: run again when it is done"
-        raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
+        raise integrity_error(left, model=locked.repo, folder=snapshot, hint=hint)
     store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints, whole=False)
-    return _Found(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
+    return FoundFolder(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
 
 
 def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched | None:
@@ -273,7 +277,7 @@ def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: 
     return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
 
 
-def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
+def set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
     """Move a wrong file away: its own blob behind the link, else the link or the file itself.
 
     A folder that is a link raises an `UnsafeModelError`, also where the file is missing and will be written.
