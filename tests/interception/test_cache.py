@@ -1,4 +1,4 @@
-"""The client of `huggingface_hub` gets the locked commit from the store: no request when warm, one per file when cold."""
+"""The client of `huggingface_hub` gets the locked files from the store, without requests if they are there."""
 
 from __future__ import annotations
 

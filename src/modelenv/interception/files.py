@@ -41,6 +41,9 @@ class Files(Protocol):
     def prepare(self, commits: tuple[LockedCommit, ...]) -> None:
         """Check what is in the cache, because the client does not ask for a file that it finds there."""
 
+    def check(self, commit: LockedCommit) -> None:
+        """Check what is in the cache for one commit."""
+
     def path(self, commit: LockedCommit, file: LockedFile) -> Path:
         """Return the path of the verified file. If possible, a missing or damaged file is fetched first."""
 
@@ -99,11 +102,8 @@ class CacheFiles:
     def prepare(self, commits: tuple[LockedCommit, ...]) -> None:
         """Set aside damaged files, and let the references name the locked commits.
 
-        Nothing is fetched here: this runs while `huggingface_hub` is being imported.
-
         Raises:
-            ModelIntegrityError: A file is damaged, and cannot be set aside or fetched again.
-            UnsafeModelError: A link leads out of the store.
+            ModelIntegrityError, UnsafeModelError: See `check`.
         """
         if self.store.private:
             make_private(self.store.root.parent)
@@ -111,11 +111,19 @@ class CacheFiles:
         for commit in commits:
             cache = hub_cache_folders(self.store.root, commit.model.ref)[0]
             if (cache / "snapshots" / commit.model.commit).is_dir():
-                self._set_damage_aside(commit)
+                self.check(commit)
                 if not self.store.is_read_only():
                     write_references(cache, commit)
 
-    def _set_damage_aside(self, commit: LockedCommit) -> None:
+    def check(self, commit: LockedCommit) -> None:
+        """Set aside damaged files of one commit, so that the client asks for them.
+
+        Nothing is fetched here, because this can run while `huggingface_hub` is being imported.
+
+        Raises:
+            ModelIntegrityError: A file is damaged, and cannot be set aside or fetched again.
+            UnsafeModelError: A link leads out of the store.
+        """
         from modelenv.loading.locked_folder import not_here, set_aside, snapshot_of
 
         damage = tuple(filter(_is_damage, self._look(commit).verified.differences))

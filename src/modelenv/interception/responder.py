@@ -24,6 +24,8 @@ from modelenv.interception.routes import Call, read_call
 
 logger = logging.getLogger("modelenv")
 _TRUE = ("true", "1")
+# The client's own requests about its users. It ignores it if they fail, but can wait a second for each.
+_ABOUT_USERS = ("/api/agent-harnesses", "/api/telemetry")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,8 @@ class Responder:
         """
         call = read_call(asked.method, asked.path)
         if call is None:
-            return None
+            is_refused = self.refuses and asked.path.startswith(_ABOUT_USERS)
+            return absent_reply(asked.path, None) if is_refused else None
         repos = self.repos()
         commit = repos.find(call.repo, call.revision) if call.repo_type == "model" else None
         if commit is None:
@@ -96,6 +99,7 @@ class Responder:
         query = parse_qs(asked.query)
         if call.kind == "file":
             return self._file(call, commit, asked)
+        self.files.check(commit)  # after this, the client can load what it finds in the cache without a request
         if call.kind == "paths-info":
             form = parse_qs(asked.form)
             is_plain = not any(value.lower() in _TRUE for value in form.get("expand", ()))

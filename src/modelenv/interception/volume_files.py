@@ -55,6 +55,14 @@ class VolumeFiles:
             for commit in commits:
                 self._linked(commit)
 
+    def check(self, commit: LockedCommit) -> None:
+        """Verify the model, and make the links to its files.
+
+        Raises:
+            ModelIntegrityError, ModelNotFoundError, UnsafeModelError: See `path`.
+        """
+        self._linked(commit)
+
     def path(self, commit: LockedCommit, file: LockedFile) -> Path:
         """Return the path of the file on the volume. The whole model is verified first.
 
