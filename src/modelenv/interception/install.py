@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from modelenv.interception.files import Files
     from modelenv.interception.locked_repos import LockedRepos
+    from modelenv.interception.replies import Reply
     from modelenv.interception.responder import Responder
-    from modelenv.interception.responses import Reply
     from modelenv.locks.project_lock import Lockfile
 
 logger = logging.getLogger("modelenv")
@@ -70,7 +70,7 @@ class Installation:
     @property
     def cache(self) -> Path | None:
         """The folder to which `HF_HUB_CACHE` is set, or None if this is not active."""
-        return self._files.cache if self.is_active else None
+        return self._cache if self.is_active else None
 
     def uninstall(self) -> None:
         """Restore the client factories, the variable and the constants. Safe to call again."""
@@ -89,6 +89,12 @@ class Installation:
 
     def __exit__(self, *_: object) -> None:
         self.uninstall()
+
+    @property
+    def _cache(self) -> Path | None:
+        if self.source is ModelSource.PERSISTENT_VOLUME:
+            return self._files.cache
+        return self._settings.root_of(self.source)  # without the imports that files need
 
     @cached_property
     def _files(self) -> Files:
@@ -142,7 +148,7 @@ class Installation:
         if self._lock() is None:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
-            self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._files.cache)}))
+            self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
         watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self._prepare})
         self._undo.callback(watch.uninstall)
         watch.install()

@@ -10,7 +10,6 @@ from modelenv.errors import ModelEnvError
 from modelenv.forks import cached_property
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
-from modelenv.store.needed_files import plan_files
 
 DEFAULT_BRANCH = "main"
 
@@ -44,6 +43,8 @@ class LockedCommit:
 def _would_lock(entry: LockedModel, path: str) -> bool:
     if entry.patterns:
         return any(fnmatch.fnmatchcase(path, pattern) for pattern in entry.patterns)
+    from modelenv.store.needed_files import plan_files  # only requests need it
+
     names = {path, *(file.path for file in entry.files)}
     try:
         return path in plan_files(names, model=entry.repo, allow_pickle=True, modules=True)

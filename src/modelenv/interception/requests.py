@@ -6,8 +6,8 @@ from typing import Any
 
 from modelenv.environment.hub_client import hub_constants
 from modelenv.fetching.monitor import is_monitored
+from modelenv.interception.replies import Reply
 from modelenv.interception.responder import Asked, Responder
-from modelenv.interception.responses import Reply
 
 _PUBLIC_HUBS = ("https://huggingface.co", "https://hf.co")
 _FORM = "application/x-www-form-urlencoded"

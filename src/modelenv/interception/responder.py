@@ -11,9 +11,9 @@ from modelenv.errors import ModelNotFoundError
 from modelenv.interception.counts import Counts, Unlocked
 from modelenv.interception.files import Files
 from modelenv.interception.locked_repos import LockedCommit, LockedRepos
+from modelenv.interception.replies import Reply
 from modelenv.interception.responses import (
     FIELDS,
-    Reply,
     absent_reply,
     file_reply,
     info_reply,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.interception.locked_repos import LockedCommit
+from modelenv.interception.replies import FilePart, Reply
 from modelenv.locks.values import LockedFile
 from modelenv.tasks import TASKS, resolve_task
 
@@ -34,30 +34,6 @@ _TASKS = {
 FIELDS = frozenset(
     {"sha", "siblings", "pipeline_tag", "library_name", "private", "gated", "disabled", "author", "tags"}
 )
-
-
-@dataclass(frozen=True)
-class FilePart:
-    """Some bytes of a file: `length` of them from `start` on."""
-
-    path: Path
-    start: int
-    length: int
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A response, independent of the HTTP library.
-
-    Attributes:
-        status: The status code.
-        headers: The headers.
-        body: The body.
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | FilePart = b""
 
 
 def info_reply(commit: LockedCommit, *, blobs: bool, expand: Sequence[str]) -> Reply:

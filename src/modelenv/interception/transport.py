@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from modelenv.interception.responses import FilePart, Reply
+from modelenv.interception.replies import FilePart, Reply
 
 if TYPE_CHECKING:
     import httpx2
