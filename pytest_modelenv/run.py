@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,8 +15,11 @@ from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
 from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, START_OF_RUN, STARTED
 
+if TYPE_CHECKING:
+    from modelenv.loading.reports import LoadReport, Notice
+
 # The kinds of facts: attributes of test reports, and keys of a worker's output.
-_LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
+_LOADS, _NOTICES, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_notices", "modelenv_imports", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
 
 
@@ -31,7 +35,9 @@ class ModelRun:
         self._config = config
         self._take_imports = take_imports
         self._is_worker = hasattr(config, "workerinput")
-        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
+        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
+            kind: [] for kind in (_LOADS, _NOTICES, _IMPORTS, _IDLE)
+        }
 
     @cached_property
     def models(self) -> ModelSession:
@@ -104,12 +110,13 @@ class ModelRun:
             return
         self._add("", facts)
         if self._has_models:
-            self._add(HOST, {_LOADS: self.models.end_host()})
+            self._add(HOST, _by_kind(self.models.end_host()))
 
     def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
-        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
+        loads, notices = self._facts[_LOADS], self._facts[_NOTICES]
+        print_summary(terminalreporter, loads, notices, self._facts[_IMPORTS], idle)
 
     def close(self) -> None:
         """Remove what belongs only to this run."""
@@ -134,9 +141,7 @@ class ModelRun:
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
         """Return the facts of this process since the last call, as plain types. Kinds without facts are left out."""
-        facts = {}
-        if self._has_models and (loads := self.models.take_reports()):
-            facts[_LOADS] = loads
+        facts = _by_kind(self.models.take_reports()) if self._has_models else {}
         if imports := self._take_imports():
             facts[_IMPORTS] = imports
         return facts
@@ -146,3 +151,14 @@ class ModelRun:
         for kind, known in self._facts.items():
             if kind in facts:
                 known += [(worker, fact) for fact in facts[kind]]
+
+
+def _by_kind(reports: Sequence[LoadReport | Notice]) -> dict[str, list[dict[str, Any]]]:
+    """Return loads and notices as plain types, by their kinds of facts."""
+    if not reports:
+        return {}  # without importing the library
+    from modelenv.loading.reports import LoadReport
+
+    loads = [asdict(each) for each in reports if isinstance(each, LoadReport)]
+    notices = [asdict(each) for each in reports if not isinstance(each, LoadReport)]
+    return {kind: facts for kind, facts in ((_LOADS, loads), (_NOTICES, notices)) if facts}

@@ -269,9 +269,9 @@ def test_modules_that_create_locks_that_outlive_a_fork() -> None:
         return (used | all_imports(path)) & names
 
     def types_only(path: Path) -> set[str]:
-        """A field's type is written as `threading.Lock` too."""
-        annotations = (node.annotation for node in ast.walk(tree_of(path)) if isinstance(node, ast.AnnAssign))
-        return {ast.unparse(each) for each in annotations}
+        """The type of a field or an argument is written as `threading.Lock` too."""
+        nodes = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.AnnAssign | ast.arg))
+        return {ast.unparse(node.annotation) for node in nodes if node.annotation is not None}
 
     found = named((path, locks(path) - types_only(path)) for path in FILES if not allowed(name_of(path), OWN_LOCKS))
     assert found == {}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelenv.errors import ConfigurationError
-from modelenv.files.layouts import hub_cache_folders, plain_folders
+from modelenv.files.layouts import cache_folders, plain_folders
 from modelenv.references import ModelRef
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -139,7 +139,10 @@ def test_no_accepted_name_leads_out_of_a_folder(name: str) -> None:
     ref = accepted(name)
     if ref is None:
         return
-    for folder in (*hub_cache_folders(ROOT, ref), *(path for _, path in plain_folders(ROOT, ref))):
+    for folder in (
+        *(cache.path for cache in cache_folders(ROOT, ref)),
+        *(path for _, path in plain_folders(ROOT, ref)),
+    ):
         assert os.path.normpath(folder) == str(folder)
         assert folder.is_relative_to(ROOT)
         assert folder != ROOT

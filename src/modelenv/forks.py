@@ -52,26 +52,37 @@ def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
     _registered[number] = _Hook(weakref.ref(owner, forget), begin_anew)
 
 
-def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
-    """Have each fork of this process wait for the owner, for as long as the owner exists.
-
-    Python calls first what was registered last. So what waits for another thread is registered after the hooks of
-    other modules that take locks, which that thread may need.
+def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[Owner], None]) -> None:
+    """Call functions before and after each fork of this process, for as long as the owner exists.
 
     Args:
-        owner: what a fork waits for.
-        wait: called before the fork, in the thread that forks. It has a deadline of its own.
-        go_on: called in the parent after the fork, in the same thread.
+        owner: The argument of the functions. The registration does not keep it alive.
+        before: Called before the fork, in the thread that forks. It must not wait for another thread.
+        after: Called in the parent after the fork, in the same thread.
     """
-    for module in _HOLDS_A_LOCK:
-        importlib.import_module(module)
     reference = weakref.ref(owner)
 
     def call(function: Callable[[Owner], None]) -> None:
         if (owner := reference()) is not None:
             function(owner)
 
-    os.register_at_fork(before=lambda: call(wait), after_in_parent=lambda: call(go_on))
+    os.register_at_fork(before=lambda: call(before), after_in_parent=lambda: call(after))
+
+
+def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
+    """Make each fork of this process wait for the owner, for as long as the owner exists.
+
+    Python calls the hook first that was registered last. So a hook that waits for another thread is registered after
+    the hooks of other modules that take locks, because that thread may need these locks.
+
+    Args:
+        owner: The object that a fork waits for.
+        wait: Called before the fork, in the thread that forks. It has its own deadline.
+        go_on: Called in the parent after the fork, in the same thread.
+    """
+    for module in _HOLDS_A_LOCK:
+        importlib.import_module(module)
+    around_fork(owner, wait, go_on)
 
 
 def new_lock() -> threading.Lock:

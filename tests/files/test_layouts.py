@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.files.layouts import Layout, first_model, hub_cache_folders, plain_folders
+from modelenv.files.layouts import Layout, cache_folders, first_model, plain_folders
 from modelenv.references import ModelRef
 
 REF = ModelRef("org/name")
@@ -21,7 +21,10 @@ def model(folder: Path) -> Path:
 
 def test_the_places_of_a_model_with_an_organisation() -> None:
     root = Path("/models")
-    assert hub_cache_folders(root, REF) == (root / "models--org--name", root / "hub" / "models--org--name")
+    assert [cache.path for cache in cache_folders(root, REF)] == [
+        root / "models--org--name",
+        root / "hub" / "models--org--name",
+    ]
     assert plain_folders(root, REF) == (
         (Layout.ORGANISATION, root / "org" / "name"),
         (Layout.PLAIN, root / "name"),
@@ -30,7 +33,7 @@ def test_the_places_of_a_model_with_an_organisation() -> None:
 
 def test_the_places_of_a_model_without_one() -> None:
     root = Path("/models")
-    assert hub_cache_folders(root, ModelRef("gpt2"))[0] == root / "models--gpt2"
+    assert cache_folders(root, ModelRef("gpt2"))[0].path == root / "models--gpt2"
     assert plain_folders(root, ModelRef("gpt2")) == ((Layout.PLAIN, root / "gpt2"),)
 
 

@@ -35,7 +35,7 @@ def test_requests_that_read_a_repo(request_line: str, expected: tuple[object, ..
 @pytest.mark.parametrize(
     "request_line",
     [
-        "GET /api/models", "GET /api/whoami-v2", "GET /api/models/acme/model/refs", "PUT /api/models/a/model/settings",
+        "GET /api/models", "GET /api/whoami-v2", "GET /api/models/acme/model/refs", "PUT /api/models/a/b/settings",
         "POST /api/models/acme/model/commit/main", "GET /api/models/acme/model/commits/main", "GET /", "GET /api",
         "PUT /acme/model/resolve/main/x", "GET /acme/model/resolve/main", "GET /api/models/",
         f"GET /api/resolve-cache/models/acme/model/{COMMIT}/config.json", "GET /acme/model/raw/main/config.json",

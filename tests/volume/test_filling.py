@@ -238,7 +238,8 @@ def test_a_source_that_does_not_match_the_lock_is_not_copied(first: LockedModel,
     shutil.copytree(tmp_path / "repos/model", source)
     content = (source / "model.safetensors").read_bytes()
     (source / "model.safetensors").write_bytes(content[:-1] + b"x")
-    with pytest.raises(ModelIntegrityError, match="a file does not match the lock, and was not copied"):
+    with pytest.raises(ModelIntegrityError, match="the copied files do not match the lock") as raised:
         Volume(root).fill(Lockfile((first,)), lambda model: source, Deadline(5))
+    assert f"`modelenv verify --full`, which checks the files in {source}" in str(raised.value)
     assert not (root / "model-metadata.yaml").exists()
     assert not list((root / ".modelenv/staging").glob("*"))

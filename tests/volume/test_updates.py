@@ -83,7 +83,7 @@ def test_endless_updates_end_at_the_deadline(
     with pytest.raises(ModelLoadTimeoutError) as caught:
         load(root, building, 0)
     assert caught.value.found is not None
-    assert caught.value.found.startswith("still loading it, while updates of the volume took its files away")
+    assert caught.value.found.startswith("still loading it, because updates of the volume kept replacing its files")
 
 
 def test_damage_while_a_model_is_built_is_found(fill: Fill, first: LockedModel, root: Path) -> None:

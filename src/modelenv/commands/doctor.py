@@ -13,7 +13,7 @@ from pathlib import Path
 from modelenv.amounts import counted, size_text
 from modelenv.commands.outcome import Outcome, code_of, columns
 from modelenv.commands.places import cache_of
-from modelenv.environment.detection import explain_environment
+from modelenv.environment.detection import explain_environment, is_true
 from modelenv.environment.hub_client import hub_constants, mistakes, proxy_variable
 from modelenv.environment.libraries import is_offline, offline_variable
 from modelenv.environment.settings import Settings
@@ -33,7 +33,6 @@ from modelenv.volume.reading import volume_metadata
 
 _NEEDED = (("huggingface_hub", "huggingface_hub"), ("filelock", "filelock"))
 _FOR_REAL_MODELS = ("transformers", "torch")
-_ON = frozenset({"1", "on", "true", "yes"})
 
 
 @dataclass(frozen=True)
@@ -144,9 +143,9 @@ def _variables(settings: Settings) -> Iterator[Examined]:
             f"set, while {source.value} downloads what is missing",
             f"unset {variable}, or run `modelenv pull` while the Hub can be reached",
         )  # fmt: skip
-    if settings.source is ModelSource.MOCK_MODELS and variables.get("GITHUB_ACTIONS") == "true":
+    if settings.source is ModelSource.MOCK_MODELS and is_true(variables.get("GITHUB_ACTIONS")):
         yield Examined("MODEL_SOURCE", "note", f"mock_models from {settings.origins['source']}: no real model in CI")
-    if variables.get("TESTING", "").lower() in _ON and settings.source not in (None, ModelSource.MOCK_MODELS):
+    if is_true(variables.get("TESTING")) and settings.source not in (None, ModelSource.MOCK_MODELS):
         forced = settings.source.value if settings.source is not None else ""
         yield Examined(
             "TESTING", "wrong", f"true, while {settings.origins['source']} forces {forced}",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelenv.files.disk import write_atomically, writing
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import CacheFolder, cache_folders
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
@@ -30,11 +30,11 @@ def remove_leftovers(store: Store, ref: ModelRef) -> None:
         with store.writing(ref.repo_id):
             shutil.rmtree(store.staging(ref))
     noted = _noted_parts(store, ref)
-    for folder in hub_cache_folders(store.root, ref):
+    for folder in cache_folders(store.root, ref):
         for part in _parts(folder):
             if not part.name.endswith(OWN_PART) and (noted is None or part.name in noted):
                 continue
-            lock = folder.parent / ".locks" / folder.name / f"{part.name.partition('.')[0]}.lock"
+            lock = folder.path.parent / ".locks" / folder.path.name / f"{part.name.partition('.')[0]}.lock"
             with store.writing(ref.repo_id):
                 lock.parent.mkdir(parents=True, exist_ok=True)
                 try:
@@ -53,7 +53,7 @@ def noting_parts(store: Store, ref: ModelRef) -> Iterator[None]:
     `huggingface_hub` 2.4 never resumes a part: its name is used once, by one process.
     """
     note = _parts_note(store, ref)
-    names = [part.name for folder in hub_cache_folders(store.root, ref) for part in _parts(folder)]
+    names = [part.name for folder in cache_folders(store.root, ref) for part in _parts(folder)]
     with writing(store.root, ref.repo_id):
         write_atomically(note, json.dumps(names))
     try:
@@ -75,5 +75,5 @@ def _parts_note(store: Store, ref: ModelRef) -> Path:
     return store.side(ref) / "parts.json"
 
 
-def _parts(cache: Path) -> list[Path]:
-    return sorted(path for path in cache.glob("blobs/*.incomplete") if path.is_file())
+def _parts(cache: CacheFolder) -> list[Path]:
+    return sorted(path for path in cache.blobs.glob("*.incomplete") if path.is_file())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modelenv.files.claims import Made
 from modelenv.files.disk import write_atomically, writing
+from modelenv.files.layouts import CacheFolder
 from modelenv.locks.values import LockedModel
 from modelenv.store.store import Store
 
@@ -24,7 +25,7 @@ def publish_snapshot(store: Store, locked: LockedModel, snapshot: Path, targets:
     ref = locked.ref
     # If the reference does not exist, we create it, so that other tools find the model.
     revision = locked.revision or "main"
-    reference = snapshot.parent.parent / "refs" / revision
+    reference = CacheFolder.of_snapshot(snapshot).refs / revision
     is_named = locked.revision == locked.commit or os.path.lexists(reference)
     with writing(store.root, locked.repo):
         store.claims(ref, locked.commit).add(Made(frozenset(targets), frozenset(() if is_named else (revision,))))

@@ -23,7 +23,7 @@ from modelenv.fetching.leftovers import remove_leftovers
 from modelenv.fetching.monitor import Monitor, monitored
 from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.snapshot import translated
-from modelenv.files.layouts import CONFIG, hub_cache_folders
+from modelenv.files.layouts import CONFIG, cache_folders
 from modelenv.locks.declarations import is_as_declared
 from modelenv.locks.facts import facts_of
 from modelenv.locks.project_lock import Lockfile
@@ -108,7 +108,7 @@ class Locker:
         paths: Sequence[str],
         deadline: Deadline,
     ) -> LockedModel:
-        blobs = hub_cache_folders(self.store.root, ref)[0] / "blobs"
+        blobs = cache_folders(self.store.root, ref)[0].blobs
         with self.store.lock(ref, deadline):
             remove_leftovers(self.store, ref)
             while True:

@@ -22,7 +22,7 @@ from modelenv.fetching.offline_errors import offline_error
 from modelenv.fetching.retries import RetryPolicy, with_retries
 from modelenv.fetching.space import check_space_for
 from modelenv.fetching.trouble import TryAgainError
-from modelenv.files.layouts import CONFIG, Layout, hub_cache_folders
+from modelenv.files.layouts import CONFIG, CacheFolder, Layout, cache_folders
 from modelenv.files.ownership import check_owned
 from modelenv.references import ModelRef
 from modelenv.store.model_files import ModelFiles
@@ -109,7 +109,7 @@ def _checked_snapshot(
     """Download the missing files, after checking that they belong to the model and fit on the disk."""
     check_names(files, ref)
     for name in files:  # the client would write through a link to a folder
-        check_owned(store.root, ref, hub_cache_folders(store.root, ref)[0] / "snapshots" / commit / name)
+        check_owned(store.root, ref, cache_folders(store.root, ref)[0].snapshot(commit) / name)
     check_space_for(store, ref, info.siblings or (), files)
     with noting_parts(store, ref):
         return with_retries(lambda: _snapshot(store, ref, commit, files, monitor), monitor, policy)
@@ -131,7 +131,7 @@ def _snapshot(store: Store, ref: ModelRef, commit: str, files: Sequence[str], mo
     missing = [name for name in files if not (Path(path) / name).is_file()]
     if missing:
         # The client keeps a listing on disk, and in memory until the process ends. We can remove only the former.
-        (Path(path).parent.parent / "trees" / f"{commit}.json").unlink(missing_ok=True)
+        CacheFolder.of_snapshot(Path(path)).listing(commit).unlink(missing_ok=True)
         raise ModelIntegrityError(
             f"the Hub's listing lacks {len(missing)} of its files",
             model=ref.repo_id,
@@ -207,7 +207,7 @@ def unlike_listing(
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     try:
-        cache = found.path.parent.parent.parent
+        cache = CacheFolder.of_snapshot(found.path).path.parent
         tree = get_cached_repo_tree(ref.repo_id, revision=found.commit, cache_dir=cache)
     except CachedRepoTreeNotFoundError:
         return None

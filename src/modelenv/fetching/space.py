@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import cache_folders
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
@@ -26,7 +26,7 @@ def check_space_for(store: Store, ref: ModelRef, siblings: Iterable[Any], files:
     """
     wanted = set(files)
     sizes = {_blob(each): each.size for each in siblings if each.rfilename in wanted and each.size is not None}
-    blobs = hub_cache_folders(store.root, ref)[0] / "blobs"
+    blobs = cache_folders(store.root, ref)[0].blobs
     store.check_space(ref.repo_id, missing_bytes(store.root, blobs, sizes))
 
 

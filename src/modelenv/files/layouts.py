@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from modelenv.references import ModelRef
 
 CONFIG = "config.json"
+_SNAPSHOTS = "snapshots"
 
 
 class Layout(StrEnum):
@@ -25,10 +27,58 @@ class Layout(StrEnum):
     PLAIN = "<root>/<name>"
 
 
-def hub_cache_folders(root: Path, ref: ModelRef) -> tuple[Path, ...]:
-    """Return the possible folders of the model under `root` in the Hugging Face cache layout."""
+@dataclass(frozen=True)
+class CacheFolder:
+    """A model's folder in the Hugging Face cache layout, `models--<org>--<name>`.
+
+    Attributes:
+        path: The path of the folder. It need not exist.
+    """
+
+    path: Path
+
+    @classmethod
+    def of_snapshot(cls, snapshot: Path) -> CacheFolder:
+        """Return the folder that contains this snapshot."""
+        return cls(snapshot.parent.parent)
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of the files, named by their ETags."""
+        return self.path / "blobs"
+
+    @property
+    def snapshots(self) -> Path:
+        """The folder of the snapshots, which link to the blobs."""
+        return self.path / _SNAPSHOTS
+
+    def snapshot(self, commit: str) -> Path:
+        """Return the folder of one commit."""
+        return self.snapshots / commit
+
+    @property
+    def refs(self) -> Path:
+        """The folder of the references. Each is a file with the commit of a branch or a tag."""
+        return self.path / "refs"
+
+    def absent(self, commit: str) -> Path:
+        """Return the folder of the empty files that mark which files a commit does not have."""
+        return self.path / ".no_exist" / commit
+
+    def listing(self, commit: str) -> Path:
+        """Return the file in which `huggingface_hub` keeps the listing of a commit."""
+        return self.path / "trees" / f"{commit}.json"
+
+
+def is_snapshot(folder: Path) -> bool:
+    """Whether the folder is a snapshot in the Hugging Face cache layout."""
+    return folder.parent.name == _SNAPSHOTS
+
+
+def cache_folders(root: Path, ref: ModelRef) -> tuple[CacheFolder, CacheFolder]:
+    """Return the possible folders of the model under `root` in the Hugging Face cache layout, preferred first."""
     name = "models--" + ref.repo_id.replace("/", "--")
-    return root / name, root / "hub" / name
+    return CacheFolder(root / name), CacheFolder(root / "hub" / name)
 
 
 def plain_folders(root: Path, ref: ModelRef) -> tuple[tuple[Layout, Path], ...]:
@@ -54,13 +104,13 @@ def model_folders(root: Path) -> Iterator[Path]:
 def _candidates(root: Path) -> Iterator[Path]:
     for folder in _folders(root):
         if folder.name.startswith("models--"):
-            yield from _folders(folder / "snapshots")
+            yield from _folders(folder / _SNAPSHOTS)
         else:
             yield folder
             yield from _folders(folder)
     for folder in _folders(root / "hub"):
         if folder.name.startswith("models--"):
-            yield from _folders(folder / "snapshots")
+            yield from _folders(folder / _SNAPSHOTS)
 
 
 def _is_model(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelenv.errors import UnsafeModelError
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import CacheFolder, cache_folders
 from modelenv.references import ModelRef, is_commit
 
 _FOLDERS = ("blobs", "snapshots", "refs", "trees")
@@ -28,8 +28,8 @@ def is_in_place(root: Path, path: Path) -> bool:
 def owns(root: Path, ref: ModelRef, path: Path) -> bool:
     """Whether `path` is one of the model's blobs, or is in one of its snapshots. `path` itself can be a link."""
     place = Path(os.path.realpath(path.parent), path.name)
-    for cache in hub_cache_folders(Path(os.path.realpath(root)), ref):
-        if place.parent == cache / "blobs" or cache / "snapshots" in place.parent.parents:
+    for cache in cache_folders(Path(os.path.realpath(root)), ref):
+        if place.parent == cache.blobs or cache.snapshots in place.parent.parents:
             return True
     return False
 
@@ -44,7 +44,7 @@ def check_owned(root: Path, ref: ModelRef, path: Path) -> None:
         raise UnsafeModelError(
             "a link leads to a file that does not belong to the model, so modelenv does not change it",
             model=ref.repo_id,
-            expected=f"a file in {hub_cache_folders(root, ref)[0]}",
+            expected=f"a file in {cache_folders(root, ref)[0].path}",
             found=os.path.realpath(path),
             hint="remove the link; the next load then fetches the model's own file, if the source allows downloads",
         )
@@ -52,8 +52,8 @@ def check_owned(root: Path, ref: ModelRef, path: Path) -> None:
 
 def linked_folder(root: Path, ref: ModelRef) -> Path | None:
     """Return a folder of the model in the store that is a link or is behind a link, or None."""
-    caches = hub_cache_folders(root, ref)
-    places = (place for cache in caches for place in (cache, *(cache / name for name in _FOLDERS)))
+    caches = cache_folders(root, ref)
+    places = (place for cache in caches for place in (cache.path, *(cache.path / name for name in _FOLDERS)))
     return next((place for place in places if os.path.lexists(place) and not is_in_place(root, place)), None)
 
 
@@ -92,13 +92,13 @@ def commit_named_by(reference: Path) -> str | None:
     return text if is_commit(text) else None
 
 
-def references(cache: Path) -> Iterator[Path]:
+def references(cache: CacheFolder) -> Iterator[Path]:
     """Yield the files and links in the `refs` folder of a model's cache, at any depth.
 
     Raises:
         PermissionError: This user may not read a folder.
     """
-    yield from entries(cache / "refs")
+    yield from entries(cache.refs)
 
 
 def entries(folder: Path) -> Iterator[Path]:

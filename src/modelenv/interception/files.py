@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,7 +14,7 @@ from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline
 from modelenv.files.disk import make_private, reading, write_atomically
 from modelenv.files.hashing import hash_file
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import CacheFolder, cache_folders
 from modelenv.forks import new_lock
 from modelenv.interception.locked_repos import DEFAULT_BRANCH, LockedCommit
 from modelenv.locks.values import LockedFile, LockedValueError
@@ -109,8 +109,8 @@ class CacheFiles:
             make_private(self.store.root.parent)
             make_private(self.store.root)
         for commit in commits:
-            cache = hub_cache_folders(self.store.root, commit.model.ref)[0]
-            if (cache / "snapshots" / commit.model.commit).is_dir():
+            cache = cache_folders(self.store.root, commit.model.ref)[0]
+            if cache.snapshot(commit.model.commit).is_dir():
                 self.check(commit)
                 if not self.store.is_read_only():
                     write_references(cache, commit)
@@ -124,13 +124,13 @@ class CacheFiles:
             ModelIntegrityError: A file is damaged, and cannot be set aside or fetched again.
             UnsafeModelError: A link leads out of the store.
         """
-        from modelenv.loading.locked_folder import not_here, set_aside, snapshot_of
+        from modelenv.loading.locked_folder import set_aside, snapshot_of, unavailable
 
         damage = tuple(filter(_is_damage, self._look(commit).verified.differences))
         if not damage:
             return
         if self.store.is_read_only() or is_offline():
-            raise not_here(self.store, commit.model, damage, fetches=True)
+            raise unavailable(self.store, commit.model, damage, fetches=True)
         snapshot = snapshot_of(self.store, commit.model)
         with self.store.lock(commit.model.ref, Deadline(self.seconds)):
             for difference in filter(_is_damage, self._look(commit).verified.differences):
@@ -153,7 +153,7 @@ class CacheFiles:
             UnsafeModelError: A link leads out of the store.
         """
         from modelenv.loading.folders import follow, holding_lock
-        from modelenv.loading.locked_folder import not_here
+        from modelenv.loading.locked_folder import unavailable
 
         deadline = Deadline(self.seconds)
         road = _FileRoad(self, commit, file.path, deadline)
@@ -162,7 +162,7 @@ class CacheFiles:
             found = follow(road, lock)
         left = tuple(filter(road.is_needed, found.verified.differences))
         if left:
-            raise not_here(self.store, commit.model, left, fetches=True)
+            raise unavailable(self.store, commit.model, left, fetches=True)
         return found.path / file.path
 
     def wanted(self, commit: str) -> frozenset[str]:
@@ -180,8 +180,8 @@ class CacheFiles:
 
     def is_known_absent(self, commit: LockedCommit, path: str) -> bool:
         """Whether the client remembers that the commit has no such file."""
-        cache = hub_cache_folders(self.cache, commit.model.ref)[0]
-        return (cache / ".no_exist" / commit.model.commit / path).is_file()
+        cache = cache_folders(self.cache, commit.model.ref)[0]
+        return (cache.absent(commit.model.commit) / path).is_file()
 
 
 @dataclass(frozen=True)
@@ -203,16 +203,21 @@ class _FileRoad:
         return _is_damage(difference) or difference.path == self.path
 
     def mend(self, found: FoundFolder) -> FoundFolder:
+        from modelenv.amounts import counted
+        from modelenv.environment.progress_bars import download_bar
         from modelenv.fetching.leftovers import remove_leftovers
         from modelenv.loading.locked_folder import repair
 
-        paths = self.files.wanted(self.commit.model.commit)  # of the threads that wait for the lock, too
-        store, locked = self.files.store, self.commit.model
+        wanted = self.files.wanted(self.commit.model.commit)  # of the threads that wait for the lock, too
+        store, locked, checks = self.files.store, self.commit.model, self.files.checks
+        paths = {each.path for each in found.verified.differences if _is_damage(each) or each.path in wanted}
+        size = sum(file.size for file in locked.files if file.path in paths)
         remove_leftovers(store, locked.ref)
-        return repair(
-            store, locked, found, self.deadline, self.files.checks,
-            is_needed=lambda difference: _is_damage(difference) or difference.path in paths,
-        )  # fmt: skip
+        with download_bar(f"{locked.repo} ({counted(len(paths), 'file')})", size) as progress:
+            return repair(
+                store, locked, found, self.deadline, replace(checks, progress=progress),
+                is_needed=lambda difference: _is_damage(difference) or difference.path in paths,
+            )  # fmt: skip
 
 
 def _is_damage(difference: Difference) -> bool:
@@ -220,7 +225,7 @@ def _is_damage(difference: Difference) -> bool:
 
 
 def _unlocked(cache: Path, commit: LockedCommit, path: str) -> tuple[LockedFile, Path] | None:
-    folder = hub_cache_folders(cache, commit.model.ref)[0] / "snapshots" / commit.model.commit
+    folder = cache_folders(cache, commit.model.ref)[0].snapshot(commit.model.commit)
     link = folder / path
     if not link.is_file() or not link.is_symlink():
         return None
@@ -235,11 +240,11 @@ def _unlocked(cache: Path, commit: LockedCommit, path: str) -> tuple[LockedFile,
         return None
 
 
-def write_references(cache: Path, commit: LockedCommit) -> None:
+def write_references(cache: CacheFolder, commit: LockedCommit) -> None:
     """Let the branches and tags of the lock name its commit, for loads that do not ask: `local_files_only`."""
     for entry in commit.entries:
         revision = entry.revision or DEFAULT_BRANCH
-        reference = cache / "refs" / revision
+        reference = cache.refs / revision
         if revision == entry.commit:
             continue
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelNotFoundError
 from modelenv.files.disk import reading
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import cache_folders
 from modelenv.interception.files import write_references
 from modelenv.interception.locked_repos import LockedCommit
 from modelenv.locks.values import LockedFile
@@ -76,8 +76,8 @@ class VolumeFiles:
     def _linked(self, commit: LockedCommit) -> Path:
         """Return the model's verified folder on the volume, after making the links to its files."""
         folder = self._verified(commit)
-        cache = hub_cache_folders(self.cache, commit.model.ref)[0]
-        snapshot = cache / "snapshots" / commit.model.commit
+        cache = cache_folders(self.cache, commit.model.ref)[0]
+        snapshot = cache.snapshot(commit.model.commit)
         for path in commit.files:
             link, target = snapshot / path, folder / path
             if not link.is_symlink() or link.readlink() != target:
@@ -112,7 +112,7 @@ class VolumeFiles:
 
     def _put_there_by_hand(self, commit: LockedCommit, hint: str) -> Path:
         """Return the folder on a volume without our metadata that is as the project's lock says."""
-        from modelenv.loading.locked_folder import find_locked, not_here
+        from modelenv.loading.locked_folder import find_locked, unavailable
         from modelenv.volume.reading import check_put_there_by_hand
 
         store = Store(self.root, setting="MODEL_VOLUME_DIR")
@@ -120,7 +120,7 @@ class VolumeFiles:
             folder, verified = find_locked(store, commit.model, self.checks)
         check_put_there_by_hand(self.root, folder, model=commit.model.repo)
         if verified.differences:
-            raise not_here(store, commit.model, verified.differences, fetches=False)
+            raise unavailable(store, commit.model, verified.differences, fetches=False)
         return folder
 
     def unlocked(self, commit: LockedCommit, path: str) -> tuple[LockedFile, Path] | None:

@@ -1,4 +1,4 @@
-"""One real load from beginning to end: find or fetch the files, build the pipeline, report."""
+"""Loads a real model: finds or fetches its files, builds the pipeline, and reports the load."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, vol
 
 logger = logging.getLogger("modelenv")
 _LOOKING, _HASHING = "finding and checking its files", "hashing its files"
-_WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
+_LONG_HASHING = 4 << 20  # bytes: hashing fewer is too fast for an import at the same time to be useful
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Loader:
     """Loads real models from one source.
 
     Attributes:
-        source: where they come from; never `MOCK_MODELS`.
-        store: the folder that holds them.
-        run: what is shared with other managers.
+        source: The source of the models; never `MOCK_MODELS`.
+        store: The folder that contains the models.
+        run: The objects that are shared with other managers.
     """
 
     source: ModelSource
@@ -56,10 +56,10 @@ class Loader:
         return cls(source, Store.of(source, settings), run)
 
     def load(self, request: LoadRequest, deadline: Deadline) -> Any:
-        """Load the model and return its pipeline; the deadline's stages say meanwhile what is being done.
+        """Load the model and return its pipeline. `deadline.stages` shows the progress.
 
         Raises:
-            ModelEnvError: as `SmartModelManager.load_model`.
+            ModelEnvError: See `SmartModelManager.load_model`.
         """
         started = time.monotonic()
         obtained: Obtained | None = None
@@ -80,9 +80,9 @@ class Loader:
                 except ModelEnvError:
                     if volume == self._metadata():
                         raise
-                pipeline = None  # updates of the volume took away what was being read: once more, from the new set
+                pipeline = None  # an update of the volume replaced the files during the load: load the new ones
                 if not deadline.remaining:
-                    doing = "loading it, while updates of the volume took its files away"
+                    doing = "loading it, because updates of the volume kept replacing its files"
                     raise deadline.passed(str(request.ref), doing)
             deadline.stages.enter("done")
         except ModelEnvError as error:
@@ -95,7 +95,7 @@ class Loader:
         return pipeline
 
     def _metadata(self) -> VolumeMetadata | None:
-        """Return what the volume says it holds; None elsewhere, and where it says nothing."""
+        """Return the metadata of the volume, or None if it has none or the source is not a volume."""
         return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
 
     def _obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
@@ -108,7 +108,7 @@ class Loader:
         if self.source is not ModelSource.PERSISTENT_VOLUME:
             return self._from_store(request, checks, deadline)
         if metadata is None:
-            return self._put_there_by_hand(request, checks, deadline)
+            return self._from_volume_filled_by_hand(request, checks, deadline)
         folder = find_on_volume(
             self.store.root, metadata, request.ref,
             locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
@@ -116,7 +116,7 @@ class Loader:
         return Obtained(folder)
 
     def _check_needs(self, request: LoadRequest, metadata: VolumeMetadata | None, obtained: Obtained) -> None:
-        """Check that the folder has what this load needs, and that a locked model reads nothing from elsewhere."""
+        """Check that the folder has all files that this load needs, and that a locked model reads no others."""
         locked = None
         if request.locked is not None and metadata is None:
             locked = {file.path for file in request.locked.files}
@@ -142,8 +142,8 @@ class Loader:
         with no_hub(request.ref.repo_id) if in_production else nullcontext():
             return build(spec, deadline)
 
-    def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
-        """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
+    def _from_volume_filled_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
+        """Return the model on a volume without our metadata, unless it is part of an incomplete `pull --to`."""
         root, model = self.store.root, request.ref.repo_id
         try:
             obtained = self._from_store(request, checks, deadline)
@@ -203,15 +203,15 @@ class Loader:
 
 
 def _import_meanwhile(size: int) -> None:
-    """Import torch and transformers while files are hashed, which takes cores but not the interpreter.
+    """Import torch and transformers while files are hashed, which does not hold the interpreter's lock.
 
-    The thread is no daemon: a program that ends early, as after a damaged file, waits for it, for an interpreter
-    that ends in the middle of such an import may crash.
+    The thread is not a daemon, so a program that ends early, such as after finding a damaged file, waits for it. An
+    interpreter that shuts down in the middle of this import can crash.
     """
-    if size >= _WORTH_IT:
+    if size >= _LONG_HASHING:
         threading.Thread(target=_import, name="modelenv-import").start()
 
 
 def _import() -> None:
-    with suppress(ConfigurationError):  # what is missing is told when the pipeline is built
+    with suppress(ConfigurationError):  # the build of the pipeline reports a missing library
         import_libraries()

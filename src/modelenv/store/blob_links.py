@@ -6,6 +6,8 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from modelenv.files.layouts import CacheFolder
+
 _MOST_STEPS = 8  # in a chain of links
 
 
@@ -25,7 +27,7 @@ def all_targets(root: Path, without: Collection[Path]) -> tuple[set[str], list[P
     unread: list[Path] = []
     side = root / ".locks" / "modelenv"
     ignored = {side / "damaged", *without}
-    views = {(side / snapshot.parent.parent.name, snapshot.name) for snapshot in without}
+    views = {(side / CacheFolder.of_snapshot(snapshot).path.name, snapshot.name) for snapshot in without}
     targets: set[str] = set()
     for parent, folders, names in os.walk(root, onerror=lambda error: unread.append(Path(error.filename))):
         place = Path(parent)

@@ -12,6 +12,8 @@ import os
 import re
 import stat
 import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,6 @@ from modelenv.files.layouts import CONFIG
 
 _HEX = re.compile(r"[0-9a-f]+")
 _LARGEST_HEADER = 100_000_000  # safetensors' own limit (safetensors/src/tensor.rs)
-_CHUNK = 1 << 20
 
 
 def check_links(folder: Path, *, root: Path, model: str) -> None:
@@ -159,18 +160,15 @@ def matches_blob_name(blob: Path, name: str | None = None) -> bool:
     A blob is named by its ETag: 64 digits are the sha256 of the content (LFS files); 40 digits are git's blob id or,
     from some mirrors, the plain sha1. A name of another form says nothing about the content, so it always matches.
     """
-    size, name = blob.stat().st_size, name or blob.name
-    if not _HEX.fullmatch(name):
+    name = name or blob.name
+    if not _HEX.fullmatch(name) or len(name) not in (40, 64):
         return True
-    if len(name) == 64:
-        digests = [hashlib.sha256()]
-    elif len(name) == 40:
-        git_header = b"blob %d\0" % size
-        digests = [hashlib.sha1(start, usedforsecurity=False) for start in (git_header, b"")]
-    else:
-        return True
+    git_header = b"blob %d\0" % blob.stat().st_size
+    sha1 = partial(hashlib.sha1, usedforsecurity=False)
+    hashes: list[Callable[[], Any]] = [hashlib.sha256] if len(name) == 64 else [partial(sha1, git_header), sha1]
     with blob.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            for digest in digests:
-                digest.update(chunk)
-    return name in {digest.hexdigest() for digest in digests}
+        for begin in hashes:
+            file.seek(0)
+            if hashlib.file_digest(file, begin).hexdigest() == name:
+                return True
+    return False

@@ -13,9 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from modelenv.files.layouts import CacheFolder, is_snapshot
 from modelenv.store.integrity import read_json
-
-_MARKERS = ".no_exist"  # the folder in which `huggingface_hub` marks files that a commit does not have
 
 
 @dataclass(frozen=True)
@@ -115,6 +114,6 @@ def _names(folder: Path) -> Iterator[str]:
 
 
 def _absent(folder: Path) -> frozenset[str]:
-    if folder.parent.name != "snapshots":
+    if not is_snapshot(folder):
         return frozenset()
-    return frozenset(_names(folder.parent.parent / _MARKERS / folder.name))
+    return frozenset(_names(CacheFolder.of_snapshot(folder).absent(folder.name)))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.files.disk import writing
-from modelenv.files.layouts import hub_cache_folders
+from modelenv.files.layouts import CacheFolder, cache_folders
 from modelenv.files.ownership import commit_named_by, entries, is_in_place, linked_folder, references
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.blob_links import all_targets, target_of
@@ -72,17 +72,17 @@ def superfluous(store: Store, ref: ModelRef, needed: Collection[str], *, unshare
     link = linked_folder(store.root, ref)
     if link is not None:
         return Superfluous(kept=(Kept(link, "it is a link, and its target is not part of this cache"),))
-    caches = [cache for cache in hub_cache_folders(store.root, ref) if cache.is_dir()]
+    caches = [cache for cache in cache_folders(store.root, ref) if cache.path.is_dir()]
     commits = {place: commit_named_by(place) for cache in caches for place in references(cache)}
     unusable = (place for place, commit in commits.items() if commit is None)
     kept = [Kept(place, "this reference does not contain a commit") for place in unusable]
     snapshots, named, released = [], [], []
-    for snapshot in (cache / "snapshots" / name for cache in caches for name in _names(cache / "snapshots")):
+    for snapshot in (cache.snapshot(name) for cache in caches for name in _names(cache.snapshots)):
         if not is_commit(snapshot.name) or snapshot.name in needed:
             continue
-        cache = snapshot.parent.parent
+        refs = CacheFolder.of_snapshot(snapshot).refs
         its_references = [
-            place for place, commit in commits.items() if commit == snapshot.name and cache in place.parents
+            place for place, commit in commits.items() if commit == snapshot.name and refs in place.parents
         ]
         reason = _foreign(store, snapshot)
         if reason is None and not unshared:
@@ -140,7 +140,7 @@ def _foreign(store: Store, snapshot: Path) -> str | None:
         return "it is a link, and its target is not part of this cache"
     if not snapshot.is_dir():
         return "it is not a folder"
-    blobs = snapshot.parent.parent / "blobs"
+    blobs = CacheFolder.of_snapshot(snapshot).blobs
     for path in entries(snapshot):
         if not path.is_symlink():
             return f"it contains {path.relative_to(snapshot)}, which is not a link to a blob"
@@ -151,7 +151,7 @@ def _foreign(store: Store, snapshot: Path) -> str | None:
 
 def _needed_by_others(store: Store, ref: ModelRef, snapshot: Path, named_by: Collection[Path]) -> str | None:
     """Return a reason to believe that others need the snapshot, or None."""
-    cache, commit = snapshot.parent.parent, snapshot.name
+    cache, commit = CacheFolder.of_snapshot(snapshot), snapshot.name
     claims = store.claims(ref, commit)
     made = claims.made()
     if made is None:
@@ -162,17 +162,17 @@ def _needed_by_others(store: Store, ref: ModelRef, snapshot: Path, named_by: Col
     foreign = next((name for name in files if name not in made.files), None)
     if foreign is not None:
         return f"another program fetched {foreign}"
-    if any(os.path.lexists(cache / place) for place in (f".no_exist/{commit}", f"trees/{commit}.json")):
+    if any(os.path.lexists(place) for place in (cache.absent(commit), cache.listing(commit))):
         return "another program has used it"
     for place in named_by:
-        name = place.relative_to(cache / "refs").as_posix()
+        name = place.relative_to(cache.refs).as_posix()
         if place.is_symlink() or name not in made.references:
             return f"refs/{name}, written by another program, points to it"
     return None
 
 
 def _unlinked_blobs(
-    root: Path, caches: Collection[Path], without: Collection[Path], *, unshared: bool
+    root: Path, caches: Collection[CacheFolder], without: Collection[Path], *, unshared: bool
 ) -> tuple[tuple[Path, ...], list[Path]]:
     """Return the blobs that no link leads to once these snapshots are removed, and the folders that cannot be read.
 
@@ -180,12 +180,12 @@ def _unlinked_blobs(
     """
     candidates = {Path(target_of(path)) for snapshot in without for path in entries(snapshot)}
     if unshared:
-        folders = [Path(os.path.realpath(cache / "blobs")) for cache in caches]
+        folders = [Path(os.path.realpath(cache.blobs)) for cache in caches]
         candidates |= {folder / name for folder in folders for name in _names(folder) if _BLOB.fullmatch(name)}
     if not candidates:
         return (), []
     used, unread = all_targets(root, without)
-    own = {Path(os.path.realpath(cache / "blobs")): cache / "blobs" for cache in caches}
+    own = {Path(os.path.realpath(cache.blobs)): cache.blobs for cache in caches}
     free = (path for path in sorted(candidates) if str(path) not in used and os.path.lexists(path))
     blobs = tuple(own[path.parent] / path.name for path in free if path.parent in own and not _is_folder(path))
     return (blobs, []) if not unread else ((), unread)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.errors import ConfigurationError
-from modelenv.files.layouts import Layout
+from modelenv.files.layouts import CacheFolder, Layout
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import FoundModel, Store
@@ -38,7 +38,7 @@ def snapshots(store: Store) -> Iterator[Snapshot]:
     for cache in (store.root, store.root / "hub"):
         for name in sorted(_names(cache)):
             if name.startswith(_PREFIX):
-                folder = cache / name / "snapshots"
+                folder = CacheFolder(cache / name).snapshots
                 commits = sorted(commit for commit in _names(folder) if _ref(name, commit) is not None)
                 yield from (_snapshot(store, name, folder / commit) for commit in commits)
 

@@ -23,7 +23,7 @@ from modelenv.errors import ModelIntegrityError
 from modelenv.files.claims import Claims, claimant_of
 from modelenv.files.disk import check_private, check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
-from modelenv.files.layouts import Layout, hub_cache_folders, is_organisation, plain_folders, stated_owner
+from modelenv.files.layouts import CacheFolder, Layout, cache_folders, is_organisation, plain_folders, stated_owner
 from modelenv.files.ownership import check_no_linked_folder, check_owned, commit_named_by
 from modelenv.forks import new_lock
 from modelenv.references import ModelRef, is_commit
@@ -104,8 +104,9 @@ class Store:
 
     def places(self, ref: ModelRef) -> tuple[str, ...]:
         """Return every folder in which `find` looks for the model, in order."""
-        snapshot = ref.revision if ref.is_commit else f"<{ref.revision or _DEFAULT_REVISION}>"
-        caches = (f"{folder}/snapshots/{snapshot}" for folder in hub_cache_folders(self.root, ref))
+        revision = ref.revision or _DEFAULT_REVISION
+        snapshot = revision if ref.is_commit else f"<{revision}>"
+        caches = (str(folder.snapshot(snapshot)) for folder in cache_folders(self.root, ref))
         return (*caches, *(str(folder) for _, folder in plain_folders(self.root, ref)))
 
     def find(self, ref: ModelRef) -> FoundModel | None:
@@ -118,11 +119,10 @@ class Store:
         if self.private:
             check_private(self.root.parent)
             check_private(self.root)
-        for folder in hub_cache_folders(self.root, ref):
+        for folder in cache_folders(self.root, ref):
             commit = _commit_of(folder, ref)
-            if commit is not None and (folder / "snapshots" / commit).is_dir():
-                path = folder / "snapshots" / commit
-                record = read_record(self._record_path(folder.name, commit))
+            if commit is not None and (path := folder.snapshot(commit)).is_dir():
+                record = read_record(self._record_path(folder.path.name, commit))
                 checked = is_unchanged(path, record.files)
                 return FoundModel(path, Layout.HUB_CACHE, commit, checked, checked and record.whole)
         for layout, path in plain_folders(self.root, ref):
@@ -265,7 +265,7 @@ class Store:
         revision = ref.revision or _DEFAULT_REVISION
         if not ref.is_commit:
             with self.writing(ref.repo_id):
-                write_atomically(hub_cache_folders(self.root, ref)[0] / "refs" / revision, commit)
+                write_atomically(cache_folders(self.root, ref)[0].refs / revision, commit)
 
     def _record_path(self, folder_name: str, commit: str) -> Path:
         return self.root / ".locks" / "modelenv" / folder_name / f"{commit}.json"
@@ -284,13 +284,13 @@ def _cache_name(ref: ModelRef) -> str:
     return "models--" + ref.repo_id.replace("/", "--")
 
 
-def _commit_of(folder: Path, ref: ModelRef) -> str | None:
+def _commit_of(folder: CacheFolder, ref: ModelRef) -> str | None:
     if ref.is_commit:
         return ref.revision
-    reference = folder / "refs" / (ref.revision or _DEFAULT_REVISION)
+    reference = folder.refs / (ref.revision or _DEFAULT_REVISION)
     if os.path.lexists(reference) and not reference.is_dir():
         return commit_named_by(reference)
-    if ref.revision is None and (folder / "snapshots").is_dir():
-        snapshots = sorted(path.name for path in (folder / "snapshots").iterdir() if is_commit(path.name))
+    if ref.revision is None and folder.snapshots.is_dir():
+        snapshots = sorted(path.name for path in folder.snapshots.iterdir() if is_commit(path.name))
         return snapshots[0] if len(snapshots) == 1 else None  # copied without refs: a single snapshot is unambiguous
     return None

@@ -16,6 +16,7 @@ from pathlib import Path
 from modelenv.amounts import counted
 from modelenv.errors import ModelIntegrityError
 from modelenv.files.hashing import Fingerprint, Progress, hash_files
+from modelenv.files.layouts import CacheFolder
 from modelenv.files.links import BROKEN_LINK, is_broken_link
 from modelenv.forks import new_lock
 from modelenv.locks.values import LockedModel
@@ -177,7 +178,7 @@ def with_shared(snapshot: Path, verified: Verified) -> Verified:
     extra = [each for each in verified.differences if each.kind is Kind.EXTRA and (snapshot / each.path).is_symlink()]
     if not extra:
         return verified
-    blobs = (snapshot.parent.parent / "blobs").resolve()
+    blobs = CacheFolder.of_snapshot(snapshot).blobs.resolve()
     shared = tuple(each for each in extra if (snapshot / each.path).resolve().parent == blobs)
     differences = tuple(each for each in verified.differences if each not in shared)
     return replace(verified, differences=differences, shared=shared)

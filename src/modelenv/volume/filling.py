@@ -29,7 +29,7 @@ from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel, total_size
 from modelenv.store.checks import Checks
 from modelenv.store.verification import HashMemory, integrity_error, verify_folder
-from modelenv.volume.copying import copy_checked, sync_folder
+from modelenv.volume.copying import copy_file, sync_folder
 from modelenv.volume.metadata import VolumeMetadata, VolumeModel, write_metadata
 from modelenv.volume.reading import (
     OWN_FOLDERS,
@@ -208,15 +208,19 @@ class Volume:
 
     def _stage(self, model: LockedModel, source: Path, staged: Path) -> None:
         for file in model.files:
-            copy_checked(source / file.path, staged / file.path, file, model=model.repo, progress=self.progress)
+            copy_file(source / file.path, staged / file.path)
         for folder in (staged, *(path for path in staged.rglob("*") if path.is_dir())):
             folder.chmod(_FOLDER_MODE)
             sync_folder(folder)
-        differences = verify_folder(staged, model, strict=True, allow_links=False).differences
-        if differences:
-            hint = "check the disk of the volume, and run this again"
+        copied = verify_folder(staged, model, strict=True, allow_links=False, progress=self.progress)
+        if copied.differences:
             raise integrity_error(
-                differences, model=model.repo, folder=staged, hint=hint, what="the copied files do not match the lock"
+                copied.differences,
+                model=model.repo,
+                folder=staged,
+                hint=f"run `modelenv verify --full`, which checks the files in {source}; check the volume's disk; "
+                "run this again",
+                what="the copied files do not match the lock",
             )
 
     def _owned(self) -> Mapping[str, str]:
