@@ -38,8 +38,8 @@ def download_bars() -> type | None:
 
 
 @contextmanager
-def download_bar(description: str, size: int) -> Iterator[Callable[[int], object]]:
-    """Context manager: show the progress of a download of `size` bytes. Yields a function that adds received bytes."""
+def download_bar(description: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Context manager: show the progress of a download of `size` bytes. Yields what to call with received bytes."""
     from huggingface_hub.utils import tqdm
 
     with (download_bars() or tqdm)(total=size, unit="B", unit_scale=True, desc=description) as bar:
