@@ -12,10 +12,20 @@ import pytest
 from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
-from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, START_OF_RUN, STARTED
+from pytest_modelenv.startup import (
+    ENDPOINT,
+    ENDPOINT_OF_RUN,
+    FORCED_SOURCE,
+    GUARDS_OF_RUN,
+    IMPORTS,
+    REQUESTS,
+    START_OF_RUN,
+    STARTED,
+    guards_mode,
+)
 
-# The kinds of facts: attributes of test reports, and keys of a worker's output.
-_LOADS, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_imports", "modelenv_idle"
+# Two more kinds of facts: attributes of test reports, and keys of a worker's output.
+_LOADS, _IDLE = "modelenv_loads", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
 
 
@@ -24,14 +34,20 @@ class ModelRun:
 
     Args:
         config: pytest's configuration.
-        take_imports: Returns the heavy imports since its last call, as plain types.
+        take_facts: Returns the heavy imports and the requests to the Hub since its last call, as plain types.
     """
 
-    def __init__(self, config: pytest.Config, take_imports: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(self, config: pytest.Config, take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]]) -> None:
         self._config = config
-        self._take_imports = take_imports
-        self._is_worker = hasattr(config, "workerinput")
-        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {_LOADS: [], _IMPORTS: [], _IDLE: []}
+        self._take_more_facts = take_facts
+        self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
+            kind: [] for kind in (_LOADS, _IDLE, IMPORTS, REQUESTS)
+        }
+
+    @property
+    def _is_worker(self) -> bool:
+        """Whether this process is a worker of pytest-xdist. It does not know that before it is configured."""
+        return hasattr(self._config, "workerinput")
 
     @cached_property
     def models(self) -> ModelSession:
@@ -109,7 +125,8 @@ class ModelRun:
     def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
-        print_summary(terminalreporter, self._facts[_LOADS], self._facts[_IMPORTS], idle)
+        facts = self._facts
+        print_summary(terminalreporter, facts[_LOADS], facts[IMPORTS], facts[REQUESTS], idle)
 
     def close(self) -> None:
         """Remove what belongs only to this run."""
@@ -117,8 +134,9 @@ class ModelRun:
             self.models.close()
 
     def hand_down(self, workerinput: dict[str, Any]) -> None:
-        """Pass the shared folders, the endpoint and the start time of the run to a worker of pytest-xdist."""
+        """Pass the shared folders, the endpoint, the start and the mode of the guards to a worker of pytest-xdist."""
         self.models.hand_down(workerinput)
+        workerinput[GUARDS_OF_RUN] = guards_mode(self._config)
         workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
         workerinput[START_OF_RUN] = self._config.stash[STARTED]
 
@@ -134,12 +152,10 @@ class ModelRun:
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
         """Return the facts of this process since the last call, as plain types. Kinds without facts are left out."""
-        facts = {}
-        if self._has_models and (loads := self.models.take_reports()):
-            facts[_LOADS] = loads
-        if imports := self._take_imports():
-            facts[_IMPORTS] = imports
-        return facts
+        facts = dict(self._take_more_facts())
+        if self._has_models:
+            facts[_LOADS] = self.models.take_reports()
+        return {kind: found for kind, found in facts.items() if found}
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
         """Add the facts of one worker, by kind. Ignore other keys. Without pytest-xdist, the name is empty."""
