@@ -199,11 +199,11 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
 
 def test_duplicated_names_agree(pytestconfig: pytest.Config) -> None:
     from modelenv import ModelSource
-    from pytest_modelenv import fixtures, markers, plugin, startup
+    from pytest_modelenv import markers, startup
 
     assert set(startup.SOURCES) == {source.value for source in ModelSource}
-    made = {name for name in vars(fixtures.fixtures_of(pytestconfig)) if not name.startswith("_")}
-    assert {*plugin.__all__, *made} == markers._FIXTURES
+    fixtures = vars(pytestconfig.pluginmanager.get_plugin("modelenv-fixtures"))
+    assert {name for name in fixtures if not name.startswith("_")} == markers._FIXTURES
 
 
 @pytest.mark.parametrize("name", ["model", "not a name"])
