@@ -226,9 +226,11 @@ def _project_table(text: str) -> dict[str, Any] | None:
     import tomllib
 
     try:
-        table = tomllib.loads(text).get("tool", {}).get("modelenv")
-    except (tomllib.TOMLDecodeError, AttributeError):
+        table: Any = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
         return None  # the programs that need the file report that
+    for name in ("tool", "modelenv"):
+        table = table.get(name) if isinstance(table, dict) else None
     return table if isinstance(table, dict) else None
 
 
