@@ -74,4 +74,4 @@ def _parts(fact: dict[str, Any], after_requests: str) -> Iterator[str]:
     yield f"{counted(fact['requests'], 'request')}{after_requests} {size_text(fact['bytes'])}"
     yield f"{fact['seconds']:.1f} s"
     if fact["transfers"]:
-        yield f"{counted(fact['transfers'], 'transfer')} of Xet that cannot be measured"
+        yield f"{counted(fact['transfers'], 'transfer')} over Xet, not measured"
