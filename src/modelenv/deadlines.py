@@ -1,4 +1,4 @@
-"""A moment by which something must be done, shared by every step of it; and what took the time until then."""
+"""Deadlines that all steps of a load share, and the time that each step took."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from modelenv import forks
 from modelenv.errors import ModelLoadTimeoutError
 
 IMPORT_SECONDS = 300.0
-"""How long an import of torch and transformers may take before it counts for the deadlines of loads."""
+"""How long an import of torch and transformers can take before it counts for the deadlines of loads."""
 
 FETCHING = "fetching its files"
 BUILDING = "building the pipeline"
 IMPORTING = "importing torch and transformers"
 _BEGINNING = "starting"
-_SHOWN = 0.05  # seconds: what took less is not named
-_SHORTEST_WAIT = 0.01  # seconds: a deadline that stands still is looked at so often
+_SHOWN = 0.05  # seconds: shorter stages are not shown
+_SHORTEST_WAIT = 0.01  # seconds: how often to check a deadline whose clock is stopped
 
 
 class Stages:
-    """What one load is doing, and how long each thing took."""
+    """The current stage of a load, and how long each stage took."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,18 +31,18 @@ class Stages:
 
     @property
     def now(self) -> str:
-        """What is being done."""
+        """The current stage."""
         return self._now
 
     def enter(self, stage: str) -> None:
-        """Begin to do something else."""
+        """Start a stage."""
         moment = self._clock()
         self._spent[self._now] = self._spent.get(self._now, 0.0) + moment - self._since
         self._now, self._since = stage, moment
 
     @contextmanager
     def doing(self, stage: str) -> Iterator[None]:
-        """Do something else for a block."""
+        """Context manager: start a stage, and return to the current one at the end of the block."""
         before = self._now
         self.enter(stage)
         try:
@@ -51,7 +51,7 @@ class Stages:
             self.enter(before)
 
     def __str__(self) -> str:
-        """Return the seconds of each stage so far, without those that took next to nothing."""
+        """Return the seconds of each stage so far, without very short ones."""
         spent = dict(self._spent)
         spent[self._now] = spent.get(self._now, 0.0) + self._clock() - self._since
         shown = ((stage, seconds) for stage, seconds in spent.items() if stage != _BEGINNING and seconds >= _SHOWN)
@@ -59,19 +59,19 @@ class Stages:
 
 
 class _ImportTime:
-    """How long this process has imported torch and transformers, or waited until its model host had."""
+    """How long this process has imported torch and transformers, or waited for its model host to import them."""
 
     def __init__(self) -> None:
         self._lock = forks.new_lock()
         self._total, self._since, self._depth = 0.0, 0.0, 0
-        forks.at_fork(self, _ImportTime._forget_others)
+        forks.at_fork(self, _ImportTime._reset_in_child)
 
-    def _forget_others(self) -> None:
+    def _reset_in_child(self) -> None:
         self._depth = 0
 
     def seconds(self) -> float:
         with self._lock:
-            return self._total + self._under_way()
+            return self._total + self._current()
 
     def begin(self) -> None:
         with self._lock:
@@ -82,10 +82,10 @@ class _ImportTime:
     def end(self) -> None:
         with self._lock:
             if self._depth == 1:
-                self._total += self._under_way()
+                self._total += self._current()
             self._depth = max(0, self._depth - 1)
 
-    def _under_way(self) -> float:
+    def _current(self) -> float:
         return min(time.monotonic() - self._since, IMPORT_SECONDS) if self._depth else 0.0
 
 
@@ -94,10 +94,11 @@ _imports = _ImportTime()
 
 @contextmanager
 def imports_not_counted() -> Iterator[None]:
-    """Stop the clocks of all deadlines of this process for a block in which torch and transformers are imported.
+    """Context manager: stop the clocks of all deadlines of this process while torch and transformers are imported.
 
-    How long that takes says nothing about a model: several processes that start at once on a small machine import for
-    a minute. After `IMPORT_SECONDS` the clocks go on, so that an import that never ends holds nobody up for ever.
+    The time of an import says nothing about a model: if several processes start at once on a small machine, they
+    import for a minute. After `IMPORT_SECONDS` the clocks continue, so that an import that never ends does not block
+    a load forever.
     """
     _imports.begin()
     try:
@@ -108,11 +109,11 @@ def imports_not_counted() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Deadline:
-    """`seconds` from the moment it is made, on the monotonic clock, without the time of `imports_not_counted`.
+    """A deadline `seconds` after its creation, on the monotonic clock. Time in `imports_not_counted` does not count.
 
     Attributes:
-        seconds: how long.
-        stages: what is done until then.
+        seconds: The length of the time limit.
+        stages: The stages of the load.
     """
 
     seconds: float
@@ -126,12 +127,12 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, never less than 0."""
+        """The seconds that are left, at least 0."""
         return max(0.0, self._ends + self._not_counted - time.monotonic())
 
     @property
     def patience(self) -> float:
-        """Seconds to wait before the next look at `remaining`, which a stopped clock leaves as it is."""
+        """The seconds to wait before checking `remaining` again. Never 0, because a stopped clock can resume."""
         return max(self.remaining, _SHORTEST_WAIT)
 
     @property
@@ -139,9 +140,9 @@ class Deadline:
         return max(0.0, _imports.seconds() - self._imported_before)
 
     def until(self, wait: Callable[[float], object]) -> bool:
-        """Call `wait` with the seconds that are left until it returns something true; False once the deadline passed.
+        """Call `wait` with the seconds that are left, until its result is true. Return False if the deadline passes.
 
-        More than once, because time that does not count may move the deadline meanwhile.
+        `wait` is called again if the deadline has moved in the meantime, because of time that does not count.
         """
         while not wait(self.patience):
             if not self.remaining:
@@ -149,17 +150,17 @@ class Deadline:
         return True
 
     def passed(self, model: str, doing: str, stages: Stages | None = None) -> ModelLoadTimeoutError:
-        """Return the error that says that the deadline passed while `doing` something for `model`.
+        """Return the error for a deadline that has passed.
 
         Args:
-            model: the model's name.
-            doing: what was being done.
-            stages: what took the time, if that was another's work than of whoever made this deadline.
+            model: The model's name.
+            doing: The activity that was running, such as "waiting for another process".
+            stages: The stages that took the time, if they belong to another load than this deadline.
         """
         spent, not_counted = str(stages or self.stages), self._not_counted
         found = f"still {doing}" + (f"; so far {spent}" if spent else "")
         if not_counted >= _SHOWN:
-            found += f" (the {not_counted:.1f} s in which torch and transformers were imported do not count)"
+            found += f" (not counting {not_counted:.1f} s for the import of torch and transformers)"
         return ModelLoadTimeoutError(
             f"not loaded within {self.seconds:g} s",
             model=model,

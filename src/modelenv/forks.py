@@ -1,8 +1,8 @@
-"""What begins anew in a forked child: our locks, loads, threads and connections, and imports that were under way.
+"""Resets our locks, loads, threads and connections, and interrupted imports, in a forked child.
 
-Only the thread that forks exists in the child. A lock that another thread of the parent held stays locked for ever, a
-load of another thread never ends, and a socket is shared with the parent. So everything of ours that outlives a call
-registers here how it begins anew, and one hook at the end of this module calls all of it.
+Only the thread that forks exists in the child. A lock that another thread of the parent held stays locked forever, a
+load of another thread never ends, and a socket is shared with the parent. So each of our objects that outlives a call
+registers a function that resets it, and a hook at the end of this module calls all these functions.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 # A second import of these in one process fails or crashes, because their C code registers its classes only once.
 _IMPORTED_ONCE = frozenset({"torch", "numpy"})
-# These register hooks that take a lock before a fork and release it afterwards. If another thread imports one of
-# them while a fork waits, Python releases a lock that it has not taken.
+# These modules register hooks that take a lock before a fork and release it afterwards. If another thread imports one
+# of them while a fork waits, Python releases a lock that it has not taken.
 _HOLDS_A_LOCK = ("concurrent.futures.thread", "logging")
 
 
 @dataclass(frozen=True)
 class _Hook:
     owner: weakref.ref[Any]
-    begin_anew: Callable[[Any], None]
+    reset: Callable[[Any], None]
 
 
 _registered: dict[int, _Hook] = {}
@@ -39,21 +39,21 @@ _numbers = itertools.count()
 _broken: set[str] = set()
 
 
-def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
-    """Call `begin_anew` with `owner` in each forked child of this process, for as long as the owner exists.
+def at_fork(owner: Owner, reset: Callable[[Owner], None]) -> None:
+    """Call `reset(owner)` in each forked child of this process, as long as the owner exists.
 
-    In the child no other thread exists. The registration does not keep the owner alive.
+    No other thread exists in the child at that time. The registration does not keep the owner alive.
     """
     number = next(_numbers)
 
     def forget(_: object, registered: dict[int, _Hook] = _registered) -> None:
         registered.pop(number, None)
 
-    _registered[number] = _Hook(weakref.ref(owner, forget), begin_anew)
+    _registered[number] = _Hook(weakref.ref(owner, forget), reset)
 
 
 def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[Owner], None]) -> None:
-    """Call functions before and after each fork of this process, for as long as the owner exists.
+    """Call functions before and after each fork of this process, as long as the owner exists.
 
     Args:
         owner: The argument of the functions. The registration does not keep it alive.
@@ -70,10 +70,10 @@ def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[
 
 
 def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
-    """Make each fork of this process wait for the owner, for as long as the owner exists.
+    """Make each fork of this process wait for the owner, as long as the owner exists.
 
-    Python calls the hook first that was registered last. So a hook that waits for another thread is registered after
-    the hooks of other modules that take locks, because that thread may need these locks.
+    Python calls the hook that was registered last first. So a hook that waits for another thread must be registered
+    after the hooks of other modules that take locks, because that thread might need these locks.
 
     Args:
         owner: The object that a fork waits for.
@@ -86,21 +86,21 @@ def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner
 
 
 def new_lock() -> threading.Lock:
-    """Return a lock that is free in a forked child, whoever held it in the parent."""
+    """Return a lock that is free in a forked child, even if a thread of the parent held it."""
     lock = threading.Lock()
     at_fork(lock, free)
     return lock
 
 
 def new_rlock() -> Any:
-    """Return a reentrant lock that is free in a forked child, whoever held it in the parent."""
+    """Return a reentrant lock that is free in a forked child, even if a thread of the parent held it."""
     lock = threading.RLock()
     at_fork(lock, free)
     return lock
 
 
 def only_here(function: Callable[..., object]) -> Callable[..., None]:
-    """Return a function that calls this one, except in a forked child: for what a process removes when it ends."""
+    """Return a function that calls this one, but not in a forked child: for cleanup at the end of a process."""
     pid = os.getpid()
 
     def call(*args: Any, **kwargs: Any) -> None:
@@ -111,7 +111,7 @@ def only_here(function: Callable[..., object]) -> Callable[..., None]:
 
 
 class cached_property(functools.cached_property[T]):  # noqa: N801 - named as in functools
-    """`functools.cached_property`, whose lock (before Python 3.12) is free in a forked child."""
+    """A `functools.cached_property` whose lock (before Python 3.12) is free in a forked child."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         super().__init__(function)
@@ -119,23 +119,23 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - named as in
 
 
 def broken_imports() -> frozenset[str]:
-    """Return the modules that this process can neither use nor import: the parent was importing them at the fork."""
+    """Return the modules that this process cannot use, because the parent was importing them during the fork."""
     return frozenset(_broken)
 
 
 def free(lock: Any) -> None:
-    """In a forked child, free a lock, whoever held it in the parent."""
+    """In a forked child: free a lock that a thread of the parent might have held."""
     lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does with its own locks
 
 
 def _in_child() -> None:
-    """Have all owners begin anew. If one raises, the others do all the same; Python prints the error."""
+    """Reset all owners. If one raises an error, the others are still reset, and Python prints the error."""
     _forget_imports()
     errors: list[BaseException] = []
     for hook in _registered.copy().values():
         try:
             if (owner := hook.owner()) is not None:
-                hook.begin_anew(owner)
+                hook.reset(owner)
         except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
     if errors:
@@ -143,10 +143,10 @@ def _in_child() -> None:
 
 
 def _forget_imports() -> None:
-    """Forget what other threads of the parent were importing, as Python does with an import that fails.
+    """Forget the modules that other threads of the parent were importing, as Python does after a failed import.
 
-    In a child Python frees the lock of the import system, but not those of the modules. An import of one of these
-    modules would wait for a thread that does not exist.
+    In a child, Python frees the lock of the import system, but not the locks of the modules. An import of one of
+    these modules would wait for a thread that does not exist.
     """
     locks = getattr(importlib, "_bootstrap")._module_locks  # noqa: B009, SLF001 - there is no public API
     own = threading.get_ident()
