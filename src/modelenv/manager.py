@@ -59,7 +59,7 @@ class SmartModelManager:
     Args:
         source: The source to use, as a `ModelSource` or its value. By default it is detected; see `explain`.
         settings: The settings to use; by default those of this process. If a test forces another environment, they
-            are read again for it, except for values that were passed as arguments.
+            are read again with the same arguments.
         fallback: What to do if a real model cannot be loaded. `"raise"` raises the error. `"mock"` returns a fake
             with a `ModelFallbackWarning`, but still raises the error for a persistent volume, in a test that requires
             real models, for a mistake in the call or the configuration (such as an unusable proxy or a cache that
@@ -137,7 +137,7 @@ class SmartModelManager:
         trust_remote_code: bool = False,
         **pipeline_kwargs: Any,
     ) -> Any:
-        """Return the pipeline of a model, which is called in the same way in every environment.
+        """Return the pipeline of a model. It is called in the same way in every environment.
 
         The first call loads the model. Later calls with the same arguments return the same pipeline.
 
