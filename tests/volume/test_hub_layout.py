@@ -210,6 +210,7 @@ class Watching:
             self.seen += [path.relative_to(self.root).as_posix()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swap", [False, True])
 def test_the_same_commit_with_other_files_is_never_seen_half(
     fill: Fill, first: LockedModel, root: Path, swap: bool, monkeypatch: pytest.MonkeyPatch
@@ -387,6 +388,7 @@ class KilledError(BaseException):
     """Stands for SIGKILL."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["grown", "newer"])
 def test_a_pull_that_is_killed_at_any_step_is_completed_by_the_next(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path, model: str, monkeypatch: pytest.MonkeyPatch
