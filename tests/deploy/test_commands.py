@@ -49,7 +49,7 @@ from modelenv import SmartModelManager
 name = tomllib.load(open("pyproject.toml", "rb"))["tool"]["modelenv"]["models"]["stock"]["repo"]
 manager = SmartModelManager()
 classifiers = pipeline("text-classification", model=name), manager.load_model(name, "text-classification")
-print(json.dumps([classify("Bitcoin price surge, a record high")[0]["label"] for classify in classifiers]))
+print("found:", json.dumps([classify("Bitcoin price surge, a record high")[0]["label"] for classify in classifiers]))
 """
 
 
@@ -244,7 +244,7 @@ def test_with_the_hub_layout_code_that_does_not_use_modelenv_loads_the_locked_mo
     probe = pod.command(container, container["startupProbe"]["exec"]["command"], has_network=False)
     assert "3 models, all fine" in run(probe)
     found = run(pod.command(container, ["python", "-c", BY_NAME], has_network=False))
-    assert json.loads(found.splitlines()[-1]) == ["POSITIVE", "POSITIVE"]
+    assert 'found: ["POSITIVE", "POSITIVE"]' in found.splitlines()
 
 
 def flip(path: Path) -> None:
