@@ -8,11 +8,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelIntegrityError, UnsafeModelError
+from modelenv.errors import ConfigurationError, ModelIntegrityError, NoSpaceError, UnsafeModelError
 from modelenv.hub import EmbeddedHub
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
@@ -369,6 +370,31 @@ def test_a_snapshot_of_another_program_is_an_error(fill: Fill, first: LockedMode
         f"  found: {path}, which modelenv did not create\n"
         "  what to do: use another folder, or remove what is there if no program needs it"
     )
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_what_the_metadata_names_is_ours_without_the_list_of_our_folders(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path, newer: bool
+) -> None:
+    fill(first, layout=HUB)
+    (root / ".modelenv/folders.json").unlink()
+    (root / snapshot(first) / "vocab.txt").unlink()
+    model = second if newer else first
+    fill(model)
+    assert read(root, locked=model) == root / snapshot(model)
+    assert reference(root) == model.commit
+
+
+def test_another_layout_needs_no_space(fill: Fill, first: LockedModel, root: Path, monkeypatch: Any) -> None:
+    fill(first)
+    used = shutil.disk_usage(root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: used._replace(free=0))
+    fill(first, layout=HUB)
+    assert read(root) == root / snapshot(first)
+    assert (root / snapshot(first) / "config.json").samefile(root / "acme/model/config.json")
+    (root / snapshot(first) / "config.json").unlink()
+    with pytest.raises(NoSpaceError):
+        fill(first)
 
 
 @pytest.mark.parametrize("link", [HOME, f"{HOME}/snapshots", f"{HOME}/refs"])
