@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_modelenv.markers import ModelCall
 from pytest_modelenv.startup import HOST_KEEP, HOST_RUN
 
 if TYPE_CHECKING:
     from modelenv.host.client import HostClient
-    from modelenv.loading.reports import LoadReport
+    from modelenv.loading.reports import LoadReport, Notice
     from modelenv.loading.shared import Run
 
 _KEEP_SECONDS = 900.0
@@ -30,14 +30,14 @@ class Hosting:
         folder: The run's folder. In the mode `run`, it contains the host's folder.
         controller: The process id of the controller. The run ends when this process ends.
         memory: The maximum number of bytes of models in the host.
-        on_load: Called for each model that was loaded in this process instead of the host.
+        on_notice: Called for each model that was loaded in this process instead of the host.
     """
 
     mode: str
     folder: Path
     controller: int
     memory: int
-    on_load: Callable[[LoadReport], None]
+    on_notice: Callable[[Notice], None]
 
     @cached_property
     def client(self) -> HostClient:
@@ -60,9 +60,9 @@ class Hosting:
         return replace(run, build=HostBuilder(self.client, self._report_local), view=own_view)
 
     def _report_local(self, model: str, reason: str) -> None:
-        from modelenv.loading.reports import LoadReport
+        from modelenv.loading.reports import Notice
 
-        self.on_load(LoadReport(model, "", "", reason=reason))
+        self.on_notice(Notice(model, f"also loaded in the process of the test: {reason}"))
 
     def prepare(self, calls: Iterable[ModelCall], failures: Path) -> None:
         """Tell the host to fetch and load the models of these markers while other tests run."""
@@ -79,21 +79,21 @@ class Hosting:
             with suppress(ModelHostError):
                 self.client.prepare(tuple(planned), str(failures))
 
-    def end(self) -> list[dict[str, Any]]:
-        """Return reports of the models that the host prepared, as plain types. Stop the host unless it is kept."""
+    def end(self) -> list[LoadReport | Notice]:
+        """Return what the host reports of this run. Stop the host unless it is kept."""
         from modelenv.errors import ModelHostError
-        from modelenv.loading.reports import LoadReport
+        from modelenv.loading.reports import Notice
 
-        reports: list[LoadReport] = []
+        reports: list[LoadReport | Notice] = []
         try:
             reports += self.client.take_reports()
             if self.mode == HOST_RUN:
                 self.client.stop()
         except ModelHostError as error:
-            reports.append(LoadReport("the model host", "", "", error=error.what))
+            reports.append(Notice("the model host", f"failed: {error.what}"))
             if self.mode == HOST_RUN:
                 self.client.kill()
-        return [asdict(report) for report in reports]
+        return reports
 
 
 def _pickled(call: ModelCall) -> bytes | None:

@@ -15,14 +15,15 @@ _NAMED = 3  # how many of the tests without a real model are named
 def print_summary(
     terminalreporter: pytest.TerminalReporter,
     loads: Sequence[tuple[str, dict[str, Any]]],
+    notices: Sequence[tuple[str, dict[str, Any]]],
     imports: Sequence[tuple[str, dict[str, Any]]],
     requests: Sequence[tuple[str, dict[str, Any]]],
     idle: Sequence[str],
 ) -> None:
     """Print the real models, the integration tests that used none, the heavy imports, and the requests, if any."""
-    if loads or idle:
+    if loads or notices or idle:
         terminalreporter.write_sep("=", "real models")
-        for line in (*summary_lines(loads), *idle_lines(idle)):
+        for line in (*summary_lines(loads, notices), *idle_lines(idle)):
             terminalreporter.write_line(line)
     if imports:
         from pytest_modelenv.guards.heavy_imports import import_lines
@@ -39,23 +40,25 @@ def print_summary(
             terminalreporter.write_line(line)
 
 
-def summary_lines(loads: Sequence[tuple[str, dict[str, Any]]]) -> list[str]:
-    """Return the lines for (worker, load) pairs: how each model was fetched and loaded, or why that failed."""
-    models: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for worker, load in loads:
-        models.setdefault(load["repo_id"], []).append((worker, load))
+def summary_lines(
+    loads: Sequence[tuple[str, dict[str, Any]]], notices: Sequence[tuple[str, dict[str, Any]]] = ()
+) -> list[str]:
+    """Return the lines about each model: how it was fetched and loaded, or why that failed, and the notices.
+
+    Args:
+        loads: Pairs of the worker's name and a `LoadReport` as plain types.
+        notices: Pairs of the worker's name and a `Notice` as plain types.
+    """
     lines = []
-    for name, its_loads in sorted(models.items()):
-        good = [(worker, load) for worker, load in its_loads if load["error"] is None and load["reason"] is None]
+    for name in sorted({load["repo_id"] for _, load in loads} | {notice["model"] for _, notice in notices}):
+        its_loads = [(worker, load) for worker, load in loads if load["repo_id"] == name]
+        good = [(worker, load) for worker, load in its_loads if load["error"] is None]
         if good:
             lines.append(f"{name}: {_files(its_loads)}; {_loaded(good)}")
-        lines += [
-            f"{name}: also loaded{f' by {worker}' if worker else ''} in the process of the test: {load['reason']}"
-            for worker, load in its_loads
-            if load["reason"] is not None
-        ]
         errors = dict.fromkeys(load["error"] for _, load in its_loads if load["error"] is not None)
         lines += [f"{name}: failed: {error}" for error in errors]
+        texts = dict.fromkeys(notice["text"] for _, notice in notices if notice["model"] == name)
+        lines += [f"{name}: {text}" for text in texts]
     return lines
 
 
@@ -88,11 +91,7 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     slowest = max(load["load_seconds"] for _, load in loads)
     workers = sorted({worker for worker, _ in loads})
     if any(load["hosted"] for _, load in loads):
-        repeated = sum(load["repeated"] for _, load in loads)
-        reused = (
-            f"; {repeated} {'answer' if repeated == 1 else 'answers'} of earlier calls reused" if repeated else ""
-        )
-        return f"held by {HOST}, loaded in {slowest:.1f} s{reused}"
+        return f"held by {HOST}, loaded in {slowest:.1f} s"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"
     plural = "worker" if len(workers) == 1 else "workers"

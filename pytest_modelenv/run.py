@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,8 +25,11 @@ from pytest_modelenv.startup import (
     guards_mode,
 )
 
-# Two more kinds of facts: attributes of test reports, and keys of a worker's output.
-_LOADS, _IDLE = "modelenv_loads", "modelenv_idle"
+if TYPE_CHECKING:
+    from modelenv.loading.reports import LoadReport, Notice
+
+# More kinds of facts: attributes of test reports, and keys of a worker's output.
+_LOADS, _NOTICES, _IDLE = "modelenv_loads", "modelenv_notices", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
 
 
@@ -41,7 +45,7 @@ class ModelRun:
         self._config = config
         self._take_more_facts = take_facts
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
-            kind: [] for kind in (_LOADS, _IDLE, IMPORTS, REQUESTS)
+            kind: [] for kind in (_LOADS, _NOTICES, _IDLE, IMPORTS, REQUESTS)
         }
 
     @property
@@ -120,13 +124,13 @@ class ModelRun:
             return
         self._add("", facts)
         if self._has_models:
-            self._add(HOST, {_LOADS: self.models.end_host()})
+            self._add(HOST, _by_kind(self.models.end_host()))
 
     def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
         facts = self._facts
-        print_summary(terminalreporter, facts[_LOADS], facts[IMPORTS], facts[REQUESTS], idle)
+        print_summary(terminalreporter, facts[_LOADS], facts[_NOTICES], facts[IMPORTS], facts[REQUESTS], idle)
 
     def close(self) -> None:
         """Remove what belongs only to this run."""
@@ -154,7 +158,7 @@ class ModelRun:
         """Return the facts of this process since the last call, as plain types. Kinds without facts are left out."""
         facts = dict(self._take_more_facts())
         if self._has_models:
-            facts[_LOADS] = self.models.take_reports()
+            facts.update(_by_kind(self.models.take_reports()))
         return {kind: found for kind, found in facts.items() if found}
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
@@ -162,3 +166,14 @@ class ModelRun:
         for kind, known in self._facts.items():
             if kind in facts:
                 known += [(worker, fact) for fact in facts[kind]]
+
+
+def _by_kind(reports: Sequence[LoadReport | Notice]) -> dict[str, list[dict[str, Any]]]:
+    """Return loads and notices as plain types, by their kinds of facts."""
+    if not reports:
+        return {}  # without importing the library
+    from modelenv.loading.reports import LoadReport
+
+    loads = [asdict(each) for each in reports if isinstance(each, LoadReport)]
+    notices = [asdict(each) for each in reports if not isinstance(each, LoadReport)]
+    return {kind: facts for kind, facts in ((_LOADS, loads), (_NOTICES, notices)) if facts}

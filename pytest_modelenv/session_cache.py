@@ -12,7 +12,7 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, GUARDS_OFF, HOST_OFF,
 
 if TYPE_CHECKING:
     from modelenv.environment.sources import ModelSource
-    from modelenv.loading.reports import LoadReport
+    from modelenv.loading.reports import LoadReport, Notice
     from modelenv.loading.shared import Run
     from modelenv.manager import SmartModelManager
     from pytest_modelenv.hosting import Hosting
@@ -76,7 +76,7 @@ class ModelSession:
         self.options: ModelOptions = resolve_options(config)
         self._chosen_cache = chosen_cache_dir(config)
         self._config = config
-        self._reports: deque[LoadReport] = deque()
+        self._reports: deque[LoadReport | Notice] = deque()
 
     def header(self) -> str:
         """Return the header line: the source and the cache folder, each with its origin."""
@@ -196,8 +196,8 @@ class ModelSession:
             with self.forcing(source):  # the environment in which the host was started
                 self.hosting.prepare(planned(items, source), self._failures)
 
-    def end_host(self) -> list[dict[str, Any]]:
-        """Return reports of the models that the host prepared, as plain types. Stop the host if it is this run's."""
+    def end_host(self) -> list[LoadReport | Notice]:
+        """Return what the host reports of this run. Stop the host if it is this run's."""
         if not self._owns_run or self.hosting is None:
             return []
         return self.hosting.end()
@@ -209,11 +209,11 @@ class ModelSession:
 
         return HubTasks()
 
-    def take_reports(self) -> list[dict[str, Any]]:
-        """Return the real loads that finished since the last call, as plain types."""
+    def take_reports(self) -> list[LoadReport | Notice]:
+        """Return the real loads that finished since the last call, and the notices."""
         taken = []
         while self._reports:
-            taken.append(asdict(self._reports.popleft()))
+            taken.append(self._reports.popleft())
         return taken
 
     @cached_property

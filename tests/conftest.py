@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -115,6 +116,17 @@ def make_environ(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict
 def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]:
     """The variables for a program that a test starts. See `make_environ`."""
     return make_environ()
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage during the test: for tests in which the parser reaches the recursion limit.
+
+    A collection at that depth would run the finalizers of other tests' objects, which fail there.
+    """
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

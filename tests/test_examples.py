@@ -71,7 +71,7 @@ def test_in_production_a_missing_model_is_an_error(
     assert done.stderr.startswith(
         "error: distilbert/distilbert-base-uncased-finetuned-sst-2-english: not in this store"
     )
-    assert "what to do: put the model there" in done.stderr
+    assert "what to do: put the model into one of these folders" in done.stderr
 
 
 @pytest.mark.slow

@@ -245,9 +245,9 @@ def test_torch_cannot_be_imported_anew_and_that_is_said(tmp_path: Path, monkeypa
     with SlowImport(tmp_path, monkeypatch):
         assert in_child(message) == (
             "torch cannot be used in this process\n"
-            "  found: it was forked while another thread imported slow_to_import\n"
-            "  what to do: import torch before you start threads, or fork before; "
-            "or start processes with the method 'spawn'"
+            "  found: it was forked while another thread was importing slow_to_import\n"
+            "  what to do: import torch before starting threads, fork before importing it, "
+            "or use the 'spawn' start method"
         )
     assert forks.broken_imports() == frozenset()
 

@@ -80,9 +80,9 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve("plain")
     assert str(caught.value) == (
-        "plain: no task was named for the model\n"
-        "  expected: a task in the call, or one that is declared for the model in [tool.modelenv.models]\n"
-        "  what to do: name the task, such as task='text-classification' in a marker, or load_model(name, task)"
+        "plain: no task was given for the model\n"
+        "  expected: a task in the call, or in the declaration of the model in [tool.modelenv.models]\n"
+        "  what to do: pass the task, such as task='text-classification' in a marker, or load_model(name, task)"
     )
 
 

@@ -209,6 +209,6 @@ def test_an_adapter_beside_its_base_needs_peft(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(tmp_path, "acme/model", "fill-mask")
     assert str(caught.value) == (
-        "acme/model: this model comes with an adapter, which needs peft, and peft is not installed\n"
+        "acme/model: the model comes with an adapter, which needs peft, but peft is not installed\n"
         f"  found: {tmp_path}/acme/model/adapter_config.json\n  what to do: pip install peft"
     )

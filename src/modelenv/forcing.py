@@ -10,11 +10,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modelenv.environment.libraries import environment
 from modelenv.environment.sources import ModelSource
-from modelenv.loading.shared import Run
+
+if TYPE_CHECKING:
+    from modelenv.loading.shared import Run
 
 
 @dataclass(frozen=True, eq=False)

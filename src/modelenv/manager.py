@@ -6,12 +6,11 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import WeakKeyDictionary
 
 from modelenv.deadlines import Deadline
-from modelenv.environment.detection import Explanation, explain_environment
+from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings, timeout_seconds
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import (
@@ -23,11 +22,17 @@ from modelenv.errors import (
 from modelenv.forcing import Forcing, current_forcing, current_scope, moment, runs_tests
 from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found, user_line
-from modelenv.loading.cache import Load, PipelineKey
-from modelenv.loading.reports import ManagerStatus
-from modelenv.loading.request import LoadRequest, resolve_request
-from modelenv.loading.shared import Run
 from modelenv.manager_state import ManagerState
+
+# `modelenv.loading` is imported when the first manager is made: a program that imports the class alone starts faster.
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from modelenv.environment.detection import Explanation
+    from modelenv.loading.cache import Load, PipelineKey
+    from modelenv.loading.reports import ManagerStatus
+    from modelenv.loading.request import LoadRequest
+    from modelenv.loading.shared import Run
 
 Fallback = Literal["raise", "mock"]
 
@@ -84,6 +89,8 @@ class SmartModelManager:
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
+            from modelenv.loading.shared import Run
+
             shared = forcing.run or self._run
             fresh = ManagerState(
                 *self._read(forcing), forcing.real_models, shared or Run(), shares_run=shared is not None
@@ -213,6 +220,8 @@ class SmartModelManager:
 
     def _resolved(self, call: _Call) -> tuple[ManagerState, LoadRequest, Deadline]:
         """Return what a call means here: the environment, what is to be loaded, and until when."""
+        from modelenv.loading.request import resolve_request
+
         state = self._state()
         request = resolve_request(
             state.settings, state.source, call.name, call.model_type,

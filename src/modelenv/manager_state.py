@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 from copy import copy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from modelenv.environment.detection import Explanation
-from modelenv.environment.settings import Settings
-from modelenv.environment.sources import ModelSource
 from modelenv.forcing import Scope, current_scope
 from modelenv.forks import new_lock
-from modelenv.handles import Follower, Found
-from modelenv.loading.cache import PipelineKey
-from modelenv.loading.reports import ManagerStatus, ModelStatus
-from modelenv.loading.request import LoadRequest
-from modelenv.loading.shared import Run
+from modelenv.handles import Found
+
+if TYPE_CHECKING:
+    from modelenv.environment.detection import Explanation
+    from modelenv.environment.settings import Settings
+    from modelenv.environment.sources import ModelSource
+    from modelenv.handles import Follower
+    from modelenv.loading.cache import PipelineKey
+    from modelenv.loading.reports import ManagerStatus, ModelStatus
+    from modelenv.loading.request import LoadRequest
+    from modelenv.loading.shared import Run
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class ManagerState:
 
     def key_of(self, request: LoadRequest, task: str | None = None) -> PipelineKey:
         """Return what makes another load the same as this one; `task` counts instead of the request's."""
+        from modelenv.loading.cache import PipelineKey
+
         arguments = {
             **request.arguments,
             "device": request.device,
@@ -87,6 +92,8 @@ class ManagerState:
 
     def status(self) -> ManagerStatus:
         """Return what is held at the moment."""
+        from modelenv.loading.reports import ManagerStatus
+
         root = self.settings.root_of(self.source)
         loads = self.run.pipelines.loads().items()
         real = (_status(key, load.future.done(), load.stages.now) for key, load in loads if key in self.used)
@@ -111,5 +118,7 @@ class ManagerState:
 
 
 def _status(key: PipelineKey, done: bool, stage: str) -> ModelStatus:
+    from modelenv.loading.reports import ModelStatus
+
     state = "ready" if done else "loading"
     return ModelStatus(key.ref.repo_id, key.ref.revision, key.task, state, stage)

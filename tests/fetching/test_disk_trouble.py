@@ -158,7 +158,7 @@ def test_a_read_only_cache_of_another_user(
     said = isolated(READ_ONLY, code, place=place, user=True).splitlines()
     assert said[0] == str(path)
     assert said[1].startswith("ModelNotFoundError | the locked commit ")
-    assert "nothing may be written to it" in said[1]
+    assert "the store cannot be written" in said[1]
     assert state_of(place) == before
     hub.assert_no_requests()
 
@@ -201,7 +201,7 @@ def test_a_read_only_root_with_damage_says_what_to_do(
     hub.clear()
     with pytest.raises(ModelIntegrityError, match="its files do not match the lock: 1 changed"):
         obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks())
-    with pytest.raises(ModelNotFoundError, match="nothing may be written to it"):
+    with pytest.raises(ModelNotFoundError, match="the store cannot be written"):
         obtain_locked(Store(store.root / "empty"), locked, Deadline(20), fetches=True, checks=Checks())
     hub.assert_no_requests()
 

@@ -160,10 +160,10 @@ def test_a_file_that_stays_damaged_is_not_kept(hub: EmbeddedHub, store: Store, m
         find_or_fetch_model(store, REF, Deadline(20))
     lines = str(caught.value).splitlines()
     [aside] = (store.root / ".locks/modelenv/damaged/models--acme--model").iterdir()
-    assert lines[0] == "acme/model: 1 file of the model came damaged, twice"
+    assert lines[0] == "acme/model: 1 file of the model arrived damaged twice"
     assert lines[2:] == [
-        f"  found: other bytes; they were set aside as {aside}",
-        "  what to do: try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
+        f"  found: other content, set aside as {aside}",
+        "  what to do: try again later; if that does not help, the Hub, a proxy or a mirror changes the files",
     ]
     assert not any(path.stat().st_size > 100 for path in store.root.glob("models--*/blobs/*"))
     assert find_or_fetch_model(store, REF, Deadline(20)).fetched is not None

@@ -65,6 +65,7 @@ def test_what_a_killed_fetch_of_ours_left_is_removed(
     assert left(parts) == sorted(text for text in PARTS.values() if text.startswith("of an"))
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("content", ["", "{}", "\x00", "[" * 100_000])
 def test_with_a_damaged_note_parts_stay(store: Store, parts: Path, content: str) -> None:
     note = store.side(REF) / "parts.json"

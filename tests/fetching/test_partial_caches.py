@@ -15,7 +15,7 @@ from modelenv.environment.libraries import environment
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError
 from modelenv.fetching.failures import FailureLog
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.folders import Obtained
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
@@ -172,7 +172,8 @@ def test_a_commit_that_is_gone_from_the_hub_is_checked_by_its_files(
     obtained = obtain(store, failures=failures)
     assert (obtained.path.name, obtained.whole, obtained.fetched) == (commit, False, None)
     assert (
-        f"acme/model@{commit}: the Hub could not be asked whether its files in the cache are complete" in caplog.text
+        f"acme/model@{commit}: could not check with the Hub whether the files in the cache are complete"
+        in caplog.text
     )
     hub.clear()
     assert not obtain(store, failures=failures).whole
@@ -211,10 +212,11 @@ def test_in_a_volume_a_listing_says_what_is_missing(
     with environment({"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelIntegrityError) as caught:
         find_model(store, REF)
     assert str(caught.value) == (
-        "acme/model: 1 of its files are missing or incomplete\n"
-        f"  expected: {name} as listed by the Hub\n  found: not so in {path}\n"
-        "  what to do: load it once where the Hub can be asked and the store may be written: what is missing is then "
-        "fetched"
+        "acme/model: 1 file missing or incomplete\n"
+        f"  expected: {name}, with the size that the Hub reported\n"
+        f"  found: missing, or with another size, in {path}\n"
+        "  what to do: load it once where the store is writable and the Hub can be reached: the missing files "
+        "are then downloaded"
     )
     hub.assert_no_requests()
 

@@ -110,7 +110,8 @@ def test_nothing_is_loaded_if_the_locked_files_cannot_be_separated(
     assert str(caught.value) == (
         "acme/model: its files do not match the lock: 1 extra\n"
         f"  found: in {snapshot_of(store, small)}: extra model.safetensors: found a file that is not locked\n"
-        "  what to do: run `modelenv pull` as a user who may write this store: it sets the locked files apart"
+        "  what to do: run `modelenv pull` as a user who can write to this store: it creates a folder "
+        "with the locked files only"
     )
 
 
@@ -164,5 +165,5 @@ def test_offline_damage_without_a_lock_is_reported_and_nothing_is_set_aside(stor
     with environment(OFFLINE), pytest.raises(ModelIntegrityError) as caught:
         find_or_fetch_model(store, ref, Deadline(20))
     assert caught.value.expected == f"config.json with the hash {blob.name}"
-    assert caught.value.found == f"other bytes in {blob}"
+    assert caught.value.found == f"other content in {blob}"
     assert path.read_bytes() == damaged

@@ -46,6 +46,7 @@ def test_records_of_what_was_created_add_up(tmp_path: Path) -> None:
     assert claims.made() == Made(frozenset({"a/c", "b"}), frozenset({"main"}))
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("content", ["", "[]", '{"format": 2, "files": []}', "\xff", "[" * 100_000])
 def test_a_damaged_record_is_unknown(tmp_path: Path, content: str) -> None:
     claims = Claims(tmp_path, COMMIT)

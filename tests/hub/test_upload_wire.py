@@ -169,6 +169,7 @@ def test_a_batch_refuses_single_objects(post, item: dict[str, Any], message: str
     assert json.loads(answer.body)["objects"][0]["error"] == {"code": 422, "message": message}
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     ("path", "value", "status", "message"),
     [

@@ -1,4 +1,4 @@
-"""The small repos and the embedded Hub of the tests of fetching, for those of loads."""
+"""Uses the small repos and the embedded Hub of `tests/fetching` in the tests of loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pipelines of real files: devices, arguments, and what is missing beside the weights."""
+"""Pipelines are built from real files: devices, arguments, and missing files other than weights."""
 
 from __future__ import annotations
 
@@ -34,47 +34,48 @@ def load(volume: Path, **kwargs: Any) -> Any:
 
 
 @pytest.mark.parametrize("device", [-1, None, "cpu", "-1"])
-def test_the_cpu_has_the_names_that_transformers_gives_it(volume: Path, device: object) -> None:
+def test_the_cpu_has_the_same_names_as_in_transformers(volume: Path, device: object) -> None:
     assert load(volume, device=device).device.type in ("cpu", "cuda", "mps")
     assert load(volume, device=-1).device.type == "cpu"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99", "99", 99])
-def test_a_device_that_is_not_there_is_a_mistake_in_the_call(volume: Path, device: object) -> None:
+def test_a_device_that_does_not_exist_is_a_configuration_error(volume: Path, device: object) -> None:
     manager = manager_of(volume, "local_cache", fallback="mock")
     with pytest.raises(ConfigurationError) as caught:
         manager.load_model("acme/sentiment", "sentiment", device=device)
     what, expected, found = str(caught.value).splitlines()
     assert what == f"acme/sentiment: this machine has no device {str(device)!r}"
     assert expected.startswith(
-        "  expected: auto, cpu, cuda, cuda:1, mps and the like, or the number of an accelerator"
+        "  expected: auto, a torch device such as cpu, cuda, cuda:1 or mps, or the number of an accelerator"
     )
     assert "Error: " in found
 
 
-def test_a_gpu_that_the_parent_of_a_fork_has_used_is_told(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_that_was_used_before_the_fork_is_an_error(volume: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)  # as where the parent has initialised CUDA
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)  # as if the parent had initialised CUDA
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     with pytest.raises(ConfigurationError) as caught:
         load(volume, device="cuda")
     assert str(caught.value) == (
-        "acme/sentiment: torch cannot use the GPU in this process, which was forked from one that used it\n"
+        "acme/sentiment: torch cannot use the GPU in this process, because it was forked from one that used it\n"
         "  found: RuntimeError: Cannot re-initialize CUDA in forked subprocess. To use CUDA with multiprocessing, "
         "you must use the 'spawn' start method\n"
-        "  what to do: start the process with the method 'spawn', or load models only after the fork; or device='cpu'"
+        "  what to do: start the process with the 'spawn' method, load models only after the fork, or use "
+        "device='cpu'"
     )
 
 
-def test_an_unknown_argument_is_a_mistake_in_the_call(tmp_path: Path) -> None:
+def test_an_unknown_argument_is_a_configuration_error(tmp_path: Path) -> None:
     tiny_model("fill-mask", tmp_path / "acme" / "mask")
-    with pytest.raises(ConfigurationError, match="an argument is unknown to the task 'fill-mask'\n") as caught:
+    with pytest.raises(ConfigurationError, match="'fill-mask' does not accept one of the arguments\n") as caught:
         manager_of(tmp_path).load_model("acme/mask", "fill-mask", bogus=1)
     assert "unexpected keyword argument 'bogus'" in str(caught.value)
 
 
-def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
+def test_a_model_without_a_vocabulary_is_not_loaded(volume: Path) -> None:
     folder = volume / "acme" / "sentiment"
     elsewhere = volume / "tokenizer"
     elsewhere.mkdir()
@@ -85,14 +86,13 @@ def test_a_tokenizer_that_knows_no_word_is_not_made(volume: Path) -> None:
     assert str(caught.value) == (
         "acme/sentiment: its tokenizer files are missing\n"
         f"  expected: tokenizer.json, or a vocabulary such as vocab.txt\n  found: none in {folder}\n"
-        "  what to do: add what is missing; or declare the model, and fill the store by `modelenv lock` and "
-        "`modelenv pull`"
+        "  what to do: add the missing files; or declare the model, and run `modelenv lock` and `modelenv pull`"
     )
     shutil.copy(folder / "config.json", elsewhere)
     assert load(volume, tokenizer=str(elsewhere))("Bitcoin price surge")[0][0]["label"] == "POSITIVE"
 
 
-def test_a_dictionary_of_arguments_stays_the_callers(volume: Path) -> None:
+def test_a_dictionary_of_arguments_is_not_changed(volume: Path) -> None:
     manager, arguments = manager_of(volume), {"attn_implementation": "eager"}
     first = manager.load_model("acme/sentiment", "sentiment", model_kwargs=arguments)
     assert arguments == {"attn_implementation": "eager"}
@@ -100,7 +100,7 @@ def test_a_dictionary_of_arguments_stays_the_callers(volume: Path) -> None:
 
 
 @pytest.mark.parametrize("source", ["persistent_volume", "local_cache"])
-def test_a_plain_folder_serves_one_organisation_in_a_process(
+def test_a_plain_folder_contains_one_organisations_model_in_a_process(
     classifier: Path, tmp_path: Path, source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.copytree(classifier, tmp_path / "models" / "sentiment")
@@ -111,8 +111,8 @@ def test_a_plain_folder_serves_one_organisation_in_a_process(
         manager_of(tmp_path / "models", source).load_model("zeta/sentiment", "sentiment")
 
 
-def test_production_refuses_what_transformers_would_ask_the_hub_for_by_itself(tmp_path: Path) -> None:
-    """A SpeechT5 without a vocoder: the pipeline takes one from the Hub, and no argument says so."""
+def test_in_production_parts_that_transformers_would_download_by_itself_are_refused(tmp_path: Path) -> None:
+    """The pipeline of a SpeechT5 without a vocoder downloads one from the Hub, though no argument requests it."""
     from transformers import SpeechT5Config, SpeechT5ForTextToSpeech, VitsTokenizer
 
     voice = tmp_path / "volume/acme/voice"

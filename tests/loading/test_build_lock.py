@@ -1,4 +1,4 @@
-"""One model is built at a time; one that hangs stops no other, and what it changed for the process is put back."""
+"""One model is built at a time. A build that hangs does not stop others, and its changes are undone."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ PATIENT, SHORT = SECONDS, 0.05
 
 @dataclass
 class Process:
-    """A switch that builds change for the whole process, as the real ones change torch's default dtype."""
+    """A default of the whole process that builds change, as real builds change torch's default dtype."""
 
     value: str = "clean"
     hanging: list[Hanging] = field(default_factory=list)
 
     def now(self) -> Any:
-        return Kept(self, self.value)
+        return Saved(self, self.value)
 
 
 @dataclass
-class Kept:
+class Saved:
     process: Process
     value: str
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         self.process.value = self.value
 
 
 @dataclass
 class Hanging:
-    """A build that changes the process and runs until it is let go: it stands still, or it moves all the time."""
+    """A build that changes the process and runs until `go` is set, without progress or with `moves`."""
 
     process: Process
     moves: bool = False
@@ -70,7 +70,7 @@ class Hanging:
             self.then()
 
     def _descend(self, depth: int) -> None:
-        """Be at another place each time that somebody looks."""
+        """Be at another position each time that the lock checks for progress."""
         time.sleep(0.001) if not depth else self._descend(depth - 1)
 
 
@@ -81,14 +81,14 @@ def process() -> Process:
 
 @pytest.fixture
 def lock(process: Process, monkeypatch: pytest.MonkeyPatch) -> BuildLock:
-    monkeypatch.setattr(build_lock, "_STILL_SECONDS", 0.05)
-    monkeypatch.setattr(build_lock, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(build_lock, "_IDLE_SECONDS", 0.05)
+    monkeypatch.setattr(build_lock, "_POLL_SECONDS", 0.01)
     return BuildLock(process.now)
 
 
 @pytest.fixture
 def pool(process: Process) -> Iterator[ThreadPoolExecutor]:
-    """Threads for builds. After a failed test too, every build is let go before the threads are waited for."""
+    """Threads for builds. Every build is released before the threads are joined, also after a failed test."""
     with ThreadPoolExecutor(4) as pool:
         yield pool
         for build in process.hanging:
@@ -96,12 +96,12 @@ def pool(process: Process) -> Iterator[ThreadPoolExecutor]:
 
 
 def expire(deadline: Deadline) -> None:
-    """Let a deadline have passed."""
+    """Make a deadline pass now."""
     object.__setattr__(deadline, "_ends", time.monotonic())
 
 
 def begin(pool: ThreadPoolExecutor, lock: BuildLock, work: Hanging, *, is_late: bool = True) -> Future[str]:
-    """Have a build under way, whose deadline has passed if it is late."""
+    """Start a build. Its deadline has passed if `is_late`."""
     deadline = Deadline(PATIENT)
     future = pool.submit(lock.build, "acme/hangs", deadline, work)
     assert work.begun.wait(SECONDS)
@@ -124,7 +124,9 @@ def test_builds_take_turns(lock: BuildLock, pool: ThreadPoolExecutor) -> None:
     assert set(most) == {1}
 
 
-def test_who_waits_too_long_is_told_for_what(lock: BuildLock, pool: ThreadPoolExecutor, process: Process) -> None:
+def test_the_error_of_a_wait_names_the_other_build(
+    lock: BuildLock, pool: ThreadPoolExecutor, process: Process
+) -> None:
     hanging = Hanging(process)
     first = begin(pool, lock, hanging, is_late=False)
     with pytest.raises(ModelLoadTimeoutError, match="still waiting for acme/hangs to be built"):
@@ -133,14 +135,16 @@ def test_who_waits_too_long_is_told_for_what(lock: BuildLock, pool: ThreadPoolEx
     assert first.result(SECONDS) == "late"
 
 
-def test_a_build_that_nobody_waits_for_may_go_on(lock: BuildLock, pool: ThreadPoolExecutor, process: Process) -> None:
+def test_a_late_build_continues_if_no_other_waits(
+    lock: BuildLock, pool: ThreadPoolExecutor, process: Process
+) -> None:
     hanging = Hanging(process)
     first = begin(pool, lock, hanging)
     hanging.go.set()
     assert first.result(SECONDS) == "late"
 
 
-def test_a_build_that_stands_still_after_its_deadline_is_left_behind(
+def test_a_build_without_progress_after_its_deadline_is_abandoned(
     lock: BuildLock, pool: ThreadPoolExecutor, process: Process
 ) -> None:
     hanging = Hanging(process)
@@ -149,16 +153,16 @@ def test_a_build_that_stands_still_after_its_deadline_is_left_behind(
         assert lock.build("acme/next", Deadline(PATIENT), lambda: process.value) == "clean"
     assert not first.done()
     hanging.go.set()
-    error = first.exception(SECONDS)  # whatever it built, others changed the process meanwhile
+    error = first.exception(SECONDS)  # its result is discarded, because others changed the process in the meantime
     assert isinstance(error, ModelLoadTimeoutError)
     assert str(error).startswith(
         "acme/hangs: not loaded within 120 s\n"
-        "  found: still building the pipeline, which did not move, so that others went on"
+        "  found: still building the pipeline, which made no progress, so other builds continued"
     )
     assert lock.build("acme/next", Deadline(PATIENT), lambda: process.value) == "clean"
 
 
-def test_several_builds_are_left_behind(lock: BuildLock, pool: ThreadPoolExecutor, process: Process) -> None:
+def test_several_builds_are_abandoned(lock: BuildLock, pool: ThreadPoolExecutor, process: Process) -> None:
     builds = [Hanging(process), Hanging(process)]
     futures = [begin(pool, lock, build) for build in builds]
     assert lock.build("acme/next", Deadline(PATIENT), lambda: process.value) == "clean"
@@ -169,7 +173,7 @@ def test_several_builds_are_left_behind(lock: BuildLock, pool: ThreadPoolExecuto
     assert lock._clean is None
 
 
-def test_what_a_build_leaves_when_it_wakes_is_put_back(
+def test_changes_of_an_abandoned_build_that_resumes_are_undone(
     lock: BuildLock, pool: ThreadPoolExecutor, process: Process
 ) -> None:
     hanging = Hanging(process, then=lambda: setattr(process, "value", "spoilt"))
@@ -180,8 +184,10 @@ def test_what_a_build_leaves_when_it_wakes_is_put_back(
     assert process.value == "clean"
 
 
-def test_a_build_that_moves_keeps_its_turn(lock: BuildLock, pool: ThreadPoolExecutor, process: Process) -> None:
-    """A model that is slow to load is waited for, since nothing that is built beside it could be trusted."""
+def test_a_build_that_makes_progress_keeps_its_turn(
+    lock: BuildLock, pool: ThreadPoolExecutor, process: Process
+) -> None:
+    """Other builds wait for a slow one, because models that are built at the same time cannot be trusted."""
     hanging = Hanging(process, moves=True)
     first = begin(pool, lock, hanging)
     with pytest.raises(ModelLoadTimeoutError, match="still waiting for acme/hangs to be built"):
@@ -191,7 +197,7 @@ def test_a_build_that_moves_keeps_its_turn(lock: BuildLock, pool: ThreadPoolExec
 
 
 @pytest.mark.parametrize("outcome", ["result", "error"])
-def test_a_build_that_was_disturbed_is_done_again(
+def test_a_build_that_was_disturbed_is_repeated(
     lock: BuildLock, pool: ThreadPoolExecutor, process: Process, outcome: str
 ) -> None:
     ended = threading.Event()
@@ -203,7 +209,7 @@ def test_a_build_that_was_disturbed_is_done_again(
         process.value = "mine"
         if not seen:
             hanging.go.set()
-            assert ended.wait(SECONDS)  # it wakes, and puts back what it found
+            assert ended.wait(SECONDS)  # it resumes, and restores the value that it found
         seen.append(process.value)
         process.value = "clean"
         if outcome == "error" and len(seen) == 1:
@@ -215,7 +221,7 @@ def test_a_build_that_was_disturbed_is_done_again(
     assert isinstance(first.exception(SECONDS), ModelLoadTimeoutError)
 
 
-def test_a_build_that_is_disturbed_without_end_meets_its_deadline(
+def test_a_build_that_is_always_disturbed_ends_at_its_deadline(
     lock: BuildLock, pool: ThreadPoolExecutor, process: Process
 ) -> None:
     hanging = Hanging(process)
@@ -224,16 +230,16 @@ def test_a_build_that_is_disturbed_without_end_meets_its_deadline(
 
     def work() -> None:
         hanging.go.set()
-        wait_until(lambda: not lock._left_behind)
+        wait_until(lambda: not lock._abandoned)
         expire(deadline)
 
     with pytest.raises(
-        ModelLoadTimeoutError, match="still building it again, because another build, which had hung, went on"
+        ModelLoadTimeoutError, match="still building it again, because another build that had hung resumed"
     ):
         lock.build("acme/next", deadline, work)
 
 
-def test_an_error_of_a_build_is_its_own(lock: BuildLock) -> None:
+def test_the_error_of_a_build_is_raised(lock: BuildLock) -> None:
     def fail() -> None:
         raise ValueError("broken")
 
@@ -242,7 +248,7 @@ def test_an_error_of_a_build_is_its_own(lock: BuildLock) -> None:
     assert lock.build("acme/model", Deadline(PATIENT), lambda: 1) == 1
 
 
-def test_an_import_that_hangs_stops_no_build(lock: BuildLock) -> None:
+def test_an_import_that_hangs_does_not_stop_builds(lock: BuildLock) -> None:
     with held_elsewhere(lock.importing(Deadline(SHORT))):
         assert lock.build("acme/model", Deadline(PATIENT), lambda: 1) == 1
 
@@ -256,23 +262,23 @@ def test_a_fork_waits_for_a_build(lock: BuildLock, pool: ThreadPoolExecutor, pro
     assert first.result(SECONDS) == "late"
 
 
-@pytest.mark.parametrize("why", ["it is out of time", "it does not move", "it takes too long"])
-def test_a_fork_does_not_wait_for_ever(
+@pytest.mark.parametrize("why", ["it is late", "it makes no progress", "it takes too long"])
+def test_a_fork_does_not_wait_forever(
     lock: BuildLock, pool: ThreadPoolExecutor, process: Process, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if why == "it does not move":
-        monkeypatch.setattr(build_lock, "_FORK_STILL_SECONDS", 0.05)
+    if why == "it makes no progress":
+        monkeypatch.setattr(build_lock, "_FORK_IDLE_SECONDS", 0.05)
     if why == "it takes too long":
         monkeypatch.setattr(build_lock, "_FORK_SECONDS", 0.05)
     hanging = Hanging(process, moves=why == "it takes too long")
-    first = begin(pool, lock, hanging, is_late=why == "it is out of time")
+    first = begin(pool, lock, hanging, is_late=why == "it is late")
     assert in_child(lambda: (process.value, lock.build("acme/model", Deadline(PATIENT), lambda: 1))) == ("clean", 1)
     assert process.value == "changed"
     hanging.go.set()
     assert first.result(SECONDS) == "late"
 
 
-def test_a_build_that_forks_goes_on_on_both_sides(lock: BuildLock) -> None:
+def test_a_build_that_forks_continues_in_both_processes(lock: BuildLock) -> None:
     def work() -> Any:
         return in_child(lambda: lock._holder is not None and lock._holder.thread == threading.get_ident())
 

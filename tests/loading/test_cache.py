@@ -1,4 +1,4 @@
-"""One load per key under threads and tasks; a deadline frees the caller; a failure is forgotten."""
+"""Threads and tasks share one load per key. A deadline ends the wait of a caller. A failed load is forgotten."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def key(**arguments: Any) -> PipelineKey:
 
 @dataclass(frozen=True)
 class Watched(PipelineCache):
-    """Tells who has joined a load, and now waits for its end."""
+    """A cache that counts the callers that have joined a load."""
 
     joined: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
 
     def wait_for(self, count: int) -> None:
-        """Return once so many more have joined."""
+        """Return when `count` more callers have joined."""
         assert all(self.joined.acquire(timeout=60) for _ in range(count))
 
     def _join(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Load:
@@ -40,7 +40,7 @@ class Watched(PipelineCache):
         return load
 
 
-def test_arguments_make_the_key() -> None:
+def test_arguments_are_part_of_the_key() -> None:
     assert key(top_k=None) == key(top_k=None)
     assert key(top_k=1) != key(top_k=True) != key(top_k=None)
     assert key(model_kwargs={"a": [1, 2]}) == key(model_kwargs={"a": [1, 2]})
@@ -66,7 +66,7 @@ def test_threads_share_one_load() -> None:
     assert calls == ["acme/model"]
 
 
-def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
+def test_tasks_share_one_load_and_do_not_block_the_event_loop() -> None:
     cache, calls, ticks = PipelineCache(), [], []
 
     def work(_: Load) -> object:
@@ -90,7 +90,7 @@ def test_tasks_share_one_load_and_the_loop_stays_free() -> None:
 
 
 @pytest.mark.parametrize("kind", ["thread", "task"])
-def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -> None:
+def test_the_deadline_ends_the_wait_and_the_error_names_the_stage(kind: str) -> None:
     cache, staged, release = PipelineCache(), threading.Event(), threading.Event()
 
     def work(load: Load) -> str:
@@ -121,7 +121,7 @@ def test_the_deadline_frees_the_caller_and_says_what_was_being_done(kind: str) -
     assert cache.get(key(), work, Deadline(60)) == "pipeline"
 
 
-def test_a_failure_reaches_all_who_wait_and_is_then_forgotten() -> None:
+def test_a_failure_reaches_all_callers_and_is_then_forgotten() -> None:
     cache, outcomes = Watched(), [ModelIntegrityError("broken", model="acme/model"), None]
 
     def work(_: Load) -> str:
@@ -143,7 +143,7 @@ def test_a_failure_reaches_all_who_wait_and_is_then_forgotten() -> None:
     assert cache.get(key(), work, Deadline(60)) == "pipeline"
 
 
-def test_a_longer_deadline_outlives_the_shorter_one_that_it_joined() -> None:
+def test_a_caller_with_a_longer_deadline_tries_again_after_a_shorter_one() -> None:
     cache, calls, deadline = Watched(), [], Deadline(0.05)
 
     def work(_: Load) -> str:
@@ -161,7 +161,7 @@ def test_a_longer_deadline_outlives_the_shorter_one_that_it_joined() -> None:
         assert long.result(60) == "pipeline"
 
 
-def test_cancelling_a_task_does_not_cancel_the_load_of_the_others() -> None:
+def test_a_cancelled_task_does_not_cancel_the_load_of_the_others() -> None:
     cache, calls, release = Watched(), [], threading.Event()
 
     def work(_: Load) -> str:
@@ -183,7 +183,7 @@ def test_cancelling_a_task_does_not_cancel_the_load_of_the_others() -> None:
     assert calls == [1]
 
 
-def test_a_load_that_was_let_go_and_fails_does_not_take_the_next_one_along() -> None:
+def test_the_failure_of_a_forgotten_load_does_not_remove_the_next_load() -> None:
     cache, begun, release = PipelineCache(), threading.Event(), threading.Event()
 
     def fails(_: Load) -> str:
@@ -201,7 +201,7 @@ def test_a_load_that_was_let_go_and_fails_does_not_take_the_next_one_along() -> 
     assert cache.get(key(), lambda _: "another", Deadline(60)) == "next"
 
 
-def test_forgetting() -> None:
+def test_a_forgotten_load_is_repeated() -> None:
     cache = PipelineCache()
     assert cache.get(key(), lambda _: "one", Deadline(60)) == "one"
     assert list(cache.loads()) == [key()]

@@ -1,4 +1,4 @@
-"""A process that forks at any moment of a load on another thread: parent and child both load the model."""
+"""A process forks at any moment of a load in another thread, and both parent and child load the model."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..forking import SECONDS
 
 pytestmark = pytest.mark.integration
 
-# Moments are counted in what the loading thread does: its imports, or its calls of Python functions. Nobody calls a
-# pipeline: the linear algebra of torch (MKL) may hang in a child, whoever loaded the model; see docs/deploy.md.
+# A moment is a number of imports, or of calls of Python functions, in the loading thread. No pipeline is called: the
+# linear algebra of torch (MKL) can hang in a child, no matter which process loaded the model; see docs/deploy.md.
 _BEGINNING = """
 import os, signal, sys, tempfile, threading
 from modelenv import SmartModelManager
@@ -44,7 +44,7 @@ def fork_at(moment):
         try:
             load()
         finally:
-            reached.set()  # no later than this
+            reached.set()  # at the latest here
     thread = threading.Thread(target=load_here)
     thread.start()
     reached.wait(300)
@@ -53,7 +53,7 @@ def fork_at(moment):
         try:
             sys.setprofile(None)
             threading.setprofile(None)
-            signal.alarm(120)  # only a hang takes as long
+            signal.alarm(120)  # only a hang takes this long
             os._exit(0 if "POSITIVE" in labels() else 3)
         except BaseException:
             import traceback
@@ -78,7 +78,7 @@ def note(frame, event, _):
 
 threading.setprofile(note)
 fork_at(0)
-fork_at(0)  # the first has imported what models of this kind need
+fork_at(0)  # the first call has imported the modules of this kind of model
 calls = counted[0]
 for number in range(25):
     fork_at(1 + calls * number // 25)
@@ -105,7 +105,7 @@ Fork = Callable[..., list[str]]
 
 @pytest.fixture
 def fork(classifier: Path, tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Fork:
-    """Run a program that forks, and return what it prints."""
+    """Runs a program that forks, and returns the lines of its output."""
     shutil.copytree(classifier, tmp_path / "acme" / "m")
 
     def run(program: str, *arguments: object, **variables: str) -> list[str]:

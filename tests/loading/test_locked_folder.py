@@ -1,4 +1,4 @@
-"""A locked model: no request when warm, one GET for each missing file when cold, never a byte that is not locked."""
+"""A locked model takes no request if it is cached, else one GET per missing file, and loads only locked files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from modelenv.errors import (
 )
 from modelenv.fetching.failures import FailureLog
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked, snapshot_of
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
@@ -44,20 +44,20 @@ def obtain(store: Store, locked: LockedModel, *, fetches: bool = True, checks: C
     return obtain_locked(store, locked, Deadline(20), fetches=fetches, checks=checks or Checks())
 
 
-def asked(hub: EmbeddedHub) -> list[tuple[str, str | None]]:
+def requested(hub: EmbeddedHub) -> list[tuple[str, str | None]]:
     return sorted((request.method, request.file) for request in hub.requests)
 
 
-def test_cold_one_get_for_each_file_and_nothing_else(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_an_empty_cache_takes_one_get_per_file(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     obtained = obtain(store, locked)
-    assert asked(hub) == [("GET", name) for name in FILES]
+    assert requested(hub) == [("GET", name) for name in FILES]
     assert obtained.fetched is not None
     assert (obtained.fetched.requests, obtained.fetched.files) == (3, 3)
     assert obtained.fetched.bytes == sum(file.size for file in locked.files)
     assert sorted(path.name for path in obtained.path.iterdir()) == FILES
 
 
-def test_warm_no_request_and_no_byte_hashed(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_a_filled_cache_takes_no_request_and_no_hashing(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     obtain(store, locked)
     hub.stop()
     hashed: list[int] = []
@@ -67,7 +67,9 @@ def test_warm_no_request_and_no_byte_hashed(hub: EmbeddedHub, store: Store, lock
     assert hashed == [sum(file.size for file in locked.files)]
 
 
-def test_the_cache_serves_the_hugging_face_libraries_too(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_a_fetched_model_is_found_by_the_hugging_face_libraries(
+    hub: EmbeddedHub, store: Store, locked: LockedModel
+) -> None:
     from huggingface_hub import snapshot_download
 
     path = obtain(store, locked).path
@@ -75,7 +77,9 @@ def test_the_cache_serves_the_hugging_face_libraries_too(hub: EmbeddedHub, store
     assert Path(snapshot_download("acme/model", cache_dir=store.root, local_files_only=True)) == path
 
 
-def test_what_the_hugging_face_libraries_fetched_is_used(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_a_model_that_the_hugging_face_libraries_fetched_is_used(
+    hub: EmbeddedHub, store: Store, locked: LockedModel
+) -> None:
     from huggingface_hub import snapshot_download
 
     snapshot_download("acme/model", cache_dir=store.root)
@@ -84,7 +88,7 @@ def test_what_the_hugging_face_libraries_fetched_is_used(hub: EmbeddedHub, store
     hub.assert_no_requests()
 
 
-def test_the_lock_holds_where_the_branch_has_moved_on(
+def test_the_locked_commit_is_loaded_even_if_the_branch_has_a_newer_one(
     hub: EmbeddedHub, store: Store, locked: LockedModel, tmp_path: Path
 ) -> None:
     (tmp_path / "repos" / "model" / "config.json").write_text('{"model_type": "bert", "newer": true}')
@@ -106,12 +110,12 @@ def test_many_threads_fetch_once(hub: EmbeddedHub, store: Store, locked: LockedM
 
     with ThreadPoolExecutor(6) as pool:
         assert sum(pool.map(one, range(6))) == 1
-    assert asked(hub) == [("GET", name) for name in FILES]
+    assert requested(hub) == [("GET", name) for name in FILES]
 
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "longer", "missing", "missing blob", "link elsewhere"])
-def test_damage_is_found_and_mended_with_one_request(
+def test_damage_is_repaired_with_at_most_one_request(
     hub: EmbeddedHub, store: Store, locked: LockedModel, name: str, damage: str
 ) -> None:
     path = obtain(store, locked).path / name
@@ -135,13 +139,13 @@ def test_damage_is_found_and_mended_with_one_request(
     hub.clear()
     assert obtain(store, locked).path.joinpath(name).read_bytes() == content
     is_link_wrong = damage in ("missing", "link elsewhere")  # its blob is still there
-    assert asked(hub) == ([] if is_link_wrong else [("GET", name)])
+    assert requested(hub) == ([] if is_link_wrong else [("GET", name)])
     hub.clear()
     assert obtain(store, locked).fetched is None
     hub.assert_no_requests()
 
 
-def test_a_flipped_byte_with_the_old_time_is_found_by_a_full_check(store: Store, locked: LockedModel) -> None:
+def test_a_full_check_finds_a_flipped_byte_with_an_unchanged_time(store: Store, locked: LockedModel) -> None:
     path = obtain(store, locked).path / "model.safetensors"
     blob = Path(os.path.realpath(path))
     state, content = blob.stat(), blob.read_bytes()
@@ -151,7 +155,7 @@ def test_a_flipped_byte_with_the_old_time_is_found_by_a_full_check(store: Store,
     assert path.read_bytes() == content
 
 
-def test_what_is_damaged_is_set_aside_not_lost(store: Store, locked: LockedModel) -> None:
+def test_a_damaged_file_is_set_aside_and_not_deleted(store: Store, locked: LockedModel) -> None:
     path = obtain(store, locked).path / "config.json"
     Path(os.path.realpath(path)).write_bytes(b"somebody's work")
     obtain(store, locked)
@@ -162,13 +166,13 @@ def test_what_is_damaged_is_set_aside_not_lost(store: Store, locked: LockedModel
 def test_a_file_added_to_the_snapshot_is_not_loaded(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     path = obtain(store, locked).path
     (path / "adapter_model.safetensors").write_bytes(b"other weights")
-    (path / "README.md").write_text("for people, and no business of a load")
+    (path / "README.md").write_text("not read by a load")
     hub.clear()
     assert sorted(each.name for each in obtain(store, locked).path.iterdir()) == sorted([*FILES, "README.md"])
     hub.assert_no_requests()
 
 
-def test_without_the_right_to_fetch_damage_is_an_error(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_damage_is_an_error_if_nothing_can_be_downloaded(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     path = obtain(store, locked).path
     Path(os.path.realpath(path / "config.json")).write_bytes(b"[]")
     with pytest.raises(ModelIntegrityError) as caught:
@@ -178,19 +182,19 @@ def test_without_the_right_to_fetch_damage_is_an_error(hub: EmbeddedHub, store: 
         "acme/model: its files do not match the lock: 1 changed\n"
         f"  expected: config.json with {size} bytes\n"
         f"  found: in {path}: changed config.json: expected {size} bytes, found 2 bytes\n"
-        f"  what to do: fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be "
+        f"  what to do: fill it with `modelenv pull --to {store.root}` where it can be written and the Hub can be "
         "reached"
     )
 
 
-def test_without_the_right_to_fetch_a_missing_model_is_an_error(store: Store, locked: LockedModel) -> None:
+def test_a_missing_model_is_an_error_if_nothing_can_be_downloaded(store: Store, locked: LockedModel) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         obtain(store, locked, fetches=False)
     assert f"the locked commit {locked.commit[:12]} is not in this store" in str(caught.value)
     assert str(snapshot_of(store, locked)) in caught.value.tried
 
 
-def test_nothing_is_written_where_nothing_may_be_remembered(store: Store, locked: LockedModel) -> None:
+def test_nothing_is_written_if_hashes_are_not_recorded(store: Store, locked: LockedModel) -> None:
     obtain(store, locked)
     shutil.rmtree(store.root / ".locks")
     obtain(store, locked, fetches=False, checks=Checks(remembers=False))
@@ -199,7 +203,7 @@ def test_nothing_is_written_where_nothing_may_be_remembered(store: Store, locked
     assert (store.root / ".locks").exists()
 
 
-def test_a_plain_folder_that_is_as_locked_is_used(
+def test_a_plain_folder_that_matches_the_lock_is_used(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, locked: LockedModel, tmp_path: Path
 ) -> None:
     plain = store.root / "acme" / "model"
@@ -220,12 +224,12 @@ def test_a_link_out_of_the_store_is_refused(store: Store, locked: LockedModel, t
         obtain(store, locked)
 
 
-def test_what_comes_damaged_is_fetched_once_more_and_never_published(
+def test_a_file_that_arrives_damaged_is_fetched_once_more_and_never_published(
     hub: EmbeddedHub, store: Store, locked: LockedModel
 ) -> None:
     with hub.fail(flip_byte=70, file="*.safetensors", times=1):
         obtain(store, locked)
-    assert asked(hub).count(("GET", "model.safetensors")) == 2
+    assert requested(hub).count(("GET", "model.safetensors")) == 2
     shutil.rmtree(store.root)
     with hub.fail(flip_byte=70, file="*.safetensors"), pytest.raises(ModelIntegrityError) as caught:
         obtain(store, locked)
@@ -238,7 +242,7 @@ def test_what_comes_damaged_is_fetched_once_more_and_never_published(
     "fault", [{"status": 503, "times": 2}, {"status": 429, "times": 1}, {"cut_after": 60, "times": 1}]
 )
 @pytest.mark.slow
-def test_what_passes_is_tried_again(
+def test_temporary_failures_are_retried(
     hub: EmbeddedHub, store: Store, locked: LockedModel, fault: dict[str, int]
 ) -> None:
     rule = hub.fail(file="model.safetensors", **fault)
@@ -247,7 +251,7 @@ def test_what_passes_is_tried_again(
 
 
 @pytest.mark.slow
-def test_a_trickling_hub_meets_the_deadline(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
+def test_a_slow_download_ends_at_the_deadline(hub: EmbeddedHub, store: Store, locked: LockedModel) -> None:
     with hub.fail(file="model.safetensors", bytes_per_second=20), pytest.raises(ModelLoadTimeoutError):
         obtain_locked(store, locked, Deadline(1), fetches=True, checks=Checks())
 
@@ -260,4 +264,4 @@ def test_a_failed_fetch_is_remembered_for_the_run(
     for _ in range(2):
         with pytest.raises(ModelDownloadError, match="refuses access"):
             obtain_locked(store, locked, Deadline(20), fetches=True, checks=Checks(), failures=failures)
-    assert asked(hub).count(("GET", "config.json")) == 1
+    assert requested(hub).count(("GET", "config.json")) == 1

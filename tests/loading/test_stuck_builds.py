@@ -1,4 +1,4 @@
-"""A real pipeline whose build hangs stops no other model of the process."""
+"""Other models are loaded while the build of a real pipeline hangs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..forking import SECONDS
 pytestmark = pytest.mark.integration
 
 
-def test_other_models_are_loaded_meanwhile(classifier: Path, tmp_path: Path) -> None:
+def test_other_models_are_loaded_while_a_build_hangs(classifier: Path, tmp_path: Path) -> None:
     import torch
     from transformers import TextClassificationPipeline
 

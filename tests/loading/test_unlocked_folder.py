@@ -1,4 +1,4 @@
-"""From a name to a folder: found without a request, fetched once, checked always, repaired when damaged."""
+"""A model is found without a request, fetched once, always checked, and repaired if it is damaged."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_a_model_is_fetched_once_and_then_found_without_a_request(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     source = make_model()
-    (source / "README.md").write_text("for people")
+    (source / "README.md").write_text("a readme")
     (source / "pytorch_model.bin").write_bytes(b"a second copy of the weights")
     hub.add(source, "acme/model")
     obtained = find_or_fetch_model(store, REF, Deadline(30))
@@ -55,7 +55,7 @@ def test_a_model_is_fetched_once_and_then_found_without_a_request(
     hub.assert_no_requests()
 
 
-def test_what_was_fetched_serves_the_hugging_face_libraries_too(
+def test_a_fetched_model_is_found_by_the_hugging_face_libraries(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     from huggingface_hub import snapshot_download
@@ -82,7 +82,7 @@ def test_many_threads_fetch_once(hub: EmbeddedHub, store: Store, make_model: Mak
 
 
 @pytest.mark.parametrize("repo", ["model", "acme/model"])
-def test_a_missing_model_lists_where_it_was_looked_for(hub: EmbeddedHub, store: Store, repo: str) -> None:
+def test_the_error_for_a_missing_model_lists_all_places(hub: EmbeddedHub, store: Store, repo: str) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         find_or_fetch_model(store, ModelRef(repo), Deadline(30))
     assert str(caught.value).startswith(
@@ -107,7 +107,7 @@ def test_a_commit_is_fetched_and_found_by_its_hash(hub: EmbeddedHub, store: Stor
     hub.assert_no_requests()
 
 
-def test_no_hub_is_a_download_error(hub: EmbeddedHub, store: Store) -> None:
+def test_a_hub_that_does_not_respond_is_a_download_error(hub: EmbeddedHub, store: Store) -> None:
     hub.stop()
     with pytest.raises(ModelDownloadError) as caught:
         find_or_fetch_model(store, REF, Deadline(30))
@@ -115,7 +115,7 @@ def test_no_hub_is_a_download_error(hub: EmbeddedHub, store: Store) -> None:
     assert "HF_ENDPOINT" in str(caught.value)
 
 
-def test_offline_mode_is_obeyed_and_named(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_nothing_is_downloaded_in_offline_mode(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(), "acme/model")
     with (
         environment({"HF_HUB_OFFLINE": "1"}),
@@ -125,14 +125,14 @@ def test_offline_mode_is_obeyed_and_named(hub: EmbeddedHub, store: Store, make_m
     hub.assert_no_requests()
 
 
-def test_a_token_is_sent_and_never_said(hub: EmbeddedHub, store: Store) -> None:
+def test_errors_do_not_contain_the_token(hub: EmbeddedHub, store: Store) -> None:
     hub.stop()
     with environment({"HF_TOKEN": "hf_abcdefghijklmnop"}), pytest.raises(ModelEnvError) as caught:
         find_or_fetch_model(store, REF, Deadline(30))
     assert "abcdefghijklmnop" not in str(caught.value)
 
 
-def test_a_trickling_hub_ends_at_the_deadline(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
+def test_a_slow_download_ends_at_the_deadline(hub: EmbeddedHub, store: Store, make_model: MakeModel) -> None:
     hub.add(make_model(weights=200_000), "acme/model")
     deadline = Deadline(0.5)
     with hub.fail(bytes_per_second=10_000), pytest.raises(ModelLoadTimeoutError) as caught:
@@ -142,7 +142,7 @@ def test_a_trickling_hub_ends_at_the_deadline(hub: EmbeddedHub, store: Store, ma
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
-def test_a_flipped_byte_in_the_store_is_found_and_fetched_again(
+def test_a_file_with_a_flipped_byte_is_fetched_again(
     hub: EmbeddedHub, store: Store, make_model: MakeModel, name: str
 ) -> None:
     hub.add(make_model(), "acme/model")
@@ -156,7 +156,7 @@ def test_a_flipped_byte_in_the_store_is_found_and_fetched_again(
     assert [request.file for request in hub.requests if request.method == "GET" and request.file] == [name]
 
 
-def test_a_snapshot_that_a_kill_left_incomplete_is_completed(
+def test_an_incomplete_snapshot_of_a_killed_process_is_completed(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     hub.add(make_model(), "acme/model")
@@ -168,7 +168,7 @@ def test_a_snapshot_that_a_kill_left_incomplete_is_completed(
     assert (again.path / "tokenizer.json").is_file()
 
 
-def test_a_cache_that_another_tool_filled_is_taken_over_without_a_request(
+def test_a_cache_that_another_tool_filled_is_used_without_a_request(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     from huggingface_hub import snapshot_download
@@ -183,7 +183,7 @@ def test_a_cache_that_another_tool_filled_is_taken_over_without_a_request(
     assert found.checked
 
 
-def test_an_old_cache_without_a_listing_is_judged_by_its_files(
+def test_an_old_cache_without_a_listing_is_used_if_its_files_look_complete(
     hub: EmbeddedHub, store: Store, make_model: MakeModel
 ) -> None:
     from huggingface_hub import snapshot_download
@@ -223,7 +223,7 @@ def test_a_failure_is_remembered_for_the_run(hub: EmbeddedHub, store: Store, tmp
     hub.assert_no_requests()
 
 
-def test_a_store_that_must_hold_the_model(store: Store, make_model: MakeModel) -> None:
+def test_a_model_is_found_in_a_store_that_loads_do_not_fill(store: Store, make_model: MakeModel) -> None:
     with pytest.raises(ModelNotFoundError) as caught:
         find_model(store, REF)
     assert caught.value.tried == store.places(REF)
@@ -243,8 +243,8 @@ def test_a_snapshot_in_a_volume_is_checked_against_its_hashes(
     assert blob.read_text() == '{"model_type": "other"}'
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_store_without_rights(store: Store) -> None:
+@pytest.mark.skipif(os.getuid() == 0, reason="root can write everywhere")
+def test_a_store_that_cannot_be_written_is_a_configuration_error(store: Store) -> None:
     store.root.mkdir()
     store.root.chmod(0o500)
     with pytest.raises(ConfigurationError, match="models cannot be written to this folder"):

@@ -108,7 +108,7 @@ def test_an_invalid_name_fails_only_its_test(run_tests: RunTests, project: pytes
     result = run_tests()
     result.assert_outcomes(errors=3)
     result.stdout.fnmatch_lines_random(
-        ["E *found: '../etc/passwd'", "E *no-such-task*", "E *acme/sentiment: no task was named for the model"]
+        ["E *found: '../etc/passwd'", "E *no-such-task*", "E *acme/sentiment: no task was given for the model"]
     )
 
 

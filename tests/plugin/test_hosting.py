@@ -121,7 +121,9 @@ def test_a_kept_host_serves_the_next_run_without_a_hub(project: pytest.Pytester,
         result = run(project, "--model-host=keep", "-k", "held", *WITHOUT_XDIST)
         result.assert_outcomes(passed=4, deselected=4)
         assert hosts(project) == [pid]
-        result.stdout.fnmatch_lines(["acme/sentiment: *; held by the model host, loaded in * answers * reused"])
+        result.stdout.fnmatch_lines(
+            ["acme/sentiment: *; held by the model host, *", "acme/sentiment: * answers of earlier calls reused"]
+        )
         verbs = [sys.executable, "-m", "modelenv", "host"]
         status = subprocess.run([*verbs, "status"], capture_output=True, text=True, timeout=60, check=True)
         assert status.stdout.startswith(f"process {pid} holds acme/sentiment (text-classification); idle for ")
@@ -150,7 +152,10 @@ def test_a_kept_host_does_not_use_the_hub_of_an_earlier_run(
             result = run(project, "--model-host=keep", "-k", "held", *N2)
             result.assert_outcomes(passed=4)
             result.stdout.fnmatch_lines(
-                ["acme/other: fetched by gw*; held by the model host, loaded in * s; * answers * reused"]
+                [
+                    "acme/other: fetched by gw*; held by the model host, *",
+                    "acme/other: * answers of earlier calls reused",
+                ]
             )
         assert hosts(project) == pid
         assert len(hub.requests) == first
@@ -192,7 +197,7 @@ def test_a_test_can_have_the_model_in_its_own_process(project: pytest.Pytester) 
     result = project.runpytest_subprocess("--real-models", "--model-host=run", timeout=200)
     result.assert_outcomes(passed=3)
     reason = "its attribute 'model.config.id2label' was set"
-    result.stdout.fnmatch_lines([f"acme/sentiment: also loaded in the process of the test: {reason}"] * 2)
+    result.stdout.fnmatch_lines([f"acme/sentiment: also loaded in the process of the test: {reason}"])
 
 
 def test_an_unknown_mode_is_a_usage_error(project: pytest.Pytester) -> None:

@@ -66,8 +66,8 @@ def test_a_fake_has_the_task_of_the_lock(
     for name in ("plain", "unknown"):
         result.stdout.fnmatch_lines(
             [
-                f"E *acme/{name}: no task was named for the model",
-                "E * what to do: name the task, such as task='text-classification' in a marker, or load_model(*",
+                f"E *acme/{name}: no task was given for the model",
+                "E * what to do: pass the task, such as task='text-classification' in a marker, or load_model(*",
             ]
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from modelenv import LoadReport
+from modelenv.loading.reports import Notice
 from pytest_modelenv.report import summary_lines
 
 from .projects import without_and_n2
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
 def load(worker: str, **fields: Any) -> tuple[str, dict[str, Any]]:
     return worker, asdict(LoadReport("acme/crypto", "text-classification", "download_on_demand", **fields))
+
+
+def notice(worker: str, model: str, text: str) -> tuple[str, dict[str, Any]]:
+    return worker, asdict(Notice(model, text))
 
 
 FETCHED = {"fetched": True, "files": 5, "bytes": 123456, "requests": 12, "fetch_seconds": 0.42}
@@ -54,22 +59,23 @@ def test_a_model_host() -> None:
     assert summary_lines(loads) == [
         "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 2.0 s"
     ]
-    loads += [
-        load("the model host", **FETCHED, hosted=True, load_seconds=3),
-        load("gw1", reason="train() was called"),
-    ]
+    loads += [load("the model host", **FETCHED, hosted=True, load_seconds=3)]
     assert summary_lines(loads) == [
         "acme/crypto: fetched by the model host (5 files, 123,456 bytes, 12 requests to the Hub, 0.4 s); "
         "held by the model host, loaded in 3.0 s",
-        "acme/crypto: also loaded by gw1 in the process of the test: train() was called",
     ]
 
 
-def test_a_kept_host_that_reused_answers() -> None:
-    loads = [load("gw0", hosted=True), load("the model host", hosted=True, repeated=5)]
-    assert summary_lines(loads) == [
-        "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 0.0 s; "
-        "5 answers of earlier calls reused"
+def test_notices_follow_the_loads_and_are_shown_once() -> None:
+    loads = [load("gw0", hosted=True)]
+    notices = [
+        *(notice(worker, "acme/crypto", "also loaded in the process of the test: x") for worker in ("gw0", "gw1")),
+        notice("the model host", "acme/voice", "5 answers of earlier calls reused"),
+    ]
+    assert summary_lines(loads, notices) == [
+        "acme/crypto: cached, 0 requests to the Hub; held by the model host, loaded in 0.0 s",
+        "acme/crypto: also loaded in the process of the test: x",
+        "acme/voice: 5 answers of earlier calls reused",
     ]
 
 

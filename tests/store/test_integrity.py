@@ -102,6 +102,7 @@ def test_no_configuration(folder: Path) -> None:
     )
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000])
 def test_a_configuration_that_is_not_json(folder: Path, content: bytes) -> None:
     (folder / "config.json").write_bytes(content)

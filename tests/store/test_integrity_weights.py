@@ -88,6 +88,7 @@ def test_weights_that_are_too_long(weights: Path) -> None:
     assert refuse(weights).startswith("org/name: the weights are longer than they should be\n")
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize(
     "content",
     [

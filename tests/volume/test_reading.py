@@ -165,6 +165,7 @@ def test_a_set_without_metadata_is_incomplete(fill: Fill, first: LockedModel, ro
     check_put_there_by_hand(root, root / "acme/by-hand", model="acme/by-hand")
 
 
+@pytest.mark.usefixtures("no_garbage_collection")
 @pytest.mark.parametrize("content", [b"[]", b"\xff", b"[" * 100_000])
 def test_without_a_list_of_our_folders_no_folder_counts_as_put_there_by_hand(root: Path, content: bytes) -> None:
     (root / ".modelenv").mkdir(parents=True)

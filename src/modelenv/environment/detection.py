@@ -9,7 +9,6 @@ from pathlib import Path
 
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
-from modelenv.files.layouts import first_model
 from modelenv.forks import cached_property
 
 _TRUE = frozenset({"1", "on", "true", "yes"})
@@ -91,6 +90,8 @@ def probe_github_actions(variables: Mapping[str, str]) -> Finding:
 
 def probe_local_cache(cache_dir: Path) -> Finding:
     """Check whether the local cache contains at least one model."""
+    from modelenv.files.layouts import first_model
+
     model = first_model(cache_dir)
     if model is None:
         return Finding("a local cache", None, f"no model in {cache_dir}")

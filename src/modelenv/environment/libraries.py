@@ -178,4 +178,4 @@ class _AfterFork:
 
 _after_fork = _AfterFork()
 forks.at_fork(_after_fork, _AfterFork.begin_anew)
-forks.hold_off(_after_fork, _AfterFork.hide_client, _AfterFork.show_client)
+forks.around_fork(_after_fork, _AfterFork.hide_client, _AfterFork.show_client)

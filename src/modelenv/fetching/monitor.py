@@ -149,6 +149,11 @@ def is_downloading() -> bool:
     return bool(_monitors)
 
 
+def is_monitored(request: httpx2.Request) -> bool:
+    """Whether the request belongs to a download of ours."""
+    return _EXTENSION in request.extensions
+
+
 def _on_request(request: httpx2.Request) -> None:
     tag = request.headers.pop(_TAG, None)
     monitor: Monitor | None = _monitors.get(tag) if tag else request.extensions.get(_EXTENSION)

@@ -1,1 +1,1 @@
-"""One road: a request, a folder, a pipeline."""
+"""Loads a model: from a request to a folder, and from the folder to a pipeline."""

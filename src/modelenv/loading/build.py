@@ -1,4 +1,4 @@
-"""From a folder of files to a transformers pipeline. The heavy imports happen here, inside functions."""
+"""From a folder of files to a transformers pipeline. torch and transformers are imported here, inside functions."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from modelenv.store.model_files import ModelFiles
 from modelenv.store.needs import ADAPTER_CONFIG
 from modelenv.store.parts import check_vocabulary
 
-# transformers is imported once, on one thread: two threads that import it at the same time can deadlock.
-_turns = BuildLock(Defaults.now)
+# Also held during the import of transformers: two threads that import it at the same time can deadlock.
+_build_lock = BuildLock(Defaults.now)
 _imported: list[bool] = []
 REST_OF_A_PIPELINE = 4 << 20
-"""Bytes of a pipeline beside its weights, for tokenizer and configuration: about what small models take."""
+"""An estimate of the bytes that a pipeline needs in addition to its weights, for tokenizer and configuration."""
 
 
 def load_pipeline(spec: ModelSpec, deadline: Deadline) -> Any:
-    """Build a transformers pipeline from the files in its folder. Makes no request.
+    """Build a transformers pipeline from the files in its folder. Makes no requests.
 
     Args:
-        spec: What to build.
-        deadline: The load's deadline. Here it bounds the wait for another model that is being built.
+        spec: The pipeline to build.
+        deadline: The deadline of the load. It limits the wait for other builds in this process.
 
     Raises:
-        ConfigurationError: transformers or torch is missing, the installed transformers lacks the task, this machine
-            the device, or an argument is unknown.
+        ConfigurationError: transformers or torch is not installed, the installed transformers does not have the task,
+            this machine does not have the device, or an argument is unknown.
         ModelIntegrityError: transformers cannot load the files.
-        UnsafeModelError: the model needs code of its own, which was not allowed.
-        ModelLoadTimeoutError: another model was being built until the deadline.
+        UnsafeModelError: The model needs its own code, which was not allowed.
+        ModelLoadTimeoutError: Other models were being built until the deadline.
     """
     with deadline.stages.doing(IMPORTING):
         import_libraries()
@@ -50,7 +50,7 @@ def load_pipeline(spec: ModelSpec, deadline: Deadline) -> Any:
         _check_task(transformers, spec.task)
         _check_peft(transformers, spec.folder, spec.model)
         place = _torch_device(spec.device, spec.model)
-        # transformers writes into the dictionaries that it is given.
+        # transformers changes the dictionaries that it receives.
         own = {name: dict(value) if isinstance(value, dict) else value for name, value in spec.arguments.items()}
         try:
             with quiet_transformers():
@@ -58,16 +58,16 @@ def load_pipeline(spec: ModelSpec, deadline: Deadline) -> Any:
                     spec.task, model=str(spec.folder), device=place, trust_remote_code=spec.trust_remote_code, **own
                 )
         except Exception as error:
-            raise _our_error(error, spec.folder, spec.task, spec.model) from error
+            raise _translated(error, spec.folder, spec.task, spec.model) from error
         _check_vocabularies(pipeline, ModelFiles.in_folder(spec.folder, spec.model), own)
         return pipeline
 
     with deadline.stages.doing(BUILDING):
-        return _turns.build(spec.model, deadline, build)
+        return _build_lock.build(spec.model, deadline, build)
 
 
 def _check_vocabularies(pipeline: Any, files: ModelFiles, given: Mapping[str, Any]) -> None:
-    """Check that the tokenizers that came with the model had their vocabulary."""
+    """Check that the tokenizers that were loaded with the model have their vocabulary."""
     tokenizers = [] if "tokenizer" in given else [pipeline.tokenizer]
     if "processor" not in given:
         tokenizers.append(getattr(pipeline.processor, "tokenizer", None))
@@ -77,7 +77,7 @@ def _check_vocabularies(pipeline: Any, files: ModelFiles, given: Mapping[str, An
 
 
 def pipeline_bytes(pipeline: Any) -> int:
-    """Return the bytes that a pipeline holds: the tensors of its models, each counted once, and the rest."""
+    """Return the size of a pipeline in bytes: each tensor of its models once, and an estimate of the rest."""
     import torch
 
     models = [part for part in vars(pipeline).values() if isinstance(part, torch.nn.Module)]
@@ -86,22 +86,22 @@ def pipeline_bytes(pipeline: Any) -> int:
 
 
 def import_libraries() -> None:
-    """Import torch and transformers, which takes seconds: done early, the first load need not wait for it.
+    """Import torch and transformers. This takes seconds, so calling it early makes the first load faster.
 
-    No load's deadline counts this, see `modelenv.deadlines.imports_not_counted`.
+    The time does not count for the deadline of any load; see `modelenv.deadlines.imports_not_counted`.
 
     Raises:
-        ConfigurationError: one of them is not installed, or cannot be imported in this process.
-        ModelLoadTimeoutError: another thread's import does not end.
+        ConfigurationError: One of them is not installed, or cannot be imported in this process.
+        ModelLoadTimeoutError: The import in another thread does not end.
     """
     if not _imported:
-        # These have hooks around forks that take locks, and must be registered before that by which forks wait for
-        # the turn; see `forks.hold_off`.
-        import concurrent.futures.thread  # noqa: F401
+        # Both register fork hooks that take locks. These must be registered before the hook with which a fork waits
+        # for a build; see `forks.hold_off`.
+        import concurrent.futures.thread  # noqa: F401 - for its fork hooks
 
-        import filelock  # noqa: F401
+        import filelock  # noqa: F401 - for its fork hooks
 
-        with imports_not_counted(), _turns.importing(Deadline(IMPORT_SECONDS)):
+        with imports_not_counted(), _build_lock.importing(Deadline(IMPORT_SECONDS)):
             _import_transformers()
             _imported.append(True)
 
@@ -111,32 +111,35 @@ def _import_transformers() -> None:
     if broken:
         raise ConfigurationError(
             "torch cannot be used in this process",
-            found=f"it was forked while another thread imported {broken[0]}",
-            hint="import torch before you start threads, or fork before; or start processes with the method 'spawn'",
+            found=f"it was forked while another thread was importing {broken[0]}",
+            hint="import torch before starting threads, fork before importing it, or use the 'spawn' start method",
         )
-    hub_constants()  # which transformers imports too, and which raises an error of ours
+    hub_constants()  # transformers imports these too, but this raises our own error
     try:
         with _no_garbage_collection():
-            import torch  # noqa: F401 - transformers imports without it, and fails later and less clearly
+            import torch  # noqa: F401 - without torch, transformers fails later, with a less clear error
             import transformers
 
-            transformers.pipeline  # noqa: B018 - imported when it is looked up, which takes as long as all the rest
+            transformers.pipeline  # noqa: B018 - the lookup imports it, which takes as long as everything else
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"real models need {error.name}, which is not installed",
             hint="pip install 'modelenv[transformers]'",
         ) from error
-    except Exception as error:  # such as an OSError for a library of CUDA that is missing
+    except Exception as error:  # such as an OSError for a missing CUDA library
         raise ConfigurationError(
             "real models need torch and transformers, and importing them failed",
-            found=_said(error),
-            hint="see what `python -c 'import torch, transformers'` says, and install versions that fit together",
+            found=_type_and_first_line(error),
+            hint="run `python -c 'import torch, transformers'` to see the error, and install compatible versions",
         ) from error
 
 
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
-    """Look for no garbage: an import makes objects that stay, and going through them took a sixth of its time."""
+    """Context manager: disable garbage collection.
+
+    The objects that an import creates stay, and searching them for garbage took a sixth of the import's time.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -146,17 +149,17 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _after_fork(turns: BuildLock) -> None:
-    """Let torch compute on one thread in a forked child: those that it began in the parent do not exist here.
+def _after_fork(build_lock: BuildLock) -> None:
+    """Make torch use one thread in a forked child, because the threads that it started in the parent do not exist.
 
-    It would wait for them for ever, as soon as an operation is large enough for several threads.
+    Otherwise the first operation that is large enough for several threads would wait for them forever.
     """
     torch = sys.modules.get("torch")
-    if torch is not None and turns.has_built:
+    if torch is not None and build_lock.has_built:
         torch.set_num_threads(1)
 
 
-forks.at_fork(_turns, _after_fork)
+forks.at_fork(_build_lock, _after_fork)
 
 
 def _check_task(transformers: Any, task: str) -> None:
@@ -169,10 +172,10 @@ def _check_task(transformers: Any, task: str) -> None:
 
 
 def _check_peft(transformers: Any, folder: Path, model: str) -> None:
-    """Check that an adapter beside the weights can be applied: without peft transformers leaves it out in silence."""
+    """Check that an adapter in the folder can be applied. Without peft, transformers silently ignores it."""
     if ADAPTER_CONFIG in ModelFiles.in_folder(folder, model).names and not transformers.utils.is_peft_available():
         raise ConfigurationError(
-            "this model comes with an adapter, which needs peft, and peft is not installed",
+            "the model comes with an adapter, which needs peft, but peft is not installed",
             model=model,
             found=str(folder / ADAPTER_CONFIG),
             hint="pip install peft",
@@ -180,9 +183,9 @@ def _check_peft(transformers: Any, folder: Path, model: str) -> None:
 
 
 def _torch_device(device: str, model: str) -> str:
-    """Return the torch device for `device`; `auto` is CUDA, then MPS, then CPU.
+    """Return the name of a torch device that exists. `auto` means CUDA, else MPS, else CPU.
 
-    A number is the one of an accelerator, and -1 the CPU, as for `transformers.pipeline`.
+    As in `transformers.pipeline`, a number is the index of an accelerator, and -1 is the CPU.
     """
     import torch
 
@@ -200,44 +203,44 @@ def _torch_device(device: str, model: str) -> str:
         raise ConfigurationError(
             f"this machine has no device {device!r}",
             model=model,
-            expected="auto, cpu, cuda, cuda:1, mps and the like, or the number of an accelerator",
-            found=_said(error),
+            expected="auto, a torch device such as cpu, cuda, cuda:1 or mps, or the number of an accelerator",
+            found=_type_and_first_line(error),
         ) from error
     return name
 
 
 def _gpu_after_fork(error: Exception, model: str) -> ConfigurationError | None:
-    """Return the error for a GPU that the parent used before the fork, or None if `error` is another one."""
-    if "forked subprocess" not in str(error):  # torch's words, see torch.cuda._lazy_init
+    """Return the error for a GPU that the parent process used before the fork, or None if it is another error."""
+    if "forked subprocess" not in str(error):  # the message in torch.cuda._lazy_init
         return None
     return ConfigurationError(
-        "torch cannot use the GPU in this process, which was forked from one that used it",
+        "torch cannot use the GPU in this process, because it was forked from one that used it",
         model=model,
-        found=_said(error),
-        hint="start the process with the method 'spawn', or load models only after the fork; or device='cpu'",
+        found=_type_and_first_line(error),
+        hint="start the process with the 'spawn' method, load models only after the fork, or use device='cpu'",
     )
 
 
-def _our_error(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
-    said = _said(error)
+def _translated(error: Exception, folder: Path, task: str, model: str) -> ModelEnvError:
+    found = _type_and_first_line(error)
     if (forked := _gpu_after_fork(error, model)) is not None:
         return forked
     if "trust_remote_code" in str(error):
         return UnsafeModelError(
-            "the model needs code that comes with it, and running that code was not allowed",
+            "the model needs code that comes with it, but running that code was not allowed",
             model=model,
-            found=said,
-            hint="read the code first; then load_model(..., trust_remote_code=True), which a volume never allows",
+            found=found,
+            hint="read the code; if you trust it, use load_model(..., trust_remote_code=True), but not with a volume",
         )
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
-        return ConfigurationError(f"an argument is unknown to the task {task!r}", model=model, found=said)
+        return ConfigurationError(f"the task {task!r} does not accept one of the arguments", model=model, found=found)
     return ModelIntegrityError(
         f"transformers cannot load it for the task {task!r}",
         model=model,
-        found=f"{said} (in {folder})",
-        hint="check that the model is made for this task, that its files are complete, and the arguments given",
+        found=f"{found} (in {folder})",
+        hint="check that the model supports this task, that its files are complete, and that the arguments are right",
     )
 
 
-def _said(error: Exception) -> str:
+def _type_and_first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {next(iter(str(error).strip().splitlines()), 'no message')}"

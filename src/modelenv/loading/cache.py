@@ -1,4 +1,4 @@
-"""Loaded pipelines: one load per key, however many threads or tasks ask at once."""
+"""The loaded pipelines: one load per key, even if many threads or tasks request it at the same time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modelenv.references import ModelRef
 
 @dataclass(frozen=True)
 class PipelineKey:
-    """What makes two loads the same: model, task, source, folder and arguments."""
+    """Identifies a load: two loads with the same model, task, source, folder and arguments share a pipeline."""
 
     ref: ModelRef
     task: str
@@ -28,7 +28,7 @@ class PipelineKey:
 
     @classmethod
     def of(cls, ref: ModelRef, task: str, source: str, root: str, arguments: Mapping[str, Any]) -> PipelineKey:
-        """Return the key; arguments that cannot be hashed count by their content, else by identity."""
+        """Return the key. Containers are compared by content, and other arguments without a hash by identity."""
         return cls(ref, task, source, root, _hashable(arguments))
 
 
@@ -46,9 +46,9 @@ def _hashable(value: Any) -> Hashable:
 
 @dataclass(eq=False)
 class Load:
-    """One load under way or done; `stages` says what it is doing, for whoever waits too long.
+    """One load, running or done. Its `stages` show the progress, for the error of a caller whose deadline passes.
 
-    The load runs on a thread of its own, so that a caller's deadline holds whatever the load is stuck in.
+    The load runs on its own thread, so a caller's deadline holds even if the load hangs.
     """
 
     model: str
@@ -56,7 +56,7 @@ class Load:
     stages: Stages = field(default_factory=Stages)
     future: Future[Any] = field(default_factory=Future)
     used: float = 0.0
-    _loaded: list[Any] = field(default_factory=list)  # the pipeline, once there is one
+    _loaded: list[Any] = field(default_factory=list)  # the pipeline, once it is loaded
 
     def start(self, work: Callable[[Load], Any]) -> None:
         """Run `work` on a daemon thread, which ends with the process."""
@@ -67,41 +67,41 @@ class Load:
         try:
             self._loaded.append(work(self))
             self.future.set_result(self._loaded[0])
-        except BaseException as error:  # noqa: BLE001 - handed to whoever waits
-            self.forget(self)  # before anybody hears of it, so that they may try again at once
+        except BaseException as error:  # noqa: BLE001 - passed on to the callers that wait
+            self.forget(self)  # before the callers see the error, so that they can try again at once
             self.future.set_exception(error)
 
     def result(self, deadline: Deadline) -> Any:
-        """Wait for the pipeline, at most until the deadline; raise what the load raised."""
+        """Wait for the pipeline, at most until the deadline. Raises the error of the load."""
         while True:
             try:
                 return self.future.result(timeout=deadline.patience)
             except TimeoutError:
-                self._raise_if_over(deadline)
+                self._raise_if_ended(deadline)
 
     async def aresult(self, deadline: Deadline) -> Any:
         """Wait as `result` does, without blocking the event loop."""
-        import asyncio  # who awaits this has it; all others pay for it more than for the rest of the module
+        import asyncio  # a caller that awaits has imported it; for others it would take longer than this module
 
         while True:
             waiter = asyncio.shield(asyncio.wrap_future(self.future))
             try:
                 return await asyncio.wait_for(waiter, timeout=deadline.patience)
             except TimeoutError:
-                self._raise_if_over(deadline)
+                self._raise_if_ended(deadline)
 
-    def _raise_if_over(self, deadline: Deadline) -> None:
-        """After a wait that timed out: raise the load's own error, if that was one, or that the deadline passed."""
+    def _raise_if_ended(self, deadline: Deadline) -> None:
+        """After a TimeoutError: raise it if it was the load's own error, or raise ours if the deadline has passed."""
         if self.future.done():
             self.future.result()
         elif not deadline.remaining:
             raise deadline.passed(self.model, self.stages.now, self.stages) from None
 
-    def begins_anew(self) -> bool:
-        """In a forked child: whether the pipeline is there. A load under way ended with its thread."""
+    def survives_fork(self) -> bool:
+        """In a forked child: whether the pipeline is loaded. A load that was running ended with its thread."""
         if not self._loaded:
             return False
-        self.future = Future()  # a lock of the old one may be held by that thread
+        self.future = Future()  # a thread of the parent might hold the lock of the old one
         self.future.set_result(self._loaded[0])
         return True
 
@@ -114,26 +114,26 @@ class PipelineCache:
     _lock: threading.Lock = field(default_factory=forks.new_lock, repr=False)
 
     def __post_init__(self) -> None:
-        forks.at_fork(self, PipelineCache._forget_others)
+        forks.at_fork(self, PipelineCache._reset_in_child)
 
-    def _forget_others(self) -> None:
-        """Keep what is loaded; the loads under way are the parent's."""
+    def _reset_in_child(self) -> None:
+        """In a forked child: keep the loaded pipelines, and forget the loads that were running."""
         for key, load in list(self._loads.items()):
-            if not load.begins_anew():
+            if not load.survives_fork():
                 del self._loads[key]
 
     def get(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Any:
-        """Return the pipeline for `key`, loaded with `work` if nobody has, at most until the deadline.
+        """Return the pipeline for `key`, loading it with `work` if no other caller has, at most until the deadline.
 
         Raises:
-            ModelLoadTimeoutError: the deadline passed; the load may still end well, and a later call then finds it.
-            ModelEnvError: the load failed; it is forgotten, so a later call tries again.
+            ModelLoadTimeoutError: The deadline passed. The load continues, and a later call can find its result.
+            ModelEnvError: The load failed. It is forgotten, so a later call tries again.
         """
         while True:
             try:
                 return self._join(key, work, deadline).result(deadline)
             except ModelLoadTimeoutError:
-                if not deadline.remaining:  # else it was the end of somebody else's load with a shorter deadline
+                if not deadline.remaining:  # else a load with a shorter deadline, which this call joined
                     raise
 
     async def aget(self, key: PipelineKey, work: Callable[[Load], Any], deadline: Deadline) -> Any:
@@ -156,20 +156,20 @@ class PipelineCache:
             return load
 
     def _forget_failed(self, key: PipelineKey, load: Load) -> None:
-        """Drop a load that failed; not another one, begun after this had been let go."""
+        """Forget a load that failed, unless another load with the same key has replaced it."""
         with self._lock:
             if self._loads.get(key) is load:
                 del self._loads[key]
 
     def forget(self, key: PipelineKey) -> None:
-        """Drop the load for `key`, if there is one."""
+        """Forget the load for `key`, if it exists."""
         with self._lock:
             self._loads.pop(key, None)
 
     def keep_within(self, limit: int) -> None:
-        """Drop what was asked for longest ago until the pipelines take at most `limit` bytes; the last one stays.
+        """Forget the least recently used pipelines until the rest takes at most `limit` bytes. The last one stays.
 
-        Who still has a pipeline keeps it; whoever asks for it again has it loaded anew.
+        References to a forgotten pipeline stay valid. The next request for it loads it again.
         """
         with self._lock:
             done = [
@@ -189,6 +189,6 @@ class PipelineCache:
             self.forget(key)
 
     def loads(self) -> Mapping[PipelineKey, Load]:
-        """Return the loads under way and done, as they are now."""
+        """Return a copy of the current loads, both running and done."""
         with self._lock:
             return dict(self._loads)

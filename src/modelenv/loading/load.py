@@ -1,40 +1,33 @@
-"""One real load from beginning to end: find or fetch the files, build the pipeline, report."""
+"""Loads a real model: finds or fetches its files, builds the pipeline, and reports the load."""
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 from modelenv.deadlines import BUILDING, Deadline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.errors import ConfigurationError, ModelEnvError, ModelNotFoundError
-from modelenv.fetching.forbidden import no_hub
-from modelenv.files.claims import claimant_of
-from modelenv.loading.build import import_libraries, load_pipeline
-from modelenv.loading.folders import Obtained
-from modelenv.loading.locked_folder import obtain_locked
+from modelenv.errors import ModelEnvError
+from modelenv.fetching.no_hub import no_hub
+from modelenv.loading.build import load_pipeline
+from modelenv.loading.choose_folder import FolderChoice
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
 from modelenv.loading.spec import ModelSpec
-from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
-from modelenv.store.checks import Checks
 from modelenv.store.model_files import ModelFiles, Use
-from modelenv.store.model_folder import check_model_folder
 from modelenv.store.needs import check_needs
 from modelenv.store.records import is_unchanged
 from modelenv.store.store import Store
 from modelenv.volume.metadata import VolumeMetadata
-from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, volume_metadata
 
 logger = logging.getLogger("modelenv")
-_LOOKING, _HASHING = "finding and checking its files", "hashing its files"
-_WORTH_IT = 4 << 20  # bytes: hashing fewer takes no time behind which an import could hide
+_LOOKING = "finding and checking its files"
 
 
 @dataclass(frozen=True)
@@ -42,29 +35,23 @@ class Loader:
     """Loads real models from one source.
 
     Attributes:
-        source: where they come from; never `MOCK_MODELS`.
-        store: the folder that holds them.
-        run: what is shared with other managers.
+        folders: Chooses the folder of each model.
+        run: The objects that are shared with other managers.
     """
 
-    source: ModelSource
-    store: Store
+    folders: FolderChoice
     run: Run
 
     @classmethod
     def of(cls, source: ModelSource, settings: Settings, run: Run) -> Loader:
         """Return the loader for `source` under these settings."""
-        root = settings.root_of(source)
-        assert root is not None  # noqa: S101 - every source but the fakes has a folder
-        private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-        claimant = claimant_of(settings.lock_path)
-        return cls(source, Store(root, private, claimant, settings.cache_setting(source)), run)
+        return cls(FolderChoice(source, Store.of(source, settings), run), run)
 
     def load(self, request: LoadRequest, deadline: Deadline) -> Any:
-        """Load the model and return its pipeline; the deadline's stages say meanwhile what is being done.
+        """Load the model and return its pipeline. `deadline.stages` shows the progress.
 
         Raises:
-            ModelEnvError: as `SmartModelManager.load_model`.
+            ModelEnvError: See `SmartModelManager.load_model`.
         """
         started = time.monotonic()
         obtained: Obtained | None = None
@@ -72,9 +59,9 @@ class Loader:
         try:
             while True:
                 deadline.stages.enter(_LOOKING)
-                volume = self._metadata()
+                volume = self.folders.metadata()
                 try:
-                    obtained = self._obtain(request, volume, deadline)
+                    obtained = self.folders.obtain(request, volume, deadline)
                     self._check_needs(request, volume, obtained)
                     verified = self.run.hashes.of(obtained.path)
                     built = time.monotonic()
@@ -83,11 +70,11 @@ class Loader:
                     if volume is None or is_unchanged(obtained.path, verified):
                         break
                 except ModelEnvError:
-                    if volume == self._metadata():
+                    if volume == self.folders.metadata():
                         raise
-                pipeline = None  # updates of the volume took away what was being read: once more, from the new set
+                pipeline = None  # an update of the volume replaced the files during the load: load the new ones
                 if not deadline.remaining:
-                    doing = "loading it, while updates of the volume took its files away"
+                    doing = "loading it, because updates of the volume kept replacing its files"
                     raise deadline.passed(str(request.ref), doing)
             deadline.stages.enter("done")
         except ModelEnvError as error:
@@ -99,29 +86,8 @@ class Loader:
             self.run.on_load(report)
         return pipeline
 
-    def _metadata(self) -> VolumeMetadata | None:
-        """Return what the volume says it holds; None elsewhere, and where it says nothing."""
-        return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
-
-    def _obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
-        def begin_hashing(size: int) -> None:
-            deadline.stages.enter(_HASHING)
-            if self.run.build is None:
-                _import_meanwhile(size)
-
-        checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=begin_hashing)
-        if self.source is not ModelSource.PERSISTENT_VOLUME:
-            return self._from_store(request, checks, deadline)
-        if metadata is None:
-            return self._put_there_by_hand(request, checks, deadline)
-        folder = find_on_volume(
-            self.store.root, metadata, request.ref,
-            locked=request.locked, checks=checks, allow_pickle=request.allow_pickle,
-        )  # fmt: skip
-        return Obtained(folder)
-
     def _check_needs(self, request: LoadRequest, metadata: VolumeMetadata | None, obtained: Obtained) -> None:
-        """Check that the folder has what this load needs, and that a locked model reads nothing from elsewhere."""
+        """Check that the folder has all files that this load needs, and that a locked model reads no others."""
         locked = None
         if request.locked is not None and metadata is None:
             locked = {file.path for file in request.locked.files}
@@ -131,7 +97,7 @@ class Loader:
             given=frozenset(request.arguments),
             allow_pickle=request.allow_pickle,
             runs_code=request.trust_remote_code,
-            closed=is_locked or self.source is ModelSource.PERSISTENT_VOLUME,
+            closed=is_locked or self.folders.source is ModelSource.PERSISTENT_VOLUME,
             whole=is_locked or obtained.whole,
             hint=None if is_locked else obtained.hint,
         )
@@ -143,45 +109,9 @@ class Loader:
             obtained.path, request.task, request.arguments, request.ref.repo_id, request.device,
             request.trust_remote_code,
         )  # fmt: skip
-        in_production = self.source is ModelSource.PERSISTENT_VOLUME
+        in_production = self.folders.source is ModelSource.PERSISTENT_VOLUME
         with no_hub(request.ref.repo_id) if in_production else nullcontext():
             return build(spec, deadline)
-
-    def _put_there_by_hand(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
-        """Return what lies on a volume without our metadata, unless that is a part of a set of ours."""
-        root, model = self.store.root, request.ref.repo_id
-        try:
-            obtained = self._from_store(request, checks, deadline)
-        except ModelNotFoundError:
-            check_put_there_by_hand(root, None, model=model)
-            raise
-        check_put_there_by_hand(root, obtained.path, model=model)
-        return obtained
-
-    def _from_store(self, request: LoadRequest, checks: Checks, deadline: Deadline) -> Obtained:
-        if request.locked is not None:
-            obtained = obtain_locked(
-                self.store,
-                request.locked,
-                deadline,
-                fetches=self.source.downloads,
-                checks=checks,
-                failures=self.run.failures,
-            )
-            check_model_folder(
-                obtained.path, root=self.store.root, model=request.locked.repo, allow_pickle=request.allow_pickle,
-                locked={file.path for file in request.locked.files},
-            )  # fmt: skip
-            return obtained
-        if not self.source.downloads:
-            return find_model(self.store, request.ref, allow_pickle=request.allow_pickle)
-        return find_or_fetch_model(
-            self.store,
-            request.ref,
-            deadline,
-            allow_pickle=request.allow_pickle,
-            failures=self.run.failures,
-        )
 
     def _report(
         self,
@@ -195,7 +125,7 @@ class Loader:
         return LoadReport(
             repo_id=str(request.ref),
             task=request.task,
-            source=self.source.value,
+            source=self.folders.source.value,
             fetched=fetched is not None,
             files=0 if fetched is None else fetched.files,
             bytes=0 if fetched is None else fetched.bytes,
@@ -205,18 +135,3 @@ class Loader:
             hosted=self.run.build is not None,
             error=error,
         )
-
-
-def _import_meanwhile(size: int) -> None:
-    """Import torch and transformers while files are hashed, which takes cores but not the interpreter.
-
-    The thread is no daemon: a program that ends early, as after a damaged file, waits for it, for an interpreter
-    that ends in the middle of such an import may crash.
-    """
-    if size >= _WORTH_IT:
-        threading.Thread(target=_import, name="modelenv-import").start()
-
-
-def _import() -> None:
-    with suppress(ConfigurationError):  # what is missing is told when the pipeline is built
-        import_libraries()

@@ -1,8 +1,8 @@
-"""From a locked model to a folder that holds exactly what the lock says: found, repaired, or fetched.
+"""From a locked model to a folder whose files match the lock: found, repaired, or fetched.
 
-What is there and was checked since it last changed costs a `stat` for each file, and no request. A file that is not
-as locked is never loaded: it is set aside, and fetched again where that is allowed. A cache is shared: what others
-have of the same commit stays, and a load then gets a folder of links to the locked files alone.
+A model that was checked and has not changed since costs one `stat` per file, and no request. A file that does not
+match the lock is never loaded: it is set aside, and fetched again if that is allowed. A cache is shared, so files
+that others fetched for the same commit stay. A load then uses a folder with links to the locked files only.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, CacheFolder, Layout, cache_folders, is_snapshot, plain_folders
 from modelenv.files.ownership import check_owned, owns
-from modelenv.loading.folders import Obtained, follow, holding_lock
+from modelenv.loading.look_and_mend import Obtained, follow, holding_lock
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
@@ -38,18 +38,18 @@ logger = logging.getLogger("modelenv")
 
 
 def snapshot_of(store: Store, locked: LockedModel) -> Path:
-    """Return the folder of the locked commit in the store; it need not be there."""
+    """Return the path of the locked commit's snapshot in the store, which need not exist."""
     folders = [cache.snapshot(locked.commit) for cache in cache_folders(store.root, locked.ref)]
     return next((folder for folder in folders if os.path.isdir(folder)), folders[0])  # noqa: PTH112 - never raises
 
 
 def verify_locked(store: Store, locked: LockedModel, folder: Path, checks: Checks) -> Verified:
-    """Compare a folder of the store with the lock, and remember what was hashed.
+    """Compare a folder of the store with the lock, and remember the hashes.
 
-    Files that others have in the snapshot are no differences; see `Verified.shared`.
+    Files that others fetched into the snapshot are not differences; see `Verified.shared`.
 
     Raises:
-        UnsafeModelError: a link leads out of the store.
+        UnsafeModelError: A link leads out of the store.
     """
     ref = locked.ref
     if folder.is_dir():
@@ -79,40 +79,40 @@ def obtain_locked(
     checks: Checks,
     failures: FailureLog | None = None,
 ) -> Obtained:
-    """Return a folder that holds what the lock says, fetched into the store where it is not there.
+    """Return a folder whose files match the lock, fetched into the store if necessary.
 
-    Whether that makes a model that can be loaded is for `check_model_folder` to say.
+    The caller checks with `check_model_folder` that these files are a model that can be loaded.
 
     Args:
-        store: where it is looked for.
-        locked: the model.
-        deadline: of the whole.
-        fetches: whether the Hub may be asked.
-        checks: how files are checked.
-        failures: failed fetches of this run.
+        store: The store to search, and to fetch into.
+        locked: The model.
+        deadline: The deadline for everything, including the wait for the lock.
+        fetches: Whether files can be downloaded from the Hub.
+        checks: The options for checking the files.
+        failures: The failed fetches of this run, or None.
 
     Raises:
-        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
-        ModelIntegrityError: its files are not as locked, and could not be fetched again.
-        UnsafeModelError: a link leaves the store.
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: The model could not be fetched.
+        ModelIntegrityError: The files do not match the lock, and could not be fetched again.
+        UnsafeModelError: A link leads out of the store.
     """
     road = _LockedRoad(store, locked, deadline, checks, failures)
     lock = holding_lock(store, locked.ref, deadline, failures) if fetches and not store.is_read_only() else None
     with reading(locked.repo):
         if checks.remembers and snapshot_of(store, locked).is_dir():
-            store.claim(locked.ref, locked.commit)  # first: from here on no `prune` of another project takes it
+            store.claim(locked.ref, locked.commit)  # first, so that `prune` in another project does not remove it
         found = follow(road, lock)
         if found.verified.differences:
-            raise _not_here(store, locked, found.verified.differences, fetches=fetches)
+            raise unavailable(store, locked, found.verified.differences, fetches=fetches)
         path = found.path
         if found.verified.shared:
-            path = _alone(store, locked, path, found.verified, checks, deadline)
+            path = _folder_of_locked_files(store, locked, path, found.verified, checks, deadline)
     return Obtained(path, found.fetched)
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A folder, compared with the lock, and the fetch that brought it, if there was one."""
+class FoundFolder:
+    """A folder with the result of its comparison with the lock, and the fetch that filled it, if any."""
 
     path: Path
     verified: Verified
@@ -121,7 +121,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _LockedRoad:
-    """A `Road` to what the lock says."""
+    """The `Road` to a folder that matches the lock."""
 
     store: Store
     locked: LockedModel
@@ -129,28 +129,30 @@ class _LockedRoad:
     checks: Checks
     failures: FailureLog | None
 
-    def look(self) -> _Found:
-        return _Found(*find_locked(self.store, self.locked, self.checks))
+    def look(self) -> FoundFolder:
+        return FoundFolder(*find_locked(self.store, self.locked, self.checks))
 
-    def is_right(self, found: _Found) -> bool:
+    def is_right(self, found: FoundFolder) -> bool:
         return not found.verified.differences
 
-    def mend(self, found: _Found) -> _Found:
+    def mend(self, found: FoundFolder) -> FoundFolder:
         remove_leftovers(self.store, self.locked.ref)
-        return _repair(self.store, self.locked, found.verified, self.deadline, self.checks, self.failures)
+        return repair(self.store, self.locked, found, self.deadline, self.checks, self.failures)
 
 
 def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
-    """Return the folder that is as locked; else the snapshot's, which need not be there, and what is wrong with it.
+    """Return the folder that matches the lock, or else the snapshot, with the result of the comparison.
+
+    The snapshot need not exist.
 
     Raises:
-        UnsafeModelError: a link leads out of the store.
+        UnsafeModelError: A link leads out of the store.
     """
     snapshot = snapshot_of(store, locked)
     of_snapshot = verify_locked(store, locked, snapshot, checks)
     if not of_snapshot.differences:
         return snapshot, of_snapshot
-    for _, folder in plain_folders(store.root, locked.ref):  # the user's own: used or not, never changed
+    for _, folder in plain_folders(store.root, locked.ref):  # the user's own folders, which are never changed
         if (folder / CONFIG).is_file():
             verified = verify_locked(store, locked, folder, checks)
             if not verified.differences:
@@ -158,26 +160,26 @@ def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path
     return snapshot, of_snapshot
 
 
-def _alone(
+def _folder_of_locked_files(
     store: Store, locked: LockedModel, snapshot: Path, verified: Verified, checks: Checks, deadline: Deadline
 ) -> Path:
-    """Return a folder of links to the locked files alone, for nothing else of the snapshot may be loaded.
+    """Return a folder with links to the locked files only, because no other file of the snapshot must be loaded.
 
     Raises:
-        ModelIntegrityError: there is none, and none may be made.
+        ModelIntegrityError: The folder does not exist, and cannot be created.
     """
     view = store.view(locked.ref, locked.commit, "\n".join(file.path for file in locked.files))
     can_write = checks.remembers and not store.is_read_only()
     lock = holding_lock(store, locked.ref, deadline) if can_write else None
     if follow(_ViewRoad(store, locked, snapshot, view, verified.fingerprints), lock):
         return view
-    hint = "run `modelenv pull` as a user who may write this store: it sets the locked files apart"
+    hint = "run `modelenv pull` as a user who can write to this store: it creates a folder with the locked files only"
     raise integrity_error(verified.shared, model=locked.repo, folder=snapshot, hint=hint)
 
 
 @dataclass(frozen=True)
 class _ViewRoad:
-    """A `Road` to a folder of links to the locked files of a snapshot. `look` returns whether it is there."""
+    """The `Road` to a folder with links to the locked files of a snapshot. `look` returns whether it exists."""
 
     store: Store
     locked: LockedModel
@@ -202,14 +204,15 @@ class _ViewRoad:
         return True
 
 
-def _not_here(
+def unavailable(
     store: Store, locked: LockedModel, differences: tuple[Difference, ...], *, fetches: bool
 ) -> ModelEnvError:
-    reason = "nothing may be written to it"
-    hint = f"run `modelenv pull` where it may be written, or set {store.setting} to another folder"
+    """Return the error for differences from the lock that cannot be repaired here."""
+    reason = "the store cannot be written"
+    hint = f"run `modelenv pull` where it can be written, or set {store.setting} to another folder"
     if not fetches:
         reason = "nothing is downloaded in this environment"
-        hint = f"fill it with `modelenv pull --to {store.root}` where it may be written and the Hub can be reached"
+        hint = f"fill it with `modelenv pull --to {store.root}` where it can be written and the Hub can be reached"
     elif is_offline():
         reason = "offline mode is on, so it was not downloaded"
         hint = f"unset {offline_variable()}, or run `modelenv pull` while the Hub can be reached"
@@ -224,28 +227,28 @@ def _not_here(
     )
 
 
-def _repair(
-    store: Store,
-    locked: LockedModel,
-    found: Verified,
-    deadline: Deadline,
-    checks: Checks,
-    failures: FailureLog | None,
-) -> _Found:
-    """Set aside what is wrong, fetch what is missing, and publish. The caller holds the model's lock."""
+def repair(
+    store: Store, locked: LockedModel, found: FoundFolder, deadline: Deadline, checks: Checks,
+    failures: FailureLog | None = None, is_needed: Callable[[Difference], bool] = bool,
+) -> FoundFolder:  # fmt: skip
+    """Set aside wrong files, fetch what is missing, and publish the result. The caller holds the model's lock.
+
+    With `is_needed`, only the differences for which it returns true are repaired.
+    """
     ref = locked.ref
     if failures is not None:
         failures.raise_if_failed(ref, deadline)
     snapshot = snapshot_of(store, locked)
     blob_ids = {file.path: file.blob_id for file in locked.files}
-    wrong = {each.path for each in found.differences}
+    differences = tuple(filter(is_needed, found.verified.differences))
+    wrong = {each.path for each in differences}
     files = [file for file in locked.files if file.path in wrong]
     wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
     fetch = BlobFetch(store, ref, CacheFolder.of_snapshot(snapshot).blobs, progress=checks.progress)
     if is_offline() and fetch.lacks(wanted):
-        raise _not_here(store, locked, found.differences, fetches=True)
-    for difference in found.differences:
-        _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
+        raise unavailable(store, locked, differences, fetches=True)
+    for difference in differences:
+        set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
     began = deadline.remaining
     try:
         blobs = fetch.fetch(wanted, deadline)
@@ -257,26 +260,27 @@ def _repair(
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
     known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
     verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
-    if verified.differences:
-        hint = "another program changes this store: run again when it is done"
-        raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
+    if left := tuple(filter(is_needed, verified.differences)):
+        hint = "another program is changing this store: try again when it has finished"
+        raise integrity_error(left, model=locked.repo, folder=snapshot, hint=hint)
     store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints, whole=False)
-    return _Found(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
+    return FoundFolder(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
 
 
 def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched | None:
     if not blobs.requests:
-        return None  # all of it was among the blobs
+        return None  # all blobs already existed
     found = FoundModel(snapshot, Layout.HUB_CACHE, locked.commit, checked=True)
     return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
 
 
-def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
-    """Move a wrong file away: its own blob behind the link, else the link or the file itself.
+def set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
+    """Move a wrong file out of the way: the blob behind the link if it is the file's own, else the link or the file.
 
-    A folder that is a link raises an `UnsafeModelError`, also where the file is missing and will be written.
-    A link that leads to another blob than it should is wrong, but that blob need not be; and a blob of another model
-    is not ours to move.
+    If a link leads to another blob, only the link is wrong. A blob of another model must not be moved.
+
+    Raises:
+        UnsafeModelError: A folder in the path is a link, even if the file itself does not exist yet.
     """
     check_owned(store.root, ref, path)
     if not os.path.lexists(path):
@@ -284,11 +288,11 @@ def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> 
     blob = Path(os.path.realpath(path))
     is_damaged = path.is_symlink() and blob.name == blob_id and blob.exists() and owns(store.root, ref, blob)
     aside = store.set_aside(ref, blob if is_damaged else path)
-    logger.warning("%s: %s is not as locked; it was set aside as %s", ref.repo_id, path, aside)
+    logger.warning("%s: %s does not match the lock; it was set aside as %s", ref.repo_id, path, aside)
 
 
 def _remember(store: Store, ref: ModelRef, folder: Path, fingerprints: Mapping[str, Fingerprint]) -> None:
     try:
         store.record(ref, FoundModel(folder, Layout.HUB_CACHE, ref.revision), fingerprints, whole=False)
-    except (ConfigurationError, NoSpaceError) as error:  # it is right all the same; the next process hashes again
-        logger.info("%s: what was hashed cannot be remembered: %s", ref.repo_id, error.what)
+    except (ConfigurationError, NoSpaceError) as error:  # the files are right; the next process hashes them again
+        logger.info("%s: the hashes could not be recorded: %s", ref.repo_id, error.what)

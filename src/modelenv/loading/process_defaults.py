@@ -1,4 +1,4 @@
-"""What transformers changes for the whole process while it builds a model, kept to be put back."""
+"""Saves and restores the process-wide defaults that transformers changes while it builds a model."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Defaults:
-    """torch's and transformers' defaults at one moment.
+    """The defaults of torch and transformers at one moment.
 
-    `from_pretrained` of transformers 5 sets the default dtype, and replaces functions that initialise weights, tie
-    them, and make tensors, in torch's modules and in its own base class; see `transformers/initialization.py`.
+    `from_pretrained` of transformers 5 sets the default dtype. It also replaces functions that initialise weights,
+    tie them, and create tensors, in torch's modules and in its own base class; see `transformers/initialization.py`.
 
     Attributes:
-        dtype: torch's default.
-        names: what each module and class had under its names.
+        dtype: The default dtype of torch.
+        names: The names and values in each module and class that transformers changes.
     """
 
     dtype: Any
@@ -25,7 +25,7 @@ class Defaults:
 
     @classmethod
     def now(cls) -> Defaults:
-        """Return them as they are. The caller has imported both libraries."""
+        """Return the current defaults. The caller has imported both libraries."""
         import torch
         from transformers import modeling_utils
 
@@ -34,8 +34,8 @@ class Defaults:
         holders = (torch, torch.nn.init, *patched, modeling_utils, modeling_utils.PreTrainedModel)
         return cls(torch.get_default_dtype(), tuple((holder, dict(vars(holder))) for holder in holders))
 
-    def put_back(self) -> None:
-        """Set what differs now: the dtype, functions, classes and switches. What was added meanwhile stays."""
+    def restore(self) -> None:
+        """Restore the dtype, and the functions, classes and booleans that have changed. Names added since stay."""
         import torch
 
         torch.set_default_dtype(self.dtype)

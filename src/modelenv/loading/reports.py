@@ -1,4 +1,4 @@
-"""What loads did and what a manager holds, as values of plain types."""
+"""Reports about loads and managers, as values of plain types."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from modelenv.amounts import counted, size_text
 
 @dataclass(frozen=True)
 class LoadReport:
-    """One real load of a model.
+    """The result of one load of a real model. `str()` formats it as a sentence.
 
     Attributes:
-        repo_id: the model.
-        task: the pipeline's task.
-        source: the value of the `ModelSource` it came from.
-        fetched: whether files came from the Hub in this load.
-        files: files of the snapshot, if it was fetched; 0 from a cache.
-        bytes: bytes received from the Hub.
-        requests: HTTP requests made to the Hub.
-        fetch_seconds: wall time to find, fetch and verify the files.
-        load_seconds: wall time to build the pipeline, with the import of transformers if it was the first.
-        hosted: whether the pipeline is in a model host, and not in this process.
-        repeated: answers that a kept model host gave again, as to the same calls before.
-        error: the error's first line if the load failed, else None.
-        reason: why a model of the model host was loaded in this process as well; None for an ordinary load.
+        repo_id: The model, as `organisation/name`, with `@revision` unless it is the default branch.
+        task: The task of the pipeline.
+        source: The source of the files, as the value of a `ModelSource`.
+        fetched: Whether this load downloaded files from the Hub.
+        files: The number of files in the snapshot if `fetched`, else 0.
+        bytes: The number of bytes received from the Hub.
+        requests: The number of HTTP requests to the Hub.
+        fetch_seconds: The time to find, download and verify the files, in seconds of wall time.
+        load_seconds: The time to build the pipeline, in seconds of wall time. The first load of a process includes
+            the import of torch and transformers.
+        hosted: Whether the pipeline runs in a model host instead of this process.
+        error: The summary of the error if the load failed, else None.
     """
 
     repo_id: str
@@ -38,12 +37,10 @@ class LoadReport:
     fetch_seconds: float = 0.0
     load_seconds: float = 0.0
     hosted: bool = False
-    repeated: int = 0
     error: str | None = None
-    reason: str | None = None
 
     def __str__(self) -> str:
-        """Return the report as a sentence, for a log."""
+        """Return the report as a sentence for a log."""
         what = f"{self.repo_id} for {self.task} from {self.source}"
         if self.error is not None:
             return f"could not load {what}: {self.error}"
@@ -54,8 +51,29 @@ class LoadReport:
 
 
 @dataclass(frozen=True)
+class Notice:
+    """A statement about a model for the summary of a test run, other than a load.
+
+    Attributes:
+        model: The model's name.
+        text: The statement, without the model's name.
+    """
+
+    model: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ModelStatus:
-    """One model of a manager: `state` is `ready` or `loading`, `stage` what a load is doing."""
+    """The status of one model of a manager.
+
+    Attributes:
+        repo_id: The model's repo id.
+        revision: The requested revision, or None for the default branch.
+        task: The task of the pipeline.
+        state: `ready` or `loading`.
+        stage: The current step of the load, such as `fetching its files`.
+    """
 
     repo_id: str
     revision: str | None
@@ -66,13 +84,13 @@ class ModelStatus:
 
 @dataclass(frozen=True)
 class ManagerStatus:
-    """What a manager holds at one moment, made for a health endpoint.
+    """The status of a manager at one moment, for a health endpoint.
 
     Attributes:
-        environment: the value of the `ModelSource`.
-        reason: why it applies.
-        root: the folder of the models, or None.
-        models: the models loaded or loading.
+        environment: The source that models come from, as the value of a `ModelSource`.
+        reason: The reason why this source applies.
+        root: The folder that contains the models, or None for a source without a folder.
+        models: The models that are loaded or loading.
     """
 
     environment: str
@@ -82,9 +100,9 @@ class ManagerStatus:
 
     @property
     def ready(self) -> bool:
-        """Whether no load is under way."""
+        """Whether no model is still loading."""
         return all(model.state == "ready" for model in self.models)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain types, ready for JSON."""
+        """Return the status as plain types that can be encoded as JSON, with `ready`."""
         return {**asdict(self), "models": [asdict(model) for model in self.models], "ready": self.ready}

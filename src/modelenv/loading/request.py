@@ -1,4 +1,4 @@
-"""One call of `load_model`, with its names resolved and checked."""
+"""A call of `load_model`, with its names resolved and its arguments checked."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """What is to be loaded.
+    """The model to load, and how.
 
     Attributes:
-        ref: the model.
-        task: a task of transformers' registry.
-        task_name: the task as the caller named it; `sentiment` tells a fake more than its task does.
-        arguments: for the pipeline, those that the task's name implies among them.
+        ref: The model.
+        task: A task of transformers' registry.
+        task_name: The task as the caller named it. A fake needs it: `sentiment` is more specific than its task.
+        arguments: The arguments of the pipeline, including those that the task's name implies.
         device: `auto` or a torch device.
-        allow_pickle: whether pickled weights may be loaded.
-        trust_remote_code: whether code that comes with the model may run.
-        locked: what the project's lock says of the model, or None.
+        allow_pickle: Whether pickled weights can be loaded.
+        trust_remote_code: Whether code that comes with the model can run.
+        locked: The model in the project's lock, or None if it is not locked.
     """
 
     ref: ModelRef
@@ -45,12 +45,12 @@ class LoadRequest:
 
 @dataclass(frozen=True)
 class NamedModel:
-    """What the name in a call stands for in a project.
+    """The model that a name refers to in a project.
 
     Attributes:
-        ref: the model.
-        task: the task that the alias, or the project's lock, declares for it; None if neither does.
-        locked: what the project's lock says of the model, or None.
+        ref: The model.
+        task: The task that the alias or the project's lock declares, or None.
+        locked: The model in the project's lock, or None if it is not locked.
     """
 
     ref: ModelRef
@@ -59,11 +59,11 @@ class NamedModel:
 
 
 def resolve_name(settings: Settings, name: str, revision: str | None = None) -> NamedModel:
-    """Resolve a name: an alias, or a repo id.
+    """Return the model that an alias or a repo id refers to.
 
     Raises:
-        ConfigurationError: the name or the revision is not valid.
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        ConfigurationError: The name or the revision is invalid.
+        LockfileError: The lock cannot be read, or was created from another declaration of the alias.
     """
     alias = settings.models.get(name)
     ref = ModelRef.parse(name, revision) if alias is None else alias.ref
@@ -85,22 +85,22 @@ def resolve_request(
     trust_remote_code: bool = False,
     arguments: Mapping[str, Any],
 ) -> LoadRequest:
-    """Resolve a call's names: alias, repo id, task, and the arguments that the task implies.
+    """Resolve the names in a call to a repo and a task, add the arguments that the task implies, and check them all.
 
     Raises:
-        ConfigurationError: the name, the task or an argument is not valid, or no task was named.
-        UnsafeModelError: remote code was asked for in production, or pickled weights without leave.
-        LockfileError: the lock cannot be read, or was made from another declaration of the alias.
+        ConfigurationError: The name, the task or an argument is invalid, or there is no task.
+        UnsafeModelError: The call requests remote code in production, or pickled weights without `allow_pickle`.
+        LockfileError: The lock cannot be read, or was created from another declaration of the alias.
     """
     named = resolve_name(settings, name, revision)
     ref, locked = named.ref, named.locked
     task_name = model_type or named.task
     if task_name is None:
         raise ConfigurationError(
-            "no task was named for the model",
+            "no task was given for the model",
             model=name,
-            expected="a task in the call, or one that is declared for the model in [tool.modelenv.models]",
-            hint="name the task, such as task='text-classification' in a marker, or load_model(name, task)",
+            expected="a task in the call, or in the declaration of the model in [tool.modelenv.models]",
+            hint="pass the task, such as task='text-classification' in a marker, or load_model(name, task)",
         )
     if trust_remote_code and source is ModelSource.PERSISTENT_VOLUME:
         raise UnsafeModelError("remote code is never run from a persistent volume", model=ref.repo_id)

@@ -1,4 +1,4 @@
-"""What the loads of one test run, or of one manager, share."""
+"""The objects that all loads of a test run, or of a manager, share."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fetching.failures import FailureLog
 from modelenv.forks import cached_property
 from modelenv.loading.cache import PipelineCache
-from modelenv.loading.reports import LoadReport
 
 if TYPE_CHECKING:
     from modelenv.deadlines import Deadline
+    from modelenv.fetching.failures import FailureLog
+    from modelenv.loading.reports import LoadReport
     from modelenv.loading.spec import ModelSpec
     from modelenv.store.verification import HashMemory
 
@@ -27,14 +27,15 @@ def _itself(pipeline: Any) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What the managers of one test run share.
+    """The objects that the managers of one test run share.
 
     Attributes:
-        pipelines: the real pipelines, loaded once per process.
-        failures: failed fetches, remembered for all processes of the run; None remembers nothing.
-        on_load: called after each real load, from the loading thread.
-        build: builds pipelines somewhere else, such as in a model host; None builds them in this process. Called as
-            `modelenv.loading.build.load_pipeline` is.
+        pipelines: The real pipelines, each loaded once per process.
+        failures: The failed fetches of all processes of the run, or None to remember none.
+        on_load: Called after each load of a real model, from the thread that loaded it.
+        build: Builds pipelines elsewhere, such as in a model host, with the signature of
+            `modelenv.loading.build.load_pipeline`. None builds them in this process.
+        view: Returns the object that a manager returns for a shared pipeline.
     """
 
     pipelines: PipelineCache = field(default_factory=PipelineCache)
@@ -45,7 +46,7 @@ class Run:
 
     @cached_property
     def hashes(self) -> HashMemory:
-        """What was hashed in this process; a run of fakes hashes nothing."""
+        """The hashes that this process has computed; created on first use, because a run of fakes needs none."""
         from modelenv.store.verification import HashMemory
 
         return HashMemory()

@@ -1,4 +1,4 @@
-"""What one pipeline is built from, wherever it is built: in this process or in a model host."""
+"""The description of a pipeline to build, in this process or in a model host."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class ModelSpec:
-    """A checked folder, and what to make of it.
+    """A pipeline to build from a folder.
 
     Attributes:
-        folder: The model's folder, already checked.
+        folder: The model's folder, which was already checked.
         task: A task of transformers' registry.
         arguments: Further arguments for `transformers.pipeline`.
         model: The model's name, for errors.

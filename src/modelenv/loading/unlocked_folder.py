@@ -1,4 +1,4 @@
-"""From a name to a folder that may be loaded: found in the store, or fetched into it, and checked."""
+"""From a model that is not locked to a checked folder: found in the store, or fetched into it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from modelenv.fetching.snapshot import Fetched, ask_listing, fetch, unlike_listi
 from modelenv.files.disk import reading
 from modelenv.files.layouts import CacheFolder, Layout
 from modelenv.files.links import broken_links
-from modelenv.loading.folders import Obtained, follow, holding_lock
+from modelenv.loading.look_and_mend import Obtained, follow, holding_lock
 from modelenv.references import ModelRef
 from modelenv.store.model_folder import check_model_folder
 from modelenv.store.store import FoundModel, Store
 
 logger = logging.getLogger("modelenv")
-_ASKING = 10.0  # seconds that the Hub may take to say which files a commit has; without it the files are judged
+_LISTING_SECONDS = 10.0  # how long to wait for the Hub's listing of a commit, before the files are judged without it
 
 
 def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Obtained:
-    """Return the model's folder in a store that must hold it, such as a volume. Writes nothing.
+    """Return the model's folder in a store that is never filled by a load, such as a volume. Writes nothing.
 
     Raises:
-        ModelNotFoundError: it is in none of the store's layouts; the error lists them.
-        ModelIntegrityError: its files are incomplete or damaged.
-        UnsafeModelError: its weights are pickled, or a link leaves the store.
+        ModelNotFoundError: The model is in none of the store's folders; the error lists them.
+        ModelIntegrityError: The model's files are incomplete or damaged.
+        UnsafeModelError: The weights are pickled, or a link leads out of the store.
     """
     with reading(ref.repo_id):
         found = store.find(ref)
@@ -48,9 +48,9 @@ def find_model(store: Store, ref: ModelRef, *, allow_pickle: bool = False) -> Ob
                 "not in this store",
                 model=ref.repo_id,
                 tried=store.places(ref),
-                hint="put the model there; nothing is downloaded in this environment",
+                hint="put the model into one of these folders; nothing is downloaded in this environment",
             )
-        return _as_it_is(store, ref, found, allow_pickle, fetches=False)
+        return _checked_as_found(store, ref, found, allow_pickle, fetches=False)
 
 
 def find_or_fetch_model(
@@ -61,15 +61,15 @@ def find_or_fetch_model(
     allow_pickle: bool = False,
     failures: FailureLog | None = None,
 ) -> Obtained:
-    """Return the model's folder, fetched into the store if it is not there.
+    """Return the model's folder, fetched into the store if necessary.
 
-    A snapshot that modelenv did not record is compared with the Hub's listing first, and what it lacks is fetched.
-    One that is recorded needs no request. One process at a time fetches a model; the others wait for it and then find
-    it.
+    A snapshot that modelenv has recorded needs no request. Any other snapshot is first compared with the Hub's
+    listing, and the missing files are fetched. Only one process at a time fetches a model; the others wait, and then
+    find it.
 
     Raises:
-        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: it could not be fetched.
-        ModelIntegrityError, UnsafeModelError: as `find_model`.
+        ModelNotFoundError, ModelDownloadError, ModelLoadTimeoutError, NoSpaceError: The model could not be fetched.
+        ModelIntegrityError, UnsafeModelError: See `find_model`.
     """
     lock = holding_lock(store, ref, deadline, failures, allow_pickle=allow_pickle)
     with reading(ref.repo_id):
@@ -80,7 +80,7 @@ def find_or_fetch_model(
 
 @dataclass(frozen=True)
 class _UnlockedRoad:
-    """A `Road` to the newest commit that the store has, or else the Hub. `look` returns None without one."""
+    """The `Road` to the newest commit in the store, or else on the Hub. `look` returns None if the store has none."""
 
     store: Store
     ref: ModelRef
@@ -92,7 +92,7 @@ class _UnlockedRoad:
         found = self.store.find(self.ref)
         if found is None or not (self.store.is_read_only() or _is_ready(found)):
             return None
-        return _as_it_is(self.store, self.ref, found, self.allow_pickle)
+        return _checked_as_found(self.store, self.ref, found, self.allow_pickle)
 
     def is_right(self, found: Obtained | None) -> bool:
         return found is not None
@@ -101,7 +101,7 @@ class _UnlockedRoad:
         store, ref, pickles = self.store, self.ref, self.allow_pickle
         remove_leftovers(store, ref)
         there = store.find(ref)
-        obtained = None if there is None else _adopted(store, ref, there, self.deadline, pickles, self.failures)
+        obtained = None if there is None else _completed(store, ref, there, self.deadline, pickles, self.failures)
         if obtained is None:
             obtained = _fetched(store, ref, self.deadline, pickles, self.failures)
         check_model_folder(obtained.path, root=store.root, model=ref.repo_id, allow_pickle=pickles)
@@ -109,19 +109,20 @@ class _UnlockedRoad:
 
 
 def _is_ready(found: FoundModel) -> bool:
-    """Plain folders are the user's own, and never touched; a snapshot is ready once it was compared with the listing.
+    """Whether the model can be used without a request.
 
-    While the Hub cannot be asked, it is ready once its hashes were checked.
+    Plain folders are the user's own, and always used as they are. A snapshot is ready once it was compared with the
+    Hub's listing. In offline mode, checked hashes are enough.
     """
     return found.layout is not Layout.HUB_CACHE or found.whole or (found.checked and is_offline())
 
 
-def _as_it_is(
+def _checked_as_found(
     store: Store, ref: ModelRef, found: FoundModel, allow_pickle: bool, *, fetches: bool = True
 ) -> Obtained:
-    """Return what is in the store, checked as far as that is possible without a request or a change.
+    """Return the model in the store, checked as well as possible without requests or changes.
 
-    `fetches` says whether this environment would fetch what is missing, were it not for offline mode.
+    `fetches` is whether missing files would be fetched in this environment if offline mode were off.
     """
     offline = fetches and is_offline()
     listed = found.whole
@@ -134,10 +135,10 @@ def _as_it_is(
             raise offline_error(store, ref, found, lacking)
         if lacking:
             raise ModelIntegrityError(
-                f"{len(lacking)} of its files are missing or incomplete",
+                f"{counted(len(lacking), 'file')} missing or incomplete",
                 model=ref.repo_id,
-                expected=f"{', '.join(lacking)} as listed by the Hub",
-                found=f"not so in {found.path}",
+                expected=f"{', '.join(lacking)}, with the size that the Hub reported",
+                found=f"missing, or with another size, in {found.path}",
                 hint=Obtained(found.path).hint,
             )
     try:
@@ -149,7 +150,7 @@ def _as_it_is(
     return Obtained(found.path, whole=listed)
 
 
-def _adopted(
+def _completed(
     store: Store,
     ref: ModelRef,
     found: FoundModel,
@@ -157,12 +158,12 @@ def _adopted(
     allow_pickle: bool,
     failures: FailureLog | None,
 ) -> Obtained | None:
-    """Return a snapshot that something else left here, or a killed process, with what it lacked; None if it is gone.
+    """Complete a snapshot of another program or of a killed process, and return it, or None if it cannot be used.
 
     The caller holds the model's lock.
     """
-    if is_offline():  # nothing is set aside that cannot be fetched anew
-        obtained = _as_it_is(store, ref, found, allow_pickle)
+    if is_offline():  # set nothing aside that cannot be fetched again
+        obtained = _checked_as_found(store, ref, found, allow_pickle)
         store.record(ref, found, whole=obtained.whole)
         return obtained
     _set_damaged_aside(store, ref, found)
@@ -171,10 +172,10 @@ def _adopted(
     requests = 0
     lacking = unlike_listing(store, ref, found, allow_pickle=allow_pickle)
     if lacking is None and commit.is_commit:
-        requests = _ask_listing(cache, commit, found.path, deadline, failures)
+        requests = _get_listing(cache, commit, found.path, deadline, failures)
         lacking = unlike_listing(store, ref, found, allow_pickle=allow_pickle)
     if lacking is None:
-        return _judged_by_its_files(store, ref, found, allow_pickle, requests)
+        return _adopted_without_listing(store, ref, found, allow_pickle, requests)
     if not lacking:
         store.record(ref, found)
         return Obtained(found.path, requests=requests)
@@ -185,9 +186,9 @@ def _adopted(
     return replace(fetched, requests=requests)
 
 
-def _ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline, failures: FailureLog | None) -> int:
-    """Ask the Hub which files the commit has; return how many requests that took. It need not answer."""
-    asking = Deadline(min(_ASKING, deadline.remaining))
+def _get_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline, failures: FailureLog | None) -> int:
+    """Fetch the Hub's listing of the commit if possible, and return the number of requests. A failure is logged."""
+    asking = Deadline(min(_LISTING_SECONDS, deadline.remaining))
     try:
         if failures is not None:
             failures.raise_if_failed(ref, asking)
@@ -196,15 +197,15 @@ def _ask_listing(store: Store, ref: ModelRef, snapshot: Path, deadline: Deadline
         if failures is not None:
             failures.remember(ref, error, asking)
         logger.warning(
-            "%s: the Hub could not be asked whether its files in the cache are complete: %s", ref, error.what
+            "%s: could not check with the Hub whether the files in the cache are complete: %s", ref, error.what
         )
         return 0
 
 
-def _judged_by_its_files(
+def _adopted_without_listing(
     store: Store, ref: ModelRef, found: FoundModel, allow_pickle: bool, requests: int
 ) -> Obtained | None:
-    """Return a snapshot of which there is no listing, if its files make a model; the next load asks again."""
+    """Return a snapshot without a listing if its files look complete, else None. The next load tries again."""
     try:
         check_model_folder(found.path, root=store.root, model=ref.repo_id, allow_pickle=allow_pickle)
     except ModelIntegrityError:
@@ -230,7 +231,7 @@ def _fetched(
 
 
 def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pickle: bool) -> Fetched:
-    """Fetch the model; what came damaged is fetched anew, once. A damaged file never stays."""
+    """Fetch the model. Files that arrive damaged are set aside, and fetched once more."""
     first = fetch(store, ref, deadline, allow_pickle=allow_pickle)
     if not _set_damaged_aside(store, ref, first.found):
         return first
@@ -238,11 +239,11 @@ def _fetch_undamaged(store: Store, ref: ModelRef, deadline: Deadline, allow_pick
     damaged = _set_damaged_aside(store, ref, second.found)
     if damaged:
         raise ModelIntegrityError(
-            f"{counted(len(damaged), 'file')} of the model came damaged, twice",
+            f"{counted(len(damaged), 'file')} of the model arrived damaged twice",
             model=ref.repo_id,
             expected=f"the hash {damaged[0].name}",
-            found=f"other bytes; they were set aside as {damaged[0]}",
-            hint="try again later; if it stays so, the Hub or a proxy or mirror before it changes the files",
+            found=f"other content, set aside as {damaged[0]}",
+            hint="try again later; if that does not help, the Hub, a proxy or a mirror changes the files",
         )
     return replace(
         second,
@@ -264,6 +265,6 @@ def _check_hashes(store: Store, ref: ModelRef, found: FoundModel) -> None:
             f"{counted(len(damaged), 'file')} of the model {'is' if len(damaged) == 1 else 'are'} damaged",
             model=ref.repo_id,
             expected=f"{' and '.join(names)} with the hash {damaged[0].name}",
-            found=f"other bytes in {damaged[0]}",
-            hint="try again where fetching is allowed: a damaged file is then fetched anew",
+            found=f"other content in {damaged[0]}",
+            hint="try again where files can be downloaded: a damaged file is then downloaded again",
         )

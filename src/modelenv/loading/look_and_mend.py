@@ -1,4 +1,4 @@
-"""How every folder that is loaded is obtained: look, take the model's lock, look again, mend."""
+"""The steps that lead to every folder to load: look, take the model's lock, look again, mend."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from modelenv.references import ModelRef
 from modelenv.store.store import Store
 
 T = TypeVar("T")
-_HINT = "load it once where the Hub can be asked and the store may be written: what is missing is then fetched"
-_HINT_BY_HAND = "add what is missing; or declare the model, and fill the store by `modelenv lock` and `modelenv pull`"
+_HINT = "load it once where the store is writable and the Hub can be reached: the missing files are then downloaded"
+_HINT_BY_HAND = "add the missing files; or declare the model, and run `modelenv lock` and `modelenv pull`"
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Obtained:
     Attributes:
         path: The folder.
         fetched: The fetch that brought it, or None if nothing was fetched.
-        whole: Whether the Hub's listing, or the lock, says that the folder lacks nothing that a load reads.
+        whole: Whether the folder has every file that a load reads, according to the Hub's listing or the lock.
         requests: The number of requests to the Hub, without those of `fetched`.
     """
 
@@ -44,31 +44,31 @@ class Obtained:
 
 
 class Road(Protocol[T]):
-    """One way to a folder."""
+    """One kind of search for a folder, with the repair of what was found. See `follow`."""
 
     def look(self) -> T:
-        """Return what the store has now. Writes no model file."""
+        """Return what the store contains now. Writes no model files."""
 
     def is_right(self, found: T) -> bool:
-        """Whether it can be loaded without a change."""
+        """Whether `found` can be loaded as it is."""
 
     def mend(self, found: T) -> T:
-        """Fetch or repair what is missing, and return the result. The caller holds the model's lock."""
+        """Fetch the missing files, replace the damaged ones, and return the result. The caller holds the lock."""
 
 
 def follow(road: Road[T], lock: AbstractContextManager[None] | None) -> T:
-    """Return what the road leads to.
+    """Look, and if the result is not right, look again under the lock and mend it.
 
     Args:
-        road: The road.
-        lock: The model's lock, not entered yet. None if nothing can be written: the result may then be wrong, and
-            the caller says what is wrong with it.
+        road: The search to run.
+        lock: The model's lock, not entered yet. None if nothing can be written: the result might then not be right,
+            and the caller raises the error.
     """
     found = road.look()
     if lock is None or road.is_right(found):
         return found
     with lock:
-        found = road.look()  # another process may have mended it in the meantime
+        found = road.look()  # another process might have mended it in the meantime
         return found if road.is_right(found) else road.mend(found)
 
 
@@ -81,11 +81,11 @@ def holding_lock(
     *,
     allow_pickle: bool = False,
 ) -> Iterator[None]:
-    """Hold the model's lock for the length of a block.
+    """Context manager: hold the model's lock.
 
     Raises:
-        ModelLoadTimeoutError: Another process held the lock until the deadline. If `failures` knows why that process
-            failed, its error is raised instead.
+        ModelLoadTimeoutError: Another process held the lock until the deadline. If `failures` contains the error of
+            that process, this error is raised instead.
     """
     held = False
     try:
