@@ -87,6 +87,7 @@ LAYERS = (
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
     ),
+    ("pytest_modelenv.project_files",),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
     ("modelenv.shared_manager",),
