@@ -31,6 +31,7 @@ READS_ENVIRONMENT = {
 OPENS_SOCKETS = {
     "modelenv/hub",  # serves on loopback
     "modelenv/host",  # serves on loopback
+    "modelenv/fetching/monitor.py",  # shuts down the sockets of the client
 }
 # The modules that can import huggingface_hub or an HTTP client, and why.
 USES_THE_HUB_CLIENT = {
