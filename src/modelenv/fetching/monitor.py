@@ -176,6 +176,11 @@ def monitored(deadline: Deadline, model: str, progress: Progress | None = None) 
         del _monitors[monitor.tag]
 
 
+def is_downloading() -> bool:
+    """Whether a monitored download is running in this process."""
+    return bool(_monitors)
+
+
 def is_monitored(request: httpx2.Request) -> bool:
     """Whether the request belongs to a download of ours."""
     return _EXTENSION in request.extensions
