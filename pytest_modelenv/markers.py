@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import pytest
 
 from pytest_modelenv.options import ModelOptions
-from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, forces_a_source, gate_marker, project_texts
+from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, forces_a_source, gate_marker, project_table
 
 T = TypeVar("T")
 
@@ -110,13 +110,13 @@ def _parse_call(item: pytest.Item) -> ModelCall | _InvalidMark | None:
 def project_uses_models(config: pytest.Config) -> bool:
     """Return whether the project uses modelenv. Call this after collection, before the plugin imports modelenv.
 
-    It does if its `pyproject.toml` mentions modelenv, if one of the plugin's ini-options is set, if MODEL_SOURCE is
-    one of modelenv's sources, or if the test files have imported modelenv, directly or through other modules.
+    It does if its `pyproject.toml` has a table `[tool.modelenv]`, if one of the ini-options below is set, if
+    MODEL_SOURCE is one of modelenv's sources, or if the test files have imported modelenv, directly or through other
+    modules. To depend on modelenv, and so to install the plugin, is not enough.
     """
-    project, _ = project_texts(config)
     is_imported = "modelenv" in sys.modules
-    is_named = "modelenv" in project or any(map(config.getini, _OWN_OPTIONS))
-    return is_imported or is_named or forces_a_source(config)
+    is_configured = project_table(config) is not None or any(map(config.getini, _OWN_OPTIONS))
+    return is_imported or is_configured or forces_a_source(config)
 
 
 def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:

@@ -1,4 +1,4 @@
-"""A moment by which something must be done, shared by every step of it; and what took the time until then."""
+"""A deadline that is shared by all steps of a task, and a record of how long each step took."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from modelenv import forks
 from modelenv.errors import ModelLoadTimeoutError
 
 IMPORT_SECONDS = 300.0
-"""How long an import of torch and transformers may take before it counts for the deadlines of loads."""
+"""How long an import of torch and transformers can take before it counts towards the deadlines of loads."""
 
 FETCHING = "fetching its files"
 BUILDING = "building the pipeline"
 IMPORTING = "importing torch and transformers"
 _BEGINNING = "starting"
-_SHOWN = 0.05  # seconds: what took less is not named
-_SHORTEST_WAIT = 0.01  # seconds: a deadline that stands still is looked at so often
+_SHOWN = 0.05  # seconds; shorter stages are not shown
+_SHORTEST_WAIT = 0.01  # seconds; while the clock is stopped, the deadline is checked this often
 
 
 class Stages:
-    """What one load is doing, and how long each thing took."""
+    """The current stage of a load, and how long each stage took."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -31,18 +31,18 @@ class Stages:
 
     @property
     def now(self) -> str:
-        """What is being done."""
+        """The current stage."""
         return self._now
 
     def enter(self, stage: str) -> None:
-        """Begin to do something else."""
+        """Start another stage."""
         moment = self._clock()
         self._spent[self._now] = self._spent.get(self._now, 0.0) + moment - self._since
         self._now, self._since = stage, moment
 
     @contextmanager
     def doing(self, stage: str) -> Iterator[None]:
-        """Do something else for a block."""
+        """Context manager: be in another stage for a block."""
         before = self._now
         self.enter(stage)
         try:
@@ -51,7 +51,7 @@ class Stages:
             self.enter(before)
 
     def __str__(self) -> str:
-        """Return the seconds of each stage so far, without those that took next to nothing."""
+        """Return the seconds of each stage so far, without very short ones."""
         spent = dict(self._spent)
         spent[self._now] = spent.get(self._now, 0.0) + self._clock() - self._since
         shown = ((stage, seconds) for stage, seconds in spent.items() if stage != _BEGINNING and seconds >= _SHOWN)
@@ -59,7 +59,7 @@ class Stages:
 
 
 class _ImportTime:
-    """How long this process has imported torch and transformers, or waited until its model host had."""
+    """How long this process has imported torch and transformers, or has waited until its model host had done so."""
 
     def __init__(self) -> None:
         self._lock = forks.new_lock()
@@ -71,7 +71,7 @@ class _ImportTime:
 
     def seconds(self) -> float:
         with self._lock:
-            return self._total + self._under_way()
+            return self._total + self._current()
 
     def begin(self) -> None:
         with self._lock:
@@ -82,10 +82,10 @@ class _ImportTime:
     def end(self) -> None:
         with self._lock:
             if self._depth == 1:
-                self._total += self._under_way()
+                self._total += self._current()
             self._depth = max(0, self._depth - 1)
 
-    def _under_way(self) -> float:
+    def _current(self) -> float:
         return min(time.monotonic() - self._since, IMPORT_SECONDS) if self._depth else 0.0
 
 
@@ -94,10 +94,10 @@ _imports = _ImportTime()
 
 @contextmanager
 def imports_not_counted() -> Iterator[None]:
-    """Stop the clocks of all deadlines of this process for a block in which torch and transformers are imported.
+    """Context manager: stop the clocks of all deadlines of this process while torch and transformers are imported.
 
-    How long that takes says nothing about a model: several processes that start at once on a small machine import for
-    a minute. After `IMPORT_SECONDS` the clocks go on, so that an import that never ends holds nobody up for ever.
+    The duration does not depend on the model: several processes that start at once on a small machine import for a
+    minute. After `IMPORT_SECONDS` the clocks continue, so that no load waits forever for an import that never ends.
     """
     _imports.begin()
     try:
@@ -108,11 +108,11 @@ def imports_not_counted() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Deadline:
-    """`seconds` from the moment it is made, on the monotonic clock, without the time of `imports_not_counted`.
+    """A point in time `seconds` after its creation, on the monotonic clock. `imports_not_counted` moves it.
 
     Attributes:
-        seconds: how long.
-        stages: what is done until then.
+        seconds: The time limit in seconds.
+        stages: The stages of the task, with their durations.
     """
 
     seconds: float
@@ -126,12 +126,12 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left, never less than 0."""
+        """The remaining seconds, at least 0."""
         return max(0.0, self._ends + self._not_counted - time.monotonic())
 
     @property
     def patience(self) -> float:
-        """Seconds to wait before the next look at `remaining`, which a stopped clock leaves as it is."""
+        """The seconds to wait before checking `remaining` again. They are not 0, as the clock can be stopped."""
         return max(self.remaining, _SHORTEST_WAIT)
 
     @property
@@ -139,9 +139,9 @@ class Deadline:
         return max(0.0, _imports.seconds() - self._imported_before)
 
     def until(self, wait: Callable[[float], object]) -> bool:
-        """Call `wait` with the seconds that are left until it returns something true; False once the deadline passed.
+        """Call `wait` with the remaining seconds until its result is true. Returns False if the deadline passes.
 
-        More than once, because time that does not count may move the deadline meanwhile.
+        It is called more than once if time that does not count has moved the deadline meanwhile.
         """
         while not wait(self.patience):
             if not self.remaining:
@@ -149,12 +149,12 @@ class Deadline:
         return True
 
     def passed(self, model: str, doing: str, stages: Stages | None = None) -> ModelLoadTimeoutError:
-        """Return the error that says that the deadline passed while `doing` something for `model`.
+        """Return the error for a deadline that has passed.
 
         Args:
-            model: the model's name.
-            doing: what was being done.
-            stages: what took the time, if that was another's work than of whoever made this deadline.
+            model: The model's name.
+            doing: The current activity, such as "waiting for its lock".
+            stages: The stages to show, if the time was spent in another task than that of this deadline.
         """
         spent, not_counted = str(stages or self.stages), self._not_counted
         found = f"still {doing}" + (f"; so far {spent}" if spent else "")

@@ -67,7 +67,7 @@ def test_an_existing_model_is_kept(tmp_path: Path) -> None:
 
 def test_a_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigurationError, match="there is something else where the model should be written"):
+    with pytest.raises(ConfigurationError, match="the path for the model is already used by something else"):
         tiny_model("fill-mask", tmp_path)
 
 
@@ -78,5 +78,5 @@ def test_a_task_without_a_tiny_model_is_an_error(monkeypatch: pytest.MonkeyPatch
     assert str(caught.value) == (
         "there is no tiny model for the task 'fill-mask'\n"
         "  expected: one of decision\n"
-        "  what to do: name one of these tasks, or save a small model of your own"
+        "  what to do: use one of these tasks, or save a small model of your own"
     )

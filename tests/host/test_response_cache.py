@@ -92,7 +92,7 @@ def test_cached_answers_are_counted() -> None:
 
 @pytest.fixture
 def count(client: HostClient) -> Iterator[Any]:
-    """A function that returns the number of cached answers that the host has used since the last call."""
+    """A function that returns the number of cached answers that the host has used since its last call."""
 
     def taken() -> int:
         texts = [report.text for report in client.take_reports() if isinstance(report, Notice)]

@@ -6,27 +6,20 @@ import argparse
 import fcntl
 import gc
 import os
-import shutil
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
 from multiprocessing.connection import Listener
 from pathlib import Path
 
-from modelenv.deadlines import Deadline
 from modelenv.host.folder import HostFolder
-from modelenv.host.processes import watcher
 from modelenv.host.serving.cores import share_cores
+from modelenv.host.serving.lifetime import Lifetime
 from modelenv.host.serving.log import redact_output
 from modelenv.host.serving.model_cache import ModelCache
 from modelenv.host.serving.response_cache import ResponseCache
 from modelenv.host.serving.server import Host, accept_forever
 
-_POLL_SECONDS = 0.1
-_ENDING_SECONDS = 5.0  # for the requests that are still running when the host is stopped
-_LEAVING_SECONDS = 2.0  # for the workers of a run that was killed
 _BACKLOG = 64
 
 
@@ -67,15 +60,8 @@ def _run(folder: HostFolder, options: argparse.Namespace) -> None:
     threading.Thread(target=accept_forever, args=(listener, host), daemon=True).start()
     threading.Thread(target=_import_early, args=(libraries,), daemon=True).start()
     try:
-        has_ended = _wait(host, folder, watcher(options.watch), options.idle)
-        folder.remove_socket()
-        if has_ended:
-            # The run's workers end too, and can write to these folders until then. No other process removes them.
-            _wait_while(lambda: host.is_connected, _LEAVING_SECONDS)
-            for left in filter(None, (folder.path, options.remove)):
-                shutil.rmtree(left, ignore_errors=True)
-        elif host.stopping.is_set():
-            _wait_while(lambda: host.is_answering, _ENDING_SECONDS)
+        removes = () if options.remove is None else (options.remove,)
+        Lifetime(folder, options.watch, options.idle, removes).wait(host)
     finally:
         sys.stdout.flush()
         os._exit(0)  # threads can be in the middle of torch's code; none of them needs to finish
@@ -90,25 +76,6 @@ def _import_early(done: threading.Event) -> None:
         share_cores()
     finally:
         done.set()
-
-
-def _wait_while(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = Deadline(seconds)
-    while condition() and deadline.remaining:
-        time.sleep(0.01)
-
-
-def _wait(host: Host, folder: HostFolder, ended: Callable[[float], bool], idle: float | None) -> bool:
-    """Wait until the host has to end. Return whether the reason is that the watched process ended."""
-    socket = folder.socket
-    while not host.stopping.is_set():
-        if ended(_POLL_SECONDS):
-            return True
-        if idle is not None and host.status().idle_seconds > idle:
-            break
-        if not (socket.exists() and folder.path.exists()):
-            break  # no client can find this host any more, and no other can start while it runs
-    return False
 
 
 if __name__ == "__main__":

@@ -197,7 +197,7 @@ class HostClient:
         exchange(self._connection(), message, "the planned models")
 
     def take_reports(self) -> tuple[LoadReport | Notice, ...]:
-        """Return the reports and notices since the last call. Empty if no host runs."""
+        """Return the reports and notices since the last call. Empty if no host is running."""
         return self._ask_running(TakeReports()) or ()
 
     def _ask_running(self, message: object) -> Any:

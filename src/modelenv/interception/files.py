@@ -152,8 +152,8 @@ class CacheFiles:
             ModelIntegrityError: A file of the model is damaged, and could not be fetched again.
             UnsafeModelError: A link leads out of the store.
         """
-        from modelenv.loading.folders import follow, holding_lock
         from modelenv.loading.locked_folder import unavailable
+        from modelenv.loading.look_and_mend import follow, holding_lock
 
         deadline = Deadline(self.seconds)
         road = _FileRoad(self, commit, file.path, deadline)

@@ -11,11 +11,10 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import When
 from modelenv.fakes.tensors import as_tensor
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NOTHING = object()
 
 
 class WhenMeasured(When):
@@ -59,13 +58,8 @@ class FakeDepthEstimationPipeline(FakePipeline):
         """
         return WhenMeasured(self._script, as_predicate(pattern))
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, a URL, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return {}  # the real pipeline accepts any argument, and uses only `timeout`

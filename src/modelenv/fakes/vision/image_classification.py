@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.classifying import FUNCTIONS, FakeLabelRanking
 from modelenv.fakes.media import Seen, array_as_image, is_array, read_image
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NOTHING = object()
 
 
 class FakeImageClassificationPipeline(FakeLabelRanking):
@@ -27,13 +26,8 @@ class FakeImageClassificationPipeline(FakeLabelRanking):
         labels = ("cat", "dog", "bird", "car", "tree", "person", "house", "flower", "boat", "food")
         return {"id2label": dict(enumerate(labels))}
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, a URL, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return _parameters(**kwargs)

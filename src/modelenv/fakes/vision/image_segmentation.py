@@ -12,13 +12,13 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, is_pillow_image, read_image
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.vision.detecting import check_number
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelenv.fakes.model.facts import ModelFacts
 
-_NOTHING = object()
 _MOST_SEGMENTS = 4
 # The models whose image processor has `post_process_panoptic_segmentation`. Others only segment semantically.
 _PANOPTIC = (
@@ -96,13 +96,8 @@ class FakeImageSegmentationPipeline(FakePipeline):
         """
         return WhenSegmented(self._script, as_predicate(pattern), self._facts)
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, a URL, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = ("subtask", "threshold", "mask_threshold", "overlap_mask_area_threshold")

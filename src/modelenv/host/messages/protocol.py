@@ -198,7 +198,7 @@ class Prepare:
 
 @dataclass(frozen=True)
 class TakeReports:
-    """Request the `LoadReport`s of prepared models and the `Notice`s since the last request. The reply is a tuple."""
+    """Return the `LoadReport`s of prepared models and the `Notice`s since the last time. The answer is a tuple."""
 
 
 @dataclass(frozen=True)

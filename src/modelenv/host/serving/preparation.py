@@ -114,7 +114,7 @@ class Preparation:
 def _size(loader: Loader, request: LoadRequest) -> float:
     """Return the size of the model's files in bytes. A model that is not in the store counts as infinite."""
     try:
-        found = loader.store.find(request.ref)
+        found = loader.folders.store.find(request.ref)
     except (ModelEnvError, OSError):
         found = None  # the load will raise this error again
     if found is None:

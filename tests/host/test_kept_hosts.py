@@ -8,7 +8,7 @@ import pytest
 
 from modelenv import ModelHostError
 from modelenv.host.folder import hosts_folder
-from modelenv.host.kept import kept_hosts
+from modelenv.host.kept_hosts import kept_hosts
 
 
 @pytest.fixture
