@@ -132,6 +132,18 @@ def test_a_file_that_is_not_locked_is_fetched_at_the_locked_commit(
     assert hf_hub_download(REPO, "README.md") == str(path)
 
 
+def test_a_file_that_is_not_locked_and_damaged_is_fetched_again(
+    hub: EmbeddedHub, install: Install, folder: Path, locked: LockedModel
+) -> None:
+    install()
+    path = Path(hf_hub_download(REPO, "README.md"))
+    path.resolve().write_text("damaged")
+    hub.clear()
+    hf_hub_download(REPO, "README.md", force_download=True)
+    assert path.read_bytes() == (folder / "README.md").read_bytes()
+    assert asked(hub) == ["HEAD resolve README.md", "GET resolve README.md"]
+
+
 def test_a_file_that_is_not_locked_and_absent_is_asked_for_once(hub: EmbeddedHub, install: Install) -> None:
     install()
     for _ in range(2):

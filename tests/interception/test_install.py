@@ -198,8 +198,12 @@ def test_the_asynchronous_client_is_answered_too(hub: EmbeddedHub, install: Inst
     assert asked(hub) == ["GET resolve model.safetensors"]
 
 
-def test_installing_imports_no_other_library(run: Callable[..., str]) -> None:
-    code = f"import sys, modelenv; modelenv.install(); print(*(set(sys.modules) & {NOTHING}))"
+@pytest.mark.parametrize("source", ["local_cache", "huggingface_hub", "mock_models"])
+def test_installing_imports_no_other_library(run: Callable[..., str], source: str) -> None:
+    code = (
+        f"import sys, modelenv; modelenv.install({source!r}); modelenv.install({source!r}); modelenv.uninstall()\n"
+        f"print(*(set(sys.modules) & {NOTHING}))"
+    )
     assert run(code).split() == []
 
 

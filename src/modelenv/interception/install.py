@@ -125,6 +125,10 @@ class Installation:
             return str(self._settings.volume_dir / VOLUME_METADATA)
         return str(self._settings.lock_path or "modelenv.lock")
 
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return _key(self.source, self.refuses, self._settings)
+
     def _repos(self) -> LockedRepos:
         lock = lock_in(self.source, self._settings) or Lockfile()
         if self._known is None or self._known.lock is not lock:
@@ -153,6 +157,13 @@ class Installation:
         from modelenv.interception.requests import answer_request
 
         return answer_request(request, self._responder) if self.is_active else None
+
+
+def _key(source: ModelSource, refuses: bool, settings: Settings) -> tuple[object, ...]:
+    """Return what makes two installations the same. Imports nothing."""
+    is_own = source not in (ModelSource.MOCK_MODELS, ModelSource.HUGGINGFACE_HUB)
+    root = settings.root_of(source) if is_own else None
+    return source, refuses, root, settings.lock_path, settings.timeout_of(source)
 
 
 _installing = new_lock()
@@ -185,13 +196,12 @@ def install(
     if source is not None:
         source = ModelSource.parse(source)
     with _installing:
-        settings = (
-            (Settings.load() if source is None else Settings.load(source=source)) if settings is None else settings
-        )
+        if settings is None:
+            settings = Settings.load(source=source)
         found = explain_environment(source, settings=settings).source
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
-            if (_current.source, _current.refuses, _current._settings) == (found, refuses, settings):  # noqa: SLF001
+            if _current._key == _key(found, refuses, settings):  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",

@@ -97,7 +97,7 @@ class VolumeFiles:
             link, target = snapshot / path, folder / path
             if not link.is_symlink() or link.readlink() != target:
                 link.parent.mkdir(parents=True, exist_ok=True)
-                staged = link.with_name(f".{link.name}.{id(link):x}.tmp")
+                staged = link.with_name(f".{link.name}.{os.urandom(8).hex()}.tmp")
                 staged.symlink_to(target)
                 staged.replace(link)
         write_references(cache, commit)
