@@ -141,7 +141,7 @@ class RunHooks:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Fail a test with an invalid marker."""
-        from pytest_modelenv.markers import MISTAKE
+        from pytest_modelenv.gate import MISTAKE
 
         if MISTAKE in item.stash:
             pytest.fail(item.stash[MISTAKE], pytrace=False)

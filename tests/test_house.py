@@ -80,6 +80,7 @@ LAYERS = (
     ("pytest_modelenv.guards",),
     ("pytest_modelenv.session_cache",),
     ("pytest_modelenv.hosting", "pytest_modelenv.hub_tasks", "pytest_modelenv.planning"),
+    ("pytest_modelenv.gate",),
     ("pytest_modelenv.markers",),
     ("pytest_modelenv.options",),
     (
