@@ -22,6 +22,7 @@ READS_ENVIRONMENT = {
     "modelenv/environment/settings.py",  # reads all settings, once
     "modelenv/environment/libraries.py",  # sets variables for a block and restores them
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
+    "modelenv/commands/running.py",  # hands them to the command that it becomes
     "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
     "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
     "pytest_modelenv/options.py",  # for options that are not set
