@@ -108,7 +108,7 @@ def measure(command: list[str], work: Path, environ: Mapping[str, str]) -> Taken
 
 def count_loads(command: list[str], work: Path, environ: Mapping[str, str]) -> int:
     """Run once with a kept host, get the number of models that it loaded, and stop it."""
-    script = "from modelenv.host.kept import kept_hosts; print(*(status.loads for _, status in kept_hosts()))"
+    script = "from modelenv.host.kept_hosts import kept_hosts; print(*(status.loads for _, status in kept_hosts()))"
     measure(command, work, environ)
     done = subprocess.run(
         [sys.executable, "-c", script], env=dict(environ), capture_output=True, text=True, timeout=60, check=True

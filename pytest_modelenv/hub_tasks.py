@@ -46,13 +46,12 @@ class HubTasks:
 def _asked(ref: ModelRef, manager: SmartModelManager) -> str | ModelEnvError:
     from modelenv.errors import ConfigurationError, ModelEnvError
     from modelenv.fetching.resolving import Locker
-    from modelenv.loading.load import Loader
-    from modelenv.loading.shared import Run
+    from modelenv.loading.choose_folder import store_of
     from modelenv.tasks import resolve_task
 
     source, settings = manager.environment, manager.settings
     try:
-        task = Locker(Loader.of(source, settings, Run()).store, settings.timeout_of(source)).task(ref)
+        task = Locker(store_of(source, settings), settings.timeout_of(source)).task(ref)
         if task is None:
             raise ConfigurationError("the Hub names no task for this model", model=str(ref))
         resolve_task(task)

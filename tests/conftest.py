@@ -120,11 +120,10 @@ def clean_environ(make_environ: Callable[..., dict[str, str]]) -> dict[str, str]
 
 @pytest.fixture
 def no_garbage_collection() -> Iterator[None]:
-    """Collect garbage before the test, and not during it: for tests in which the parser reaches the recursion limit.
+    """Collect no garbage during the test: for tests in which the parser reaches the recursion limit.
 
     A collection at that depth would run the finalizers of other tests' objects, which fail there.
     """
-    gc.collect()
     gc.disable()
     yield
     gc.enable()

@@ -35,7 +35,7 @@ OPENS_SOCKETS = {
 # The modules that can import huggingface_hub or an HTTP client, and why.
 USES_THE_HUB_CLIENT = {
     "modelenv/fetching/answers.py",  # validates its responses; needs only a type
-    "modelenv/fetching/forbidden.py",  # forbids requests in production
+    "modelenv/fetching/no_hub.py",  # forbids requests in production
     "modelenv/fetching/snapshot.py",
     "modelenv/fetching/errors.py",  # knows the client's errors
     "modelenv/fetching/monitor.py",  # watches its requests

@@ -108,10 +108,10 @@ def test_a_folder_with_other_content_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught:
         sentiment_classifier(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: there is something else where the model should be written\n"
-        "  expected: a new or an empty folder, or one with config.json and model.safetensors\n"
+        f"{tmp_path}: the path for the model is already used by something else\n"
+        "  expected: a new or empty folder, or one with config.json and model.safetensors\n"
         "  found: notes.txt\n"
-        "  what to do: name another folder, or delete this one"
+        "  what to do: use another folder, or delete this one"
     )
     with pytest.raises(ConfigurationError, match="found: a file"):
         sentiment_classifier(tmp_path / "notes.txt")

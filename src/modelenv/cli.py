@@ -238,7 +238,7 @@ def _finish(outcome: Outcome, as_json: bool) -> None:
 @host_app.command("status")
 def host_status() -> None:
     """Show the kept hosts and the models that they hold."""
-    from modelenv.host.kept import kept_hosts
+    from modelenv.host.kept_hosts import kept_hosts
 
     hosts = [held for _, held in kept_hosts()]
     for held in hosts:
@@ -251,7 +251,7 @@ def host_status() -> None:
 @host_app.command("stop")
 def host_stop() -> None:
     """Stop all kept hosts."""
-    from modelenv.host.kept import kept_hosts
+    from modelenv.host.kept_hosts import kept_hosts
 
     for client, held in kept_hosts():
         client.stop()

@@ -1,4 +1,4 @@
-"""Deadlines that all steps of a load share, and the time that each step took."""
+"""A deadline that is shared by all steps of a task, and a record of how long each step took."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from modelenv import forks
 from modelenv.errors import ModelLoadTimeoutError
 
 IMPORT_SECONDS = 300.0
-"""How long an import of torch and transformers can take before it counts for the deadlines of loads."""
+"""How long an import of torch and transformers can take before it counts towards the deadlines of loads."""
 
 FETCHING = "fetching its files"
 BUILDING = "building the pipeline"
 IMPORTING = "importing torch and transformers"
 _BEGINNING = "starting"
-_SHOWN = 0.05  # seconds: shorter stages are not shown
-_SHORTEST_WAIT = 0.01  # seconds: how often to check a deadline whose clock is stopped
+_SHOWN = 0.05  # seconds; shorter stages are not shown
+_SHORTEST_WAIT = 0.01  # seconds; while the clock is stopped, the deadline is checked this often
 
 
 class Stages:
@@ -35,14 +35,14 @@ class Stages:
         return self._now
 
     def enter(self, stage: str) -> None:
-        """Start a stage."""
+        """Start another stage."""
         moment = self._clock()
         self._spent[self._now] = self._spent.get(self._now, 0.0) + moment - self._since
         self._now, self._since = stage, moment
 
     @contextmanager
     def doing(self, stage: str) -> Iterator[None]:
-        """Context manager: start a stage, and return to the current one at the end of the block."""
+        """Context manager: be in another stage for a block."""
         before = self._now
         self.enter(stage)
         try:
@@ -59,7 +59,7 @@ class Stages:
 
 
 class _ImportTime:
-    """How long this process has imported torch and transformers, or waited for its model host to import them."""
+    """How long this process has imported torch and transformers, or has waited until its model host had done so."""
 
     def __init__(self) -> None:
         self._lock = forks.new_lock()
@@ -96,9 +96,8 @@ _imports = _ImportTime()
 def imports_not_counted() -> Iterator[None]:
     """Context manager: stop the clocks of all deadlines of this process while torch and transformers are imported.
 
-    The time of an import says nothing about a model: if several processes start at once on a small machine, they
-    import for a minute. After `IMPORT_SECONDS` the clocks continue, so that an import that never ends does not block
-    a load forever.
+    The duration does not depend on the model: several processes that start at once on a small machine import for a
+    minute. After `IMPORT_SECONDS` the clocks continue, so that no load waits forever for an import that never ends.
     """
     _imports.begin()
     try:
@@ -127,12 +126,12 @@ class Deadline:
 
     @property
     def remaining(self) -> float:
-        """The seconds that are left, at least 0."""
+        """The remaining seconds, at least 0."""
         return max(0.0, self._ends + self._not_counted - time.monotonic())
 
     @property
     def patience(self) -> float:
-        """The seconds to wait before checking `remaining` again. Never 0, because a stopped clock can resume."""
+        """The seconds to wait before checking `remaining` again; at least a minimum, as the clock can be stopped."""
         return max(self.remaining, _SHORTEST_WAIT)
 
     @property
@@ -140,9 +139,9 @@ class Deadline:
         return max(0.0, _imports.seconds() - self._imported_before)
 
     def until(self, wait: Callable[[float], object]) -> bool:
-        """Call `wait` with the seconds that are left, until its result is true. Return False if the deadline passes.
+        """Call `wait` with the remaining seconds until its result is true. Returns False if the deadline passes.
 
-        `wait` is called again if the deadline has moved in the meantime, because of time that does not count.
+        It is called more than once if time that does not count has moved the deadline in the meantime.
         """
         while not wait(self.patience):
             if not self.remaining:
@@ -154,8 +153,8 @@ class Deadline:
 
         Args:
             model: The model's name.
-            doing: The activity that was running, such as "waiting for another process".
-            stages: The stages that took the time, if they belong to another load than this deadline.
+            doing: The current activity, such as "waiting for its lock".
+            stages: The stages to show, if the time was spent in another task than that of this deadline.
         """
         spent, not_counted = str(stages or self.stages), self._not_counted
         found = f"still {doing}" + (f"; so far {spent}" if spent else "")

@@ -1,8 +1,8 @@
-"""Resets our locks, loads, threads and connections, and interrupted imports, in a forked child.
+"""Resets state in a forked child: our locks, loads, threads and connections, and unfinished imports.
 
-Only the thread that forks exists in the child. A lock that another thread of the parent held stays locked forever, a
-load of another thread never ends, and a socket is shared with the parent. So each of our objects that outlives a call
-registers a function that resets it, and a hook at the end of this module calls all these functions.
+Only the thread that forks exists in the child. A lock that another thread of the parent holds stays locked forever, a
+load in another thread never ends, and a socket is shared with the parent. So every object of ours that outlives a
+call registers a function here that resets it. One hook at the end of this module calls all of them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _broken: set[str] = set()
 def at_fork(owner: Owner, reset: Callable[[Owner], None]) -> None:
     """Call `reset(owner)` in each forked child of this process, as long as the owner exists.
 
-    No other thread exists in the child at that time. The registration does not keep the owner alive.
+    No other thread exists in the child. The registration does not keep the owner alive.
     """
     number = next(_numbers)
 
@@ -86,21 +86,21 @@ def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner
 
 
 def new_lock() -> threading.Lock:
-    """Return a lock that is free in a forked child, even if a thread of the parent held it."""
+    """Return a lock that is free in a forked child, even if a thread held it in the parent."""
     lock = threading.Lock()
     at_fork(lock, free)
     return lock
 
 
 def new_rlock() -> Any:
-    """Return a reentrant lock that is free in a forked child, even if a thread of the parent held it."""
+    """Return a reentrant lock that is free in a forked child, even if a thread held it in the parent."""
     lock = threading.RLock()
     at_fork(lock, free)
     return lock
 
 
 def only_here(function: Callable[..., object]) -> Callable[..., None]:
-    """Return a function that calls this one, but not in a forked child: for cleanup at the end of a process."""
+    """Return a function that calls this one, except in a forked child. Use it for clean-up when a process ends."""
     pid = os.getpid()
 
     def call(*args: Any, **kwargs: Any) -> None:
@@ -119,17 +119,17 @@ class cached_property(functools.cached_property[T]):  # noqa: N801 - named as in
 
 
 def broken_imports() -> frozenset[str]:
-    """Return the modules that this process cannot use, because the parent was importing them during the fork."""
+    """Return the modules that can be neither used nor imported, because the parent was importing them at the fork."""
     return frozenset(_broken)
 
 
 def free(lock: Any) -> None:
-    """In a forked child: free a lock that a thread of the parent might have held."""
-    lock._at_fork_reinit()  # noqa: SLF001 - as the standard library does with its own locks
+    """Free a lock in a forked child, even if a thread held it in the parent."""
+    lock._at_fork_reinit()  # noqa: SLF001 - the standard library does this with its own locks
 
 
 def _in_child() -> None:
-    """Reset all owners. If one raises an error, the others are still reset, and Python prints the error."""
+    """Reset all owners. If one raises, the others are still reset, and Python prints the error."""
     _forget_imports()
     errors: list[BaseException] = []
     for hook in _registered.copy().values():
@@ -143,10 +143,10 @@ def _in_child() -> None:
 
 
 def _forget_imports() -> None:
-    """Forget the modules that other threads of the parent were importing, as Python does after a failed import.
+    """Remove the modules that other threads of the parent were importing, as Python does if an import fails.
 
-    In a child, Python frees the lock of the import system, but not the locks of the modules. An import of one of
-    these modules would wait for a thread that does not exist.
+    In a child, Python frees the lock of the import system, but not those of the modules. An import of one of these
+    modules would wait for a thread that does not exist.
     """
     locks = getattr(importlib, "_bootstrap")._module_locks  # noqa: B009, SLF001 - there is no public API
     own = threading.get_ident()

@@ -1,6 +1,6 @@
-"""Small real models for tests, made on the spot: real weights, real tokenizers, no Hub.
+"""Small real models for tests, built without the Hub: real weights, real tokenizers.
 
-torch and transformers are imported inside the functions only.
+torch and transformers are imported only inside the functions.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ SENTIMENT_EXAMPLES: Mapping[str, tuple[str, ...]] = MappingProxyType(
             "hello this is a text about shares and prices",
             "the price of crypto is a number",
             "today is a day in the year",
-            "[UNK] [UNK] [UNK] [UNK]",  # words that the model does not know say nothing
+            "[UNK] [UNK] [UNK] [UNK]",  # unknown words are neutral
             "the [UNK] of [UNK]",
         ),
     }
@@ -119,15 +119,16 @@ _HIDDEN_SHARE = 0.2
 
 
 def sentiment_classifier(folder: Path) -> Path:
-    """Return `folder` with a small trained text classifier in it: a BERT of 2 layers, under 1 MB.
+    """Write a small trained text classifier into `folder`: a BERT with 2 layers, under 1 MB. Return `folder`.
 
-    It tells POSITIVE, NEGATIVE and NEUTRAL sentences about markets apart, and is no good for anything else.
-    `transformers.pipeline("text-classification", model=str(folder))` loads it. A folder that holds a model is
-    returned as it is; otherwise the model is trained in seconds, in a folder beside it that is renamed when
-    complete, so that two processes may call this at once. Training leaves torch's random state as it was.
+    It classifies sentences about markets as POSITIVE, NEGATIVE or NEUTRAL, and is not suitable for anything else.
+    `transformers.pipeline("text-classification", model=str(folder))` loads it. If the folder already contains a
+    model, it is not changed. Otherwise the model is trained in seconds, in a folder next to it that is renamed when
+    it is complete, so that two processes can call this at the same time. Training does not change torch's random
+    state.
 
     Raises:
-        ConfigurationError: `folder` is a file, or a folder that holds something else.
+        ConfigurationError: `folder` is a file, or contains something else.
         ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`).
     """
     return _written_once(folder, _train)
@@ -137,20 +138,20 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
     """Return a folder with a small real model for `task`: random weights, under 1 MB, built in seconds.
 
     It has everything that `transformers.pipeline(task, model=str(folder))` needs: weights, configs, tokenizer or
-    processor. The same seed gives the same bytes (with the same versions of torch and transformers). What the
-    model answers means nothing; its structure is that of a large model of the same architecture.
+    processor. The same seed writes the same bytes (with the same versions of torch and transformers). The answers
+    have no meaning, but they have the structure of those of a large model with the same architecture.
 
     Args:
-        task: a task of transformers or one of its aliases, or `sentiment`.
-        folder: where to write it; a folder that holds a model is returned as it is. By default a private folder
-            that is kept for later calls of this process, and deleted at its end.
-        seed: of the weights. Torch's own random state is left as it was.
+        task: A task of transformers or one of its aliases, or `sentiment`.
+        folder: The folder for the model. If it already contains a model, it is not changed. By default, a private
+            folder that is reused by later calls in this process, and deleted when the process ends.
+        seed: The seed of the weights. Torch's random state does not change.
 
     Raises:
-        ConfigurationError: the task is unknown or has no tiny model, or `folder` is a file, or holds something
+        ConfigurationError: The task is unknown or has no tiny model, or `folder` is a file or contains something
             else.
-        ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`), or what the
-            task needs besides: pandas for `table-question-answering`.
+        ImportError: torch or transformers is not installed (`pip install modelenv[transformers]`), or another
+            package that the task needs: pandas for `table-question-answering`.
     """
     name = resolve_task(task).name
     place = BUILDERS.get(name)
@@ -158,7 +159,7 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
         raise ConfigurationError(
             f"there is no tiny model for the task {name!r}",
             expected="one of " + ", ".join(sorted(BUILDERS)),
-            hint="name one of these tasks, or save a small model of your own",
+            hint="use one of these tasks, or save a small model of your own",
         )
     module, _, function = place.partition(":")
     build: Callable[[Path], None] = getattr(import_module(module), function)
@@ -170,7 +171,7 @@ def tiny_model(task: str, folder: Path | None = None, *, seed: int = 0) -> Path:
             torch.manual_seed(seed)
             build(folder)
         for weights in folder.glob("*.safetensors"):
-            weights.chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
+            weights.chmod(0o644)  # safetensors writes files that only their owner can read
 
     return _written_once(_private_folder() / f"{name}-{seed}" if folder is None else folder, write)
 
@@ -183,25 +184,25 @@ def _private_folder() -> Path:
 
 
 def _written_once(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Return `folder` with the model that `write` puts into a folder beside it, which is renamed when complete."""
+    """Return `folder` with its model. `write` writes it into a folder next to it, which is renamed when complete."""
     if _is_complete(folder):
         return folder
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not _is_complete(folder)):
         raise ConfigurationError(
-            "there is something else where the model should be written",
+            "the path for the model is already used by something else",
             model=str(folder),
-            expected="a new or an empty folder, or one with config.json and model.safetensors",
+            expected="a new or empty folder, or one with config.json and model.safetensors",
             found="a file" if folder.is_file() else ", ".join(sorted(path.name for path in folder.iterdir())),
-            hint="name another folder, or delete this one",
+            hint="use another folder, or delete this one",
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         finished = Path(temporary) / folder.name
         write(finished)
         try:
-            os.rename(finished, folder)  # noqa: PTH104 (Path.rename says the same, less plainly)
+            os.rename(finished, folder)  # noqa: PTH104 - clearer than Path.rename
         except OSError:
-            if not _is_complete(folder):  # else another process was faster, with the same model
+            if not _is_complete(folder):  # if it is, another process has written the same model
                 raise
     return folder
 
@@ -225,7 +226,7 @@ def _train(folder: Path) -> None:
         optimizer = torch.optim.AdamW(model.parameters(), lr=_LEARNING_RATE)
         words = inputs["input_ids"] >= len(_SPECIAL_TOKENS)
         for _ in range(_STEPS):
-            # Hiding some words at random teaches the model to do with the others, and with unknown ones.
+            # Masking some words at random trains the model to use the other words, and to handle unknown ones.
             hidden = words & (torch.rand(words.shape) < _HIDDEN_SHARE)
             token_ids = inputs["input_ids"].masked_fill(hidden, tokenizer.unk_token_id)
             loss = model(**{**inputs, "input_ids": token_ids}, labels=targets).loss
@@ -235,13 +236,13 @@ def _train(folder: Path) -> None:
     model.eval()
     with quiet_transformers():
         model.save_pretrained(folder)
-    (folder / "model.safetensors").chmod(0o644)  # safetensors writes for the owner alone: no use on a volume
+    (folder / "model.safetensors").chmod(0o644)  # as in `tiny_model`
     tokenizer.save_pretrained(folder)
 
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """So small a model gains nothing from more, and on a busy machine torch's threads wait for each other."""
+    """Use one thread: more do not speed up such a small model, and on a busy machine they wait for each other."""
     import torch
 
     before = torch.get_num_threads()
@@ -262,7 +263,7 @@ def _config(vocabulary_size: int, labels: tuple[str, ...]) -> Any:
         num_attention_heads=2,
         intermediate_size=64,
         max_position_embeddings=_MAX_TOKENS,
-        hidden_dropout_prob=0.0,  # with so few sentences each step sees all of them, always the same way
+        hidden_dropout_prob=0.0,  # there are few sentences, and each step uses all of them
         attention_probs_dropout_prob=0.0,
         id2label=dict(enumerate(labels)),
         label2id={label: index for index, label in enumerate(labels)},
@@ -270,7 +271,7 @@ def _config(vocabulary_size: int, labels: tuple[str, ...]) -> Any:
 
 
 def _tokenizer(sentences: list[str]) -> Any:
-    """Return a WordPiece tokenizer that knows the words of `sentences`; any other word is `[UNK]`."""
+    """Return a WordPiece tokenizer for the words of `sentences`. Any other word is `[UNK]`."""
     from transformers import BertTokenizer
 
     words = sorted({word for sentence in sentences for word in sentence.split()} - set(_SPECIAL_TOKENS))

@@ -1,4 +1,4 @@
-"""The tiny real models and the pipelines of the contract tests, and the share of the contract that holds."""
+"""Fixtures for the contract tests: the tiny real models, and the pipelines. Prints the share of passing cases."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from modelenv.testing import tiny_model
 
 from .contract import Case, Contract
 
-HELD = "contract case"  # the user property of a report that names the task of a contract case
+HELD = "contract case"  # the user property of a report with the task of a contract case
 
 
 @pytest.fixture(scope="session")
 def model_of(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[Contract, str], Path]:
-    """Build the model of a contract's variant, once for all workers of the run."""
+    """Return a function that builds the model of a contract's variant, once for all workers of the run."""
     base = tmp_path_factory.getbasetemp()
     root = (base if worker_id == "master" else base.parent) / "tiny"
     root.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ def _make(contract: Contract, variant: str, folder: Path) -> None:
 
 @pytest.fixture(scope="session")
 def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Callable[..., Any]]:
-    """Build the real pipeline of a contract's variant; each is built once."""
+    """Return a function that builds the real pipeline of a contract's variant, once for each worker."""
     built: dict[str, Any] = {}
 
     def of(contract: Contract) -> Callable[..., Any]:
@@ -61,7 +61,7 @@ def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Call
             import torch
             from transformers import pipeline
 
-            torch.set_num_threads(1)  # the models are so small that threads cost more than they give
+            torch.set_num_threads(1)  # threads only slow down such small models
             key = f"{contract.task} {variant} {kwargs}"
             if key not in built:
                 model = str(model_of(contract, variant))
@@ -77,7 +77,7 @@ def real(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Call
 def real_outcome(
     real: Callable[[Contract], Callable[..., Any]], model_of: Callable[[Contract, str], Path]
 ) -> Callable[[Contract, Case], str]:
-    """Return the real pipeline's outcome of a case. The workers of the run share the outcomes they have computed."""
+    """Return a function for the real pipeline's outcome of a case. The workers of the run share the outcomes."""
 
     def find(contract: Contract, case: Case) -> str:
         outcomes = model_of(contract, "").with_name("outcomes")
@@ -91,7 +91,7 @@ def real_outcome(
 
 @pytest.fixture(scope="session")
 def fake(model_of: Callable[[Contract, str], Path]) -> Callable[[Contract], Callable[..., Any]]:
-    """Build the fake of a contract's variant, from the same folder as the real pipeline but without weights."""
+    """Return a function that builds the fake of a contract's variant, from the same folder without the weights."""
 
     def of(contract: Contract) -> Callable[..., Any]:
         def build(variant: str, **kwargs: Any) -> Any:
@@ -111,18 +111,18 @@ def _without_weights(folder: Path) -> Path:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the share of the contract cases that hold on the fakes, for each task and in all."""
+    """Print the share of contract cases that pass for the fakes, for each task and in total."""
     total: Counter[str] = Counter()
     held: Counter[str] = Counter()
     for category in ("passed", "failed", "xfailed", "error"):
         for report in terminalreporter.stats.get(category, ()):
-            for key, task in getattr(report, "user_properties", ()):  # the report of a collection has none
+            for key, task in getattr(report, "user_properties", ()):  # collection reports have none
                 if key == HELD:
                     total[task] += 1
                     held[task] += category == "passed"
     if not total:
         return
-    terminalreporter.section("contract: cases that hold on the fakes")
+    terminalreporter.section("contract: cases that pass for the fakes")
     for task in sorted(total):
         terminalreporter.write_line(_share(task, held[task], total[task]))
     terminalreporter.write_line(_share("all tasks", held.total(), total.total()))

@@ -1,4 +1,4 @@
-"""What a contract consists of: a task, its call forms, and how their answers are described."""
+"""The contract of a task: its call forms, and how their answers are described."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .structure import describe
 
 
 class Args:
-    """The arguments of a call that takes other than one positional input."""
+    """The arguments of a call that does not have exactly one positional input."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.args = args
@@ -25,13 +25,13 @@ class Case:
     """One call form.
 
     Attributes:
-        name: unique within the contract.
-        make: gives the input anew, as generators are spent by one call; or `Args`.
-        call: keyword arguments of the call.
-        build: keyword arguments of the pipeline.
-        variant: the model, a key of the contract's `variants`; the empty one is the tiny model as it is.
+        name: A name that is unique within the contract.
+        make: Returns a new input, or `Args`. A generator, for example, can be used by only one call.
+        call: The keyword arguments of the call.
+        build: The keyword arguments of the pipeline.
+        variant: The model: a key of the contract's `variants`, or an empty text for the unchanged tiny model.
         method: `__call__`, `predict` or `transform`.
-        differs: why the fake does not hold the case; empty where it does.
+        differs: Why the case fails for the fake, or an empty text if it passes.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Contract:
     """The call forms of one task.
 
     Attributes:
-        task: as `transformers.pipeline` takes it.
-        cases: at least eight.
-        describe: gives an answer's structure and laws as text. Both pipelines must give the same text; nothing
-            in it may depend on random weights.
-        variants: by name, what makes another model of a copy of the tiny one (edits its files).
-        needs: a package that the real pipeline needs besides; without it the contract is skipped.
+        task: The task of `transformers.pipeline`.
+        cases: The call forms, at least eight.
+        describe: Returns the structure and the invariants of an answer as text. The text must be the same for both
+            pipelines, so it must not depend on random weights.
+        variants: Functions by name that change a copy of the tiny model into another one (by editing its files).
+        needs: An additional package that the real pipeline needs. Without it the contract is skipped.
     """
 
     task: str
@@ -63,9 +63,9 @@ class Contract:
     needs: str | None = None
 
     def outcome(self, case: Case, build: Callable[..., Any]) -> str:
-        """Return the structure that `build(variant, **kwargs)` answers to the case, or its error's class."""
+        """Return the structure of the answer of `build(variant, **kwargs)` to the case, or the class of its error."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a real pipeline warns of many call forms that it answers
+            warnings.simplefilter("ignore")  # a real pipeline warns about many valid call forms
             return self._outcome(case, build)
 
     def _outcome(self, case: Case, build: Callable[..., Any]) -> str:
@@ -75,9 +75,9 @@ class Contract:
             made = case.make()
             args = made if isinstance(made, Args) else Args(made)
             answer = getattr(pipe, case.method)(*args.args, **{**args.kwargs, **call})
-        except Exception as error:  # noqa: BLE001 (the class of the error is the answer)
+        except Exception as error:  # noqa: BLE001 - the class of the error is the outcome
             return type(error).__name__
         try:
             return self.describe(answer, case)
-        except Exception as error:  # noqa: BLE001 (an answer of another kind than the contract's)
+        except Exception as error:  # noqa: BLE001 - the answer is not of the expected kind
             return f"{type(answer).__name__} that cannot be described: {error!r}"

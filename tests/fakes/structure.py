@@ -12,9 +12,9 @@ def describe(value: Any, override: Override = lambda _: None) -> str:
     """Return the structure of an answer: nesting, types, key order, lengths, shapes.
 
     Args:
-        value: the answer, or a part of it.
-        override: is asked for every part; where it returns text, that is the part's description. So a contract
-            adds laws, and leaves out what depends on random weights.
+        value: The answer, or a part of it.
+        override: Is called for every part. If it returns a text, that is the part's description. With it, a
+            contract adds invariants, and leaves out what depends on random weights.
     """
     text = override(value)
     if text is not None:
@@ -31,7 +31,7 @@ def describe(value: Any, override: Override = lambda _: None) -> str:
 
 
 def name_of(value: Any) -> str:
-    """Return the type of a plain value; of an array its shape and dtype, of an image its mode and size."""
+    """Return the type of a value, with the dtype and shape of an array, or the mode and size of an image."""
     kind = type(value).__name__
     if hasattr(value, "shape") and hasattr(value, "dtype") and type(value).__module__ != "unittest.mock":
         return f"{kind} {value.dtype} {list(value.shape)}"
@@ -41,7 +41,7 @@ def name_of(value: Any) -> str:
 
 
 def repeated(texts: list[str]) -> list[str]:
-    """Return `texts` with each run of equal ones as one, with its length, so that long answers can be read."""
+    """Return `texts` with each run of equal texts as one with its length, so that long answers stay readable."""
     runs: list[tuple[str, int]] = []
     for text in texts:
         if runs and runs[-1][0] == text:
@@ -52,14 +52,14 @@ def repeated(texts: list[str]) -> list[str]:
 
 
 def probability(value: Any) -> str | None:
-    """Describe a float by whether it is one: for contracts all of whose floats are probabilities."""
+    """Describe a float as a probability, for contracts whose floats are all probabilities."""
     if type(value) is not float and type(value).__name__ != "float32":
         return None
     return f"{type(value).__name__} in [0, 1]" if 0 <= value <= 1 else f"{type(value).__name__} out of range"
 
 
 def ranking(scores: list[Any], labels: list[Any]) -> str:
-    """Return which laws of a ranked answer these scores and labels obey."""
+    """Return which invariants of a ranked answer hold for these scores and labels."""
     falling = scores == sorted(scores, reverse=True)
     distinct = len(set(labels)) == len(labels)
     return f"falling={falling} distinct={distinct} sums to 1={abs(sum(scores) - 1) < 1e-5}"
@@ -69,5 +69,5 @@ def attempt(act: Callable[[], str]) -> str:
     """Return what `act` returns, or the class of its error."""
     try:
         return act()
-    except Exception as error:  # noqa: BLE001 (the class of the error is the answer)
+    except Exception as error:  # noqa: BLE001 - the class of the error is the outcome
         return type(error).__name__

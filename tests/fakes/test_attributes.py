@@ -1,4 +1,4 @@
-"""What people touch beside the call: the parts, the device, the dtype, the config, the tokenizer."""
+"""The attributes of a fake: its parts, device, dtype, config and tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .media import sounds
 from .test_contracts import CONTRACTS
 
 PARTS = ("tokenizer", "feature_extractor", "image_processor", "processor")
-# Of these, whether they are None depends on the model.
+# Whether these are None depends on the model.
 OPEN = {
     ("any-to-any", "image_processor"),
     ("image-text-to-text", "feature_extractor"),
@@ -30,7 +30,7 @@ CHAT = [{"role": "user", "content": "What is new?"}]
 
 
 def is_none(pipe: Any, part: str) -> bool:
-    """Say whether a part is None; a fake that has it not, and does not say None, raises."""
+    """Whether a part is None. A fake without the part raises AttributeError if the part is not always None."""
     try:
         return getattr(pipe, part) is None
     except AttributeError:
@@ -39,7 +39,7 @@ def is_none(pipe: Any, part: str) -> bool:
 
 @pytest.mark.integration
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.task)
-def test_a_part_is_none_where_the_real_one_is(contract: Contract, real: Build, fake: Build) -> None:
+def test_a_part_is_none_if_that_of_the_real_pipeline_is(contract: Contract, real: Build, fake: Build) -> None:
     expected, found = real(contract)(""), fake(contract)("")
     for part in PARTS:
         if (contract.task, part) not in OPEN:
@@ -48,7 +48,7 @@ def test_a_part_is_none_where_the_real_one_is(contract: Contract, real: Build, f
 
 @pytest.mark.integration
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.task)
-def test_device_dtype_and_config_are_the_real_ones(contract: Contract, real: Build, fake: Build) -> None:
+def test_device_dtype_and_config_equal_the_real_ones(contract: Contract, real: Build, fake: Build) -> None:
     expected, found = real(contract)(""), fake(contract)("")
     assert found.device == found.model.device == expected.device == expected.model.device == found.device
     assert (found.device == "cpu") == (expected.device == "cpu")
@@ -59,12 +59,12 @@ def test_device_dtype_and_config_are_the_real_ones(contract: Contract, real: Bui
     assert found.model.config._name_or_path == found.model.name_or_path
     theirs = expected.model.config.to_dict()
     assert set(found.model.config.to_dict()) <= set(theirs) | {"num_labels"}
-    for name in ("id2label", "label2id", "model_type", "architectures"):  # a real call may set the problem type
+    for name in ("id2label", "label2id", "model_type", "architectures"):  # a real call can set the problem type
         assert found.model.config.to_dict()[name] == theirs[name], name
 
 
 @pytest.mark.integration
-def test_what_some_tasks_have_is_the_real_one(real: Build, fake: Build) -> None:
+def test_attributes_of_single_tasks_equal_the_real_ones(real: Build, fake: Build) -> None:
     for build in (real, fake):
         assert build(ZERO_SHOT_CLASSIFICATION)("").entailment_id == 2
     [speech] = [contract for contract in sounds.CONTRACTS if contract.task == "text-to-audio"]
@@ -72,7 +72,7 @@ def test_what_some_tasks_have_is_the_real_one(real: Build, fake: Build) -> None:
 
 
 @pytest.mark.integration
-def test_the_tokenizer_says_what_the_real_one_says(real: Build, fake: Build) -> None:
+def test_the_tokenizer_returns_the_same_as_the_real_one(real: Build, fake: Build) -> None:
     expected, found = real(TEXT_GENERATION)("").tokenizer, fake(TEXT_GENERATION)("").tokenizer
     assert (found.vocab_size, len(found)) == (expected.vocab_size, len(expected))
     ids = expected.encode("the price of")
@@ -97,7 +97,7 @@ def test_the_tokenizer_says_what_the_real_one_says(real: Build, fake: Build) -> 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("cleans", [True, False, None])
-def test_a_decoded_text_is_cleaned_up_as_the_real_one_is(cleans: bool | None, real: Build, fake: Build) -> None:
+def test_a_decoded_text_is_cleaned_up_like_the_real_one(cleans: bool | None, real: Build, fake: Build) -> None:
     expected, found = real(FILL_MASK)("").tokenizer, fake(FILL_MASK)("").tokenizer
     ids = expected.encode("it is paris , is n't it ? i 'm in the market ' s city . they 've , we 're !")
     assert found.decode(ids, clean_up_tokenization_spaces=cleans) == expected.decode(
@@ -117,14 +117,15 @@ def test_a_streamer_of_transformers_can_be_iterated(real: Build, fake: Build) ->
             assert "".join(streamer) == answer["generated_text"]
 
 
-def test_what_a_tokenizer_has_not_is_an_error_with_a_reason() -> None:
+def test_unsupported_operations_of_a_tokenizer_are_errors_with_a_reason() -> None:
     tokenizer = fake_pipeline("fill-mask").tokenizer
     with pytest.raises(TypeError) as caught:
         tokenizer("a text")
     assert str(caught.value) == (
-        "the tokenizer of a fake cannot be called: which arrays its model takes, its files do not say. Use encode"
+        "the tokenizer of a fake cannot be called, because the model's files do not contain which arrays it returns. "
+        "Use encode"
     )
-    with pytest.raises(TypeError, match="the chat template of a fake gives text alone: pass tokenize=False"):
+    with pytest.raises(TypeError, match="a fake can only render a chat template as text: pass tokenize=False"):
         tokenizer.apply_chat_template(CHAT)
     with pytest.raises(ValueError, match="the tokenizer has no chat template"):
         tokenizer.apply_chat_template(CHAT, tokenize=False)
@@ -133,21 +134,21 @@ def test_what_a_tokenizer_has_not_is_an_error_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize("name", ["preprocess", "forward", "postprocess", "save_pretrained", "dtype", "tokenizer"])
-def test_what_a_fake_has_not_is_an_error_with_a_reason(name: str) -> None:
+def test_a_missing_attribute_of_a_fake_is_an_error_with_a_reason(name: str) -> None:
     fake = fake_pipeline("text-classification", model="some/model")
     with pytest.raises(AttributeError) as caught:
         getattr(fake, name)
-    assert str(caught.value).startswith(f"a fake pipeline has no {name!r}: it loads nothing and invents nothing.")
+    assert str(caught.value).startswith(f"a fake pipeline has no {name!r}, because it loads no model.")
 
 
 @pytest.mark.parametrize("name", ["num_parameters", "dtype", "generation_config"])
-def test_what_a_model_has_not_is_an_error_with_a_reason(name: str) -> None:
+def test_a_missing_attribute_of_a_model_is_an_error_with_a_reason(name: str) -> None:
     fake = fake_pipeline("text-classification", model="some/model")
     with pytest.raises(AttributeError) as caught:
         getattr(fake.model, name)
     assert str(caught.value) == (
-        f"the model of a fake has no {name!r}: it has no weights, and knows what config.json says. If the code under "
-        "test needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"
+        f"the model of a fake has no {name!r}: it has only the values in config.json, and no weights. If the code "
+        "under test needs it, mark the test with @pytest.mark.integration and run pytest with --real-models"
     )
 
 
@@ -165,7 +166,7 @@ def test_without_torch_device_and_dtype_have_stand_ins() -> None:
 
 
 @pytest.mark.integration
-def test_a_config_may_name_its_dtype_in_the_old_way() -> None:
+def test_a_config_can_use_the_old_name_of_dtype() -> None:
     import torch
 
     fake = fake_pipeline("text-classification", config={"torch_dtype": "float16"})

@@ -1,4 +1,4 @@
-"""What a config decides, a fake reads from it: without torch, from a config, a folder or a lock."""
+"""A fake reads what a config decides, without torch, from a config, a folder or a lock."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def boxes(config: dict[str, Any] | None, threshold: float = 0) -> list[dict[str,
         (None, 100),
     ],
 )
-def test_at_a_threshold_of_0_each_box_of_the_model_is_there(config: dict[str, Any] | None, number: int) -> None:
+def test_a_threshold_of_0_returns_all_boxes_of_the_model(config: dict[str, Any] | None, number: int) -> None:
     config = config and {**config, **LABELS}
     found = boxes(config)
     assert len(found) == len(boxes(config, -1)) == number
     assert all(0 < one["score"] < 1 for one in found)
     sure = boxes(config, 0.5)
     assert 0 < len(sure) <= min(5, number)
-    assert [one for one in found if one["score"] > 0.5] == sure  # the same objects, whatever else is let through
+    assert [one for one in found if one["score"] > 0.5] == sure  # the same objects, regardless of the threshold
     assert boxes(config, 0.1) == sure
 
 
@@ -58,7 +58,7 @@ def test_a_scripted_object_is_the_only_one_at_any_threshold() -> None:
     assert len(fake(picture(), threshold=0)) == 1
 
 
-def test_open_detectors_have_their_boxes_for_each_label() -> None:
+def test_open_detectors_have_boxes_for_each_label() -> None:
     config = {"model_type": "owlvit", "vision_config": {"image_size": 64, "patch_size": 16}}
     search = fake_pipeline("zero-shot-object-detection", config=config)
     found = search(picture(), candidate_labels=["a", "b", "a"], threshold=0)
@@ -80,7 +80,7 @@ def test_open_detectors_have_their_boxes_for_each_label() -> None:
         (None, 24_000),
     ],
 )
-def test_a_sound_has_the_rate_that_the_config_names(config: dict[str, Any] | None, rate: int) -> None:
+def test_a_sound_has_the_sampling_rate_of_the_config(config: dict[str, Any] | None, rate: int) -> None:
     speak = fake_pipeline("text-to-audio", config=config)
     assert speak("hello")["sampling_rate"] == speak.sampling_rate == rate
 
@@ -90,14 +90,14 @@ def test_a_sound_has_the_channels_of_the_decoder() -> None:
     assert fake_pipeline("text-to-audio", config=config)("hello")["audio"].shape[0] == 2
 
 
-def test_the_rate_of_a_generation_config_is_second_to_none(tmp_path: Path) -> None:
+def test_the_sampling_rate_of_a_generation_config_takes_precedence(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bark", "codec_config": {"sampling_rate": 8000}}')
     (tmp_path / "generation_config.json").write_text('{"sample_rate": 48000}')
     assert fake_pipeline("text-to-audio", model=tmp_path).sampling_rate == 48_000
 
 
 @pytest.mark.parametrize("name", ["preprocessor_config.json", "processor_config.json"])
-def test_a_processor_is_read_where_it_was_saved(tmp_path: Path, name: str) -> None:
+def test_a_processor_is_read_from_either_file(tmp_path: Path, name: str) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "wav2vec2", "conv_stride": [5, 4]}')
     settings: dict[str, Any] = {"sampling_rate": 8_000}
     (tmp_path / name).write_text(json.dumps(settings if name.startswith("pre") else {"feature_extractor": settings}))
@@ -106,7 +106,7 @@ def test_a_processor_is_read_where_it_was_saved(tmp_path: Path, name: str) -> No
     assert last["timestamp"][1] == pytest.approx(2.0)
 
 
-def test_whisper_with_timestamps_in_its_generation_config_gives_them(tmp_path: Path) -> None:
+def test_whisper_returns_timestamps_if_its_generation_config_says_so(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "whisper", "max_source_positions": 50}')
     (tmp_path / "preprocessor_config.json").write_text('{"sampling_rate": 16000, "chunk_length": 1}')
     listen = fake_pipeline("automatic-speech-recognition", model=tmp_path)
@@ -125,32 +125,32 @@ def test_whisper_with_timestamps_in_its_generation_config_gives_them(tmp_path: P
         {"model_type": "esm"},
     ],
 )
-def test_a_slow_tokenizer_gives_no_offsets_and_joins_no_words(config: dict[str, Any]) -> None:
+def test_a_slow_tokenizer_returns_no_offsets_and_joins_no_words(config: dict[str, Any]) -> None:
     config = {**config, "id2label": {"0": "B-PER", "1": "I-PER"}}
     tag = fake_pipeline("ner", config=config)
     found = [*tag("Sarah Connor"), *tag("Sarah Connor", aggregation_strategy="simple")]
     assert {(entity["start"], entity["end"]) for entity in found} == {(None, None)}
-    assert "aggregation_strategy='max'" in refused(lambda: tag("Sarah", aggregation_strategy="max"))
-    assert "aggregation_strategy='first'" in refused(
+    assert "aggregation_strategy='max'" in error_of(lambda: tag("Sarah", aggregation_strategy="max"))
+    assert "aggregation_strategy='first'" in error_of(
         lambda: fake_pipeline("ner", config=config, aggregation_strategy="first")
     )
-    assert "stride" in refused(lambda: tag("Sarah", aggregation_strategy="simple", stride=2))
-    assert "is_split_into_words" in refused(lambda: tag(["Sarah"], is_split_into_words=True))
+    assert "stride" in error_of(lambda: tag("Sarah", aggregation_strategy="simple", stride=2))
+    assert "is_split_into_words" in error_of(lambda: tag(["Sarah"], is_split_into_words=True))
 
 
-def refused(call: Any) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011 (the text is returned)
+def error_of(call: Any) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is returned
         call()
     return str(caught.value)
 
 
-def test_offsets_of_the_call_are_used_where_the_tokenizer_gives_none() -> None:
+def test_offsets_of_the_call_are_used_if_the_tokenizer_has_none() -> None:
     tag = fake_pipeline("ner", config={"model_type": "canine", "id2label": {"0": "B-PER", "1": "I-PER"}})
     found = tag("abc", offset_mapping=[(0, 0), (0, 1), (1, 2), (2, 3), (0, 0)])
     assert [(entity["start"], entity["end"]) for entity in found] == [(0, 1), (1, 2), (2, 3)]
 
 
-def test_canine_reads_characters() -> None:
+def test_the_tokens_of_canine_are_characters() -> None:
     embed = fake_pipeline("feature-extraction", config={"model_type": "canine", "hidden_size": 4})
     [rows] = embed("héllo")
     assert (len(rows), len(rows[0])) == (7, 4)
@@ -171,7 +171,7 @@ def test_canine_reads_characters() -> None:
         ({"model_type": "gemma3", "text_config": {"hidden_size": 6}}, 6),
     ],
 )
-def test_the_width_of_features_has_many_names(config: dict[str, Any], width: int) -> None:
+def test_the_width_of_features_is_found_under_each_name(config: dict[str, Any], width: int) -> None:
     for fake in (
         fake_pipeline("feature-extraction", config=config),
         fake_of_facts("feature-extraction", "acme/model", facts_of(config, {}), {}),
@@ -179,7 +179,7 @@ def test_the_width_of_features_has_many_names(config: dict[str, Any], width: int
         assert len(fake("text")[0][0]) == width
 
 
-def test_a_scripted_vector_is_at_each_place_of_a_map() -> None:
+def test_a_scripted_vector_is_at_each_position_of_a_map() -> None:
     embed = fake_pipeline("image-feature-extraction", config={"model_type": "resnet", "hidden_sizes": [8, 2]})
     embed.when(picture()).returns([1, 2])
     [[first, second]] = embed(picture())
@@ -190,30 +190,32 @@ def test_a_scripted_vector_is_at_each_place_of_a_map() -> None:
 @pytest.mark.parametrize(
     ("config", "call", "error"),
     [
-        ({"model_type": "clip"}, {}, "needs a text beside the image"),
+        ({"model_type": "clip"}, {}, "needs a text with the image"),
         ({"model_type": "segformer", "hidden_sizes": [8, 8]}, {"pool": True}, "has no pooled output"),
     ],
 )
-def test_features_that_a_model_has_not_are_refused(config: dict[str, Any], call: dict[str, Any], error: str) -> None:
-    assert error in refused(lambda: fake_pipeline("image-feature-extraction", config=config)(picture(), **call))
+def test_features_that_a_model_does_not_have_are_an_error(
+    config: dict[str, Any], call: dict[str, Any], error: str
+) -> None:
+    assert error in error_of(lambda: fake_pipeline("image-feature-extraction", config=config)(picture(), **call))
 
 
-def test_an_eomt_finds_no_instances_as_the_pipeline_asks_for_them() -> None:
+def test_an_eomt_model_does_not_support_instances() -> None:
     segment = fake_pipeline("image-segmentation", config={"model_type": "eomt", **LABELS})
-    with pytest.raises(TypeError, match="takes no mask_threshold"):
+    with pytest.raises(TypeError, match="does not accept mask_threshold"):
         segment(picture(), subtask="instance")
     assert segment(picture())
 
 
-def test_a_perceiver_takes_no_tokens() -> None:
-    with pytest.raises(TypeError, match="takes no tokens alone"):
+def test_a_perceiver_model_does_not_accept_tokens() -> None:
+    with pytest.raises(TypeError, match="needs inputs other than tokens"):
         fake_pipeline("feature-extraction", config={"model_type": "perceiver"})("text")
 
 
-def test_a_fake_of_a_lock_knows_what_its_config_and_tokenizer_say() -> None:
+def test_a_fake_of_a_lock_knows_the_config_and_the_tokenizer() -> None:
     config = {"model_type": "yolos", "num_detection_tokens": 7, "image_size": [64, 32], **LABELS}
     assert len(fake_of_facts("object-detection", "acme/model", facts_of(config, {}), {})(picture(), threshold=0)) == 7
     facts = facts_of({"model_type": "bert"}, {"tokenizer_class": "BertJapaneseTokenizer", "model_max_length": 8})
     tag = fake_of_facts("token-classification", "acme/model", facts, {})
     assert {entity["start"] for entity in tag("a b " * 9, ignore_labels=[])} == {None}
-    assert len(tag("a b " * 9, ignore_labels=[])) == 6  # cut to eight tokens, two of them special
+    assert len(tag("a b " * 9, ignore_labels=[])) == 6  # truncated to eight tokens, two of them special

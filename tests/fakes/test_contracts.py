@@ -1,6 +1,6 @@
-"""The contract: the real pipeline and the fake, asked the same, answer in the same structure.
+"""The contract: the real pipeline and the fake return the same structure for the same call.
 
-When a release of transformers changes a structure, this file is what turns red.
+If a release of transformers changes a structure, these tests fail.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _parameters() -> list[Any]:
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("contract", "case"), _parameters())
-def test_the_fake_answers_in_the_structure_of_the_real_pipeline(
+def test_the_fake_returns_the_structure_of_the_real_pipeline(
     contract: Contract,
     case: Case,
     real_outcome: Callable[[Contract, Case], str],
@@ -67,7 +67,7 @@ def test_the_suite_can_fail(contract: Contract, impostor: str, real_outcome: Cal
 
 
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.task)
-def test_a_contract_has_at_least_eight_cases_with_names_of_their_own(contract: Contract) -> None:
+def test_a_contract_has_at_least_eight_cases_with_unique_names(contract: Contract) -> None:
     names = Counter(case.name for case in contract.cases)
     assert len(contract.cases) >= 8
     assert names.most_common(1)[0][1] == 1
@@ -75,7 +75,7 @@ def test_a_contract_has_at_least_eight_cases_with_names_of_their_own(contract: C
 
 @pytest.mark.integration
 @pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.task)
-def test_the_pipelines_look_alike(
+def test_the_pipelines_have_equal_attributes(
     contract: Contract,
     real: Callable[[Contract], Callable[..., Any]],
     fake: Callable[[Contract], Callable[..., Any]],
@@ -91,7 +91,7 @@ def test_the_pipelines_look_alike(
 
 @pytest.mark.integration
 @pytest.mark.parametrize("variant", TEXT_CLASSIFICATION.variants)
-def test_the_config_is_that_of_the_real_model(
+def test_the_config_equals_that_of_the_real_model(
     variant: str, model_of: Callable[[Contract, str], Path], fake: Callable[[Contract], Callable[..., Any]]
 ) -> None:
     from transformers import AutoConfig
@@ -103,7 +103,7 @@ def test_the_config_is_that_of_the_real_model(
 
 
 @pytest.mark.integration
-def test_a_stream_is_used_like_the_real_one(
+def test_a_stream_behaves_like_the_real_one(
     real: Callable[[Contract], Callable[..., Any]], fake: Callable[[Contract], Callable[..., Any]]
 ) -> None:
     for build in (real(TEXT_CLASSIFICATION), fake(TEXT_CLASSIFICATION)):

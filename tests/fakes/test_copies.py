@@ -1,4 +1,4 @@
-"""A fake can be copied and pickled, as the real pipelines can."""
+"""A fake can be copied and pickled, like a real pipeline."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_copy_is_a_fake_of_the_same_model(task: str, way: Callable[[Any], Any]
 
 
 @ways
-def test_a_copy_answers_as_scripted_and_has_calls_of_its_own(way: Callable[[Any], Any]) -> None:
+def test_a_copy_has_the_scripted_answers_and_its_own_calls(way: Callable[[Any], Any]) -> None:
     fake = fake_pipeline("text-classification", model="some/model")
     fake.when("crash").returns("NEGATIVE", 0.97)
     computed = fake("a")
@@ -53,21 +53,21 @@ def test_a_copy_keeps_the_answers_that_were_set(way: Callable[[Any], Any]) -> No
 
 
 @ways
-def test_a_fake_that_was_given_a_generator_can_be_copied(way: Callable[[Any], Any]) -> None:
+def test_a_fake_can_be_copied_after_a_call_with_a_generator(way: Callable[[Any], Any]) -> None:
     fake = fake_pipeline("text-classification", model="some/model")
     answers = list(fake(text for text in "ab"))
     assert list(way(fake)(["a", "b"])) == answers
 
 
 @ways
-def test_the_rules_of_media_are_kept(way: Callable[[Any], Any]) -> None:
+def test_a_copy_keeps_rules_for_paths(way: Callable[[Any], Any]) -> None:
     fake = fake_pipeline("automatic-speech-recognition", model="some/model")
     fake.when("call.wav").returns("hello")
     assert way(fake)("https://example.invalid/call.wav") == {"text": "hello"}
 
 
 @ways
-def test_a_copied_config_and_model_are_the_same(way: Callable[[Any], Any]) -> None:
+def test_a_config_and_a_model_can_be_copied(way: Callable[[Any], Any]) -> None:
     fake = fake_pipeline("text-classification", config={"model_type": "bert", "hidden_size": 8})
     assert way(fake.model.config).hidden_size == way(fake.model).config.hidden_size == 8
     assert way(fake.device) == fake.device
@@ -76,7 +76,7 @@ def test_a_copied_config_and_model_are_the_same(way: Callable[[Any], Any]) -> No
 @ways
 @pytest.mark.integration
 @pytest.mark.parametrize("task", ["text-generation", "fill-mask"])
-def test_a_copy_of_a_fake_with_a_tokenizer_reads_the_same_tokens(task: str, way: Callable[[Any], Any]) -> None:
+def test_a_copy_of_a_fake_with_a_tokenizer_encodes_the_same_tokens(task: str, way: Callable[[Any], Any]) -> None:
     from modelenv.testing import tiny_model
 
     fake = fake_pipeline(task, model=tiny_model(task))

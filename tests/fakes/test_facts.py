@@ -1,4 +1,4 @@
-"""What a fake knows of its model."""
+"""What a fake knows about its model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_without_a_config_the_labels_are_the_default() -> None:
         ({"label2id": {"x": 0, "y": 1}}, ("LABEL_0", "LABEL_1")),
     ],
 )
-def test_a_config_gives_the_labels_that_transformers_gives(config: dict[str, Any], labels: tuple[str, ...]) -> None:
+def test_a_config_has_the_same_labels_as_in_transformers(config: dict[str, Any], labels: tuple[str, ...]) -> None:
     assert read_facts("some/model", config, defaults=DEFAULT).labels == labels
 
 
@@ -54,7 +54,7 @@ def test_a_config_gives_the_labels_that_transformers_gives(config: dict[str, Any
         {"id2label": {"0": "a"}, "label2id": {"a": 0}},
     ],
 )
-def test_transformers_agrees(config: dict[str, Any]) -> None:
+def test_the_labels_equal_those_of_transformers(config: dict[str, Any]) -> None:
     from transformers import BertConfig
 
     expected, found = BertConfig(**config), read_facts("some/model", config, defaults=DEFAULT)
@@ -63,7 +63,7 @@ def test_transformers_agrees(config: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("as_type", [str, Path])
-def test_of_a_folder_only_the_config_is_read(tmp_path: Path, as_type: type) -> None:
+def test_only_the_config_of_a_folder_is_read(tmp_path: Path, as_type: type) -> None:
     write(tmp_path, json.dumps({"id2label": {"0": "no", "1": "yes"}, "model_type": "bert", "hidden_size": 8}))
     (tmp_path / "model.safetensors").mkdir()  # opening it would fail
     fake = fake_pipeline("text-classification", model=as_type(tmp_path))
@@ -99,7 +99,7 @@ def test_a_folder_without_a_config_is_an_error(tmp_path: Path, name: str) -> Non
         f"{folder}: the model's folder has no config.json\n"
         "  tried:\n"
         f"    - {folder / 'config.json'}\n"
-        "  what to do: name a folder that was written by save_pretrained, or pass config={...}"
+        "  what to do: use a folder that save_pretrained has written, or pass config={...}"
     )
 
 
@@ -112,12 +112,12 @@ def test_a_broken_config_is_an_error(tmp_path: Path) -> None:
     assert text.endswith("what to do: save the model's config.json again")
 
 
-def test_a_config_that_is_no_object_is_an_error(tmp_path: Path) -> None:
+def test_a_config_that_is_not_an_object_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, "[]")
     with pytest.raises(ConfigurationError) as caught:
         fake_pipeline("text-classification", model=tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: {tmp_path / 'config.json'} holds no JSON object\n"
+        f"{tmp_path}: {tmp_path / 'config.json'} is not a JSON object\n"
         "  expected: a JSON object\n"
         "  found: list\n"
         "  what to do: save the model's config.json again"
@@ -135,11 +135,11 @@ def test_a_config_that_is_no_object_is_an_error(tmp_path: Path) -> None:
         ({"id2label": {"x": "a"}}, "id2label", "an object that maps 0, 1, … to labels"),
     ],
 )
-def test_labels_that_cannot_be_used_are_an_error(config: dict[str, Any], key: str, expected: str) -> None:
+def test_invalid_labels_are_an_error(config: dict[str, Any], key: str, expected: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         fake_pipeline("text-classification", model="some/model", config=config)
     assert str(caught.value) == (
-        f"some/model: the config's {key!r} cannot be used\n"
+        f"some/model: the config's {key!r} is not valid\n"
         f"  expected: {expected}\n"
         f"  found: {config[key]!r}\n"
         "  what to do: pass the content of the model's own config.json"

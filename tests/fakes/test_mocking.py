@@ -14,7 +14,7 @@ def fake() -> FakePipeline:
     return fake_pipeline("text-classification", model="some/model")
 
 
-def test_calls_are_recorded_as_on_a_mock(fake: FakePipeline) -> None:
+def test_calls_are_recorded_like_on_a_mock(fake: FakePipeline) -> None:
     mock = MagicMock()
     for callee in (fake, mock):
         callee("a")
@@ -28,7 +28,7 @@ def test_calls_are_recorded_as_on_a_mock(fake: FakePipeline) -> None:
     assert fake.mock_calls == mock.mock_calls
 
 
-def test_assertions_pass_where_they_should(fake: FakePipeline) -> None:
+def test_true_assertions_pass(fake: FakePipeline) -> None:
     fake.assert_not_called()
     fake("a", top_k=2)
     fake.assert_called()
@@ -52,9 +52,7 @@ def test_assertions_pass_where_they_should(fake: FakePipeline) -> None:
         ("assert_not_called", (), "Expected 'fake_pipeline' to not have been called. Called 2 times."),
     ],
 )
-def test_assertions_fail_where_they_should(
-    fake: FakePipeline, name: str, arguments: tuple[object, ...], text: str
-) -> None:
+def test_false_assertions_fail(fake: FakePipeline, name: str, arguments: tuple[object, ...], text: str) -> None:
     fake("a")
     fake("b")
     with pytest.raises(AssertionError) as caught:
@@ -88,7 +86,7 @@ def test_a_side_effect_that_is_an_exception_is_raised(fake: FakePipeline) -> Non
     assert fake("a")
 
 
-def test_a_side_effect_that_is_a_function_answers_or_leaves_it_to_the_fake(fake: FakePipeline) -> None:
+def test_a_side_effect_can_be_a_function_that_answers_some_calls(fake: FakePipeline) -> None:
     computed = fake("b")
 
     def answer(text: str, **kwargs: object) -> object:
@@ -102,7 +100,7 @@ def test_a_side_effect_that_is_a_function_answers_or_leaves_it_to_the_fake(fake:
     assert fake("b") == "set"
 
 
-def test_a_side_effect_that_is_iterable_answers_in_turn(fake: FakePipeline) -> None:
+def test_a_side_effect_can_be_an_iterable_of_answers(fake: FakePipeline) -> None:
     computed = fake("a")
     fake.side_effect = ["first", DEFAULT, ValueError("third")]
     assert fake("a") == "first"
@@ -113,7 +111,7 @@ def test_a_side_effect_that_is_iterable_answers_in_turn(fake: FakePipeline) -> N
         fake("a")
 
 
-def test_reset_forgets_the_calls_and_on_demand_the_answers(fake: FakePipeline) -> None:
+def test_reset_mock_clears_the_calls_and_optionally_the_answers(fake: FakePipeline) -> None:
     computed = fake("a")
     fake.return_value = "set"
     fake.reset_mock()
@@ -137,7 +135,7 @@ def test_an_unknown_name_is_an_error(fake: FakePipeline, name: str) -> None:
     with pytest.raises(AttributeError) as caught:
         getattr(fake, name)
     assert str(caught.value) == (
-        f"a fake pipeline has no {name!r}: it loads nothing and invents nothing. If the code under test needs it, "
+        f"a fake pipeline has no {name!r}, because it loads no model. If the code under test needs it, "
         "mark the test with @pytest.mark.integration and run pytest with --real-models"
     )
 
@@ -147,7 +145,7 @@ def test_a_misspelled_answer_cannot_be_set(fake: FakePipeline) -> None:
         fake.retrun_value = []
 
 
-def test_call_arguments_of_the_wrong_number_are_the_real_error(fake: FakePipeline) -> None:
+def test_a_wrong_number_of_arguments_is_a_type_error(fake: FakePipeline) -> None:
     for arguments, kwargs in [((), {}), (("a", "b"), {}), (("a",), {"inputs": "b"}), ((), {"text": "a"})]:
         with pytest.raises(TypeError):
             fake(*arguments, **kwargs)

@@ -1,4 +1,4 @@
-"""`fake.when(…).returns(…)` and `.raises(…)`."""
+"""Scripted answers: `fake.when(…).returns(…)` and `.raises(…)`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_answer_has_the_structure_of_the_call_form() -> None:
     assert fake(["a calm day", CRASH])[1] == answer != fake("a calm day")[0]
 
 
-def test_the_rest_is_spread_over_the_other_labels(fake: FakeTextClassificationPipeline) -> None:
+def test_the_other_labels_share_the_rest(fake: FakeTextClassificationPipeline) -> None:
     fake.when("crash").returns("NEUTRAL", 0.2)
     [answers] = fake(CRASH)
     assert [(answer["label"], answer["score"]) for answer in answers] == [
@@ -47,7 +47,7 @@ def test_the_rest_is_spread_over_the_other_labels(fake: FakeTextClassificationPi
     assert fake(CRASH, top_k=1) == [{"label": "NEUTRAL", "score": 0.2}]
 
 
-def test_a_rule_matches_a_part_an_expression_or_a_predicate(fake: FakeTextClassificationPipeline) -> None:
+def test_a_pattern_is_a_part_an_expression_or_a_function(fake: FakeTextClassificationPipeline) -> None:
     fake.when("Crash").returns("POSITIVE", 0.91)
     fake.when(re.compile("^LONG", re.IGNORECASE)).returns("POSITIVE", 0.92)
     fake.when(lambda text: len(text) > 50).returns("POSITIVE", 0.93)
@@ -56,7 +56,7 @@ def test_a_rule_matches_a_part_an_expression_or_a_predicate(fake: FakeTextClassi
     assert not {scores[CRASH], scores["so long"]} & {0.91, 0.92, 0.93}
 
 
-def test_the_later_rule_wins(fake: FakeTextClassificationPipeline) -> None:
+def test_the_last_matching_rule_applies(fake: FakeTextClassificationPipeline) -> None:
     fake.when("crash").returns("NEGATIVE", 0.9)
     fake.when("").returns("NEUTRAL", 0.8)
     assert fake(CRASH, top_k=1) == fake("anything", top_k=1) == [{"label": "NEUTRAL", "score": 0.8}]
@@ -65,7 +65,7 @@ def test_the_later_rule_wins(fake: FakeTextClassificationPipeline) -> None:
     assert type(fake(CRASH, top_k=1)[0]["score"]) is float
 
 
-def test_rules_survive_a_reset_of_the_calls(fake: FakeTextClassificationPipeline) -> None:
+def test_reset_mock_keeps_the_rules(fake: FakeTextClassificationPipeline) -> None:
     fake.when("crash").returns("NEGATIVE", 0.9)
     fake.reset_mock(return_value=True, side_effect=True)
     assert fake(CRASH, top_k=1) == [{"label": "NEGATIVE", "score": 0.9}]
@@ -80,7 +80,7 @@ def test_a_rule_can_raise(fake: FakeTextClassificationPipeline, error: RuntimeEr
     assert fake.call_count == 2
 
 
-def test_wrong_input_stays_an_error(fake: FakeTextClassificationPipeline) -> None:
+def test_invalid_input_is_an_error_even_with_a_rule(fake: FakeTextClassificationPipeline) -> None:
     fake.when("").returns("NEGATIVE", 0.9)
     with pytest.raises(ValueError, match="the input has no text"):
         fake(None)
@@ -97,7 +97,7 @@ def test_a_regression_can_be_scripted_with_any_number() -> None:
         fake.when("crash").returns("LABEL_1", float("inf"))
 
 
-def test_an_unknown_label_is_an_error_that_lists_the_labels(fake: FakeTextClassificationPipeline) -> None:
+def test_the_error_for_an_unknown_label_lists_the_labels(fake: FakeTextClassificationPipeline) -> None:
     with pytest.raises(ConfigurationError) as caught:
         fake.when("crash").returns("negative", 0.97)
     assert str(caught.value) == (
@@ -108,7 +108,7 @@ def test_an_unknown_label_is_an_error_that_lists_the_labels(fake: FakeTextClassi
 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan"), "0.9", True, None])
-def test_a_score_that_is_no_probability_is_an_error(fake: FakeTextClassificationPipeline, score: object) -> None:
+def test_a_score_that_is_not_a_probability_is_an_error(fake: FakeTextClassificationPipeline, score: object) -> None:
     with pytest.raises(ConfigurationError) as caught:
         fake.when("crash").returns("NEGATIVE", score)  # type: ignore[arg-type]
     assert str(caught.value) == (
@@ -123,7 +123,7 @@ def test_a_pattern_of_another_kind_is_an_error(fake: FakeTextClassificationPipel
     with pytest.raises(ConfigurationError) as caught:
         fake.when(1)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "a rule cannot match with this\n"
+        "invalid pattern of a rule\n"
         "  expected: a part of the text, a compiled regular expression, or a function of the text\n"
         "  found: 1\n"
         '  what to do: write fake.when("crash") or fake.when(re.compile("crash", re.IGNORECASE))'
@@ -135,8 +135,8 @@ def test_only_exceptions_can_be_raised(fake: FakeTextClassificationPipeline, err
     with pytest.raises(ConfigurationError) as caught:
         fake.when("crash").raises(error)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        "only an exception can be raised\n"
-        "  expected: an exception or a class of exceptions\n"
+        "a rule can only raise an exception\n"
+        "  expected: an exception or an exception class\n"
         f"  found: {error!r}\n"
         '  what to do: write fake.when("crash").raises(RuntimeError("out of memory"))'
     )

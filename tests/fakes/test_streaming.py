@@ -1,4 +1,4 @@
-"""A streamer is shown what a fake writes, token by token."""
+"""A streamer receives the text of a fake token by token."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelenv.fakes import fake_pipeline
 
 
 class Collector:
-    """Collects as the streamers of transformers do: the prompt in rows, then a token at a time."""
+    """Collects like the streamers of transformers: the prompt in rows, then one token at a time."""
 
     def __init__(self) -> None:
         self.prompt: list[list[int]] = []
@@ -36,7 +36,7 @@ def test_a_streamer_gets_the_prompt_each_token_and_the_end() -> None:
     assert (len(streamer.new), streamer.ended) == (4, 1)
 
 
-def test_a_scripted_text_is_streamed_whole() -> None:
+def test_a_scripted_text_is_streamed_completely() -> None:
     streamer = Collector()
     fake = fake_pipeline("text-generation")
     fake.when("France").returns(" is Paris.", " is a large old city.")
@@ -52,7 +52,7 @@ def test_a_scripted_text_is_streamed_whole() -> None:
 
 
 @pytest.mark.parametrize("task", ["image-text-to-text", "any-to-any"])
-def test_the_fakes_of_several_modes_stream_as_well(task: str) -> None:
+def test_multimodal_fakes_stream(task: str) -> None:
     streamer = Collector()
     generation = {"streamer": streamer, "max_new_tokens": 3}
     [answer] = fake_pipeline(task)(text="hello you", generate_kwargs=generation, return_tensors=True)
@@ -61,6 +61,6 @@ def test_the_fakes_of_several_modes_stream_as_well(task: str) -> None:
     assert (len(streamer.new), streamer.ended) == (3, 1)
 
 
-def test_a_beam_search_is_not_streamed() -> None:
-    with pytest.raises(ValueError, match="a streamer cannot follow a beam search: leave out num_beams"):
+def test_a_beam_search_cannot_be_streamed() -> None:
+    with pytest.raises(ValueError, match="a streamer does not support beam search: leave out num_beams"):
         fake_pipeline("text-generation")("a", streamer=Collector(), num_beams=2, do_sample=False)

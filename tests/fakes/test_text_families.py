@@ -1,4 +1,4 @@
-"""The fakes of the text tasks as a user of them sees them; their call forms are held by `test_contracts.py`."""
+"""The fakes of the text tasks from a user's view. `test_contracts.py` tests their call forms."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_mask_is_filled_as_scripted() -> None:
     assert len(fake("A <mask> text", top_k=2)) == 2
 
 
-def test_text_is_written_as_scripted() -> None:
+def test_text_is_generated_as_scripted() -> None:
     fake = fake_pipeline("text-generation")
     fake.when("capital").returns(" Paris.", " Lyon.")
     prompt = "The capital is"
@@ -74,7 +74,7 @@ def test_text_is_written_as_scripted() -> None:
     assert fake(begun)[0]["generated_text"][-1] == {"role": "assistant", "content": "It is Paris."}
 
 
-def test_text_is_as_long_as_asked_for() -> None:
+def test_text_has_the_requested_length() -> None:
     fake = fake_pipeline("text-generation")
     [answer] = fake("Once upon a time", max_new_tokens=5)
     assert answer["generated_text"].startswith("Once upon a time ")
@@ -83,7 +83,7 @@ def test_text_is_as_long_as_asked_for() -> None:
     assert first != second
 
 
-def test_a_vector_is_given_as_scripted() -> None:
+def test_a_vector_is_returned_as_scripted() -> None:
     fake = fake_pipeline("feature-extraction", config={"hidden_size": 3})
     fake.when("crash").returns([1, 0.5, 0])
     [rows] = fake("the crash")
@@ -91,7 +91,7 @@ def test_a_vector_is_given_as_scripted() -> None:
     assert len(fake_pipeline("feature-extraction")("a")[0][0]) == 768
 
 
-def test_texts_that_share_words_are_closer() -> None:
+def test_texts_with_common_words_are_closer() -> None:
     fake = fake_pipeline("feature-extraction")
 
     def mean(text: str) -> list[float]:
@@ -104,7 +104,7 @@ def test_texts_that_share_words_are_closer() -> None:
     assert product("bitcoin falls today", "bitcoin falls again") > product("bitcoin falls today", "we cook red rice")
 
 
-def test_questions_are_decided_as_scripted() -> None:
+def test_decisions_are_returned_as_scripted() -> None:
     fake = fake_pipeline("decision")
     fake.when("charged twice").returns("refund", True, 0.9)
     fake.when("furious").returns("tone", "angry", 0.8)
@@ -116,7 +116,7 @@ def test_questions_are_decided_as_scripted() -> None:
     assert angry["confidence"] == pytest.approx(0.6)
 
 
-def test_a_table_is_asked_as_scripted() -> None:
+def test_a_question_about_a_table_is_answered_as_scripted() -> None:
     fake = fake_pipeline("table-question-answering")
     fake.when("stars").returns((0, 1), (1, 1), aggregator="SUM")
     assert fake(TABLE, "how many stars") == {
@@ -132,17 +132,17 @@ def test_a_table_is_asked_as_scripted() -> None:
     ("task", "answer", "text"),
     [
         ("ner", ({"a": "XXX"},), "the model has no label 'XXX'"),
-        ("ner", ({"a": "PER"}, 0.01), "this score cannot be that of the likeliest label"),
+        ("ner", ({"a": "PER"}, 0.01), "the score is too low or too high for the most likely label"),
         ("zero-shot-classification", ("a", 1.5), "the score of 'a' cannot come from this model"),
         ("fill-mask", ("a", True), "the score of 'a' cannot come from this model"),
-        ("text-generation", (), "a text generator answers with text"),
-        ("text-generation", (1,), "a text generator answers with text"),
+        ("text-generation", (), "a text generator can only return texts"),
+        ("text-generation", (1,), "a text generator can only return texts"),
         ("feature-extraction", ([1.0],), "expected: 768 numbers"),
-        ("decision", ("a", "b", 2), "this is no probability of 'b'"),
-        ("table-question-answering", ((0, 0, 0),), "the model cannot answer with this"),
+        ("decision", ("a", "b", 2), "the probability of 'b' is not valid"),
+        ("table-question-answering", ((0, 0, 0),), "the model cannot return this answer"),
     ],
 )
-def test_an_answer_that_the_model_cannot_give_is_refused(task: str, answer: tuple[Any, ...], text: str) -> None:
+def test_an_answer_that_the_model_cannot_return_is_an_error(task: str, answer: tuple[Any, ...], text: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         fake_pipeline(task).when("a").returns(*answer)
     assert text in str(caught.value)
@@ -171,7 +171,7 @@ def test_every_fake_is_a_mock_and_can_raise(task: str) -> None:
 
 
 @pytest.mark.slow
-def test_every_process_gives_the_same_answers_without_torch() -> None:
+def test_answers_are_the_same_in_every_process_without_torch() -> None:
     code = (
         "import json, sys; from modelenv.fakes import fake_pipeline\n"
         "for task, arguments in json.loads(sys.argv[1]).items():\n"
@@ -196,31 +196,33 @@ def test_every_process_gives_the_same_answers_without_torch() -> None:
 @pytest.mark.parametrize(
     ("task", "inputs", "kwargs", "text"),
     [
-        ("ner", None, {}, "at least one text is needed"),
+        ("ner", None, {}, "pass at least one text"),
         ("ner", "a", {"aggregation_strategy": "x"}, "must be one of none, simple, first, average, max"),
         ("ner", "a", {"stride": 1, "aggregation_strategy": "none"}, "stride needs an aggregation_strategy"),
-        ("fill-mask", "a", {}, "the input has no mask: write [MASK]"),
+        ("fill-mask", "a", {}, "the input has no mask token: write [MASK]"),
         ("fill-mask", "[MASK]", {"top_k": "x"}, "top_k must be a whole number, found 'x'"),
-        ("fill-mask", "[MASK]", {"targets": []}, "targets must name at least one token"),
+        ("fill-mask", "[MASK]", {"targets": []}, "targets must contain at least one token"),
         ("text-generation", "a", {"max_new_tokens": 0}, "max_new_tokens must be greater than 0, found 0"),
         ("text-generation", "a", {"colour": 1}, "these arguments are not used by the model: colour"),
         ("text-generation", "a", {"max_length": 1}, "but max_length is 1: set max_new_tokens"),
-        ("text-generation", "a", {"num_return_sequences": 2, "do_sample": False}, "greedy decoding gives one"),
-        ("text-generation", "a", {"temperature": 0.0}, "temperature must be a float over 0, found 0.0"),
+        ("text-generation", "a", {"num_return_sequences": 2, "do_sample": False}, "greedy decoding returns one"),
+        ("text-generation", "a", {"temperature": 0.0}, "temperature must be a float greater than 0, found 0.0"),
         ("zero-shot-classification", "a", {"candidate_labels": []}, "at least one candidate label and one text"),
         ("decision", {"state": "a", "questions": {"q": {}}}, {}, "the type must be one of noul, choice, score"),
-        ("decision", {}, {}, 'a request is {"state": …, "questions"'),
+        ("decision", {}, {}, 'a request must be {"state": …, "questions"'),
         ("table-question-answering", {"table": {}, "query": "a"}, {}, "the table is empty"),
     ],
 )
-def test_wrong_input_says_what_is_wrong(task: str, inputs: Any, kwargs: dict[str, Any], text: str) -> None:
-    with pytest.raises(Exception) as caught:  # noqa: PT011 (the classes are held by the contract)
+def test_errors_for_invalid_input_say_what_is_wrong(
+    task: str, inputs: Any, kwargs: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - the contract tests the classes
         fake_pipeline(task)(inputs, **kwargs)
     assert text in str(caught.value)
 
 
 @pytest.mark.integration
-def test_the_arguments_of_generation_are_those_of_the_installed_transformers() -> None:
+def test_the_generation_arguments_are_those_of_the_installed_transformers() -> None:
     from transformers import GenerationConfig
 
     from modelenv.fakes.text.generating import GENERATION_CONFIG
@@ -229,7 +231,7 @@ def test_the_arguments_of_generation_are_those_of_the_installed_transformers() -
 
 
 @pytest.mark.integration
-def test_the_tokenizer_of_a_folder_is_that_of_the_real_model(tmp_path: Path) -> None:
+def test_the_tokenizer_of_a_folder_equals_that_of_the_real_model(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
     from modelenv.testing import tiny_model
@@ -248,7 +250,7 @@ def test_the_tokenizer_of_a_folder_is_that_of_the_real_model(tmp_path: Path) -> 
         _ = found.batch_decode
 
 
-def test_the_documentation_holds() -> None:
+def test_the_example_in_the_documentation_runs() -> None:
     text = (Path(__file__).parents[2] / "docs" / "fakes.md").read_text(encoding="utf-8")
     example = text.split("```python\n")[1].split("```")[0]
     exec(compile(example, "docs/fakes.md", "exec"), {})

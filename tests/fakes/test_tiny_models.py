@@ -1,4 +1,4 @@
-"""Tiny real models: their size, their bytes, and where they are written. That they load is held by the contract."""
+"""Tiny real models: their size, their bytes, and where they are written. The contract tests load them."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MEGABYTE = 1_000_000
 NEEDS = {"table-question-answering": "pandas"}
 
 
-def test_there_is_one_for_every_task() -> None:
+def test_there_is_a_tiny_model_for_every_task() -> None:
     assert set(BUILDERS) == TASKS
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize("task", sorted(BUILDERS))
-def test_the_same_seed_gives_the_same_bytes_under_a_megabyte(task: str, tmp_path: Path) -> None:
+def test_the_same_seed_writes_the_same_bytes_under_a_megabyte(task: str, tmp_path: Path) -> None:
     if task in NEEDS:
         pytest.importorskip(NEEDS[task])
     first, second = tiny_model(task, tmp_path / "first"), tiny_model(task, tmp_path / "second")
@@ -35,7 +35,7 @@ def test_the_same_seed_gives_the_same_bytes_under_a_megabyte(task: str, tmp_path
 
 
 @pytest.mark.integration
-def test_another_seed_gives_other_weights_and_torch_stays_as_it_was(tmp_path: Path) -> None:
+def test_another_seed_writes_other_weights_and_does_not_change_the_state_of_torch(tmp_path: Path) -> None:
     import torch
 
     before = torch.random.get_rng_state()
@@ -47,7 +47,7 @@ def test_another_seed_gives_other_weights_and_torch_stays_as_it_was(tmp_path: Pa
 
 
 @pytest.mark.integration
-def test_without_a_folder_it_is_built_once_and_deleted_at_the_end() -> None:
+def test_without_a_folder_the_model_is_built_once_and_deleted_at_the_end() -> None:
     code = (
         "from modelenv.testing import tiny_model\n"
         "first = tiny_model('fill-mask')\n"
@@ -58,25 +58,25 @@ def test_without_a_folder_it_is_built_once_and_deleted_at_the_end() -> None:
     assert not Path(done.stdout.strip()).parent.exists()
 
 
-def test_a_model_that_is_there_stays(tmp_path: Path) -> None:
+def test_an_existing_model_is_kept(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text("kept")
     assert tiny_model("fill-mask", tmp_path) == tmp_path
     assert (tmp_path / "config.json").read_text() == "kept"
 
 
-def test_a_folder_with_something_else_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(ConfigurationError, match="there is something else where the model should be written"):
+    with pytest.raises(ConfigurationError, match="the path for the model is already used by something else"):
         tiny_model("fill-mask", tmp_path)
 
 
-def test_a_task_without_one_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_task_without_a_tiny_model_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelenv.testing.BUILDERS", {"decision": ""})
     with pytest.raises(ConfigurationError) as caught:
         tiny_model("fill-mask")
     assert str(caught.value) == (
         "there is no tiny model for the task 'fill-mask'\n"
         "  expected: one of decision\n"
-        "  what to do: name one of these tasks, or save a small model of your own"
+        "  what to do: use one of these tasks, or save a small model of your own"
     )

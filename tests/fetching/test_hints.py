@@ -13,8 +13,7 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.load import Loader
-from modelenv.loading.shared import Run
+from modelenv.loading.choose_folder import store_of
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
@@ -47,7 +46,7 @@ def test_the_setting_in_the_hint_helps(
     nothing = dict.fromkeys(VARIABLES[1:])
 
     def store() -> Store:
-        return Loader.of(source, Settings.load(), Run()).store
+        return store_of(source, Settings.load())
 
     with environment({**nothing, variable: str(tmp_path / "file" / "models")}):
         with pytest.raises(ConfigurationError) as caught:
@@ -59,9 +58,9 @@ def test_the_setting_in_the_hint_helps(
 
 def test_the_hint_names_an_argument_or_an_option(tmp_path: Path) -> None:
     settings = Settings.load(cache_dir=tmp_path / "models")
-    assert Loader.of(ModelSource.LOCAL_CACHE, settings, Run()).store.setting == "cache_dir"
+    assert store_of(ModelSource.LOCAL_CACHE, settings).setting == "cache_dir"
     assert cache_of(settings, None).setting == "cache_dir"
     assert cache_of(settings, tmp_path / "other").setting == "--cache-dir"
     with environment({"MODEL_CACHE_DIR": str(tmp_path)}):
         assert cache_of(Settings.load(), None).setting == "MODEL_CACHE_DIR"
-    assert Loader.of(ModelSource.PERSISTENT_VOLUME, settings, Run()).store.setting == "MODEL_VOLUME_DIR"
+    assert store_of(ModelSource.PERSISTENT_VOLUME, settings).setting == "MODEL_VOLUME_DIR"

@@ -15,7 +15,7 @@ from modelenv.environment.libraries import environment
 from modelenv.errors import ModelEnvError, ModelIntegrityError, ModelNotFoundError
 from modelenv.fetching.failures import FailureLog
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.folders import Obtained
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_model, find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from modelenv.errors import LockfileError
+from modelenv.locks.line_numbers import Document, Origin
 from modelenv.locks.project_lock import format_lockfile, parse_lockfile
-from modelenv.locks.text import Document, Origin
 from modelenv.locks.toml_reader import read_toml
 from modelenv.locks.values import Where
 from modelenv.volume.metadata import format_metadata, parse_metadata

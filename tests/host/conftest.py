@@ -1,4 +1,4 @@
-"""A model host of this test run, in a folder of its own, which ends with the tests."""
+"""Fixtures for the tests of the model host. The session's host has a folder of its own, and ends with the tests."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
 from modelenv.loading.spec import ModelSpec
 
-HELD = "hosted calls"  # the user property of a report with what held of a task's contract
+HELD = "hosted calls"  # the user property of a report with the results of a task's contract
 
 
 @pytest.fixture(scope="session")
 def host_folder() -> Iterator[HostFolder]:
-    """A private folder with a short path: a socket's address has at most 107 bytes."""
+    """A private folder with a short path, because a socket's address has at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="modelenv-host-") as folder:
         yield HostFolder(Path(folder))
 
 
 @pytest.fixture(scope="session")
 def client(host_folder: HostFolder) -> Iterator[HostClient]:
-    """A client of the session's host, which gives answers again as a kept one does."""
+    """A client of the session's host, which caches answers like a kept host."""
     client = HostClient(host_folder, watch=os.getpid(), answers=64 << 20)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")  # as many threads as `local` has: results are equal to the bit
+        patch.setenv("OMP_NUM_THREADS", "1")  # as many threads as `local`, so that results are equal to the bit
         client.start()
     yield client
     client.stop()
@@ -40,7 +40,7 @@ def client(host_folder: HostFolder) -> Iterator[HostClient]:
 
 @pytest.fixture
 def recipe(classifier: Path) -> Recipe:
-    """The classifier, giving the scores of all labels."""
+    """The recipe of the classifier, with the scores of all labels."""
     return recipe_of(
         ModelSpec(classifier, "text-classification", {"top_k": None}, model="acme/sentiment", device="cpu")
     )
@@ -48,7 +48,7 @@ def recipe(classifier: Path) -> Recipe:
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """In this process torch has as many threads as in the host, on which the last bits depend."""
+    """Give torch as many threads in this process as in the host, because the last bits depend on their number."""
     import torch
 
     threads = torch.get_num_threads()
@@ -67,7 +67,7 @@ def local(classifier: Path, one_thread: None) -> Any:
 
 @pytest.fixture
 def reasons() -> list[str]:
-    """Why the hosted pipeline was loaded in this process; empty if it was not."""
+    """The reasons for which the hosted pipeline was loaded in this process."""
     return []
 
 
@@ -78,11 +78,11 @@ def hosted(client: HostClient, recipe: Recipe, local: Any, reasons: list[str]) -
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print how many calls of a hosted pipeline gave what the local one gave, for each task and in all."""
+    """Print how many calls of a hosted pipeline had the same result as a local one, for each task and in total."""
     reports = [report for category in ("passed", "failed") for report in terminalreporter.stats.get(category, ())]
     rows = [value for report in reports for key, value in report.user_properties if key == HELD]
     if rows:
-        terminalreporter.section("contract: calls that are answered the same by a hosted and a local pipeline")
+        terminalreporter.section("contract: calls with the same result from a hosted and a local pipeline")
         total = ["all tasks", *(sum(row[column] for row in rows) for column in (1, 2, 3))]
         for task, held, calls, here in (*sorted(rows), total):
             terminalreporter.write_line(

@@ -1,4 +1,4 @@
-"""Whether two results are the same to the bit, in every type that pipelines answer with."""
+"""Compares two results to the bit, for all types that pipelines return."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def _bits(value: Any) -> object:
         return value.mode, value.size, value.tobytes()
     if isinstance(value, str | bytes | int | bool | type(None)):
         return value
-    raise AssertionError(f"nothing is known of a {kind}: {value!r}")
+    raise AssertionError(f"cannot compare a {kind}: {value!r}")
 
 
 def error_difference(expected: BaseException, found: BaseException) -> str | None:
-    """Return how two exceptions differ in class and text, but for addresses of objects; or None."""
+    """Return how two exceptions differ in class and text, ignoring addresses of objects, or None."""
     if type(expected) is not type(found):
         return f"{found!r}, not {expected!r}"
     texts = [_ADDRESS.sub("", str(error)) for error in (expected, found)]

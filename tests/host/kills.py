@@ -1,9 +1,9 @@
 """Kills the model host of test runs at random moments: `python -m tests.host.kills --count 100 --seed 1`.
 
-Each run is `pytest -n 4 --real-models --model-host=run` over 200 tests of two models, whose hosts are killed some
-seconds after they were started, so that kills hit the start, the imports, the loads and the answers. A test may pass,
-or fail because the host ended while it was asked; nothing else. Ends with a table, and with exit code 1 if a test got
-a wrong result, failed for another reason or is missing in the report, or if a run hung or left something behind.
+Each run is `pytest -n 4 --real-models --model-host=run` with 200 tests of two models. Its hosts are killed some
+seconds after their start, so that kills hit the start, the imports, the loads and the answers. A test must pass, or
+fail because the host ended before it answered. Prints a table. The exit code is 1 if a test got a wrong result,
+failed for another reason or is missing in the report, or if a run hung or left something behind.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from signal import SIGKILL
 from xml.etree import ElementTree
 
 TESTS = 200
-SECONDS = 300.0  # for one run; one without kills takes some ten
+SECONDS = 300.0  # for one run; a run without kills takes about ten
 KILLS_OF_A_RUN = 10
 LATEST = 6.0  # seconds after the start of a host: by then it has imported, loaded, and answered for a while
-ENDED = "ModelHostError"
-LEAVES_WITHIN = 120.0  # some seconds on a quiet machine; only a process that never leaves takes longer
+ENDED = ("ModelHostError", "ended before it answered")
+ENDS_WITHIN = 120.0  # some seconds on a quiet machine; only a process that never ends takes longer
 _TEXTS = tuple(f"bitcoin price {word}" for word in ("surge", "crash", "rally", "report", "today"))
 _TEST_FILE = """
 import json
@@ -53,14 +53,14 @@ def test_answers(model_manager, number):
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one run.
+    """The outcome of one run.
 
     Attributes:
-        kills: how many hosts were killed in it.
-        passed: how many tests passed.
-        ended: how many failed because the host ended while it was asked.
-        wrong: what was wrong.
-        seconds: how long it took.
+        kills: The number of hosts killed.
+        passed: The number of tests that passed.
+        ended: The number of tests that failed because the host ended before it answered.
+        wrong: A description of each other failure.
+        seconds: The duration of the run.
     """
 
     kills: int
@@ -71,7 +71,7 @@ class Run:
 
 
 def lay_out(root: Path) -> Path:
-    """Make a project with two models, the tests, and what a pipeline of this process answers."""
+    """Make a project with two models, the tests, and the results of a pipeline of this process."""
     import torch
     from transformers import pipeline
 
@@ -90,7 +90,7 @@ def lay_out(root: Path) -> Path:
 
 
 def run_and_kill(project: Path, number: int, random: Random, kills: int, workers: int = 4) -> Run:
-    """Run the tests, kill so many of their hosts, and look at the report and at what is left."""
+    """Run the tests, kill up to `kills` of their hosts, and check the report and what is left behind."""
     temporary = project / f"t{number}"
     temporary.mkdir()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "xdist", "-n", str(workers), "-p", "no:randomly"]
@@ -108,7 +108,7 @@ def run_and_kill(project: Path, number: int, random: Random, kills: int, workers
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            return Run(kills, 0, 0, (f"it hung: {(temporary / 'output').read_text()[-1000:]}",), SECONDS)
+            return Run(kills, 0, 0, (f"the run hung: {(temporary / 'output').read_text()[-1000:]}",), SECONDS)
     passed, ended, wrong = _read_report(temporary, process.returncode)
     wrong += _left(temporary)
     if not wrong:
@@ -117,7 +117,7 @@ def run_and_kill(project: Path, number: int, random: Random, kills: int, workers
 
 
 def _kill_hosts(process: subprocess.Popen[bytes], temporary: Path, random: Random, kills: int) -> int:
-    """Kill one host after the other, each at a random moment of its life; return how many lived until then."""
+    """Kill one host after the other, each at a random moment of its life. Return how many were killed."""
     killed, seen, ends = 0, set(), time.monotonic() + SECONDS
     while killed < kills and process.poll() is None and time.monotonic() < ends:
         fresh = [pid for pid in processes_of(temporary) if pid not in seen]
@@ -136,7 +136,7 @@ def _kill_hosts(process: subprocess.Popen[bytes], temporary: Path, random: Rando
 
 
 def processes_of(folder: Path, module: str = "modelenv.host") -> Iterator[int]:
-    """Yield the processes of the module with the folder among their arguments."""
+    """Yield the ids of the module's processes that have the folder among their arguments."""
     for path in Path("/proc").iterdir():
         if path.name.isdigit():
             try:
@@ -148,31 +148,30 @@ def processes_of(folder: Path, module: str = "modelenv.host") -> Iterator[int]:
 
 
 def _read_report(temporary: Path, code: int) -> tuple[int, int, list[str]]:
-    """Return how many tests passed and how many met the end of a host, and what else there is."""
+    """Return how many tests passed, how many failed because a host ended, and a description of each other failure."""
     report = temporary / "report.xml"
     if not report.exists():
-        return 0, 0, [f"it ended with {code} and without a report: {(temporary / 'output').read_text()[-1000:]}"]
+        return 0, 0, [f"the run ended with {code} and no report: {(temporary / 'output').read_text()[-1000:]}"]
     passed, ended, wrong = 0, 0, []
     cases = list(ElementTree.parse(report).iter("testcase"))
     for case in cases:
         problems = [part for part in case if part.tag in ("failure", "error", "skipped")]
         if not problems:
             passed += 1
-        elif all(ENDED in (part.get("message") or "") and "ended while it was asked" in (part.get("message") or "")
-                 for part in problems):  # fmt: skip
+        elif all(sentence in (part.get("message") or "") for part in problems for sentence in ENDED):
             ended += 1
         else:
             wrong += [f"{case.get('name')}: {part.get('message')}" for part in problems]
     if len({case.get("name") for case in cases}) != TESTS or len(cases) != TESTS:
         wrong.append(f"the report has {len(cases)} tests, not {TESTS}")
     if code != int(ended > 0 or bool(wrong)):
-        wrong.append(f"it ended with {code}")
+        wrong.append(f"the run ended with {code}")
     return passed, ended, wrong
 
 
 def _left(temporary: Path) -> list[str]:
-    """Return what the run left behind: processes, and what is in its temporary folder beside its report."""
-    ends = time.monotonic() + LEAVES_WITHIN
+    """Return what the run left behind: processes, and entries of its temporary folder other than its report."""
+    ends = time.monotonic() + ENDS_WITHIN
     while True:
         left = [f"left behind: process {pid}" for pid in processes_of(temporary)]
         left += [f"left behind: {path.name}" for path in temporary.iterdir() if path.name.startswith("modelenv-")]
@@ -182,17 +181,17 @@ def _left(temporary: Path) -> list[str]:
 
 
 def main() -> int:
-    """Read the arguments, kill, and print what came of it."""
+    """Read the arguments, do the runs, and print the outcomes."""
     parser = argparse.ArgumentParser(prog="python -m tests.host.kills", description=__doc__)
-    parser.add_argument("--count", type=int, default=100, help="kills in all (default: 100)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same moments")
-    parser.add_argument("--seconds", type=float, default=3600, help="begin no run after so long")
+    parser.add_argument("--count", type=int, default=100, help="the number of kills (default: 100)")
+    parser.add_argument("--seed", type=int, default=1, help="the seed for the moments of the kills")
+    parser.add_argument("--seconds", type=float, default=3600, help="start no run after this time")
     arguments = parser.parse_args()
     runs: list[Run] = []
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="modelenv-host-kills-") as folder:
         project = lay_out(Path(folder))
-        print("run  kills  passed  met the end of a host  wrong  seconds")
+        print("run  kills  passed  failed: host ended  wrong  seconds")
         while (left := arguments.count - sum(run.kills for run in runs)) and (
             time.monotonic() - started < arguments.seconds
         ):
@@ -200,14 +199,14 @@ def main() -> int:
             run = run_and_kill(project, len(runs), random, min(left, KILLS_OF_A_RUN))
             runs.append(run)
             counts = (len(runs), run.kills, run.passed, run.ended, len(run.wrong))
-            print("{:3}  {:5}  {:6}  {:21}  {:5}  {:7.1f}".format(*counts, run.seconds), flush=True)
+            print("{:3}  {:5}  {:6}  {:18}  {:5}  {:7.1f}".format(*counts, run.seconds), flush=True)
             for text in run.wrong[:5]:
                 print(f"  {text[:300]}", flush=True)
     kills, tests = sum(run.kills for run in runs), TESTS * len(runs)
     print(f"{kills} of {arguments.count} kills in {len(runs)} runs of {TESTS} tests, seed {arguments.seed}: "
           f"{sum(run.passed for run in runs)} of {tests} tests passed, "
-          f"{sum(run.ended for run in runs)} met the end of a host, {sum(bool(run.wrong) for run in runs)} runs "
-          f"were wrong; {time.monotonic() - started:.0f} s")  # fmt: skip
+          f"{sum(run.ended for run in runs)} failed because the host ended, {sum(bool(run.wrong) for run in runs)} "
+          f"runs were wrong; {time.monotonic() - started:.0f} s")  # fmt: skip
     return int(kills < arguments.count or any(run.wrong for run in runs))
 
 

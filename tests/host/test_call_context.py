@@ -1,4 +1,4 @@
-"""What is not in the call: random numbers, the current folder, and what a pipeline is beside a function."""
+"""The context of a hosted call: random numbers, the current folder; and attributes, copies, pickles and streams."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("one_thread")]
 
 @pytest.fixture(scope="module")
 def pair(client: HostClient) -> Callable[..., tuple[HostedPipeline, Any, list[str]]]:
-    """Give a hosted and a local pipeline of a task's tiny model, and the reasons for which it was loaded here."""
+    """Make a hosted and a local pipeline of a task's tiny model, and the list of reasons for a local load."""
 
     def make(task: str, **kwargs: Any) -> tuple[HostedPipeline, Any, list[str]]:
         from transformers import pipeline
@@ -41,7 +41,7 @@ def pair(client: HostClient) -> Callable[..., tuple[HostedPipeline, Any, list[st
     return make
 
 
-def test_a_seed_of_the_test_is_a_seed_of_the_host(pair: Any) -> None:
+def test_a_seed_set_in_the_test_applies_in_the_host(pair: Any) -> None:
     import torch
     from transformers import set_seed
 
@@ -59,7 +59,7 @@ def test_a_seed_of_the_test_is_a_seed_of_the_host(pair: Any) -> None:
     assert reasons == []
 
 
-def test_a_relative_path_begins_in_the_folder_of_the_test(
+def test_a_relative_path_is_relative_to_the_current_folder_of_the_test(
     pair: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from PIL import Image
@@ -81,7 +81,9 @@ def test_a_relative_path_begins_in_the_folder_of_the_test(
     assert reasons == []
 
 
-def test_a_host_outlives_the_folder_in_which_it_was_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_works_after_the_folder_it_was_started_in_is_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tiny_model("fill-mask")
     recipe = recipe_of(ModelSpec(folder, "fill-mask", {}, model="acme/tiny", device="cpu"))
     gone = tmp_path / "gone"
@@ -120,7 +122,7 @@ def test_a_host_outlives_the_folder_in_which_it_was_started(tmp_path: Path, monk
         lambda pipe: pipe.tokenizer.get_vocab(),
     ],
 )  # fmt: skip
-def test_what_is_read(pair: Any, read: Callable[[Any], Any]) -> None:
+def test_attributes_have_the_same_values(pair: Any, read: Callable[[Any], Any]) -> None:
     import torch
 
     hosted, local, reasons = pair("text-generation")
@@ -132,7 +134,7 @@ def test_what_is_read(pair: Any, read: Callable[[Any], Any]) -> None:
     assert reasons == []
 
 
-def test_it_is_an_instance_of_the_same_classes(pair: Any) -> None:
+def test_a_hosted_pipeline_is_an_instance_of_the_same_classes(pair: Any) -> None:
     from transformers import (
         GenerationConfig,
         Pipeline,
@@ -152,7 +154,7 @@ def test_it_is_an_instance_of_the_same_classes(pair: Any) -> None:
     assert reasons == []
 
 
-def test_a_copy_is_another_view_of_the_same_pipeline(pair: Any) -> None:
+def test_a_copy_is_another_proxy_of_the_same_pipeline(pair: Any) -> None:
     hosted, local, reasons = pair("fill-mask")
     for copied in (copy.copy(hosted), copy.deepcopy(hosted)):
         assert copied is not hosted
@@ -163,7 +165,7 @@ def test_a_copy_is_another_view_of_the_same_pipeline(pair: Any) -> None:
     assert reasons == ["its attribute 'top_k' was set"]
 
 
-def test_a_pickle_holds_the_pipeline_itself(pair: Any) -> None:
+def test_a_pickle_contains_the_local_pipeline(pair: Any) -> None:
     hosted, local, reasons = pair("fill-mask")
     again = pickle.loads(pickle.dumps(hosted))
     assert type(again) is type(local)
@@ -190,7 +192,9 @@ def test_a_pickle_holds_the_pipeline_itself(pair: Any) -> None:
         (lambda pipe: copy.copy(pipe.model.config), "model.config was copied"),
     ],
 )  # fmt: skip
-def test_what_could_change_the_model_happens_here(client: HostClient, use: Callable[[Any], Any], reason: str) -> None:
+def test_operations_that_could_change_the_model_run_in_this_process(
+    client: HostClient, use: Callable[[Any], Any], reason: str
+) -> None:
     from transformers import pipeline
 
     folder = tiny_model("fill-mask")
@@ -210,7 +214,7 @@ def test_what_could_change_the_model_happens_here(client: HostClient, use: Calla
     assert reasons == [reason]
 
 
-def test_values_are_copies_and_calls_are_counted_for_each_view(pair: Any) -> None:
+def test_values_are_copies_and_calls_are_counted_for_each_proxy(pair: Any) -> None:
     hosted, _, reasons = pair("fill-mask")
     hosted.model.config.id2label[0] = "DAMAGED"
     assert hosted.model.config.id2label[0] != "DAMAGED"
@@ -221,7 +225,7 @@ def test_values_are_copies_and_calls_are_counted_for_each_view(pair: Any) -> Non
     assert reasons == []
 
 
-def test_out_of_memory_is_an_exception_like_others(pair: Any) -> None:
+def test_a_memory_error_is_raised_like_other_exceptions(pair: Any) -> None:
     def texts() -> Iterator[str]:
         yield "the [MASK]"
         raise MemoryError("so much")
@@ -234,26 +238,26 @@ def test_out_of_memory_is_an_exception_like_others(pair: Any) -> None:
 
 
 class OfThisModule(str):
-    """A class that the host does not know, or in another version."""
+    """A class that the host does not know, or knows in another version."""
 
 
-def test_an_argument_of_a_class_of_the_user(pair: Any) -> None:
+def test_an_argument_of_the_users_own_class_loads_the_model_here(pair: Any) -> None:
     hosted, local, reasons = pair("fill-mask")
     assert hosted(OfThisModule("the [MASK]")) == local("the [MASK]")
-    said = f"{__name__}.OfThisModule is code of the tests or the project"
-    assert reasons == [f"an argument cannot cross: {said}"]
+    reason = f"{__name__}.OfThisModule belongs to the tests or the project"
+    assert reasons == [f"a call cannot run in the host: {reason}"]
     with pytest.raises(ModelHostError) as caught:
         list(own_view(hosted)(OfThisModule(text) for text in ["the [MASK]"]))
     assert str(caught.value) == (
         "an item or a result of a stream cannot be sent between the test and the model host\n"
-        f"  found: {said}\n"
-        "  what to do: have the model in the test's own process: pytest.mark.integration(host=False)"
+        f"  found: {reason}\n"
+        "  what to do: load the model in the test's own process: pytest.mark.integration(host=False)"
     )
     with pytest.raises(ModelHostError, match="cannot pickle 'generator' object"):
         list(own_view(hosted)(item for item in [(x for x in "ab")]))
 
 
-def test_results_over_a_dataset_can_be_taken_again(pair: Any) -> None:
+def test_results_over_a_dataset_can_be_iterated_again(pair: Any) -> None:
     from torch.utils.data import Dataset
 
     class Texts(Dataset):  # type: ignore[misc,type-arg]
@@ -272,12 +276,12 @@ def test_results_over_a_dataset_can_be_taken_again(pair: Any) -> None:
     assert [(len(list(stream)), len(list(stream))) for stream in streams] == [(1, 0), (1, 0)]
     with pytest.raises(TypeError):
         len(streams[1])
-    # Processes that read the inputs would be forked from the host; there are none, and the results are the same.
+    # Processes that read the inputs would be forked from the host. So none are started; the results are the same.
     assert list(hosted(Texts(), num_workers=2)) == hosted(list(Texts()), num_workers=2) == list(local(Texts()))
     assert reasons == []
 
 
-def test_a_stream_that_is_left_keeps_nobody_waiting(pair: Any) -> None:
+def test_an_abandoned_stream_does_not_block_other_calls(pair: Any) -> None:
     hosted, local, _ = pair("fill-mask")
     results = hosted("the [MASK]" for _ in range(100))
     assert next(iter(results)) == local("the [MASK]")

@@ -1,8 +1,8 @@
-"""The contract between local and hosted pipelines: asked the same, they answer the same to the bit.
+"""The contract between local and hosted pipelines: equal calls have equal results, to the bit.
 
-The calls are those of the fakes' contract: for each task of transformers' registry some hundred forms of inputs,
-right and wrong, and of arguments. The same torch seed is set before each. Each is asked twice: the host may give an
-answer again.
+The calls are those of the fakes' contract: for each task of transformers' registry about a hundred forms of inputs,
+valid and invalid, and of arguments. The same torch seed is set before each. Each hosted call is made twice, because
+the host can cache the answer.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from .equality import difference, error_difference
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
-MEDIA_CALLS = 20  # of each task: images and sounds take long
+MEDIA_CALLS = 20  # of each task, because images and sounds take long
 BUILD = {"device": "cpu", "trust_remote_code": False}
 
 
 class Outcome:
-    """What a call came to: its result, with how far torch's random numbers went, or its error."""
+    """The outcome of a call: its result and torch's random state afterwards, or its error."""
 
     def __init__(self, build: Callable[[], Any], case: Case) -> None:
         import torch
@@ -62,7 +62,7 @@ class Outcome:
         self.random = torch.get_rng_state()
 
     def differs_from(self, expected: Outcome) -> str | None:
-        """Say how it differs, or None."""
+        """Return how the outcome differs, or None."""
         if expected.error is not None and self.error is not None:
             return error_difference(expected.error, self.error)
         if expected.error is not None or self.error is not None:
@@ -70,7 +70,7 @@ class Outcome:
         if self.length != expected.length:
             return f"a length of {self.length}, not {expected.length}"
         if not self.random.equal(expected.random):
-            return "another state of torch's random numbers"
+            return "another random state of torch"
         return difference(expected.result, self.result)
 
 
@@ -82,7 +82,7 @@ def _length(stream: Any) -> int | str:
 
 
 class Pair:
-    """A contract's pipelines, local and hosted, each built once."""
+    """The local and hosted pipelines of a contract, each built once."""
 
     def __init__(self, contract: Contract, client: HostClient, models: Callable[[Contract, str], Path]) -> None:
         self.contract = contract
@@ -96,7 +96,7 @@ class Pair:
 
     def hosted(self, case: Case) -> Any:
         pipe = own_view(self._once("hosted", case, self._hosted_build))
-        if isinstance(pipe, HostedPipeline):  # what must be local after all need not be built again and again
+        if isinstance(pipe, HostedPipeline):  # avoid a new local build for each call that needs one
             pipe._remote._build_locally = lambda: self.local(case)
         return pipe
 
@@ -111,7 +111,7 @@ class Pair:
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Contract, str], Path]:
-    """Build the model of a contract's variant."""
+    """Return a function that builds the model of a contract's variant."""
     root = tmp_path_factory.mktemp("tiny")
 
     def find(contract: Contract, variant: str) -> Path:
@@ -128,7 +128,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Contract, str]
 def _compare(pair: Pair, cases: tuple[Case, ...], record: Callable[[str, object], None]) -> None:
     wrong, here = [], 0
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of many call forms a real pipeline warns
+        warnings.simplefilter("ignore")  # a real pipeline warns about many of these calls
         for case in cases:
             reasons = len(pair.reasons)
             expected = Outcome(lambda case=case: pair.local(case), case)  # type: ignore[misc]
@@ -139,7 +139,7 @@ def _compare(pair: Pair, cases: tuple[Case, ...], record: Callable[[str, object]
                 wrong.append(f"{case.name}: {differs[:300]}")
     record(HELD, [pair.contract.task, len(cases) - len(wrong), len(cases), here])
     assert wrong == [], "\n".join(wrong)
-    streamed = sum("streamer" in f"{case.call} {case.build}" for case in cases)  # these always stay in the test
+    streamed = sum("streamer" in f"{case.call} {case.build}" for case in cases)  # these always run in the test
     assert streamed <= here < streamed + max(1, (len(cases) - streamed) / 10), pair.reasons
 
 

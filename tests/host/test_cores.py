@@ -1,4 +1,4 @@
-"""The host uses the cores that it may use, and no more; what the user says about threads is kept."""
+"""The host uses only the cores that it can use, and respects the user's settings for threads."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ OWN = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.c
     ("limit", "cores"),
     [("max 100000\n", OWN), ("50000 100000\n", 1), ("100001 100000\n", min(2, OWN or 1)), ("strange\n", OWN)],
 )
-def test_a_containers_limit_counts(tmp_path: Path, limit: str, cores: int) -> None:
+def test_the_container_limit_is_respected(tmp_path: Path, limit: str, cores: int) -> None:
     (tmp_path / "cpu.max").write_text(limit)
     assert usable_cores(tmp_path / "cpu.max") == cores
 
 
-def test_without_such_a_limit_it_is_the_cores_of_the_process(tmp_path: Path) -> None:
+def test_without_a_container_limit_the_affinity_counts(tmp_path: Path) -> None:
     assert usable_cores(tmp_path / "none") == OWN
 
 
 @pytest.mark.integration
 @pytest.mark.parametrize(("chosen", "expected"), [("1", "1"), (None, None)])
-def test_torch_has_so_many_threads(
+def test_the_number_of_torch_threads(
     make_environ: Callable[..., dict[str, str]], chosen: str | None, expected: str | None
 ) -> None:
     environ = make_environ()

@@ -1,4 +1,4 @@
-"""`device="auto"` in the host: a GPU where there is one."""
+"""`device="auto"` in the host selects a GPU if there is one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def hosted(client: HostClient, device: str) -> HostedPipeline:
     return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 
 
-def test_auto_is_a_gpu_where_there_is_one(client: HostClient) -> None:
+def test_auto_is_a_gpu_if_there_is_one(client: HostClient) -> None:
     import torch
 
     if not torch.cuda.is_available():
@@ -30,7 +30,7 @@ def test_auto_is_a_gpu_where_there_is_one(client: HostClient) -> None:
     assert on_gpu("a")[0]["score"] == pytest.approx(on_cpu("a")[0]["score"], abs=1e-3)
 
 
-def test_auto_is_the_device_that_a_local_load_would_take(client: HostClient) -> None:
+def test_auto_is_the_device_that_a_local_load_uses(client: HostClient) -> None:
     from modelenv.loading.build import _torch_device
 
     assert hosted(client, "auto").device.type == _torch_device("auto", "tiny")

@@ -1,4 +1,4 @@
-"""Run the program in docs/host.md, and compare its options and figures with the code."""
+"""The program in docs/host.md runs, and the options and figures of the page match the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEXT = (Path(__file__).parents[2] / "docs" / "host.md").read_text()
 PROSE = " ".join(TEXT.split())
 
 
-def test_its_figures_are_those_of_the_code() -> None:
+def test_figures_match_the_code() -> None:
     assert f"after {_KEEP_SECONDS / 60:.0f} minutes without a request" in PROSE
     assert f"remembers up to {_KEEP_BYTES >> 20} MiB of answers" in PROSE
     assert f"{REST_OF_A_PIPELINE >> 20} MiB for tokenizer and configuration" in PROSE
@@ -29,7 +29,7 @@ def test_its_figures_are_those_of_the_code() -> None:
     assert _STARTS == 3
 
 
-def test_the_process_says_its_options() -> None:
+def test_the_help_names_the_options() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "modelenv.host", "--help"], capture_output=True, text=True, timeout=60, check=True
     )
@@ -37,7 +37,7 @@ def test_the_process_says_its_options() -> None:
     assert "--answers BYTES" in done.stdout
 
 
-def test_the_amounts_of_memory_that_it_names_are_valid() -> None:
+def test_memory_limits_in_the_page_are_valid() -> None:
     named = re.search(r"for the models of a host: `(\w+)`, `(\w+)`, or a share .* such as `(\d+%)`, which is", PROSE)
     assert named is not None
     amounts = [parse_memory(amount, machine=16 << 30) for amount in named.groups()]
@@ -46,7 +46,7 @@ def test_the_amounts_of_memory_that_it_names_are_valid() -> None:
 
 
 @pytest.mark.integration
-def test_its_program_prints_what_it_says(tmp_path: Path, clean_environ: dict[str, str]) -> None:
+def test_the_program_prints_the_output_in_the_page(tmp_path: Path, clean_environ: dict[str, str]) -> None:
     (program,) = re.findall(r"^```python\n# ask.py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     (printed,) = re.findall(r"^```text\n\$ python ask.py\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
     (tmp_path / "ask.py").write_text(program)

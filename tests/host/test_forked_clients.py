@@ -1,4 +1,4 @@
-"""A forked child asks the host over connections of its own, and leaves those of its parent alone."""
+"""A forked child uses its own connections to the host, and does not touch those of its parent."""
 
 from __future__ import annotations
 
@@ -26,38 +26,38 @@ def hosted(client: HostClient, recipe: Recipe) -> HostedPipeline:
     return HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
 
 
-def test_the_child_and_the_parent_are_answered(client: HostClient, hosted: HostedPipeline) -> None:
+def test_child_and_parent_get_their_answers(client: HostClient, hosted: HostedPipeline) -> None:
     before = hosted(TEXT)
-    parents = client._lines.line.connection.fileno()
+    parents = client._of_thread.host.connection.fileno()
 
-    def ask() -> tuple[Any, bool]:
+    def call() -> tuple[Any, bool]:
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(parents)
         return hosted(TEXT), client._started == []
 
-    assert in_child(ask) == (before, True)
+    assert in_child(call) == (before, True)
     assert hosted(TEXT) == before
 
 
-def test_the_child_asks_while_another_thread_of_the_parent_does(hosted: HostedPipeline) -> None:
+def test_a_child_can_call_while_another_thread_of_the_parent_does(hosted: HostedPipeline) -> None:
     before = hosted(TEXT)
-    asked, over, answers = threading.Event(), threading.Event(), []
+    started, over, answers = threading.Event(), threading.Event(), []
 
     def texts() -> Iterator[str]:
-        asked.set()
+        started.set()
         assert over.wait(SECONDS)
         yield TEXT
 
     thread = threading.Thread(target=lambda: answers.extend(hosted(texts())))
     thread.start()
-    assert asked.wait(SECONDS)
+    assert started.wait(SECONDS)
     assert in_child(lambda: hosted(TEXT)) == before
     over.set()
     thread.join(SECONDS)
     assert answers == before
 
 
-def test_a_stream_that_the_parent_began_is_closed_in_the_child(hosted: HostedPipeline) -> None:
+def test_a_stream_that_the_parent_started_is_closed_in_the_child(hosted: HostedPipeline) -> None:
     before = hosted(TEXT)
     results = iter(hosted(text for text in (TEXT, TEXT)))
     assert [next(results)] == before
@@ -69,7 +69,7 @@ def test_a_stream_that_the_parent_began_is_closed_in_the_child(hosted: HostedPip
 
     assert in_child(message) == (
         "acme/sentiment: the connection to the model host is closed\n"
-        "  found: a stream of results that was broken off, or that another process began before it was forked\n"
+        "  found: a stream of results that was interrupted, or that the parent process started before a fork\n"
         "  what to do: call the pipeline again in this process"
     )
     assert list(results) == before

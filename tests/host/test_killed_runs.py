@@ -1,4 +1,4 @@
-"""Runs whose hosts are killed, or which are killed themselves: the short form of `python -m tests.host.kills`."""
+"""Runs whose hosts are killed, and runs that are killed: a short form of `python -m tests.host.kills`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return lay_out(tmp_path_factory.mktemp("killed"))
 
 
-def test_a_run_whose_hosts_are_killed_ends_with_an_honest_report(project: Path) -> None:
+def test_a_run_whose_hosts_are_killed_reports_the_right_outcomes(project: Path) -> None:
     run = run_and_kill(project, 0, Random(7), kills=3, workers=2)
     assert run.wrong == ()
     assert run.kills == 3
@@ -31,8 +31,8 @@ def test_a_run_whose_hosts_are_killed_ends_with_an_honest_report(project: Path) 
     assert run.passed > 0
 
 
-def test_a_wrong_result_is_seen(project: Path) -> None:
-    """The harness can fail: with another expectation each test of that model is wrong."""
+def test_a_wrong_result_is_detected(project: Path) -> None:
+    """The harness can fail: with a wrong expectation, each test of that model is reported."""
     expected = project / "expected.json"
     right = expected.read_text()
     expected.write_text(right.replace("POSITIVE", "BULLISH", 1))
@@ -53,7 +53,7 @@ def test_a_killed_run_leaves_nothing(project: Path, tmp_path: Path) -> None:
         "def test(model, number):\n"
         "    model('x')\n"
         "    Path(f'worker-{os.getpid()}').touch()\n"
-        "    while not Path('over').exists():\n"  # no worker leaves because its tests are done
+        "    while not Path('over').exists():\n"  # so that no worker ends because its tests are done
         "        model('x')\n"
         "        time.sleep(0.1)\n"
     )

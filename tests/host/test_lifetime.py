@@ -1,4 +1,4 @@
-"""A host starts once, ends with whom it serves, survives nothing it should not, and is this user's alone."""
+"""A host starts once, ends with the process that it watches, is replaced if killed, and serves only its user."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def folder() -> Iterator[HostFolder]:
 
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine may leave a host that imports torch without a core for a while."""
+    """On a busy machine, a host that imports torch can be without a core for a while."""
     monkeypatch.setattr(modelenv.host.client, "_ANSWER_SECONDS", 60.0)
 
 
-def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> None:
+def test_many_clients_start_one_host(folder: HostFolder, recipe: Recipe) -> None:
     clients = [HostClient(folder, watch=os.getpid()) for _ in range(6)]
     for client in clients[:3]:
         client.start()
@@ -55,7 +55,7 @@ def test_many_who_start_a_host_get_one(folder: HostFolder, recipe: Recipe) -> No
     assert folder.path.stat().st_mode & 0o777 == 0o700
 
 
-def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
+def test_a_host_ends_with_the_process_it_watches(folder: HostFolder) -> None:
     watched = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"])
     client = HostClient(folder, watch=watched.pid)
     client.start()
@@ -68,16 +68,16 @@ def test_it_ends_with_the_process_it_watches(folder: HostFolder) -> None:
     assert not folder.socket.exists()
 
 
-def test_it_ends_when_nobody_asks(folder: HostFolder) -> None:
+def test_a_host_ends_when_it_is_idle(folder: HostFolder) -> None:
     client = HostClient(folder, idle=5.0)
     around = folder.path.parent.stat().st_mode
     client.start()
-    assert folder.path.parent.stat().st_mode == around  # a folder that is not ours stays as it is
+    assert folder.path.parent.stat().st_mode == around  # a folder that is not ours is not changed
     wait_until(lambda: client.status() is not None)
     idle: list[float] = []
 
     def has_ended() -> bool:
-        status = client.status()  # who looks at it does not keep it
+        status = client.status()  # does not count as a request
         idle.extend([] if status is None else [status.idle_seconds])
         return status is None
 
@@ -88,7 +88,9 @@ def test_it_ends_when_nobody_asks(folder: HostFolder) -> None:
     assert client.stop() is None
 
 
-def test_a_killed_host_fails_who_waits_and_is_replaced(folder: HostFolder, recipe: Recipe) -> None:
+def test_waiting_calls_fail_if_the_host_is_killed_and_the_next_call_starts_another(
+    folder: HostFolder, recipe: Recipe
+) -> None:
     client = HostClient(folder, watch=os.getpid())
     hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
     before = hosted("Bitcoin price surge")
@@ -103,25 +105,30 @@ def test_a_killed_host_fails_who_waits_and_is_replaced(folder: HostFolder, recip
 
     with pytest.raises(ModelHostError) as caught:
         list(hosted(texts()))
-    assert str(caught.value).startswith("acme/sentiment: the model host ended while it was asked\n  found: ")
-    wait_until(lambda: not Path(f"/proc/{status.pid}").exists())  # threads of a killed process may end after it
-    assert hosted("Bitcoin price surge") == before  # it was dead when this was asked, so that another one answers
+    what, _, hint = str(caught.value).splitlines()
+    assert what == "acme/sentiment: the model host ended before it answered"
+    assert hint == (
+        "  what to do: the next request starts a new host; if it ran out of memory, run fewer models at once or use "
+        "--model-host=off"
+    )
+    wait_until(lambda: not Path(f"/proc/{status.pid}").exists())  # threads of a killed process can end after it
+    assert hosted("Bitcoin price surge") == before  # the host has ended before this call, so another one answers
     again = client.status()
     assert again is not None
     assert again.pid != status.pid
 
 
-def test_whoever_asks_while_hosts_are_killed_gets_an_answer_or_a_clear_error(
+def test_calls_while_hosts_are_killed_get_a_result_or_a_clear_error(
     folder: HostFolder, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed at once again and again: what a dying host still holds, its socket and lock, deceives nobody."""
-    monkeypatch.setattr(modelenv.host.client, "_STARTS", 10)  # all kills may hit the same one who asks
+    """Hosts are killed repeatedly. The socket and the lock that a dying host still holds mislead no client."""
+    monkeypatch.setattr(modelenv.host.client, "_STARTS", 10)  # all kills can hit the same client
     client = HostClient(folder, watch=os.getpid())
     hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
     expected = hosted("Bitcoin price surge")
     over = threading.Event()
 
-    def ask() -> list[str]:
+    def call() -> list[str]:
         errors = []
         while not over.is_set():
             try:
@@ -131,26 +138,26 @@ def test_whoever_asks_while_hosts_are_killed_gets_an_answer_or_a_clear_error(
         return errors
 
     with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(ask) for _ in range(4)]
+        calls = [pool.submit(call) for _ in range(4)]
         try:
             for _ in range(5):
-                wait_until(lambda: client.status() is not None)  # those who ask have started another
+                wait_until(lambda: client.status() is not None)  # a call has started another host
                 status = client.status()
                 assert status is not None
                 os.kill(status.pid, signal.SIGKILL)
         finally:
             over.set()
-        done = [future.result(200) for future in asking]
-    assert {error for errors in done for error in errors} == {"the model host ended while it was asked"}
+        done = [future.result(200) for future in calls]
+    assert {error for errors in done for error in errors} == {"the model host ended before it answered"}
     assert hosted("Bitcoin price surge") == expected
 
 
-def test_a_load_that_waits_too_long_for_a_host_says_so(folder: HostFolder, recipe: Recipe) -> None:
+def test_the_timeout_of_a_load_names_the_wait_for_the_host(folder: HostFolder, recipe: Recipe) -> None:
     with pytest.raises(ModelLoadTimeoutError, match="still waiting for the model host to start"):
         HostClient(folder, watch=os.getpid()).build(recipe, Deadline(0))
 
 
-def test_folders_with_long_paths_have_their_sockets_elsewhere(tmp_path: Path, recipe: Recipe) -> None:
+def test_the_socket_of_a_folder_with_a_long_path_is_in_another_folder(tmp_path: Path, recipe: Recipe) -> None:
     folders = [HostFolder(tmp_path / (name * 30)) for name in ("long", "path")]
     ended, other = (HostClient(folder, watch=os.getpid()) for folder in folders)
     for client in (ended, other):
@@ -165,7 +172,7 @@ def test_folders_with_long_paths_have_their_sockets_elsewhere(tmp_path: Path, re
     wait_until(lambda: not folders[1].socket.exists())
 
 
-def test_a_host_whose_socket_was_removed_makes_room_for_another(folder: HostFolder, recipe: Recipe) -> None:
+def test_a_host_whose_socket_was_removed_ends_and_another_can_start(folder: HostFolder, recipe: Recipe) -> None:
     client = HostClient(folder, idle=60)
     client.build(recipe, Deadline(200))
     status = client.status()
@@ -175,7 +182,9 @@ def test_a_host_whose_socket_was_removed_makes_room_for_another(folder: HostFold
     assert HostClient(folder, idle=60).build(recipe, Deadline(200)).fresh
 
 
-def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_shows_why_a_host_did_not_start(
+    tmp_path: Path, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ModelHostError) as caught:
         HostClient(HostFolder(tmp_path / "host")).build(recipe, Deadline(10))
@@ -185,30 +194,30 @@ def test_a_host_that_cannot_start_says_why(tmp_path: Path, recipe: Recipe, monke
     )
 
 
-def test_a_host_that_is_stopped_answers_what_it_was_asked(folder: HostFolder, recipe: Recipe) -> None:
+def test_a_host_that_is_stopped_finishes_its_current_calls(folder: HostFolder, recipe: Recipe) -> None:
     client = HostClient(folder, watch=os.getpid())
     hosted = HostedPipeline(client, recipe, lambda: pytest.fail("it was loaded here"), lambda _: None)
     before = hosted("Bitcoin price surge")
-    asked, stopped = threading.Event(), threading.Event()
+    started, stopped = threading.Event(), threading.Event()
 
     def texts() -> Iterator[str]:
         yield "Bitcoin price surge"
-        asked.set()
+        started.set()
         assert stopped.wait(60)
         yield "Bitcoin price surge"
 
     with ThreadPoolExecutor(1) as pool:
         answers = pool.submit(lambda: list(hosted(texts())))
-        assert asked.wait(60)
+        assert started.wait(60)
         status = client.stop()
         stopped.set()
         assert answers.result(60) == before * 2
     assert status is not None
     wait_until(lambda: not Path(f"/proc/{status.pid}").exists())
-    assert hosted("Bitcoin price surge") == before  # by another one
+    assert hosted("Bitcoin price surge") == before  # from another host
 
 
-def test_a_host_that_does_not_answer_is_told(
+def test_a_host_that_does_not_answer_is_an_error(
     folder: HostFolder, recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = HostClient(folder, watch=os.getpid())
@@ -231,10 +240,10 @@ def test_no_host_is_started_for_a_run_that_has_ended(folder: HostFolder, recipe:
     ended.wait(60)
     with pytest.raises(ModelHostError) as caught:
         HostClient(folder, watch=ended.pid).build(recipe, Deadline(10))
-    assert str(caught.value) == "there is no model host any more: the run that it served has ended"
+    assert str(caught.value) == "the model host is not started again, because the test run has ended"
 
 
-def test_a_socket_that_cannot_be_reached_is_told(folder: HostFolder, recipe: Recipe) -> None:
+def test_a_socket_that_cannot_be_reached_is_an_error(folder: HostFolder, recipe: Recipe) -> None:
     folder.socket.symlink_to(folder.socket)
     with pytest.raises(ModelHostError) as caught:
         HostClient(folder).build(recipe, Deadline(10))
@@ -245,11 +254,11 @@ def test_a_socket_that_cannot_be_reached_is_told(folder: HostFolder, recipe: Rec
     folder.socket.unlink()
 
 
-def test_a_host_started_by_hand_serves_and_is_the_only_one(folder: HostFolder, recipe: Recipe) -> None:
+def test_a_host_can_be_started_by_hand(folder: HostFolder, recipe: Recipe) -> None:
     command = [sys.executable, "-m", "modelenv.host", str(folder.path), "--watch", str(os.getpid())]
     with subprocess.Popen(command) as process:
         wait_until(lambda: HostClient(folder).status() is not None)
-        assert subprocess.run(command, timeout=100, check=True).returncode == 0  # it found the other one
+        assert subprocess.run(command, timeout=100, check=True).returncode == 0  # it has found the running host
         assert HostClient(folder).start() is None
         assert HostClient(folder).build(recipe, Deadline(200)).fresh
         status = HostClient(folder).stop()
@@ -258,7 +267,7 @@ def test_a_host_started_by_hand_serves_and_is_the_only_one(folder: HostFolder, r
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can act as another user")
-def test_another_user_is_hung_up_on(folder: HostFolder, nobody_runs_python: None) -> None:
+def test_the_connection_of_another_user_is_closed(folder: HostFolder, nobody_runs_python: None) -> None:
     client = HostClient(folder, watch=os.getpid())
     client.start()
     wait_until(lambda: client.status() is not None)

@@ -1,4 +1,4 @@
-"""What the host writes is for its user alone, and shows no secret."""
+"""Only the user can read the host's log, and it contains no secrets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 
-def test_what_is_printed_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_in_the_output_are_redacted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", "a-key-of-its-own-form")
     monkeypatch.setenv("SHORT_TOKEN", "on")
     for name in ("stdout", "stderr"):
@@ -32,7 +32,7 @@ def test_what_is_printed_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.integration
-def test_the_log_of_a_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_log_is_private_and_contains_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "token-of-another-form")
     monkeypatch.setenv("TRANSFORMERS_VERBOSITY", "warning")
     with tempfile.TemporaryDirectory(prefix="modelenv-host-") as place:

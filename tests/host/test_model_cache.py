@@ -1,4 +1,4 @@
-"""A host's memory: what was not used for longest is unloaded, and loaded again for whoever asks."""
+"""The memory limit of a host: the least recently used model is unloaded, and loaded again on the next request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TASK = "text-classification"
 
 @pytest.fixture
 def limited() -> Iterator[Callable[[float], HostClient]]:
-    """A function that gives the client of a new host which may hold so many tiny models."""
+    """A function that returns a client of a new host, whose limit is this number of tiny models."""
     clients = []
 
     def make(models: float) -> HostClient:
@@ -40,7 +40,7 @@ def limited() -> Iterator[Callable[[float], HostClient]]:
 
 
 def bytes_of_one() -> int:
-    """The bytes of the tiny model's tensors, as torch counts them, and of the rest."""
+    """Return the bytes of the tiny model's tensors, as torch counts them, and of the rest."""
     from transformers import AutoModelForSequenceClassification
 
     model = AutoModelForSequenceClassification.from_pretrained(tiny_model(TASK))
@@ -54,7 +54,7 @@ def hosted(client: HostClient, seed: int, **kwargs: object) -> HostedPipeline:
 
 
 def held(client: HostClient) -> tuple[list[str], int, int]:
-    """The models that are held, and how many were loaded and unloaded."""
+    """Return the models that the host holds, and the numbers of loads and unloads."""
     status = client.status()
     assert status is not None
     assert status.bytes == len(status.models) * bytes_of_one()
@@ -62,7 +62,7 @@ def held(client: HostClient) -> tuple[list[str], int, int]:
     return names, status.loads, status.unloads
 
 
-def test_what_was_not_used_for_longest_goes_first_and_comes_back(limited: Callable[[float], HostClient]) -> None:
+def test_the_least_recently_used_model_is_unloaded_and_loaded_again(limited: Callable[[float], HostClient]) -> None:
     client = limited(2.5)
     pipes = [hosted(client, seed) for seed in range(3)]
     first = [pipes[0]("a"), pipes[1]("a")]
@@ -77,7 +77,9 @@ def test_what_was_not_used_for_longest_goes_first_and_comes_back(limited: Callab
     assert held(client) == (["0", "1"], 5, 3)
 
 
-def test_what_is_in_use_stays_and_what_is_too_large_is_held_alone(limited: Callable[[float], HostClient]) -> None:
+def test_a_model_in_use_is_kept_and_one_that_is_too_large_is_held_alone(
+    limited: Callable[[float], HostClient],
+) -> None:
     client = limited(0.5)
     stream = hosted(client, 0)(text for text in "abc")
     assert next(iter(stream))
@@ -88,7 +90,7 @@ def test_what_is_in_use_stays_and_what_is_too_large_is_held_alone(limited: Calla
     assert held(client) == (["2"], 3, 2)
 
 
-def test_threads_over_many_models_load_what_they_need(limited: Callable[[float], HostClient]) -> None:
+def test_threads_that_use_many_models(limited: Callable[[float], HostClient]) -> None:
     client = limited(2.5)
     pipes = [hosted(client, seed) for seed in range(4)]
     expected = [pipe("a") for pipe in pipes]
@@ -99,7 +101,7 @@ def test_threads_over_many_models_load_what_they_need(limited: Callable[[float],
     assert loads - unloads == len(names) <= 2
 
 
-def test_without_a_limit_each_is_loaded_once(client: HostClient) -> None:
+def test_without_a_limit_each_model_is_loaded_once(client: HostClient) -> None:
     hosted(client, 3)("a")
     before = client.status()
     assert before is not None

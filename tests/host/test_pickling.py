@@ -1,4 +1,4 @@
-"""What crosses to the host, and what is left to the test's own process: there it does what it does."""
+"""Values that can be sent to the host, and values that keep a call in the test's process."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from modelenv.testing import tiny_model
 
 
 class Own(str):
-    """Code of the tests."""
+    """A class of the tests."""
 
 
 def of_the_tests() -> None:
-    """Code of the tests, too."""
+    """Do nothing, as a function of the tests."""
 
 
 @pytest.mark.parametrize("value", [Own("x"), [Own], {"a": of_the_tests}], ids=["an object", "a class", "a function"])
-def test_the_users_own_code_stays(value: object) -> None:
-    with pytest.raises(CannotCrossError, match=r"test_pickling\.\w+ is code of the tests or the project$"):
+def test_the_users_own_code_cannot_be_sent(value: object) -> None:
+    with pytest.raises(CannotCrossError, match=r"test_pickling\.\w+ belongs to the tests or the project$"):
         crossing(value)
 
 
 @pytest.mark.parametrize("value", ["x", decimal.Decimal(1), Path("x"), len, Surroundings(), decimal.getcontext])
-def test_what_is_of_libraries_crosses(value: object) -> None:
+def test_values_of_libraries_can_be_sent(value: object) -> None:
     assert crossing(value)
 
 
-def test_what_cannot_be_pickled_stays() -> None:
+def test_a_value_that_cannot_be_pickled_cannot_be_sent() -> None:
     with pytest.raises(CannotCrossError, match="cannot pickle 'generator' object"):
         crossing(x for x in "ab")
 
 
-def test_an_image_whose_exif_was_changed_stays() -> None:
+def test_an_image_whose_exif_was_changed_cannot_be_sent() -> None:
     image = pytest.importorskip("PIL.Image").new("RGB", (2, 2))
     assert crossing(image)
     image.getexif()[0x112] = 6
@@ -52,7 +52,7 @@ def test_an_image_whose_exif_was_changed_stays() -> None:
 
 @pytest.fixture
 def generates(client: HostClient) -> tuple[HostedPipeline, list[str]]:
-    """A hosted text generation, and why it was loaded in this process."""
+    """A hosted pipeline for text generation, and the reasons for which it was loaded in this process."""
     from transformers import pipeline
 
     folder, reasons = tiny_model("text-generation"), []
@@ -63,7 +63,7 @@ def generates(client: HostClient) -> tuple[HostedPipeline, list[str]]:
 
 
 @pytest.mark.integration
-def test_a_streamer_shows_what_comes_in_this_process(
+def test_a_streamer_receives_the_tokens_in_this_process(
     generates: tuple[HostedPipeline, list[str]], capsys: pytest.CaptureFixture[str], one_thread: None
 ) -> None:
     from transformers import TextStreamer
@@ -72,7 +72,7 @@ def test_a_streamer_shows_what_comes_in_this_process(
     answer = pipe("the market", max_new_tokens=5, streamer=TextStreamer(pipe.tokenizer))
     assert "the market" in capsys.readouterr().out
     assert answer
-    assert "an argument cannot cross: a streamer shows or keeps what comes where it is" in reasons
+    assert "a call cannot run in the host: a streamer must receive the tokens in the test's process" in reasons
 
 
 @pytest.mark.integration
@@ -100,7 +100,7 @@ def test_datasets_with_and_without_a_length(hosted: HostedPipeline, local: Any) 
 
 
 @pytest.mark.integration
-def test_a_streamer_among_the_arguments_of_generate_stays(client: HostClient) -> None:
+def test_a_streamer_in_generate_kwargs_runs_in_this_process(client: HostClient) -> None:
     from transformers import TextStreamer
 
     folder, reasons = tiny_model("image-text-to-text"), []
@@ -108,4 +108,4 @@ def test_a_streamer_among_the_arguments_of_generate_stays(client: HostClient) ->
     pipe = HostedPipeline(client, recipe, lambda: lambda **_: "here", reasons.append)
     streamer = TextStreamer(None)  # type: ignore[arg-type]
     assert pipe(text="hello", generate_kwargs={"streamer": streamer}) == "here"
-    assert reasons == ["an argument cannot cross: a streamer shows or keeps what comes where it is"]
+    assert reasons == ["a call cannot run in the host: a streamer must receive the tokens in the test's process"]

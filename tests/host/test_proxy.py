@@ -1,4 +1,4 @@
-"""A hosted pipeline behaves as the local one: results to the bit, exceptions, streams, attributes."""
+"""A hosted pipeline behaves like a local one: equal results to the bit, exceptions, streams and attributes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.integration
         lambda pipe: pipe.model.name_or_path,
     ],
 )
-def test_the_same_answer_without_loading_here(
+def test_results_are_equal_without_a_local_load(
     hosted: HostedPipeline, local: Any, reasons: list[str], call: Any
 ) -> None:
     expected, found = call(local), call(hosted)
@@ -65,8 +65,8 @@ def test_the_same_answer_without_loading_here(
         lambda pipe: pipe.model.config.no_such_attribute,
     ],
 )
-def test_the_same_exception(hosted: HostedPipeline, local: Any, call: Any) -> None:
-    with pytest.raises(Exception) as expected:  # noqa: PT011 - whichever the real pipeline raises
+def test_exceptions_are_equal(hosted: HostedPipeline, local: Any, call: Any) -> None:
+    with pytest.raises(Exception) as expected:  # noqa: PT011 - the exception of the real pipeline
         call(local)
     with pytest.raises(type(expected.value)) as found:
         call(hosted)
@@ -75,11 +75,11 @@ def test_the_same_exception(hosted: HostedPipeline, local: Any, call: Any) -> No
 
 
 class OwnError(Exception):
-    """Of this module, which the host cannot import."""
+    """An exception of this module, which the host cannot import."""
 
 
 @pytest.mark.parametrize("error", [OwnError("mine"), ZeroDivisionError("mine"), KeyError("mine")])
-def test_what_a_source_raises_comes_back_as_it_is(hosted: HostedPipeline, error: Exception) -> None:
+def test_an_exception_of_a_source_comes_back_unchanged(hosted: HostedPipeline, error: Exception) -> None:
     def texts() -> Iterator[str]:
         yield "a text"
         raise error
@@ -90,7 +90,7 @@ def test_what_a_source_raises_comes_back_as_it_is(hosted: HostedPipeline, error:
     assert len(list(hosted(text for text in "ab"))) == 2
 
 
-def test_a_part_is_one_object(hosted: HostedPipeline, local: Any, reasons: list[str]) -> None:
+def test_each_part_has_one_proxy(hosted: HostedPipeline, local: Any, reasons: list[str]) -> None:
     assert hosted.tokenizer is hosted.tokenizer
     assert hosted.model.config == hosted.model.config
     assert {hosted.tokenizer: 1}[hosted.tokenizer] == 1
@@ -105,13 +105,13 @@ def test_a_part_is_one_object(hosted: HostedPipeline, local: Any, reasons: list[
         len(config)
 
 
-def test_an_exception_shows_the_hosts_traceback(hosted: HostedPipeline) -> None:
+def test_the_cause_of_an_exception_shows_the_hosts_traceback(hosted: HostedPipeline) -> None:
     with pytest.raises(ValueError, match="text input must be of type") as caught:
         hosted(3)
     assert "transformers/pipelines/base.py" in str(caught.value.__cause__)
 
 
-def test_a_stream_is_taken_as_it_is_needed_and_may_use_the_host_itself(hosted: HostedPipeline) -> None:
+def test_a_stream_takes_items_as_needed_and_its_source_can_use_the_host(hosted: HostedPipeline) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[str]:
@@ -130,7 +130,9 @@ def test_threads_share_the_host(hosted: HostedPipeline, local: Any) -> None:
         assert list(pool.map(hosted, texts)) == [local(text) for text in texts]
 
 
-def test_what_cannot_cross_loads_the_model_here(hosted: HostedPipeline, local: Any, reasons: list[str]) -> None:
+def test_an_attribute_that_cannot_be_sent_loads_the_model_here(
+    hosted: HostedPipeline, local: Any, reasons: list[str]
+) -> None:
     assert sum(1 for _ in hosted.model.parameters()) == sum(1 for _ in local.model.parameters())
     assert reasons == ["model.parameters was used"]
     assert hosted("x") == local("x")
@@ -138,10 +140,10 @@ def test_what_cannot_cross_loads_the_model_here(hosted: HostedPipeline, local: A
     assert len(reasons) == 1
 
 
-def test_an_argument_that_cannot_cross_loads_the_model_here(hosted: HostedPipeline, reasons: list[str]) -> None:
+def test_an_argument_that_cannot_be_sent_loads_the_model_here(hosted: HostedPipeline, reasons: list[str]) -> None:
     with pytest.raises(ValueError, match="text input must be of type"):
         hosted(threading.Lock())
-    assert reasons[0].startswith("an argument cannot cross: ")
+    assert reasons[0].startswith("a call cannot run in the host: ")
 
 
 def test_a_test_cannot_damage_the_model_of_another(
@@ -156,7 +158,7 @@ def test_a_test_cannot_damage_the_model_of_another(
     assert {row["label"] for row in other("x")[0]} == {"POSITIVE", "NEGATIVE", "NEUTRAL"}
 
 
-def test_what_is_printed(hosted: HostedPipeline) -> None:
+def test_repr(hosted: HostedPipeline) -> None:
     assert repr(hosted) == "<HostedPipeline acme/sentiment (text-classification)>"
     assert isinstance(hosted.tokenizer, HostedObject)
     assert repr(hosted.tokenizer) == "<HostedObject acme/sentiment: tokenizer>"

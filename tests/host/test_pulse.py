@@ -1,4 +1,4 @@
-"""A host that computes for long is waited for: it greets whoever connects meanwhile."""
+"""A client waits for a host that computes for a long time, because the host greets other connections meanwhile."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def address() -> Iterator[Path]:
 
 @pytest.fixture
 def ends() -> Iterator[tuple[Connection, Connection]]:
-    """A worker's end of a connection, and the host's."""
+    """The worker's and the host's end of a connection."""
     ours, theirs = (Connection(each.detach()) for each in socket.socketpair())
     yield ours, theirs
     ours.close()
@@ -41,7 +41,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulse, "LOOK_SECONDS", 0.01)
 
 
-def test_who_is_greeted_waits(address: Path, ends: tuple[Connection, Connection]) -> None:
+def test_a_client_waits_while_the_host_greets(
+    address: Path, ends: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pulse, "processor_seconds", lambda pid: None)  # only greetings count
     ours, theirs = ends
     greeted: list[Connection] = []
     with Listener(str(address), family="AF_UNIX") as listener:
@@ -61,21 +64,21 @@ def test_who_is_greeted_waits(address: Path, ends: tuple[Connection, Connection]
         each.close()
 
 
-def test_who_is_not_greeted_gives_up(
+def test_a_client_gives_up_without_a_greeting(
     address: Path, ends: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transport, "SILENT_SECONDS", 0.1)
-    monkeypatch.setattr(pulse, "processor_seconds", lambda pid: None)  # else this process's own count
+    monkeypatch.setattr(pulse, "processor_seconds", lambda pid: None)  # otherwise that of this process would count
     with pytest.raises(ModelHostError) as caught:
         is_answered(ends[0], address, "acme/model")
     assert str(caught.value).startswith(
         "acme/model: the model host does not answer\n"
-        f"  found: neither an answer nor a greeting for 0.1 s, from process {os.getpid()} in state "
+        f"  found: no answer and no greeting for 0.1 s, from process {os.getpid()} in state "
     )
 
 
 def test_a_host_that_uses_the_processor_is_not_lost(address: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may compute where no other of its threads can run, so that nobody is greeted."""
+    """It can compute without releasing the GIL, so that no other of its threads can send a greeting."""
     used = [0.0]
     monkeypatch.setattr(pulse, "processor_seconds", lambda pid: used[0])
     watched = pulse._Pulse(address, os.getpid())
@@ -87,6 +90,6 @@ def test_a_host_that_uses_the_processor_is_not_lost(address: Path, monkeypatch: 
     watched.close()
 
 
-def test_a_deadline_passes_meanwhile(address: Path, ends: tuple[Connection, Connection]) -> None:
+def test_the_deadline_ends_the_wait(address: Path, ends: tuple[Connection, Connection]) -> None:
     assert not is_answered(ends[0], address, "acme/model", Deadline(0.05))
     wait_until(lambda: not address.exists())

@@ -1,4 +1,4 @@
-"""Answers that a kept host gives again: only those that an equal call is sure to have."""
+"""A kept host caches only answers that an equal call is sure to have."""
 
 from __future__ import annotations
 
@@ -16,55 +16,53 @@ from modelenv.host.messages.call_context import Surroundings
 from modelenv.host.messages.protocol import Call, Recipe
 from modelenv.host.proxy import HostedPipeline
 from modelenv.host.recipes import recipe_of
-from modelenv.host.serving.response_cache import Answers, Question
+from modelenv.host.serving.response_cache import CacheKey, ResponseCache
 from modelenv.loading.reports import Notice
 from modelenv.loading.spec import ModelSpec
 from modelenv.testing import tiny_model
 
 
-def question(
-    *args: Any, task: str = "text-classification", path: tuple[str, ...] = (), **kwargs: Any
-) -> Question | None:
+def key(*args: Any, task: str = "text-classification", path: tuple[str, ...] = (), **kwargs: Any) -> CacheKey | None:
     recipe = Recipe("/models/tiny", 1, task, b"", "cpu", False, "acme/tiny")
-    return Question.of(Call(recipe, path, args, kwargs, Surroundings()))
+    return CacheKey.of(Call(recipe, path, args, kwargs, Surroundings()))
 
 
-def test_equal_calls_are_equal_questions() -> None:
-    assert question("a text", top_k=2) is not None
-    assert question("a text", top_k=2) == question("a text", top_k=2)
+def test_equal_calls_have_equal_keys() -> None:
+    assert key("a text", top_k=2) is not None
+    assert key("a text", top_k=2) == key("a text", top_k=2)
     others = [
-        question("another text", top_k=2),
-        question("a text", top_k=1),
-        question("a text", top_k=True),
-        question("a text", top_k=2.0),
-        question("a text", 2),
-        question(["a text"], top_k=2),
-        question(("a text",), top_k=2),
-        question("a text", top_k=2, task="fill-mask"),
+        key("another text", top_k=2),
+        key("a text", top_k=1),
+        key("a text", top_k=True),
+        key("a text", top_k=2.0),
+        key("a text", 2),
+        key(["a text"], top_k=2),
+        key(("a text",), top_k=2),
+        key("a text", top_k=2, task="fill-mask"),
     ]
     assert None not in others
-    assert len({question("a text", top_k=2), *others}) == len(others) + 1
+    assert len({key("a text", top_k=2), *others}) == len(others) + 1
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        question("cat.png", task="image-classification"),
-        question("https://example.com/cat.png", task="image-text-to-text"),
-        question("a text", path=("tokenizer", "__call__")),
-        question(object()),
-        question("a text", stopping_criteria=[object()]),
-        question([{"role": "user", "content": "the date?"}], task="text-generation"),
+        key("cat.png", task="image-classification"),
+        key("https://example.com/cat.png", task="image-text-to-text"),
+        key("a text", path=("tokenizer", "__call__")),
+        key(object()),
+        key("a text", stopping_criteria=[object()]),
+        key([{"role": "user", "content": "the date?"}], task="text-generation"),
     ],
-    ids=["a path", "an address", "another method", "an object", "an object in a list", "a chat"],
+    ids=["a path", "a URL", "another method", "an object", "an object in a list", "a chat"],
 )
-def test_calls_whose_answers_may_depend_on_more_are_no_questions(other: Question | None) -> None:
+def test_a_call_whose_answer_can_depend_on_anything_else_has_no_key(other: CacheKey | None) -> None:
     assert other is None
 
 
-def test_what_was_not_asked_for_longest_is_forgotten() -> None:
-    answers = Answers(limit=10_000)
-    first, second, third = (question(text) for text in ("one", "two", "three"))
+def test_the_least_recently_used_answer_is_dropped() -> None:
+    answers = ResponseCache(limit=10_000)
+    first, second, third = (key(text) for text in ("one", "two", "three"))
     assert first is not None
     assert second is not None
     assert third is not None
@@ -76,25 +74,25 @@ def test_what_was_not_asked_for_longest_is_forgotten() -> None:
     assert answers.find(second) is None
     assert answers.find(first) is not None
     assert answers.find(third) is not None
-    answers.keep(second, bytes(20_000))  # more than all that is allowed
+    answers.keep(second, bytes(20_000))  # larger than the limit
     assert [answers.find(each) for each in (first, second, third)] == [None, None, None]
 
 
-def test_it_counts_what_it_gave_again() -> None:
-    answers = Answers(limit=10_000)
-    asked = question("one")
-    assert asked is not None
-    assert answers.find(asked) is None
-    answers.keep(asked, b"an answer")
-    answers.find(asked)
-    answers.find(asked)
+def test_cached_answers_are_counted() -> None:
+    answers = ResponseCache(limit=10_000)
+    one = key("one")
+    assert one is not None
+    assert answers.find(one) is None
+    answers.keep(one, b"an answer")
+    answers.find(one)
+    answers.find(one)
     assert answers.take_reused() == {"acme/tiny": 2}
     assert answers.take_reused() == {}
 
 
 @pytest.fixture
 def count(client: HostClient) -> Iterator[Any]:
-    """A function that returns the number of answers that the host has reused since its last call."""
+    """A function that returns the number of cached answers that the host has used since its last call."""
 
     def taken() -> int:
         texts = [report.text for report in client.take_reports() if isinstance(report, Notice)]
@@ -112,9 +110,7 @@ def hosted(client: HostClient, folder: Path, task: str) -> HostedPipeline:
 
 
 @pytest.mark.integration
-def test_an_equal_call_is_answered_again_and_its_result_is_the_callers_own(
-    client: HostClient, count: Any, tmp_path: Path
-) -> None:
+def test_an_equal_call_gets_a_copy_of_the_cached_answer(client: HostClient, count: Any, tmp_path: Path) -> None:
     pipe = hosted(client, tiny_model("feature-extraction", tmp_path / "model", seed=11), "feature-extraction")
     first = pipe("a text")
     assert count() == 0
@@ -151,7 +147,7 @@ def test_a_changed_folder_is_another_model(client: HostClient, count: Any, tmp_p
 
 
 @pytest.mark.integration
-def test_a_host_of_one_run_computes_each_call() -> None:
+def test_a_host_that_is_not_kept_computes_each_call() -> None:
     with tempfile.TemporaryDirectory(prefix="modelenv-host-") as place:
         client = HostClient(HostFolder(Path(place)), watch=os.getpid())
         try:

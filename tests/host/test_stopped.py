@@ -1,4 +1,4 @@
-"""A host that is stopped keeps nobody waiting without end, and answers again once it goes on."""
+"""No client waits forever for a host that is stopped, and the host answers again when it is resumed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def hosted(client: HostClient, recipe: Recipe) -> HostedPipeline:
 
 @contextmanager
 def stopped(client: HostClient) -> Iterator[int]:
-    """Stop the client's host for a block. Give its process."""
+    """Context manager: stop the client's host, and return the id of its process."""
     status = client.status()
     assert status is not None
     os.kill(status.pid, signal.SIGSTOP)
@@ -56,7 +56,7 @@ def stopped(client: HostClient) -> Iterator[int]:
 
 @contextmanager
 def impatient() -> Iterator[None]:
-    """Have clients of this process lose patience after a second."""
+    """Context manager: clients of this process give up after a second."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pulse, "LOOK_SECONDS", 0.1)
         patch.setattr(transport, "SILENT_SECONDS", 1.0)
@@ -66,9 +66,9 @@ def impatient() -> Iterator[None]:
 def message(pid: int) -> str:
     return (
         "acme/sentiment: the model host does not answer\n"
-        f"  found: neither an answer nor a greeting for 1 s, from process {pid} in state T (stopped)\n"
-        f"  what to do: let it go on with `kill -CONT {pid}` if it was stopped, or end it with `kill -KILL {pid}`: "
-        "the next question starts another; or run without it: --model-host=off"
+        f"  found: no answer and no greeting for 1 s, from process {pid} in state T (stopped)\n"
+        f"  what to do: resume it with `kill -CONT {pid}` if it was stopped, or end it with `kill -KILL {pid}`: "
+        "the next request starts a new host; or run without the host: --model-host=off"
     )
 
 
@@ -80,18 +80,16 @@ def test_a_call_ends_with_an_error(client: HostClient, hosted: HostedPipeline) -
     assert hosted(TEXT) == before
 
 
-def test_a_call_that_the_host_does_not_even_read_ends_with_an_error(
-    client: HostClient, hosted: HostedPipeline
-) -> None:
+def test_a_call_that_the_host_does_not_read_ends_with_an_error(client: HostClient, hosted: HostedPipeline) -> None:
     with impatient():
-        before = hosted(TEXT)  # the connection that is made here has the shorter patience
+        before = hosted(TEXT)  # the connection that is made here has the shorter timeout
         with stopped(client) as pid, pytest.raises(ModelHostError) as caught:
             hosted(TEXT * 1_000_000)
     assert str(caught.value) == message(pid)
     assert hosted(TEXT) == before
 
 
-def test_a_load_meets_its_deadline(client: HostClient, hosted: HostedPipeline, recipe: Recipe) -> None:
+def test_a_load_ends_at_its_deadline(client: HostClient, hosted: HostedPipeline, recipe: Recipe) -> None:
     hosted(TEXT)
     other = replace(recipe, model="acme/other")
     with stopped(client), pytest.raises(ModelLoadTimeoutError) as caught:

@@ -21,8 +21,8 @@ from modelenv.errors import (
 )
 from modelenv.fetching.failures import FailureLog
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked, snapshot_of
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef

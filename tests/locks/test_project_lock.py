@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 
 from modelenv.errors import ConfigurationError, LockfileError, NoSpaceError
 from modelenv.locks.project_lock import Lockfile, format_lockfile, parse_lockfile, read_lockfile, write_lockfile
-from modelenv.locks.text import LARGEST, write_text
+from modelenv.locks.text_file import LARGEST, write_text
 from modelenv.locks.toml_reader import read_toml
 from modelenv.locks.values import LockedFile, LockedModel
 
@@ -297,7 +297,7 @@ def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("modelenv.locks.text.write_atomically", full)
+    monkeypatch.setattr("modelenv.locks.text_file.write_atomically", full)
     with pytest.raises(NoSpaceError, match="no space left to write this file") as caught:
         write_text(tmp_path / "modelenv.lock", "")
     assert "free space there" in str(caught.value)

@@ -66,7 +66,7 @@ def test_no_process_can_be_started(
     text = run(run_program, "--model-host=run")
     assert "the model host cannot be started" in text
     assert "found: FileNotFoundError: [Errno 2] No such file or directory: '/nowhere/python'" in text
-    hint = "set TMPDIR to a folder that this user may write; or run without the host: --model-host=off"
+    hint = "set TMPDIR to a folder that you can write to, or run without the host: --model-host=off"
     assert f"what to do: {hint}" in text
 
 
@@ -81,7 +81,7 @@ def test_the_folder_of_kept_hosts_belongs_to_another_user(
     theirs.mkdir(parents=True)
     os.chown(theirs, 65534, 65534)
     text = run(run_program, "--model-host=keep")
-    assert "the model host has no private folder" in text
+    assert "the model host's folder is not private" in text
     assert f"found: {theirs}, of user 65534" in text
     assert list(theirs.iterdir()) == []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelenv.host.kept import kept_hosts
+from modelenv.host.kept_hosts import kept_hosts
 
 from ..waiting import is_running, wait_until
 from .projects import WITHOUT_XDIST

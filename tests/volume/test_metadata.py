@@ -14,7 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 
 from modelenv.errors import LockfileError
-from modelenv.locks.text import LARGEST
+from modelenv.locks.text_file import LARGEST
 from modelenv.locks.values import LockedFile, LockedModel, LockedValueError
 from modelenv.volume.metadata import (
     VolumeMetadata,

@@ -12,6 +12,7 @@ import pytest
 from modelenv.deadlines import Deadline
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelIntegrityError, ModelLoadTimeoutError
+from modelenv.loading.choose_folder import FolderChoice
 from modelenv.loading.load import Loader
 from modelenv.loading.request import LoadRequest
 from modelenv.loading.shared import Run
@@ -44,7 +45,8 @@ class Building:
 
 def load(root: Path, building: Building, seconds: float = 20) -> tuple[dict[str, Any], bool]:
     request = LoadRequest(REF, "text-classification", "sentiment", {}, "cpu")
-    loader = Loader(ModelSource.PERSISTENT_VOLUME, Store(root), Run(build=building))
+    run = Run(build=building)
+    loader = Loader(FolderChoice(ModelSource.PERSISTENT_VOLUME, Store(root), run), run)
     loaded: tuple[dict[str, Any], bool] = loader.load(request, Deadline(seconds))
     return loaded
 

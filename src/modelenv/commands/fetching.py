@@ -15,8 +15,8 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.fetching.snapshot import Fetched
-from modelenv.loading.folders import Obtained
 from modelenv.loading.locked_folder import obtain_locked
+from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.values import LockedModel, total_size

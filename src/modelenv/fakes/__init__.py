@@ -1,11 +1,10 @@
 """Fakes: stand-ins with the structure of a real pipeline's output, without torch, weights or network.
 
-A fake answers in every call form as the real pipeline of transformers 5 does; the contract tests hold both
-against each other. It is also a mock (`assert_called_once_with`, `return_value`, `side_effect`), and
+A fake accepts every call form of the real pipeline of transformers 5, and returns the same structure. The contract
+tests compare the two. A fake is also a mock (`assert_called_once_with`, `return_value`, `side_effect`), and
 `fake.when("crash").returns("NEGATIVE", 0.97)` scripts an answer, in the natural form of the task.
 
-What a fake does not promise: that an answer has anything to do with the meaning of the input (it is drawn from a
-hash of the model's name and the input).
+An answer does not reflect the meaning of the input: it is derived from a hash of the model's name and the input.
 """
 
 from __future__ import annotations
@@ -40,26 +39,26 @@ def fake_pipeline(
     """Return a fake of the pipeline that `transformers.pipeline(task, model, **pipeline_kwargs)` would be.
 
     Args:
-        task: a task of transformers or one of its aliases, or `sentiment` (text classification, all scores).
-        model: a repo id, an alias of `[tool.modelenv.models]`, or a folder, of which the configuration and tokenizer
-            files are read, never the weights. The same name and input give the same answer in every process.
-        config: the content of the model's `config.json`; takes precedence over a folder's, and over the facts that
-            the project's lock has of a repo id or an alias.
-        pipeline_kwargs: what the real pipeline of the task takes, such as `top_k` or `batch_size`. Arguments
-            that only matter for loading (`device`, `revision`, `dtype` and others) are accepted and ignored.
+        task: A task of transformers or one of its aliases, or `sentiment` (text classification, all scores).
+        model: A repo id, an alias of `[tool.modelenv.models]`, or a folder, whose configuration and tokenizer files
+            are read, but never the weights. The same name and input have the same answer in every process.
+        config: The content of the model's `config.json`. It takes precedence over the config of a folder, and over
+            the facts in the project's lock for a repo id or an alias.
+        pipeline_kwargs: The arguments of the task's real pipeline, such as `top_k` or `batch_size`. Arguments that
+            only matter for loading (`device`, `revision`, `dtype` and others) are accepted and ignored.
 
     Returns:
-        The `FakePipeline` of the task's family (typed as Any, since each has its own call and its own `when`).
+        The `FakePipeline` of the task's family. Its type is Any, because each family has its own call and `when`.
 
-    Where nothing is known of the model, each family has defaults of its own: those of transformers' default model
-    for the task, and for `sentiment` the labels NEGATIVE, NEUTRAL and POSITIVE. With a config that names no labels
-    they are LABEL_0, LABEL_1 and so on, as transformers gives them.
+    If nothing is known about the model, each family has its own defaults: those of transformers' default model for
+    the task, and the labels NEGATIVE, NEUTRAL and POSITIVE for `sentiment`. If a config names no labels, they are
+    LABEL_0, LABEL_1 and so on, as in transformers.
 
     Raises:
-        ConfigurationError: the task is unknown or has no fake, or the config cannot be read.
-        LockfileError: the project's lock cannot be read, or was made from another declaration of the alias.
+        ConfigurationError: The task is unknown or has no fake, or the config cannot be read.
+        LockfileError: The project's lock cannot be read, or was made from another declaration of the alias.
         ModelNotFoundError: `model` is a folder without a `config.json`, or a `Path` that does not exist.
-        Exception: an argument is wrong; the class is that of the real pipeline.
+        Exception: An argument is invalid. The class of the error is that of the real pipeline.
     """
     if config is None and isinstance(model, str) and not os.path.isdir(model):  # noqa: PTH112 - tests make many fakes
         from modelenv.locks.locked_models import locked_facts
@@ -70,7 +69,7 @@ def fake_pipeline(
 
 
 def fake_of_facts(task: str, model: str, facts: Mapping[str, Fact] | None, pipeline_kwargs: Mapping[str, Any]) -> Any:
-    """Return the fake of a model of which a lock has these facts; of None nothing is known."""
+    """Return the fake of a model with these facts from a lock. None: nothing is known about the model."""
     if not facts:
         return make_fake(task, model, None, pipeline_kwargs)
     from modelenv.locks.facts import config_of, tokenizer_config_of
@@ -86,14 +85,14 @@ def make_fake(
     *,
     tokenizer: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Return the fake as `fake_pipeline` does, of what is given alone: no project, no lock.
+    """Return a fake, like `fake_pipeline`, but without reading the project or its lock.
 
     Args:
-        task: as `fake_pipeline` takes it.
-        model: as `fake_pipeline` takes it.
-        config: the content of `config.json`.
-        pipeline_kwargs: as `fake_pipeline` takes them.
-        tokenizer: the content of `tokenizer_config.json`, where the model is no folder.
+        task: The task, as for `fake_pipeline`.
+        model: The model, as for `fake_pipeline`.
+        config: The content of `config.json`.
+        pipeline_kwargs: The arguments of the pipeline, as for `fake_pipeline`.
+        tokenizer: The content of `tokenizer_config.json`, if the model is not a folder.
     """
     resolved = resolve_task(task)
     family = registry.find_family(resolved.name)
@@ -113,5 +112,5 @@ def make_fake(
 
 @lru_cache(maxsize=64)  # tests make many fakes of one name
 def _facts_of_name(family: type[FakePipeline], task: str, model: str) -> ModelFacts:
-    """Return the facts of a model of which nothing but the name is known."""
+    """Return the facts of a model if only its name is known."""
     return read_facts(model, None, defaults=family.default_config(task))

@@ -1,4 +1,4 @@
-"""What the fakes of all tasks share: the call forms of `transformers.Pipeline`, and its attributes.
+"""The base of the fakes of all tasks: the call forms of `transformers.Pipeline`, and its attributes.
 
 The call forms are those of `Pipeline.__call__` in transformers 5.24 (`transformers/pipelines/base.py`).
 """
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from modelenv.fakes.model.facts import ModelFacts
 
-# Arguments of transformers.pipeline and Pipeline.__init__ that choose what is loaded, and how.
+# Arguments of transformers.pipeline and Pipeline.__init__ that decide what is loaded, and how.
 _LOADING = frozenset(
     {
         "_commit_hash",
@@ -55,7 +55,7 @@ _LOADING = frozenset(
 
 @dataclass(frozen=True)
 class Chat:
-    """The messages of a chat, which the real pipeline makes one input of, for every task."""
+    """The messages of a chat. The real pipelines of all tasks treat them as one input."""
 
     messages: Any
 
@@ -64,20 +64,20 @@ class Chat:
         """Return the chat of `messages`.
 
         Raises:
-            ValueError: one of them is no dict with a role and a content.
+            ValueError: One of them is not a dict with a role and a content.
         """
         if not all(_is_message(message) for message in messages):
             raise ValueError("every message of a chat must be a dict with the keys 'role' and 'content'")
         return cls(messages)
 
 
-class PipelineException(Exception):  # noqa: N818 (the name of the real one)
-    """Stands for the class of this name in `transformers.pipelines.base`, where that is not imported.
+class PipelineException(Exception):  # noqa: N818 - the name of the real class
+    """Replaces the class of this name in `transformers.pipelines.base` if that is not imported.
 
     Args:
-        task: the task.
-        model: the model's name.
-        reason: what is wrong with the input.
+        task: The task.
+        model: The model's name.
+        reason: What is wrong with the input.
     """
 
     def __init__(self, task: str, model: str, reason: str) -> None:
@@ -87,21 +87,21 @@ class PipelineException(Exception):  # noqa: N818 (the name of the real one)
 
 
 def pipeline_exception(task: str, model: str, reason: str) -> Exception:
-    """Return the error that the real pipeline raises; of its own class, where the caller has imported that."""
+    """Return the error of the real pipeline, of transformers' own class if that is imported."""
     kind = getattr(sys.modules.get("transformers.pipelines.base"), "PipelineException", PipelineException)
     error: Exception = kind(task, model, reason)
     return error
 
 
 class FakePipeline(MockFace, ABC):
-    """The base of all fakes: call forms, mock, script, and the attributes that the real pipeline has.
+    """The base of all fakes: call forms, mock, script, and the attributes of the real pipeline.
+
+    `tokenizer` exists if the model's folder has a `tokenizer.json`. The tokenizer and the processors are None if no
+    real pipeline of the task has one. Otherwise they raise AttributeError, like everything that a fake does not have.
 
     Attributes:
-        task: the task as it was named, as in the real pipeline.
-        model: a `FakeModel` with `config`, `name_or_path`, `device` and `dtype`.
-
-    `tokenizer` is there where the model's folder has a `tokenizer.json`. It and the processors are None where no
-    real pipeline of the task has one. Like all else that a fake does not have, they raise AttributeError elsewhere.
+        task: The task as the user named it, as in the real pipeline.
+        model: A `FakeModel` with `config`, `name_or_path`, `device` and `dtype`.
     """
 
     __slots__ = (
@@ -116,7 +116,7 @@ class FakePipeline(MockFace, ABC):
         "task",
     )
 
-    _pads_batches = False  # whether a batch needs the tokenizer's padding token
+    _pads_batches = False  # whether a batch needs the padding token of the tokenizer
 
     def __init__(self, task: str, facts: ModelFacts, pipeline_kwargs: Mapping[str, Any]) -> None:
         super().__init__()
@@ -132,70 +132,70 @@ class FakePipeline(MockFace, ABC):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._script = Script(list(self._script.rules))  # a rule for a copy is none for the original
+        self._script = Script(list(self._script.rules))  # a rule for a copy does not apply to the original
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the config of the family's typical model, for a fake that knows only its model's name.
+        """Return the config of the family's typical model, for a fake that only knows the name of its model.
 
         Args:
-            task: the task as the user named it.
+            task: The task as the user named it.
         """
         return {}
 
     @abstractmethod
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the parameters of `_one` that these arguments of the pipeline or of a call give."""
+        """Return the parameters of `_one` for these arguments of the pipeline or of a call."""
 
     @abstractmethod
     def _one(self, /, *item: Any, **parameters: Any) -> Any:
-        """Return the answer to one input (`preprocess`, `forward` and `postprocess`); each family names its own."""
+        """Return the answer to one input (`preprocess`, `forward`, `postprocess`), with the family's parameters."""
 
     def _singly(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         return [self._one(item, **parameters) for item in items]
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Return the answers to the inputs of one batch, where its size is not 1; to override if that matters."""
+        """Return the answers to a batch whose size is not 1. Overridden by families for which that matters."""
         return self._singly(items, **parameters)
 
     @property
     def device(self) -> Any:
-        """The CPU: a `torch.device` where torch is imported, else what looks like one."""
+        """The CPU, as a `torch.device` if torch is imported, otherwise as a `FakeDevice`."""
         return cpu()
 
     @property
     def dtype(self) -> Any:
-        """The dtype that the model's config names."""
+        """The dtype in the model's config."""
         return self.model.dtype
 
     @property
     def tokenizer(self) -> FakeTokenizer | None:
-        """The special tokens, lengths and encodings of the model's own tokenizer, read from its folder."""
+        """The model's own tokenizer, read from its folder: special tokens, lengths and encodings."""
         if is_none("tokenizer", resolve_task(self.task).name):
             return None
         tokenizer = self._tokenizer_of_model()
         if isinstance(tokenizer, WordTokenizer):
-            raise AttributeError("the fake has no tokenizer")  # noqa: TRY004 (then __getattr__ says more)
+            raise AttributeError("the fake has no tokenizer")  # noqa: TRY004 - __getattr__ then raises its error
         return FakeTokenizer(tokenizer, self._facts)
 
     def _tokenizer_of_model(self) -> TextTokenizer:
-        """Return the model's tokenizer, which is read at first use: reading a large vocabulary takes a while."""
+        """Return the model's tokenizer. It is read on first use, because a large vocabulary takes a while."""
         if self._tokenizer is None:
             self._tokenizer = read_tokenizer(self._facts)
         return self._tokenizer
 
     def _answer(self, /, *args: Any, **kwargs: Any) -> Any:
-        # Like the real Pipeline.__call__: positional arguments after the inputs are ignored.
+        # As in the real Pipeline.__call__, positional arguments after the inputs are ignored.
         return self._run(*args[:1], **kwargs)
 
     @abstractmethod
     def when(self, pattern: Any) -> When:
-        """Begin a rule for the texts that `pattern` matches."""
+        """Start a rule for the texts that `pattern` matches."""
 
     def _run(
         self, inputs: Any, *, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
-        """Answer `inputs` in the structure of its call form (`Pipeline.__call__`)."""
+        """Return the answer to `inputs` in the structure of their call form (`Pipeline.__call__`)."""
         inputs = _with_chats(inputs)
         parameters = {**self._parameters, **self._read_parameters(kwargs)}
         if isinstance(inputs, (list, GeneratorType)) or _is_instance(inputs, "torch.utils.data", "Dataset"):
@@ -210,30 +210,30 @@ class FakePipeline(MockFace, ABC):
             return list(stream) if isinstance(inputs, list) else stream
         return self._one(_as_chat(inputs), **parameters)
 
-    def predict(self, X: Any) -> Any:  # noqa: N803 (the real pipeline's name)
-        """Answer as a call does (the scikit-learn interface of the real pipeline)."""
+    def predict(self, X: Any) -> Any:  # noqa: N803 - the name in the real pipeline
+        """Call the fake (the scikit-learn interface of the real pipeline)."""
         return self(X)
 
-    def transform(self, X: Any) -> Any:  # noqa: N803 (the real pipeline's name)
-        """Answer as a call does (the scikit-learn interface of the real pipeline)."""
+    def transform(self, X: Any) -> Any:  # noqa: N803 - the name in the real pipeline
+        """Call the fake (the scikit-learn interface of the real pipeline)."""
         return self(X)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {{'model': {self._facts.name!r}, 'device': 'cpu'}}"
 
-    if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
+    if not TYPE_CHECKING:  # so that a type checker still reports unknown names
 
         def __getattr__(self, name: str) -> Any:
             if is_none(name, resolve_task(self.task).name):
                 return None
             raise AttributeError(
-                f"a fake pipeline has no {name!r}: it loads nothing and invents nothing. If the code under "
-                f"test needs it, {NEEDS_REAL_MODEL}"
+                f"a fake pipeline has no {name!r}, because it loads no model. If the code under test needs it, "
+                f"{NEEDS_REAL_MODEL}"
             )
 
 
 def _with_chats(inputs: Any) -> Any:
-    """Return `inputs` with each list of messages as one `Chat`."""
+    """Return `inputs` with each list of messages as a `Chat`."""
     if isinstance(inputs, GeneratorType):
         return _peeked(inputs)
     if _is_container(inputs):
@@ -246,7 +246,7 @@ def _with_chats(inputs: Any) -> Any:
 
 
 def _peeked(items: Iterator[Any]) -> Any:
-    """Consume the first item at once, as the real pipeline does, to tell a chat from a stream of inputs."""
+    """Consume the first item at once, as the real pipeline does, to distinguish a chat from a stream of inputs."""
     try:
         first = next(items)
     except StopIteration:
@@ -258,7 +258,7 @@ def _peeked(items: Iterator[Any]) -> Any:
 
 
 def _as_chat(item: Any) -> Any:
-    """Return a chat of transformers' own class as a `Chat`; anything else as it is."""
+    """Return a chat of transformers' own class as a `Chat`, and anything else unchanged."""
     return Chat(item.messages) if _is_instance(item, "transformers.utils.chat_template_utils", "Chat") else item
 
 
@@ -275,7 +275,7 @@ def _is_message(item: object) -> bool:
 
 
 def _is_instance(value: object, module: str, name: str) -> bool:
-    """Say whether `value` is of a class of a heavy module, without importing it: not loaded means no."""
+    """Whether `value` is an instance of a heavy module's class. The module is not imported for this."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(value, kind)
 
@@ -285,7 +285,7 @@ def _first(*values: Any) -> Any:
 
 
 def check_loader(num_workers: Any, batch_size: Any) -> None:
-    """Raise what `torch.utils.data.DataLoader` raises for these arguments."""
+    """Raise the errors of `torch.utils.data.DataLoader` for these arguments."""
     if num_workers < 0:
         raise ValueError(f"num_workers must not be negative, found {num_workers!r}")
     if type(batch_size) is not int or batch_size < 1:

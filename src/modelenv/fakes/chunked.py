@@ -1,4 +1,4 @@
-"""The base of the fakes of `ChunkPipeline`: each input goes through a data loader, one alone too."""
+"""The base of the fakes of `ChunkPipeline`, where a single input also goes through a data loader."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from modelenv.fakes.base import FakePipeline, check_loader
 
 
 class FakeChunkPipeline(FakePipeline):
-    """Answers as `FakePipeline` does, and checks `batch_size` and `num_workers` for a single input as well."""
+    """A `FakePipeline` that also checks `batch_size` and `num_workers` for a single input."""
 
     __slots__ = ()
 
     def _run(
         self, inputs: Any, *, num_workers: int | None = None, batch_size: int | None = None, **kwargs: Any
     ) -> Any:
-        self._read_parameters(kwargs)  # a wrong argument comes before a wrong batch size
+        self._read_parameters(kwargs)  # an invalid argument is reported before an invalid batch size
         workers = num_workers if num_workers is not None else self._num_workers
         size = batch_size if batch_size is not None else self._batch_size
         check_loader(0 if workers is None else workers, 1 if size is None else size)

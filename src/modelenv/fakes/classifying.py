@@ -1,4 +1,4 @@
-"""What the fakes that rank a model's labels for an image, a sound or a video have in common."""
+"""The base of the fakes that rank a model's labels for an image, a sound or a video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FUNCTIONS: Mapping[str, Callable[[Sequence[float]], list[float]]] = MappingProxyType(
     {"softmax": seeded.softmax, "sigmoid": seeded.sigmoid, "none": list}
 )
-"""What makes scores of a model's outputs, under the names that the real pipelines take."""
+"""The functions that convert a model's outputs to scores, by their names in the real pipelines."""
 
 
 class FakeLabelRanking(FakePipeline):
@@ -27,19 +27,19 @@ class FakeLabelRanking(FakePipeline):
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenClassified:
-        """Begin a rule: `fake.when("cat.png").returns("cat", 0.9)`.
+        """Start a rule: `fake.when("cat.png").returns("cat", 0.9)`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the input as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the input as it
                 was passed, or an image or an array with the same content. The later of two matching rules wins.
 
         Raises:
-            ConfigurationError: the pattern is none of these.
+            ConfigurationError: The pattern is none of these.
         """
         return WhenClassified(self._script, as_predicate(pattern), self._facts)
 
     def _ranked(self, seen: Seen, function: Callable[[Sequence[float]], list[float]]) -> list[tuple[float, str]]:
-        """Return all labels with their scores, the best first; a scripted label is the first of equals."""
+        """Return all labels with their scores, the best first. A scripted label comes first among equal scores."""
         labels = self._facts.labels
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
         if scripted is None:
@@ -57,23 +57,23 @@ class FakeLabelRanking(FakePipeline):
         return [scripted.score if index == scripted.index else rest for index in range(number)]
 
     def _default_function(self) -> str:
-        """Return the function of a call that names none, as the audio and video pipelines choose it."""
+        """Return the default function, as the audio and video pipelines choose it."""
         kinds = {"regression": "none", "multi_label_classification": "sigmoid"}
         return kinds.get(self._facts.problem_type or "", "softmax")
 
 
 def check_function(name: Any) -> None:
-    """Raise ValueError unless `name` is one that the audio and video pipelines take."""
+    """Raise ValueError unless `name` is a function of the audio and video pipelines."""
     if name not in list(FUNCTIONS):
         raise ValueError(f"function_to_apply must be softmax, sigmoid or none, found {name!r}")
 
 
 def cut(ranked: list[tuple[float, str]], top_k: Any) -> list[dict[str, Any]]:
-    """Return the best `top_k`, as the audio and video pipelines cut them with `torch.topk`.
+    """Return the best `top_k`, as `torch.topk` selects them in the audio and video pipelines.
 
     Raises:
-        TypeError: it is no whole number.
-        RuntimeError: it is negative.
+        TypeError: `top_k` is not a whole number.
+        RuntimeError: `top_k` is negative.
     """
     if type(top_k) is not int:
         raise TypeError(f"top_k must be a whole number, found {top_k!r}")

@@ -1,4 +1,4 @@
-"""What the fakes that choose between the labels of a call have in common."""
+"""Ranks the labels of a call, for the fakes of the zero-shot tasks on images and sounds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
     from modelenv.fakes.model.tokens import TextTokenizer
 
-_BERTS = ("align", "chinese_clip", "clap")  # whose text half is one, or a RoBERTa
+_BERTS = ("align", "chinese_clip", "clap")  # their text model is a BERT or a RoBERTa
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class WhenLabelled(When):
         self._model = model
 
     def returns(self, label: str, score: float) -> None:
-        """Answer every matching input with `label` and `score`; the rest is spread evenly over the other labels.
+        """Answer every matching input with `label` and `score`. The other labels share the rest evenly.
 
-        A call that does not offer the label raises ConfigurationError.
+        A call without this label raises ConfigurationError.
 
         Raises:
-            ConfigurationError: the score is not in [0, 1].
+            ConfigurationError: The score is not in [0, 1].
         """
         number = isinstance(score, (int, float)) and not isinstance(score, bool) and math.isfinite(score)
         if not number or not 0 <= score <= 1:
@@ -58,18 +58,18 @@ def rank(
     """Return `{"score", "label"}` for each label of the call, the best first.
 
     Args:
-        model: the model's name.
-        script: the scripted answers.
-        seen: the input.
-        labels: the candidates.
-        template: the text around a label; it must have a `format`.
-        independent: whether each score stands for itself, instead of all summing to 1.
+        model: The model's name.
+        script: The scripted answers.
+        seen: The input.
+        labels: The candidates.
+        template: The text around a label. It must have a `format` method.
+        independent: Whether the scores are independent. Otherwise they sum to 1.
 
     Raises:
-        TypeError: there are no labels, or they are no sequence.
-        AttributeError: the template is no text.
-        IndexError: the list of labels is empty, or the template has several places.
-        ConfigurationError: a scripted label is not among those of the call.
+        TypeError: There are no labels, or they are not a sequence.
+        AttributeError: The template is not a text.
+        IndexError: The list of labels is empty, or the template has several placeholders.
+        ConfigurationError: A scripted label is not among those of the call.
     """
     texts = [template.format(label) for label in labels]
     if not texts:
@@ -87,10 +87,10 @@ def rank(
 def _spread(model: str, scripted: _Scripted, labels: list[Any]) -> list[float]:
     if scripted.label not in labels:
         raise ConfigurationError(
-            f"the scripted label {scripted.label!r} is not offered by this call",
+            f"the scripted label {scripted.label!r} is not a label of this call",
             model=model,
             expected="one of " + ", ".join(map(str, labels)),
-            hint="script a label that the code under test asks for",
+            hint="script a label that the code under test passes",
         )
     winner = labels.index(scripted.label)
     rest = (1 - scripted.score) / (len(labels) - 1) if len(labels) > 1 else 0.0
@@ -98,11 +98,11 @@ def _spread(model: str, scripted: _Scripted, labels: list[Any]) -> list[float]:
 
 
 def check_labels(facts: ModelFacts, tokenizer: TextTokenizer, ranked: list[dict[str, Any]], template: str) -> None:
-    """Raise what the text half of a model raises for a label with more tokens than it has positions.
+    """Check that no label has more tokens than the model's text model has positions.
 
     Raises:
-        ValueError: a CLIP and its kin. SigLIP cuts labels, and raises nothing.
-        RuntimeError: one whose text half is a BERT or a RoBERTa.
+        ValueError: As CLIP and similar models. SigLIP truncates labels, and raises nothing.
+        RuntimeError: As a model whose text model is a BERT or a RoBERTa.
     """
     text = facts.config.get("text_config") or {}
     limit = text.get("max_position_embeddings")

@@ -1,6 +1,6 @@
-"""What the fakes read of an image or a sound: its size or length, and a hash of its content.
+"""Reads what the fakes need of an image: its size, and a hash of its content. Matches images and sounds with rules.
 
-Nothing is fetched: for an address the text of the address stands for the content, and a usual size for its size.
+Nothing is downloaded: for a URL, the URL is hashed instead of the content, and the size is a typical one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
-_SIZE_OF_THE_UNSEEN = (640, 480)
+_SIZE_OF_A_URL = (640, 480)
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Image:
     """An image as a fake sees it.
 
     Attributes:
-        given: as it was passed: a `PIL.Image`, an array, a path, an address or base64 text.
-        digest: a hash of its pixels, or of its address.
-        width: in pixels, after the rotation that its EXIF data ask for.
-        height: in pixels.
+        given: The image as it was passed: a `PIL.Image`, an array, a path, a URL or base64 text.
+        digest: A hash of its pixels, or of its URL.
+        width: The width in pixels, after the rotation in its EXIF data.
+        height: The height in pixels.
     """
 
     given: Any
@@ -36,27 +36,25 @@ class Image:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The texts that a rule can match: the path or address."""
+        """The texts that a rule can match: the path or URL."""
         return (self.given,) if isinstance(self.given, str) else _file_name(self.given)
 
 
 def read_image(given: Any) -> Image:
-    """Return what a fake needs of an image, as `transformers.image_utils.load_image` reads it.
+    """Read an image in the forms that `transformers.image_utils.load_image` accepts.
 
     Raises:
-        TypeError: it is neither an image of Pillow nor text.
-        ValueError: the text is neither an address, nor the path of a file, nor base64.
-        PIL.UnidentifiedImageError: the file holds no image.
+        TypeError: It is neither a Pillow image nor text.
+        ValueError: The text is neither a URL, nor the path of a file, nor base64.
+        PIL.UnidentifiedImageError: The file is not an image.
         ImportError: Pillow is not installed (`pip install pillow`), as for the real pipeline.
     """
     if isinstance(given, str):
         if given.startswith(("http://", "https://")):
-            return Image(given, hashlib.blake2b(given.encode()).digest(), *_SIZE_OF_THE_UNSEEN)
+            return Image(given, hashlib.blake2b(given.encode()).digest(), *_SIZE_OF_A_URL)
         return _described(given, _opened(given))
     if not is_pillow_image(given):
-        raise TypeError(
-            f"an image must be a PIL image, a path, an address or base64 text, found {type(given).__name__}"
-        )
+        raise TypeError(f"an image must be a PIL image, a path, a URL or base64 text, found {type(given).__name__}")
     return _described(given, given)
 
 
@@ -69,26 +67,26 @@ def _described(given: Any, image: Any) -> Image:
 
 def _opened(text: str) -> Any:
     pillow = importlib.import_module("PIL.Image")
-    if os.path.isfile(text):  # noqa: PTH113 (Path(text) refuses some base64 texts that are too long for a name)
+    if os.path.isfile(text):  # noqa: PTH113 - Path raises for base64 texts that are too long for a file name
         return pillow.open(text)
     content = text.split(",")[1] if text.startswith("data:image/") else text
     try:
         return pillow.open(BytesIO(base64.decodebytes(content.encode())))
     except Exception as error:
         raise ValueError(
-            f"not an address, not the path of an existing file, and no image as base64: {text[:80]!r}"
+            f"not a URL, not the path of an existing file, and not an image as base64: {text[:80]!r}"
         ) from error
 
 
 def array_as_image(given: Any) -> Image:
-    """Return what a fake needs of an array of pixels in three channels, first or last; of several, the first.
+    """Read an array of pixels with three channels, in the first or last dimension. Of several images, read the first.
 
     Raises:
-        ValueError: the array has not three or four dimensions, or not three channels.
+        ValueError: The array does not have three or four dimensions, or not three channels.
     """
     shape = tuple(given.shape)
     if len(shape) not in (3, 4) or 3 not in (shape[-3], shape[-1]):
-        raise ValueError(f"an array of pixels has three channels, first or last, found the shape {shape}")
+        raise ValueError(f"an array of pixels must have three channels, first or last, found the shape {shape}")
     height, width = shape[-2:] if shape[-3] == 3 else shape[-3:-1]
     return Image(given, array_digest(given), width, height)
 
@@ -101,17 +99,17 @@ def array_digest(array: Any) -> bytes:
 
 
 def is_pillow_image(value: object) -> bool:
-    """Say whether `value` is an image of Pillow; where Pillow is not imported, nothing is."""
+    """Whether `value` is a Pillow image. It never is if Pillow is not imported."""
     return is_instance(value, "PIL.Image", "Image")
 
 
 def is_array(value: object) -> bool:
-    """Say whether `value` is an array of numpy or a tensor of torch."""
+    """Whether `value` is a numpy array or a torch tensor."""
     return is_instance(value, "numpy", "ndarray") or is_instance(value, "torch", "Tensor")
 
 
 def is_instance(value: object, module: str, name: str) -> bool:
-    """Say whether `value` is of a class of a heavy module, without importing it: not loaded means no."""
+    """Whether `value` is an instance of a heavy module's class. The module is not imported for this."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(value, kind)
 
@@ -123,12 +121,12 @@ def _file_name(given: Any) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Seen:
-    """One input in the view of a rule.
+    """One input as rules see it.
 
     Attributes:
-        given: the input as it was passed.
-        texts: what text patterns are searched in: paths, addresses, questions, prompts.
-        digests: hashes of its images and sounds.
+        given: The input as it was passed.
+        texts: The texts that patterns are searched in: paths, URLs, questions, prompts.
+        digests: The hashes of its images and sounds.
     """
 
     given: Any
@@ -137,13 +135,13 @@ class Seen:
 
     @classmethod
     def image(cls, image: Image, *texts: str) -> Seen:
-        """Return the view of an input of one image, and texts that came with it."""
+        """Return the input of one image and its texts, as rules see it."""
         return cls(image.given, (*image.names, *texts), (image.digest,))
 
 
 @dataclass(frozen=True)
 class _Rule:
-    """What a rule matches; a class, since a function in a function could not be pickled with its fake."""
+    """What a rule matches. It is a class, because a nested function could not be pickled with its fake."""
 
     pattern: Any = None
     digest: bytes | None = None
@@ -159,11 +157,11 @@ class _Rule:
 
 
 def as_predicate(pattern: Any) -> Any:
-    """Return what a `When` takes for a rule on a `Seen`: a part of its texts, an expression, a function, an image.
+    """Return the pattern of a rule as a function of a `Seen`, for a `When`.
 
-    A text or an expression is searched in paths, addresses, questions and prompts; a function is asked with the
-    input as it was passed; an image or an array matches one of the same content. Anything else is returned as it
-    is, for `When` to refuse.
+    A text or a regular expression is searched for in paths, URLs, questions and prompts. A function is called with
+    the input as it was passed. An image or an array matches one with the same content. Anything else is returned
+    unchanged, so that `When` raises an error for it.
     """
     if is_pillow_image(pattern) or is_array(pattern):
         return _Rule(digest=read_image(pattern).digest if is_pillow_image(pattern) else array_digest(pattern))

@@ -1,7 +1,7 @@
-"""What makes a fake a mock: a real `unittest.mock.Mock` inside, and its face outside.
+"""Makes a fake a mock: it has the interface of a mock, and contains a real `unittest.mock.Mock`.
 
-Only the names below exist. A misspelled assertion raises AttributeError; a plain `Mock` guards that only for
-names that begin with `assert`, and invents a child for every other.
+Only the names below exist, so any misspelled name raises AttributeError. A plain `Mock` checks only names that start
+with `assert`, and creates a child for any other name.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _COMPUTED = object()  # the inner mock's return value while the fake computes its own answer
-_FRESH = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)  # never called
+_FRESH = mock.Mock(name="fake_pipeline", return_value=_COMPUTED)  # only copied, never called
 
 
 def _new_mock() -> mock.Mock:
-    """Return a copy of a mock that was never called, which takes a tenth of the time of making one.
+    """Return a copy of a mock that was never called. That is ten times as fast as creating a mock.
 
-    `Mock` makes a class for each mock, and looks for coroutines in its specification even where it has none.
+    `Mock` creates a class for each mock, and looks for coroutines in its specification even if it has none.
     """
     made = object.__new__(type(_FRESH))
     for name, value in vars(_FRESH).items():
@@ -28,7 +28,7 @@ def _new_mock() -> mock.Mock:
 
 
 class MockFace:
-    """Records calls, and lets a test replace the answers, with the semantics of `unittest.mock`."""
+    """Records calls, and can return answers that a test sets, with the semantics of `unittest.mock`."""
 
     __slots__ = ("_mock",)
 
@@ -36,7 +36,7 @@ class MockFace:
         self._mock = _new_mock()
 
     def __getstate__(self) -> Any:
-        """Return what a copy or a pickle keeps: the answers that were set, and not the calls."""
+        """Return the state of a copy or a pickle. It contains the answers that were set, but not the calls."""
         found: Any = object.__getstate__(self)
         values, slots = found
         return {**(values or {}), **slots, "_mock": (self.return_value, self.side_effect)}
@@ -49,7 +49,7 @@ class MockFace:
         self.return_value, self.side_effect = state["_mock"]
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Record the call; answer with `side_effect` or `return_value` if set, else compute the answer."""
+        """Record the call. Returns the result of `side_effect`, or `return_value`, or else the computed answer."""
         answer = self._mock(*args, **kwargs)
         return self._answer(*args, **kwargs) if answer is _COMPUTED else answer
 
@@ -58,7 +58,7 @@ class MockFace:
 
     @property
     def return_value(self) -> Any:
-        """The answer to every call; `unittest.mock.DEFAULT`, the default, means the computed answer."""
+        """The answer to every call. The default, `unittest.mock.DEFAULT`, means the computed answer."""
         value = self._mock.return_value
         return mock.DEFAULT if value is _COMPUTED else value
 
@@ -70,7 +70,7 @@ class MockFace:
     def side_effect(self) -> Any:
         """An exception to raise, a function to call, or an iterable of answers, as in `unittest.mock`.
 
-        Where it gives `unittest.mock.DEFAULT`, the answer is `return_value`.
+        If its result is `unittest.mock.DEFAULT`, the answer is `return_value`.
         """
         return self._mock.side_effect
 
@@ -79,7 +79,7 @@ class MockFace:
         self._mock.side_effect = effect
 
     def reset_mock(self, *, return_value: bool = False, side_effect: bool = False) -> None:
-        """Forget the calls; on demand also `return_value` and `side_effect`. Scripted answers stay."""
+        """Clear the calls, and optionally `return_value` and `side_effect`. Scripted answers are kept."""
         kept = _COMPUTED if return_value else self._mock.return_value
         self._mock.reset_mock(side_effect=side_effect)
         self._mock.return_value = kept
@@ -91,7 +91,7 @@ class MockFace:
 
     @property
     def call_count(self) -> int:
-        """How often the fake has been called; the real pipeline has this attribute too."""
+        """The number of calls. The real pipeline has this attribute too."""
         return int(self._mock.call_count)
 
     @property
@@ -126,11 +126,11 @@ class MockFace:
         self._mock.assert_called_once_with(*args, **kwargs)
 
     def assert_any_call(self, /, *args: Any, **kwargs: Any) -> None:
-        """Assert that some call had these arguments."""
+        """Assert that at least one call had these arguments."""
         self._mock.assert_any_call(*args, **kwargs)
 
     def assert_has_calls(self, calls: Sequence[Any], any_order: bool = False) -> None:
-        """Assert that `calls` (made with `unittest.mock.call`) are among the calls, one after the other."""
+        """Assert that `calls` (made with `unittest.mock.call`) are among the calls, in this order."""
         self._mock.assert_has_calls(calls, any_order)
 
     def assert_not_called(self) -> None:

@@ -1,9 +1,9 @@
-"""Which parts a pipeline has beside its model. A fake says None where every real pipeline of its task does."""
+"""The parts of a pipeline other than its model. In a fake, a part is None if it is None in all real pipelines."""
 
 from __future__ import annotations
 
 NEEDS_REAL_MODEL = "mark the test with @pytest.mark.integration and run pytest with --real-models"
-"""What to do where the code under test needs what no fake has."""
+"""The hint for code under test that needs something that fakes do not have."""
 
 _NONE = {
     "tokenizer": """
@@ -23,15 +23,15 @@ _NONE = {
     """,
 }
 _NONE_OF = {part: frozenset(tasks.split()) for part, tasks in _NONE.items()}
-_WITH_PROCESSOR = frozenset({"any-to-any", "image-text-to-text", "text-to-audio"})  # the last for some models only
+_WITH_PROCESSOR = frozenset({"any-to-any", "image-text-to-text", "text-to-audio"})  # the last only for some models
 
 
 def is_none(part: str, task: str) -> bool:
-    """Say whether this attribute of a real pipeline is a part that is None, for every model of the task.
+    """Whether this part of a real pipeline is None for every model of the task.
 
     Args:
-        part: the name of the attribute.
-        task: the resolved name of the task.
+        part: The name of the attribute.
+        task: The task, with aliases resolved.
     """
     if part == "processor":
         return task not in _WITH_PROCESSOR

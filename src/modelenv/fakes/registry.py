@@ -1,4 +1,4 @@
-"""Which class fakes which task. A family's module is imported when one of its tasks is faked, not before."""
+"""The class of each task's fake. A module is imported only when one of its tasks is faked."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ FAMILIES: Mapping[str, str] = MappingProxyType(
         "zero-shot-object-detection": "vision.zero_shot_object_detection:FakeZeroShotObjectDetectionPipeline",
     }
 )
-"""A task of `modelenv.tasks.TASKS`, and `module:class` of its fake in this package."""
+"""For each task of `modelenv.tasks.TASKS`, `module:class` of its fake in this package."""
 
 
 def find_family(task: str) -> type[FakePipeline] | None:
-    """Return the class that fakes `task`, or None where the task has no fake."""
+    """Return the class of the fake of `task`, or None if it has no fake."""
     place = FAMILIES.get(task)
     return None if place is None else _class_at(place)
 
 
-@cache  # each fake asks
+@cache  # called for each fake
 def _class_at(place: str) -> type[FakePipeline]:
     module, _, name = place.partition(":")
     family: type[FakePipeline] = getattr(import_module(f"modelenv.fakes.{module}"), name)

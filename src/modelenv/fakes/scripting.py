@@ -10,24 +10,24 @@ from typing import Any
 from modelenv.errors import ConfigurationError
 
 Pattern = str | re.Pattern[str] | Callable[[str], object]
-"""What a rule matches: a part of the text (case counts), a compiled expression to search, or a predicate."""
+"""A part of the text (case-sensitive), a compiled regular expression to search for, or a function of the text."""
 
 
 @dataclass
 class Script:
-    """The rules of one fake. Of several that match the later one wins, so a test can override its fixture."""
+    """The rules of one fake. If several match, the last one applies, so a test can override its fixture."""
 
     rules: list[tuple[Pattern, object]] = field(default_factory=list)
 
     def add(self, pattern: Pattern, outcome: object) -> None:
-        """Answer with `outcome`, or raise it if it is an exception, where `pattern` matches."""
+        """Add a rule: return `outcome`, or raise it if it is an exception, for inputs that match `pattern`."""
         self.rules.append((pattern, outcome))
 
     def find(self, texts: Iterable[str]) -> Any:
         """Return the outcome of the last rule that matches one of `texts`, or None.
 
         Raises:
-            BaseException: the outcome itself, if it was scripted with `raises`.
+            BaseException: The outcome, if it was scripted with `raises`.
         """
         for pattern, outcome in reversed(self.rules):
             if any(_matches(pattern, text) for text in texts):
@@ -38,12 +38,12 @@ class Script:
 
 
 class When:
-    """One rule in the making; the fake of each task adds its own `returns`."""
+    """A rule without its outcome. The subclass of each task adds its own `returns`."""
 
     def __init__(self, script: Script, pattern: Pattern) -> None:
         if not (isinstance(pattern, (str, re.Pattern)) or callable(pattern)):
             raise ConfigurationError(
-                "a rule cannot match with this",
+                "invalid pattern of a rule",
                 expected="a part of the text, a compiled regular expression, or a function of the text",
                 found=repr(pattern),
                 hint='write fake.when("crash") or fake.when(re.compile("crash", re.IGNORECASE))',
@@ -52,17 +52,17 @@ class When:
         self._pattern = pattern
 
     def raises(self, error: BaseException | type[BaseException]) -> None:
-        """Raise `error` for every matching text.
+        """Raise `error` for every matching input.
 
         Raises:
-            ConfigurationError: `error` is no exception.
+            ConfigurationError: `error` is not an exception.
         """
         if not isinstance(error, BaseException) and not (
             isinstance(error, type) and issubclass(error, BaseException)
         ):
             raise ConfigurationError(
-                "only an exception can be raised",
-                expected="an exception or a class of exceptions",
+                "a rule can only raise an exception",
+                expected="an exception or an exception class",
                 found=repr(error),
                 hint='write fake.when("crash").raises(RuntimeError("out of memory"))',
             )

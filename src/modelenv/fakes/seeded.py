@@ -1,4 +1,4 @@
-"""Numbers and words drawn from a hash: the same for the same model and input, in every process."""
+"""Numbers and words drawn from a hash. They are the same for the same model and input in every process."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _WORDS = tuple(_TEXT.split())
 
 
 def units(number: int, *parts: str | bytes) -> list[float]:
-    """Return `number` draws, evenly spread over [0, 1), that depend on `parts` and on nothing else."""
+    """Return `number` draws from a uniform distribution over [0, 1). They depend only on `parts`."""
     encoded = [part if isinstance(part, bytes) else part.encode("utf-8", "surrogatepass") for part in parts]
-    key = b"".join(b"%d:%b" % (len(part), part) for part in encoded)  # lengths keep ("a", "bc") from ("ab", "c")
+    key = b"".join(b"%d:%b" % (len(part), part) for part in encoded)  # with lengths, ("a", "bc") is not ("ab", "c")
     draws = struct.unpack(f">{number}I", hashlib.shake_128(key).digest(4 * number))
     return [draw / 2**32 for draw in draws]
 
 
 def logits(number: int, *parts: str | bytes) -> list[float]:
-    """Return the outputs of a model that is sure of one of `number` labels."""
+    """Return the outputs of a model with high confidence in one of `number` labels."""
     choice, *draws = units(number + 1, *parts)
     if number == 1:
         return [(0.5 + 3 * draws[0]) * (1 if choice < 0.5 else -1)]
@@ -51,5 +51,5 @@ def softmax(outputs: Sequence[float]) -> list[float]:
 
 
 def sigmoid(outputs: Sequence[float]) -> list[float]:
-    """Return each of `outputs` as a probability of its own."""
+    """Return each of `outputs` as an independent probability."""
     return [1 / (1 + math.exp(-output)) for output in outputs]

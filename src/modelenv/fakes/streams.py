@@ -8,10 +8,10 @@ from typing import Any, NoReturn
 
 
 class AnswerStream:
-    """Answers batch by batch, as `PipelineIterator` of `transformers/pipelines/pt_utils.py` does.
+    """Computes the answers batch by batch, like `PipelineIterator` of `transformers/pipelines/pt_utils.py`.
 
-    It must be entered with `iter()` or a `for` before `next()`; a dataset can be iterated again; `len()`
-    counts batches, and raises TypeError where the source has no length.
+    `next()` works only after `iter()`. A dataset can be iterated again. `len()` is the number of batches, and raises
+    TypeError if the source has no length.
     """
 
     def __init__(self, source: Any, answer: Callable[[list[Any]], list[Any]], batch_size: int) -> None:
@@ -23,7 +23,7 @@ class AnswerStream:
         return -(-len(self._source) // self._batch_size)
 
     def __getitem__(self, index: Any) -> NoReturn:
-        raise NotImplementedError("the answers to a stream come one after the other: write list(…)")
+        raise NotImplementedError("the answers to a stream cannot be indexed: use list(…)")
 
     def __iter__(self) -> AnswerStream:
         self.iterator = chain.from_iterable(map(self._answer, self._batches()))
@@ -41,5 +41,5 @@ class AnswerStream:
 def _items(source: Any) -> Iterator[Any]:
     if isinstance(source, Iterable) and not (isinstance(source, Sized) and hasattr(source, "__getitem__")):
         return iter(source)
-    # A dataset promises __len__ and __getitem__, not that an index past its end raises IndexError.
+    # A dataset has __len__ and __getitem__, but an index past its end need not raise IndexError.
     return (source[index] for index in range(len(source)))

@@ -1,7 +1,7 @@
-"""What a fake gives where the real pipeline gives a tensor.
+"""The tensors that a fake returns.
 
-Where torch is imported, that is a tensor of torch. A fake never imports it; without it the answer is a `FakeTensor`,
-which does what code that only looks at an answer needs, and refuses the rest by name.
+If torch is imported, they are torch tensors. A fake never imports torch; without it, the answer is a `FakeTensor`,
+which has what code needs to inspect an answer, and raises an error for any other name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FakeTensor:
-    """Stands for a `torch.Tensor` on the CPU where torch is not imported; it holds an array of numpy.
+    """Replaces a `torch.Tensor` on the CPU if torch is not imported. It contains a numpy array.
 
     It has a shape and a dtype, indexing, iteration, comparison with a number, `numpy`, `tolist`, `item`, `size`,
     `detach`, `cpu`, `squeeze` and `unsqueeze`.
@@ -53,32 +53,32 @@ class FakeTensor:
         return int(self._array.size)
 
     def numpy(self) -> Any:
-        """Return the array of numpy."""
+        """Return the numpy array."""
         return self._array
 
     def tolist(self) -> Any:
-        """Return nested lists of plain numbers."""
+        """Return the elements as nested lists of Python numbers."""
         return self._array.tolist()
 
     def item(self) -> Any:
-        """Return the only element as a plain number."""
+        """Return the only element as a Python number."""
         return self._array.item()
 
     def detach(self) -> FakeTensor:
-        """Return the tensor itself: it has no history."""
+        """Return the tensor itself, because it has no gradient."""
         return self
 
     def cpu(self) -> FakeTensor:
-        """Return the tensor itself: it is on the CPU."""
+        """Return the tensor itself, because it is on the CPU."""
         return self
 
     def squeeze(self, dim: int | None = None) -> FakeTensor:
-        """Return it without dimensions of length 1."""
+        """Return the tensor without its dimensions of length 1, or without one of them."""
         removable = dim is None or self._array.shape[dim] == 1
         return FakeTensor(self._array.squeeze(dim)) if removable else self
 
     def unsqueeze(self, dim: int) -> FakeTensor:
-        """Return it with a dimension of length 1 more."""
+        """Return the tensor with an additional dimension of length 1."""
         return FakeTensor(self._array[None] if dim == 0 else self._array[..., None])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
@@ -111,16 +111,16 @@ class FakeTensor:
     def __repr__(self) -> str:
         return f"FakeTensor({self._array.tolist()}, dtype={self.dtype})"
 
-    if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
+    if not TYPE_CHECKING:  # so that a type checker still reports unknown names
 
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(
-                f"this stand-in for a tensor has no {name!r}: import torch before the fake is called, and it "
-                "answers with a real one"
+                f"this stand-in for a tensor has no {name!r}. If torch is imported before the fake is called, the "
+                "answer is a real tensor"
             )
 
 
 def as_tensor(array: Any) -> Any:
-    """Return an array of numpy as a tensor of torch where that is imported, else as a `FakeTensor`."""
+    """Return a numpy array as a torch tensor if torch is imported, otherwise as a `FakeTensor`."""
     torch = sys.modules.get("torch")
     return FakeTensor(array) if torch is None else torch.from_numpy(array)

@@ -1,4 +1,4 @@
-"""The worker's side: finds or starts the host, and asks it."""
+"""The worker's side: finds or starts the host, and sends it requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modelenv.errors import ConfigurationError, ModelHostError
 from modelenv.files.disk import make_private
 from modelenv.forks import at_fork
 from modelenv.host.folder import HostFolder, hosts_folder, whereabouts
-from modelenv.host.messages.connection import Line, exchange, hold
+from modelenv.host.messages.connection import HostConnection, exchange, hold
 from modelenv.host.messages.protocol import (
     Built,
     HostStatus,
@@ -34,26 +34,28 @@ from modelenv.host.messages.transport import connect, has_hung_up, receive, send
 from modelenv.host.processes import is_running
 from modelenv.loading.reports import LoadReport, Notice
 
-_HINT_FOLDER = "set TMPDIR to a folder that this user may write; or run without the host: --model-host=off"
+_HINT_FOLDER = "set TMPDIR to a folder that you can write to, or run without the host: --model-host=off"
 _STARTS_HOST = "waiting for the model host to start"
 _START_SECONDS = 30.0
 _ANSWER_SECONDS = 10.0
-_BUILD_SECONDS = 300.0  # where the caller has no deadline of its own: a model that is loaded again after a crash
+_BUILD_SECONDS = 300.0  # if the caller has no deadline: the model is loaded again after a crash
 _AGAIN_SECONDS = 0.01
-_STARTS = 3  # of a host that is killed while it starts; more would only be killed again
+_STARTS = 3  # of a host that is killed during its start; further attempts would only be killed as well
 
 
 @dataclass(eq=False)
 class HostClient:
-    """Asks the host of a folder, and starts it if there is none.
+    """Sends requests to the host of a folder, and starts the host if it is not running.
+
+    All attributes but `folder` apply to a host that this client starts.
 
     Attributes:
-        folder: the host's private folder; the same folder is the same host.
-        watch: the process with which a host that is started here ends; None: it ends by itself.
-        idle: seconds without a question after which such a host ends; None: never.
-        memory: bytes of models that such a host holds at most; None: there is no limit.
-        answers: bytes of answers that such a host remembers at most, to give them again; None: it computes each call.
-        removes: a folder that such a host removes when the watched process has ended, beside its own.
+        folder: The host's private folder. It identifies the host.
+        watch: The host ends when this process ends. None: it watches no process.
+        idle: The host ends after this many seconds without a request. None: never.
+        memory: The limit in bytes for the models that the host holds. None: no limit.
+        answers: The limit in bytes for cached answers. None: the host computes each call.
+        removes: A folder that the host removes, with its own, when the watched process has ended.
     """
 
     folder: HostFolder
@@ -62,7 +64,7 @@ class HostClient:
     memory: int | None = None
     answers: int | None = None
     removes: Path | None = None
-    _lines: threading.local = field(default_factory=threading.local)
+    _of_thread: threading.local = field(default_factory=threading.local)
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -70,26 +72,29 @@ class HostClient:
 
     def _begin_anew(self) -> None:
         """In a forked child: forget the parent's connections, and the hosts that the parent started."""
-        self._lines = threading.local()
+        self._of_thread = threading.local()
         self._started = []
 
     def start(self) -> subprocess.Popen[bytes] | None:
-        """Start a host without waiting for it; None where one is there already, or starts, or is about to end.
+        """Start a host without waiting for it. Returns None if one is already running, starting, or about to end.
 
-        Whoever starts a host takes its lock and hands it down. So there is never more than one, and nobody starts a
-        process only to learn that there is one.
+        The client takes the host's lock before it starts the process, and passes the lock on to it. So there is
+        never more than one host, and no process is started in vain.
 
         Raises:
-            ModelHostError: the watched process has ended, or no process or folder can be made here.
+            ModelHostError: The watched process has ended, or the process or its folder cannot be created.
         """
         if self.watch is not None and not is_running(self.watch):
-            raise ModelHostError("there is no model host any more: the run that it served has ended")
+            raise ModelHostError("the model host is not started again, because the test run has ended")
         try:
             self._make_folder()
             process = self._start_unlocked()
-        except ConfigurationError as error:  # of `make_private`
+        except ConfigurationError as error:  # from `make_private`
             raise ModelHostError(
-                "the model host has no private folder", expected=error.expected, found=error.found, hint=_HINT_FOLDER
+                "the model host's folder is not private",
+                expected=error.expected,
+                found=error.found,
+                hint=_HINT_FOLDER,
             ) from error
         except OSError as error:
             raise ModelHostError(
@@ -97,18 +102,18 @@ class HostClient:
             ) from error
         if process is not None:
             self._started.append(process)
-            # It may outlive this client, and must not stay a zombie of this process.
+            # The host can outlive this client, and must not become a zombie of this process.
             threading.Thread(target=process.wait, name="modelenv-host", daemon=True).start()
         return process
 
     def _start_unlocked(self) -> subprocess.Popen[bytes] | None:
         with self.folder.lock.open("a") as lock:
-            at_fork(lock, TextIOWrapper.close)  # else a child holds the lock for as long as it lives
+            at_fork(lock, TextIOWrapper.close)  # otherwise a child would hold the lock until it ends
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return None
-            # Without the current folder in its path (-P): a host that is kept serves runs in other folders too.
+            # -P: the current folder is not in its path, because a kept host also serves runs in other folders.
             command = [sys.executable, "-P", "-m", "modelenv.host", str(self.folder.path)]
             command += ["--lock", str(lock.fileno())]
             options = {"watch": self.watch, "idle": self.idle, "memory": self.memory, "answers": self.answers}
@@ -128,70 +133,71 @@ class HostClient:
                 os.close(log)
 
     def ask(self, recipe: Recipe, message: object, deadline: Deadline | None = None) -> Any:
-        """Ask a question about a recipe's pipeline, which the host loads first if it does not hold it.
+        """Send a request about a recipe's pipeline. The host loads the pipeline first if it does not hold it.
 
         Raises:
-            ModelHostError: the host ended, or could not be started.
-            CannotCrossError: the question cannot be sent, or understood there, or its answer cannot.
-            Exception: what the question raised in the host, with the host's traceback as its cause.
+            ModelHostError: The host ended, or could not be started.
+            CannotCrossError: The request or its answer cannot be sent, or cannot be read on the other side.
+            Exception: The request raised it in the host. Its cause is the host's traceback.
         """
-        line = self._line()
-        hold(line, recipe, deadline or Deadline(_BUILD_SECONDS))
-        return exchange(line, message, recipe.model)
+        host = self._connection()
+        hold(host, recipe, deadline or Deadline(_BUILD_SECONDS))
+        return exchange(host, message, recipe.model)
 
     def build(self, recipe: Recipe, deadline: Deadline) -> Built:
-        """Have the host hold the recipe's pipeline; say whether this loaded it.
+        """Make the host load the recipe's pipeline, unless it holds it. Returns whether it loaded it, and how long.
 
         Raises:
-            ModelLoadTimeoutError: the deadline passed.
-            CannotCrossError: the pipeline's arguments are of classes that the host does not know.
-            ModelEnvError: the load failed.
+            ModelLoadTimeoutError: The deadline passed.
+            CannotCrossError: The pipeline's arguments are of classes that the host does not know.
+            ModelEnvError: The load failed.
         """
         try:
             with deadline.stages.doing(_STARTS_HOST):
-                line = self._line(deadline)
+                host = self._connection(deadline)
         except ModelHostError as error:
             if deadline.remaining:
                 raise
             raise deadline.passed(recipe.model, _STARTS_HOST) from error
-        return hold(line, recipe, deadline)
+        return hold(host, recipe, deadline)
 
-    def own_line(self, recipe: Recipe) -> Line:
-        """Return a new connection to a host that holds the recipe's pipeline, for one user alone."""
-        line = Line(self._connect(Deadline(_START_SECONDS)), self.folder.socket)
+    def new_connection(self, recipe: Recipe) -> HostConnection:
+        """Return a new connection to a host that holds the recipe's pipeline. Only the caller uses it."""
+        host = HostConnection(self._connect(Deadline(_START_SECONDS)), self.folder.socket)
         try:
-            hold(line, recipe, Deadline(_BUILD_SECONDS))
+            hold(host, recipe, Deadline(_BUILD_SECONDS))
         except BaseException:
-            line.close()
+            host.close()
             raise
-        return line
+        return host
 
     def status(self) -> HostStatus | None:
-        """Return what the host holds, or None where no host runs. Starts none."""
+        """Return the host's status, or None if no host is running. Never starts a host."""
         status: HostStatus | None = self._ask_running(Status())
         return status
 
     def stop(self) -> HostStatus | None:
-        """End the host once it has answered what it was asked; return what it held, or None where no host runs."""
+        """Stop the host after its current requests. Returns its last status, or None if no host is running."""
         status: HostStatus | None = self._ask_running(Stop())
         return status
 
     def kill(self) -> None:
-        """Kill the hosts that were started here and still run: one may not answer any more."""
+        """Kill the hosts that this client has started, in case one no longer responds."""
         for process in self._started:
-            process.kill()  # does nothing to one that has ended
+            process.kill()  # has no effect if it has ended
         self.folder.remove_socket()
 
     def prepare(self, models: tuple[PlannedModel, ...], failures: str | None = None) -> None:
-        """Have the host fetch and load models before anybody asks for them; returns at once.
+        """Make the host fetch and load models before they are requested. Returns at once.
 
-        A host that was started elsewhere, or with other variables, leaves it to those who ask.
+        A host that was started in another folder or with other variables does not do so. It loads models when they
+        are requested.
         """
         message = Prepare(models, failures, whereabouts(), self.memory)
-        exchange(self._line(), message, "the planned models")
+        exchange(self._connection(), message, "the planned models")
 
     def take_reports(self) -> tuple[LoadReport | Notice, ...]:
-        """Return the reports and notices since the last call. Empty if no host runs."""
+        """Return the reports and notices since the last call. Empty if no host is running."""
         return self._ask_running(TakeReports()) or ()
 
     def _ask_running(self, message: object) -> Any:
@@ -211,15 +217,16 @@ class HostClient:
         finally:
             connection.close()
 
-    def _line(self, deadline: Deadline | None = None) -> Line:
-        """Return this thread's connection, which is made anew where the host it led to has ended."""
-        line: Line | None = getattr(self._lines, "line", None)
-        if line is None or line.connection.closed or has_hung_up(line.connection):
-            line = self._lines.line = Line(self._connect(deadline or Deadline(_START_SECONDS)), self.folder.socket)
-        return line
+    def _connection(self, deadline: Deadline | None = None) -> HostConnection:
+        """Return this thread's connection. Connects again if the host at its other end has ended."""
+        host: HostConnection | None = getattr(self._of_thread, "host", None)
+        if host is None or host.connection.closed or has_hung_up(host.connection):
+            connection = self._connect(deadline or Deadline(_START_SECONDS))
+            host = self._of_thread.host = HostConnection(connection, self.folder.socket)
+        return host
 
     def _connect(self, deadline: Deadline) -> Connection:
-        """Return a connection to the host, which is started if there is none."""
+        """Return a new connection to the host. Starts the host if it is not running."""
         process, starts, code = None, 0, None
         while True:
             connection = self._try_to_connect(deadline)
@@ -230,7 +237,7 @@ class HostClient:
             if not deadline.remaining or (code is not None and not (was_killed and starts < _STARTS)):
                 break
             if process is None or was_killed:
-                process = self.start()  # or somebody else has, and holds the lock
+                process = self.start()  # None: another process has started the host, and holds the lock
                 starts += process is not None
             time.sleep(_AGAIN_SECONDS)
         ended = "" if code is None else f"it ended with {code}: "
@@ -242,7 +249,7 @@ class HostClient:
 
     def _make_folder(self) -> None:
         shared = hosts_folder()
-        if self.folder.path.is_relative_to(shared):  # a name that others know: no part of it may be theirs
+        if self.folder.path.is_relative_to(shared):  # other users can guess these names: none of them can own a part
             make_private(shared.parent)
             make_private(shared)
         make_private(self.folder.path)

@@ -1,4 +1,4 @@
-"""The worker's side of a stream: its inputs stay here, and are given to the host as it asks for them."""
+"""The worker's side of a stream: its inputs stay here, and each is sent when the host requests it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from modelenv.host.client import HostClient
 from modelenv.host.messages.call_context import continue_from, own_surroundings
-from modelenv.host.messages.connection import Line, asking, exchange
+from modelenv.host.messages.connection import HostConnection, exchange, one_request
 from modelenv.host.messages.pickling import CannotCrossError, crossing
 from modelenv.host.messages.protocol import (
     CannotCross,
@@ -27,10 +27,10 @@ from modelenv.host.recipes import cannot_stream
 
 
 def kind_of_source(value: object) -> str | None:
-    """Return what a pipeline takes a value for whose items it takes one by one; None where it takes it whole."""
+    """Return the kind of iterable input `value` is, or None if the pipeline treats it as a single input."""
     if isinstance(value, GeneratorType):
         return "generator"
-    data = sys.modules.get("torch.utils.data")  # who has not imported it has no dataset
+    data = sys.modules.get("torch.utils.data")  # without it in this process, no value is a dataset
     if data is None or not isinstance(value, data.Dataset):
         return None
     if isinstance(value, data.IterableDataset):
@@ -40,9 +40,10 @@ def kind_of_source(value: object) -> str | None:
 
 
 class HostedStream:
-    """The results of a pipeline over a stream, each computed when it is taken.
+    """The results of a pipeline over a stream. Each is computed when it is requested.
 
-    Like the local ones it may be iterated again, which begins anew with a dataset; `len()` counts batches.
+    As with a local pipeline, they can be iterated again, which starts again if the source is a dataset. `len()` is
+    the number of batches.
     """
 
     def __init__(self, length: int | None, results: Iterator[Any], again: Callable[[], Any]) -> None:
@@ -53,7 +54,7 @@ class HostedStream:
 
     def __len__(self) -> int:
         if self._length is None:
-            raise TypeError("the results of a stream without a length have none")
+            raise TypeError("the results have no length, because the input has none")
         return self._length
 
     def __iter__(self) -> HostedStream:
@@ -69,35 +70,35 @@ class HostedStream:
 def run_stream(
     client: HostClient, recipe: Recipe, path: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    """Call what the path leads to over the source in `args[0]`; return what the pipeline returns.
+    """Call the pipeline, or its attribute at `path`, with the source in `args[0]`. Returns what the pipeline returns.
 
     Raises:
-        CannotCrossError: another argument cannot be sent. No item was taken yet.
-        ModelHostError: the host ended, or an item or a result cannot be sent.
-        Exception: what the pipeline raised, or the source.
+        CannotCrossError: Another argument cannot be sent. No item was taken from the source.
+        ModelHostError: The host ended, or an item or a result cannot be sent.
+        Exception: The pipeline or the source raised it.
     """
     kind = kind_of_source(args[0])
-    assert kind is not None  # noqa: S101 - the caller has asked
-    line = client.own_line(recipe)  # of its own, since results come while others ask
+    assert kind is not None  # noqa: S101 - the caller has checked it
+    host = client.new_connection(recipe)  # other requests are sent while the results arrive
     source = _Source(args[0], kind)
     try:
         stream = Stream(recipe, path, kind, source.length, args[1:], kwargs, own_surroundings())
-        first = _next_answer(line, source, recipe.model, exchange(line, stream, recipe.model))
+        first = _next_answer(host, source, recipe.model, exchange(host, stream, recipe.model))
     except BaseException:
-        line.close()
+        host.close()
         raise
     if isinstance(first, Started):
         return HostedStream(
             first.length,
-            _results(line, source, recipe.model),
+            _results(host, source, recipe.model),
             lambda: run_stream(client, recipe, path, args, kwargs),
         )
-    line.close()
+    host.close()
     return first.value
 
 
 class _Source:
-    """Gives a stream's inputs, in the order or by the index that the host asks for."""
+    """Returns the inputs of a stream that the host requests, in order or by index."""
 
     def __init__(self, value: Any, kind: str) -> None:
         self._value = value
@@ -106,19 +107,19 @@ class _Source:
         self._raised: Exception | None = None
         self.length = len(value) if kind != "generator" and hasattr(value, "__len__") else None
 
-    def answer(self, question: NextItem) -> bytes:
-        """Return the message with the item, or the end, or the error that came instead."""
+    def answer(self, request: NextItem) -> bytes:
+        """Return the pickled message with the item, the end of the items, or the source's error."""
         try:
-            return crossing(self._next(question))
+            return crossing(self._next(request))
         except CannotCrossError as error:
             self._raised = cannot_stream(error)
-        except Exception as error:  # noqa: BLE001 - it comes back through the host, as it would through a local pipeline
+        except Exception as error:  # noqa: BLE001 - the host raises it in the pipeline, and it comes back from there
             self._raised = error
-        return pickled(Failure.of(self._raised, is_known=_crosses))
+        return pickled(Failure.of(self._raised, is_known=_can_cross))
 
-    def _next(self, question: NextItem) -> Item | EndOfItems:
+    def _next(self, request: NextItem) -> Item | EndOfItems:
         if self._is_indexed:
-            return Item(self._value[question.index], own_surroundings())
+            return Item(self._value[request.index], own_surroundings())
         if self._iterator is None:
             self._iterator = iter(self._value)
         try:
@@ -128,25 +129,25 @@ class _Source:
         return Item(item, own_surroundings())
 
     def raise_own(self) -> NoReturn:
-        """Raise what the source itself has raised, which came back."""
-        assert self._raised is not None  # noqa: S101 - the host has it from here
+        """Raise the source's own error, which has come back from the host."""
+        assert self._raised is not None  # noqa: S101 - the host has received it from here
         raise self._raised
 
 
-def _results(line: Line, source: _Source, model: str) -> Iterator[Any]:
+def _results(host: HostConnection, source: _Source, model: str) -> Iterator[Any]:
     try:
         while True:
-            with asking(line, model):
-                message = line.receive(model)
-            answer = _next_answer(line, source, model, message)
+            with one_request(host, model):
+                message = host.receive(model)
+            answer = _next_answer(host, source, model, message)
             if isinstance(answer, EndOfItems):
                 return
             yield answer.value
     finally:
-        line.close()
+        host.close()
 
 
-def _crosses(error: BaseException) -> bool:
+def _can_cross(error: BaseException) -> bool:
     try:
         crossing(type(error))
     except CannotCrossError:
@@ -154,8 +155,8 @@ def _crosses(error: BaseException) -> bool:
     return True
 
 
-def _next_answer(line: Line, source: _Source, model: str, message: Any) -> Any:
-    """Return the host's next message that is not a question for another item."""
+def _next_answer(host: HostConnection, source: _Source, model: str, message: Any) -> Any:
+    """Return the host's next message that is not a request for another item."""
     while True:
         if isinstance(message, SourceFailed):
             source.raise_own()
@@ -167,6 +168,6 @@ def _next_answer(line: Line, source: _Source, model: str, message: Any) -> Any:
         if not isinstance(message, NextItem):
             return message
         answer = source.answer(message)
-        with asking(line, model):
-            line.send(answer)
-            message = line.receive(model)
+        with one_request(host, model):
+            host.send(answer)
+            message = host.receive(model)

@@ -1,4 +1,4 @@
-"""The private folder of a host: its socket, its lock, and its log."""
+"""The private folder of a host, with its socket, lock and log."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pathlib import Path
 
 from modelenv.files.disk import make_private
 
-_LONGEST_SOCKET = 90  # bytes: an address has 108 on Linux and 104 on macOS, and a temporary name needs a few
-# What a pipeline's answers depend on beside its recipe: a kept host serves only those who agree in all of it.
+_LONGEST_SOCKET = 90  # bytes: the limit is 108 on Linux and 104 on macOS, and a temporary name needs a few of them
+# A pipeline's results depend on these, and on its recipe. A kept host serves only processes with the same values.
 _LIBRARIES = ("modelenv", "transformers", "torch", "tokenizers", "numpy")
 _SETTINGS = ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "TOKENIZERS_PARALLELISM")
-_SECRET_ENDINGS = ("TOKEN", "SECRET", "PASSWORD", "KEY")  # of the names of variables
-_SHORTEST_SECRET = 6  # characters: what is shorter is a switch rather than a secret, and stands in every text
+_SECRET_ENDINGS = ("TOKEN", "SECRET", "PASSWORD", "KEY")  # of names of variables
+_SHORTEST_SECRET = 6  # characters: a shorter value is a switch rather than a secret, and occurs in any text
 
 
 @dataclass(frozen=True)
 class HostFolder:
-    """What lies where in a host's folder, which is of mode 0700."""
+    """The paths in a host's folder, which has mode 0700."""
 
     path: Path
 
     @property
     def socket(self) -> Path:
-        """Where workers connect: in the folder, or in a short private one where its path is too long."""
+        """The socket for workers. It is in a private folder with a short path if this folder's path is too long."""
         path = self.path / "socket"
         if len(os.fsencode(path)) <= _LONGEST_SOCKET:
             return path
@@ -38,41 +38,41 @@ class HostFolder:
 
     @property
     def _short_folders(self) -> Path:
-        return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets"  # noqa: S108 - of mode 0700, and checked
+        return Path("/tmp") / f"modelenv-{os.getuid()}" / "sockets"  # noqa: S108 - its mode 0700 is checked
 
     def make_socket_folder(self) -> None:
-        """Make the folder of the socket, where it is another one. Only for who holds the lock."""
+        """Make the socket's folder if it is not this folder. The caller holds the lock."""
         if self.socket.parent != self.path:
             for folder in (self._short_folders.parent, self._short_folders, self.socket.parent):
                 make_private(folder)
 
     def remove_socket(self) -> None:
-        """Remove the socket, and its folder where that is another one. Only for who holds the lock."""
+        """Remove the socket, and its folder if it is not this folder. The caller holds the lock."""
         self.socket.unlink(missing_ok=True)
         if self.socket.parent != self.path:
             shutil.rmtree(self.socket.parent, ignore_errors=True)
 
     @property
     def lock(self) -> Path:
-        """Held by whoever starts a host, and then by the host for as long as it lives."""
+        """The lock file. The process that starts a host takes the lock, and the host holds it until it ends."""
         return self.path / "host.lock"
 
     @property
     def log(self) -> Path:
-        """What the host writes to its standard output and error."""
+        """The log: the standard output and error of the host."""
         return self.path / "host.log"
 
     def last_words(self) -> str:
         """Return the end of the log."""
         try:
             lines = self.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:  # it, or its folder, is not there or is another user's
+        except OSError:  # the log or its folder does not exist, or belongs to another user
             return "no log"
         return " | ".join(lines[-3:]) or "an empty log"
 
 
 def kept_folder() -> Path:
-    """Return the folder of the host that is kept between runs, for this user, interpreter, libraries and settings."""
+    """Return the folder of the kept host for this user, interpreter, libraries and settings."""
     facts = [sys.executable, sys.version]
     facts += [f"{name}={_version(name)}" for name in _LIBRARIES]
     facts += [f"{name}={os.environ.get(name)}" for name in _SETTINGS]
@@ -80,13 +80,13 @@ def kept_folder() -> Path:
 
 
 def whereabouts() -> str:
-    """Return a digest of what decides where this process finds models: its variables, and its folder's project."""
+    """Return a digest of what decides where this process finds models: its variables and its current folder."""
     facts = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith(("MODEL_", "HF_"))]
     return hashlib.sha256("\n".join([str(Path.cwd()), *facts]).encode()).hexdigest()
 
 
 def hosts_folder() -> Path:
-    """Return this user's private folder, in which all kept hosts have theirs."""
+    """Return this user's private folder, which contains the folders of all kept hosts."""
     return Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}" / "hosts"
 
 
@@ -98,7 +98,7 @@ def _version(name: str) -> str | None:
 
 
 def chosen_threads() -> str | None:
-    """Return how many threads the user chose for each process, None where that was left to us."""
+    """Return the number of threads that the user has set for each process, or None if it is not set."""
     return os.environ.get("OMP_NUM_THREADS") or os.environ.get("MKL_NUM_THREADS")
 
 

@@ -1,4 +1,4 @@
-"""Whether a process still runs, on every system."""
+"""Checks whether a process is running, and what it does, on every system."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from pathlib import Path
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is a process of this number."""
+    """Whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # it belongs to another user
         return True
     return True
 
 
 def state_of(pid: int) -> str | None:
-    """Return the letter for a process's state, such as T for one that is stopped; None if the system does not say."""
+    """Return the letter for a process's state, such as T for stopped, or None if the system does not report it."""
     fields = _stat(pid)
     return None if fields is None else fields[0]
 
 
 def processor_seconds(pid: int) -> float | None:
-    """Return how long a process has computed; None if the system does not say."""
+    """Return the processor time that a process has used, or None if the system does not report it."""
     fields = _stat(pid)
     return None if fields is None else (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _stat(pid: int) -> list[str] | None:
-    """Return the fields of proc(5) from the third on: the second, the command's name, may hold anything."""
+    """Return the fields of `/proc/PID/stat` from the third on. The second, the command, can contain any character."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
@@ -41,7 +41,10 @@ def _stat(pid: int) -> list[str] | None:
 
 
 def watcher(pid: int | None) -> Callable[[float], bool]:
-    """Return a function that waits so many seconds and says whether the process has ended; None never ends."""
+    """Return a function that waits for so many seconds and returns whether the process has ended.
+
+    It always returns False if `pid` is None.
+    """
     if pid is None:
         return lambda seconds: _later(seconds, lambda: False)
     if not hasattr(os, "pidfd_open"):

@@ -1,4 +1,4 @@
-"""What a worker holds of a pipeline in the host: it behaves as a local one."""
+"""A worker's proxy for a pipeline in the host. It behaves like a local pipeline."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ _TOKENIZER_CALLS = (
 )  # fmt: skip
 _PREPROCESSORS = ("feature_extractor", "image_processor", "processor")
 _CONFIGS = (("model", "config"), ("model", "generation_config"))
-# What the host may be asked to run: methods that change nothing, so that no test can damage another's model.
-_ASKED = frozenset(
+# The host runs only these. They change nothing, so no test can damage the model of another.
+_RUN_IN_HOST = frozenset(
     {
         *_RUNS,
         *(("tokenizer", name) for name in _TOKENIZER_CALLS),
         *((part, "__call__") for part in _PREPROCESSORS),
     }
 )
-_ASKED_OF_CONFIGS = frozenset({"to_dict", "to_diff_dict", "to_json_string"})
-# What has attributes that can be looked up in the host.
+_RUN_IN_HOST_OF_CONFIGS = frozenset({"to_dict", "to_diff_dict", "to_json_string"})
+# The parts whose attributes can be read from the host.
 _PARTS = frozenset({(), ("model",), ("tokenizer",), *((part,) for part in _PREPROCESSORS)})
 
 
 class HostedPipeline:
-    """A transformers pipeline that lives in the model host.
+    """A transformers pipeline that is in the model host.
 
-    Calls, and the attributes that people read (`task`, `device`, `model.config`, `tokenizer`), are answered by the
-    host. What cannot cross a process, or would change the model (hooks, parameters, training, setting an attribute),
-    loads the model in this process; from then on this object is that local pipeline.
+    The host answers calls, and reads of the usual attributes (`task`, `device`, `model.config`, `tokenizer`). An
+    operation that cannot cross processes or would change the model (hooks, parameters, training, setting an
+    attribute) loads the model in this process. From then on this object delegates to that local pipeline.
 
     Args:
-        client: asks the host.
-        recipe: the pipeline.
-        build_locally: loads the same pipeline in this process.
-        on_local: called with the reason when that happens.
+        client: The client of the host.
+        recipe: The recipe of the pipeline.
+        build_locally: Loads the same pipeline in this process.
+        on_local: Called with the reason when that happens.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class HostedPipeline:
         object.__setattr__(self, "_remote", _Remote(client, recipe, build_locally, on_local))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the pipeline, as `transformers.Pipeline` is called."""
+        """Call the pipeline, with the arguments of `transformers.Pipeline`."""
         return self._remote.call((), args, kwargs)
 
     @property  # type: ignore[misc]
@@ -91,18 +91,18 @@ class HostedPipeline:
 
 
 def own_view(pipeline: Any) -> Any:
-    """Return another object for the same hosted pipeline: what is changed on one is not changed on the other.
+    """Return another proxy for the same hosted pipeline. A change to one does not affect the other.
 
-    A pipeline of this process is returned as it is.
+    A pipeline of this process is returned unchanged.
     """
     if not isinstance(pipeline, HostedPipeline):
         return pipeline
-    remote: _Remote = pipeline._remote  # noqa: SLF001 - of this module
+    remote: _Remote = pipeline._remote  # noqa: SLF001 - a class of this module
     return HostedPipeline(*remote.origin)
 
 
 class HostedObject:
-    """A part of a hosted pipeline, such as its tokenizer or its model's configuration: one object for each."""
+    """A part of a hosted pipeline, such as its tokenizer or its model's configuration. Each part has one proxy."""
 
     def __init__(self, remote: _Remote, path: _Path) -> None:
         object.__setattr__(self, "_remote", remote)
@@ -113,7 +113,7 @@ class HostedObject:
         return self._remote.class_of(self._path) or HostedObject
 
     def __bool__(self) -> bool:
-        return True  # as all models, configurations and processors; and no tokenizer is empty
+        return True  # as for all models, configurations and processors; and no tokenizer is empty
 
     def __len__(self) -> int:
         try:
@@ -153,17 +153,17 @@ class HostedObject:
 
 
 class HostedFunction(HostedObject):
-    """A part of a hosted pipeline that can be called, such as its tokenizer, or a method."""
+    """A part of a hosted pipeline that can be called, such as its tokenizer or a method."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it, in the host if that changes nothing there."""
+        """Call it. It runs in the host if that changes nothing there."""
         remote: _Remote = self._remote
         path: _Path = self._path
-        return remote.call(path if _is_asked(path) else (*path, "__call__"), args, kwargs)
+        return remote.call(path if _runs_in_host(path) else (*path, "__call__"), args, kwargs)
 
 
 class _Remote:
-    """One pipeline in the host, and its local copy once something needed that."""
+    """One pipeline in the host, and the local pipeline once an operation needs it."""
 
     def __init__(
         self,
@@ -184,17 +184,17 @@ class _Remote:
         self._calls = 0
 
     def call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._local is None and _is_asked(path):
+        if self._local is None and _runs_in_host(path):
             self._calls += path in _RUNS
             try:
-                return self._ask_to_call(path, args, kwargs)
+                return self._call_in_host(path, args, kwargs)
             except CannotCrossError as error:
-                return follow(self.local(f"an argument cannot cross: {error}"), path)(*args, **kwargs)
+                return follow(self.local(f"a call cannot run in the host: {error}"), path)(*args, **kwargs)
         return follow(self.local(f"{'.'.join(path)}() was called"), path)(*args, **kwargs)
 
-    def _ask_to_call(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _call_in_host(self, path: _Path, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if _has_streamer(kwargs) or _has_streamer(kwargs.get("generate_kwargs")):
-            raise CannotCrossError("a streamer shows or keeps what comes where it is")
+            raise CannotCrossError("a streamer must receive the tokens in the test's process")
         if path in _RUNS and args and kind_of_source(args[0]) is not None:
             return run_stream(self._client, self.recipe, path, args, kwargs)
         answer: Item = self._client.ask(self.recipe, Call(self.recipe, path, args, kwargs, own_surroundings()))
@@ -205,20 +205,20 @@ class _Remote:
         if self._local is not None:
             return follow(self._local, path)
         if path == ("call_count",):
-            return self._calls  # of this object: the host's counts the calls of all
+            return self._calls  # the calls of this proxy; the host's pipeline counts those of all
         if not _is_part(path[:-1]):
             return follow(self.local(f"{'.'.join(path)} was used"), path)
         answer = self._client.ask(self.recipe, Get(self.recipe, path))
         if isinstance(answer, Plain):
             return answer.value
-        if _is_part(path) or _is_asked(path):
+        if _is_part(path) or _runs_in_host(path):
             self._classes[path] = answer.module, answer.kind
             kind = HostedFunction if answer.is_callable else HostedObject
             return self._objects.setdefault(path, kind(self, path))
         return follow(self.local(f"{'.'.join(path)} was used"), path)
 
     def class_of(self, path: _Path) -> type | None:
-        """Return the class of what the path leads to; None where this process has not imported it, so cannot ask."""
+        """Return the class of the object at `path`, or None if this process has not imported the class."""
         if self._local is not None:
             return type(follow(self._local, path))
         if "transformers" not in sys.modules:
@@ -231,7 +231,7 @@ class _Remote:
         return found
 
     def local(self, reason: str) -> Any:
-        """Return the pipeline in this process, loaded now if it was not."""
+        """Return the pipeline in this process. Loads it if needed."""
         with self._lock:
             if self._local is None:
                 self._on_local(reason)
@@ -239,7 +239,7 @@ class _Remote:
         return self._local
 
     def copied(self, copy_local: Callable[[Any], Any]) -> Any:
-        """Return a copy: what is changed on it is not changed here."""
+        """Return a copy. A change to it does not affect this pipeline."""
         return HostedPipeline(*self.origin) if self._local is None else copy_local(self._local)
 
 
@@ -248,13 +248,13 @@ def _has_streamer(kwargs: object) -> bool:
 
 
 def _is_part(path: _Path) -> bool:
-    """Whether the path leads to what has attributes that can be looked up in the host."""
+    """Whether the attributes of the object at `path` can be read from the host."""
     return path in _PARTS or any(path[: len(config)] == config for config in _CONFIGS)
 
 
-def _is_asked(path: _Path) -> bool:
-    """Whether the path leads to what the host may be asked to run."""
-    return path in _ASKED or bool(path and path[-1] in _ASKED_OF_CONFIGS and _is_part(path[:-1]))
+def _runs_in_host(path: _Path) -> bool:
+    """Whether the host runs the function at `path`."""
+    return path in _RUN_IN_HOST or bool(path and path[-1] in _RUN_IN_HOST_OF_CONFIGS and _is_part(path[:-1]))
 
 
 def _itself(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What makes a hosted pipeline: the same model, files, task and arguments give the same recipe."""
+"""Computes the recipe of a hosted pipeline. The same model, files, task and arguments have the same recipe."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from modelenv.loading.spec import ModelSpec
 
 
 def cannot_stream(error: Exception) -> ModelHostError:
-    """Return the error for a stream with an item or a result that cannot cross: it cannot begin anew elsewhere."""
+    """Return the error for an item or result that cannot be sent. A stream cannot be restarted in another process."""
     return ModelHostError(
         "an item or a result of a stream cannot be sent between the test and the model host",
         found=str(error),
-        hint="have the model in the test's own process: pytest.mark.integration(host=False)",
+        hint="load the model in the test's own process: pytest.mark.integration(host=False)",
     )
 
 
@@ -24,7 +24,7 @@ def recipe_of(spec: ModelSpec) -> Recipe:
     """Return the recipe of a pipeline.
 
     Raises:
-        CannotCrossError: an argument cannot be sent to another process.
+        CannotCrossError: An argument cannot be sent to another process.
     """
     data = crossing(dict(sorted(spec.arguments.items())))
     folder = str(spec.folder.absolute())

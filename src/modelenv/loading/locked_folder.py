@@ -26,7 +26,7 @@ from modelenv.files.disk import reading
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CONFIG, CacheFolder, Layout, cache_folders, is_snapshot, plain_folders
 from modelenv.files.ownership import check_owned, owns
-from modelenv.loading.folders import Obtained, follow, holding_lock
+from modelenv.loading.look_and_mend import Obtained, follow, holding_lock
 from modelenv.locks.values import LockedModel
 from modelenv.references import ModelRef
 from modelenv.store.checks import Checks

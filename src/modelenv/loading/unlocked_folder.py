@@ -24,7 +24,7 @@ from modelenv.fetching.snapshot import Fetched, ask_listing, fetch, unlike_listi
 from modelenv.files.disk import reading
 from modelenv.files.layouts import CacheFolder, Layout
 from modelenv.files.links import broken_links
-from modelenv.loading.folders import Obtained, follow, holding_lock
+from modelenv.loading.look_and_mend import Obtained, follow, holding_lock
 from modelenv.references import ModelRef
 from modelenv.store.model_folder import check_model_folder
 from modelenv.store.store import FoundModel, Store

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.forks import cached_property
+from modelenv.locks.line_numbers import Origin
 from modelenv.locks.scalars import quote, scalar
-from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
+from modelenv.locks.tables import VERSION, locked_model_from, models_from
+from modelenv.locks.text_file import write_text
 from modelenv.locks.toml_reader import read_toml
 from modelenv.locks.values import SHA1, LockedFile, LockedModel, LockedValueError, show
 

@@ -1,7 +1,7 @@
-"""Tiny real models: one function for each task, which writes a whole model with random weights into a folder.
+"""Tiny real models: a function for each task writes a complete model with random weights into a folder.
 
-`modelenv.testing.tiny_model` calls them, with torch's random state set to the seed. The functions import torch
-and transformers; this module does not.
+`modelenv.testing.tiny_model` calls them after seeding torch. The functions import torch and transformers, but this
+module does not.
 """
 
 from __future__ import annotations
@@ -41,4 +41,4 @@ BUILDERS: Mapping[str, str] = MappingProxyType(
         "zero-shot-object-detection": "modelenv.tiny.multimodal:build_zero_shot_object_detection",
     }
 )
-"""A task of `modelenv.tasks.TASKS`, and `module:function` of what writes its tiny model: `build(folder)`."""
+"""For each task of `modelenv.tasks.TASKS`, `module:function`: the function `build(folder)` that writes its model."""

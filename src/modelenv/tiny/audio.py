@@ -1,6 +1,6 @@
-"""Tiny real models for the tasks on sound: architectures of transformers, random weights.
+"""Tiny real models for the audio tasks: architectures of transformers with random weights.
 
-Each function writes a folder that `transformers.pipeline` loads; it takes the weights from torch's random state.
+Each function writes a folder that `transformers.pipeline` can load. The weights are drawn from torch's random state.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _wav2vec2(**values: Any) -> Any:
 
 
 def build_audio_classification(folder: Path) -> None:
-    """Write a Wav2Vec2 with a classification head: sound of 16 kHz, five labels."""
+    """Write a Wav2Vec2 with a classification head, for sounds at 16 kHz, with five labels."""
     from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2ForSequenceClassification
 
     config = _wav2vec2(
@@ -56,7 +56,7 @@ def build_audio_classification(folder: Path) -> None:
 
 
 def build_speech_recognition(folder: Path) -> None:
-    """Write a Wav2Vec2 that spells what it hears (CTC): one letter for every 320 samples."""
+    """Write a Wav2Vec2 that transcribes sounds to letters (CTC), one for each 320 samples."""
     import torch
     from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2ForCTC
 
@@ -69,12 +69,12 @@ def build_speech_recognition(folder: Path) -> None:
     spaces = tokens.index("|")
     with torch.no_grad():
         model.lm_head.bias[1:spaces] = -100.0  # never a special token
-        model.lm_head.bias[spaces] = 4.0  # words rather than one long one
+        model.lm_head.bias[spaces] = 4.0  # so that there are several words
     _save(folder, model, Wav2Vec2FeatureExtractor(), tokenizer)
 
 
 def build_text_to_audio(folder: Path) -> None:
-    """Write a VITS: a text's letters to a waveform of 16 kHz, in one pass."""
+    """Write a VITS, which converts letters to a waveform at 16 kHz in one pass."""
     from transformers import VitsConfig, VitsModel, VitsTokenizer
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def build_text_to_audio(folder: Path) -> None:
 
 
 def build_zero_shot_audio_classification(folder: Path) -> None:
-    """Write a CLAP: sound of 16 kHz and labels into one space."""
+    """Write a CLAP, which embeds sounds at 16 kHz and labels in the same space."""
     from transformers import ClapConfig, ClapFeatureExtractor, ClapModel
 
     config = ClapConfig(

@@ -1,6 +1,6 @@
-"""Tiny real models for the tasks that join text with an image or a sound: real architectures, random weights.
+"""Tiny real models for the tasks with text and an image or a sound: real architectures with random weights.
 
-Each function writes a folder that `transformers.pipeline` loads; it takes the weights from torch's random state.
+Each function writes a folder that `transformers.pipeline` can load. The weights are drawn from torch's random state.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _token_ids() -> dict[str, int]:
 
 
 def _towers() -> dict[str, Any]:
-    """Return the two halves of a model that puts images and texts into one space."""
+    """Return the configs of the two towers of a model that embeds images and texts in the same space."""
     text = {"vocab_size": vocabulary_size(), "max_position_embeddings": _POSITIONS, **_TOWER, **_token_ids()}
     vision = {"image_size": _IMAGE_SIZE, "patch_size": _PATCH_SIZE, **_TOWER}
     return {"text_config": text, "vision_config": vision, "projection_dim": 16}
@@ -62,7 +62,7 @@ def build_zero_shot_image_classification(folder: Path) -> None:
 
 
 def build_zero_shot_object_detection(folder: Path) -> None:
-    """Write an OWL-ViT: sixteen boxes for each label."""
+    """Write an OWL-ViT with sixteen boxes for each label."""
     from transformers import OwlViTConfig, OwlViTForObjectDetection, OwlViTImageProcessor
 
     model = OwlViTForObjectDetection(OwlViTConfig(**_towers()))
@@ -70,7 +70,7 @@ def build_zero_shot_object_detection(folder: Path) -> None:
 
 
 def build_document_question_answering(folder: Path) -> None:
-    """Write a LayoutLM: words and their places on the page."""
+    """Write a LayoutLM, which reads words and their positions on a page."""
     from transformers import LayoutLMConfig, LayoutLMForQuestionAnswering
 
     config = LayoutLMConfig(
@@ -95,7 +95,7 @@ def _language_model() -> dict[str, Any]:
 
 
 def _generation(tokenizer: Any) -> Any:
-    """Return a generation config that writes letters and spaces only, and ends after 16 of them."""
+    """Return a generation config that generates only letters and spaces, 16 tokens by default."""
     from transformers import GenerationConfig
 
     written = {*tokenizer.convert_tokens_to_ids(list("abcdefghijklmnopqrstuvwxyz")), *_space(tokenizer)}
@@ -112,7 +112,7 @@ def _space(tokenizer: Any) -> list[int]:
 
 
 def build_image_text_to_text(folder: Path) -> None:
-    """Write a LLaVA: a CLIP tower and a Llama, with a chat template."""
+    """Write a LLaVA of a CLIP tower and a Llama, with a chat template."""
     from transformers import (
         CLIPImageProcessor,
         CLIPVisionConfig,
@@ -143,7 +143,7 @@ def build_image_text_to_text(folder: Path) -> None:
 
 
 def build_any_to_any(folder: Path) -> None:
-    """Write a Qwen2-Audio: sound and text to text. Models of images need torchvision for this task."""
+    """Write a Qwen2-Audio, which converts sound and text to text. Image models need torchvision for this task."""
     from transformers import (
         Qwen2AudioConfig,
         Qwen2AudioEncoderConfig,
@@ -173,6 +173,6 @@ def build_any_to_any(folder: Path) -> None:
         WhisperFeatureExtractor(feature_size=16, sampling_rate=_SAMPLING_RATE, chunk_length=1, n_fft=1024),
         tokenizer,
         chat_template=_CHAT_TEMPLATE,
-        audio_token="<audio>",  # noqa: S106 (a token of the vocabulary)
+        audio_token="<audio>",  # noqa: S106 - a token in the vocabulary
     )
     _save(folder, model, processor)

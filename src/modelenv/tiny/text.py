@@ -1,6 +1,6 @@
-"""Tiny real models for the text tasks: real architectures and tokenizers, random weights.
+"""Tiny real models for the text tasks: real architectures and tokenizers with random weights.
 
-Each function writes a folder that `transformers.pipeline` loads; it takes the weights from torch's random state.
+Each function writes a folder that `transformers.pipeline` can load. The weights are drawn from torch's random state.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _MERGED_WORDS = ("Yes", "No", "\u0120the", "\u0120a", "\u0120of", "\u0120is", "\
 _POSITIONS = 128
 _LANGUAGE_MODEL_POSITIONS = 1024
 _SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-_SPREAD = 0.5  # of the weights: so that different texts give clearly different answers
+_SPREAD = 0.5  # of the weights, so that different texts have clearly different answers
 
 
 def bert_vocabulary() -> list[str]:
-    """Return the tokens of `bert_tokenizer`: some words, and every letter, so that any English text has tokens."""
+    """Return the vocabulary of `bert_tokenizer`: some words, and every letter, so that any English text works."""
     letters = [*string.ascii_lowercase, *string.digits]
     return [*_BERT_SPECIAL, *_WORDS, *letters, *(f"##{letter}" for letter in letters), *_PIECES, *_MARKS]
 
@@ -52,7 +52,7 @@ def bert_tokenizer() -> Any:
 
 
 def chat_tokenizer() -> Any:
-    """Return a byte-level BPE tokenizer with a chat template, in which Yes, No and the letters are tokens."""
+    """Return a byte-level BPE tokenizer with a chat template. Yes, No and the letters are tokens."""
     from tokenizers import pre_tokenizers
     from transformers import GPT2Tokenizer
 
@@ -67,8 +67,8 @@ def chat_tokenizer() -> Any:
     return GPT2Tokenizer(
         vocab=vocabulary,
         merges=merges,
-        pad_token="<|endoftext|>",  # noqa: S106 (no password)
-        eos_token="<|im_end|>",  # noqa: S106
+        pad_token="<|endoftext|>",  # noqa: S106 - a token in the vocabulary
+        eos_token="<|im_end|>",  # noqa: S106 - a token in the vocabulary
         extra_special_tokens={"im_start_token": "<|im_start|>"},
         chat_template=CHAT_TEMPLATE,
         model_max_length=_LANGUAGE_MODEL_POSITIONS,
@@ -83,14 +83,14 @@ def build_text_classification(folder: Path) -> None:
 
 
 def build_token_classification(folder: Path) -> None:
-    """Write a BERT with the labels of persons and places."""
+    """Write a BERT with labels for persons and places."""
     from transformers import BertForTokenClassification
 
     _save(folder, BertForTokenClassification(_bert(ENTITY_LABELS)), bert_tokenizer())
 
 
 def build_zero_shot_classification(folder: Path) -> None:
-    """Write a BERT with the labels of natural language inference."""
+    """Write a BERT with the labels for natural language inference."""
     from transformers import BertForSequenceClassification
 
     _save(folder, BertForSequenceClassification(_bert(INFERENCE_LABELS)), bert_tokenizer())
@@ -104,14 +104,14 @@ def build_fill_mask(folder: Path) -> None:
 
 
 def build_feature_extraction(folder: Path) -> None:
-    """Write a BERT of width 32 without a head."""
+    """Write a BERT with width 32 and without a head."""
     from transformers import BertModel
 
     _save(folder, BertModel(_bert()), bert_tokenizer())
 
 
 def build_text_generation(folder: Path) -> None:
-    """Write a Llama that writes text and answers chats."""
+    """Write a Llama that generates text and answers chats."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = chat_tokenizer()
@@ -128,11 +128,11 @@ def build_text_generation(folder: Path) -> None:
     _save(folder, LlamaForCausalLM(config), tokenizer)
 
 
-build_decision = build_text_generation  # a model without a decision head answers by the logits of the labels
+build_decision = build_text_generation  # without a decision head, the logits of the labels decide
 
 
 def build_table_question_answering(folder: Path) -> None:
-    """Write a TAPAS that selects cells and sums, averages or counts them; its tokenizer needs pandas."""
+    """Write a TAPAS that selects cells, and sums, averages or counts them. Its tokenizer needs pandas."""
     from transformers import TapasConfig, TapasForQuestionAnswering, TapasTokenizer
 
     tokens = [*bert_vocabulary(), "[EMPTY]"]

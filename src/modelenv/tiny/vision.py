@@ -1,6 +1,6 @@
-"""Tiny real models for the tasks on images and videos: architectures of transformers, random weights.
+"""Tiny real models for the image and video tasks: architectures of transformers with random weights.
 
-Each function writes a folder that `transformers.pipeline` loads; it takes the weights from torch's random state.
+Each function writes a folder that `transformers.pipeline` can load. The weights are drawn from torch's random state.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _TRANSFORMER = {
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
     "intermediate_size": 32,
-    "initializer_range": 0.5,  # so that different images give clearly different answers
+    "initializer_range": 0.5,  # so that different images have clearly different answers
 }
 
 
@@ -41,7 +41,7 @@ def _save(folder: Path, model: Any, *processors: Any) -> None:
 
 
 def _sharpen(head: Any) -> None:
-    """Let a head that may also say "nothing" (its last output) name something, and be sure of it."""
+    """Make a head choose a label with high confidence, rather than "no object", which is its last output."""
     import torch
 
     with torch.no_grad():
@@ -50,7 +50,7 @@ def _sharpen(head: Any) -> None:
 
 
 def build_image_classification(folder: Path) -> None:
-    """Write a ViT with a classification head: images of 32 x 32, six labels."""
+    """Write a ViT with a classification head, for images of 32 x 32, with six labels."""
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     config = ViTConfig(image_size=_IMAGE_SIZE, patch_size=_PATCH_SIZE, **_TRANSFORMER, **_labels())
@@ -66,7 +66,7 @@ def build_image_feature_extraction(folder: Path) -> None:
 
 
 def build_image_segmentation(folder: Path) -> None:
-    """Write a MaskFormer on a Swin backbone, five segments at most: panoptic, instance and semantic."""
+    """Write a MaskFormer with a Swin backbone and at most five segments: panoptic, instance and semantic."""
     from transformers import (
         DetrConfig,
         MaskFormerConfig,
@@ -126,7 +126,7 @@ def build_object_detection(folder: Path) -> None:
 
 
 def build_depth_estimation(folder: Path) -> None:
-    """Write a DPT: a ViT with a decoder for one depth per pixel."""
+    """Write a DPT: a ViT with a decoder for the depth of each pixel."""
     from transformers import DPTConfig, DPTForDepthEstimation, DPTImageProcessor
 
     config = DPTConfig(
@@ -179,7 +179,7 @@ def build_mask_generation(folder: Path) -> None:
 
 
 def build_keypoint_matching(folder: Path) -> None:
-    """Write a SuperGlue on a SuperPoint detector."""
+    """Write a SuperGlue with a SuperPoint detector."""
     from transformers import SuperGlueConfig, SuperGlueForKeypointMatching, SuperGlueImageProcessor, SuperPointConfig
 
     detector = SuperPointConfig(

@@ -1,4 +1,4 @@
-"""A tokenizer for the tiny models that take text beside an image or a sound: every text is its bytes."""
+"""The tokenizer of the tiny models with text and an image or a sound. The tokens of a text are its bytes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def byte_tokenizer(*, maximum: int = 512, chat_template: str | None = None, add_
     """Return a fast tokenizer whose vocabulary is the special tokens and the 256 bytes.
 
     Args:
-        maximum: the model's number of positions.
-        chat_template: a Jinja template for chats, or None.
-        add_special_tokens: whether a text is put between `<s>` and `</s>`.
+        maximum: The model's number of positions.
+        chat_template: A Jinja template for chats, or None.
+        add_special_tokens: Whether a text is put between `<s>` and `</s>`.
     """
     from tokenizers import Tokenizer, decoders, pre_tokenizers, processors
     from tokenizers.models import BPE
@@ -41,5 +41,5 @@ def byte_tokenizer(*, maximum: int = 512, chat_template: str | None = None, add_
 
 
 def vocabulary_size() -> int:
-    """Return the number of tokens of `byte_tokenizer`."""
+    """Return the number of tokens in the vocabulary of `byte_tokenizer`."""
     return len(SPECIAL_TOKENS) + 256

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from modelenv.forks import cached_property
+from modelenv.locks.line_numbers import Origin
 from modelenv.locks.project_lock import Lockfile, check_unique_aliases
 from modelenv.locks.scalars import quote, scalar
-from modelenv.locks.text import VERSION, Origin, locked_model_from, models_from, write_text
+from modelenv.locks.tables import VERSION, locked_model_from, models_from
+from modelenv.locks.text_file import write_text
 from modelenv.locks.values import LockedFile, LockedModel, LockedValueError, check_path, show
 
 _HEADER = """\

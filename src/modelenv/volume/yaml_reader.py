@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from modelenv.locks.text import Document, TextFormError
+from modelenv.locks.line_numbers import Document, TextFormError
 from modelenv.locks.values import Where, shorten, show
 
 _DEEPEST = 8  # keys and indexes in the path to a value; a volume's metadata has five

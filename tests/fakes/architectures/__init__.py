@@ -1,1 +1,1 @@
-"""Other architectures than those of the tiny models: what their configs decide, taken from the real pipelines."""
+"""Architectures other than those of the tiny models. Their configs decide the structure of the answers."""

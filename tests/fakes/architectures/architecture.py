@@ -1,4 +1,4 @@
-"""What an architecture consists of: a small model with random weights, and how a pipeline of it is asked."""
+"""An architecture: a small model with random weights, and the calls of its pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Describe = Callable[[Any], str]
 
 @dataclass(frozen=True)
 class Processor:
-    """A tokenizer, or an image processor, by the name of its class in transformers; `make` makes one of our own."""
+    """A tokenizer or an image processor: the name of its class in transformers, or a function that makes it."""
 
     name: str = ""
     values: dict[str, Any] = field(default_factory=dict)
@@ -31,18 +31,18 @@ class Architecture:
     """One architecture of a task.
 
     Attributes:
-        task: as `transformers.pipeline` takes it.
-        name: unique within the task.
-        kind: the `model_type`.
-        head: the class of transformers.
-        config: what differs from the defaults of the kind.
-        processors: what is saved beside the model.
-        make: gives the input.
-        calls: the keyword arguments of each call.
-        describe: gives an answer's structure; nothing in it may depend on random weights.
-        generation: of the generation config.
-        refuses: whether each of the calls is an error.
-        by_lock: whether what the lock holds of the configuration is enough for the same answers.
+        task: The task of `transformers.pipeline`.
+        name: A name that is unique within the task.
+        kind: The `model_type`.
+        head: The class in transformers.
+        config: The values of the config that differ from the defaults of the kind.
+        processors: The processors that are saved with the model.
+        make: Returns the input.
+        calls: The keyword arguments of each call.
+        describe: Returns the structure of an answer. It must not depend on random weights.
+        generation: The values of the generation config.
+        refuses: Whether all calls are errors.
+        by_lock: Whether the facts in the lock are enough for the same answers.
     """
 
     task: str
@@ -78,23 +78,23 @@ class Architecture:
         """Return the structure of the answer, or the class of the error."""
         try:
             return self.describe(pipe(self.make(), **call))
-        except Exception as error:  # noqa: BLE001 (the class of the error is the answer)
+        except Exception as error:  # noqa: BLE001 - the class of the error is the outcome
             return type(error).__name__
 
 
 def small(**values: Any) -> dict[str, Any]:
-    """Return the sizes of a small transformer, by the names that most configs have."""
+    """Return the sizes of a small transformer, under the names in most configs."""
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
     return {**sizes, **values}
 
 
 def two_sided(**values: Any) -> dict[str, Any]:
-    """Return the sizes of a small encoder with a decoder, by the names of BART and DETR."""
+    """Return the sizes of a small encoder and decoder, under the names of BART and DETR."""
     sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
              "encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "d_model": 16}  # fmt: skip
     return {**sizes, **values}
 
 
 def labelled(*labels: str) -> dict[str, Any]:
-    """Return the labels of a config."""
+    """Return the part of a config with these labels."""
     return {"id2label": dict(enumerate(labels)), "label2id": {label: index for index, label in enumerate(labels)}}

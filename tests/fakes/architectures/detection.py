@@ -1,4 +1,4 @@
-"""Detectors of objects: how many boxes there are at a threshold of 0, and in which order."""
+"""Object detectors: the number and order of boxes at a threshold of 0."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def _boxes(answer: Any) -> str:
 
 
 def _falling(answer: Any) -> str:
-    """Describe boxes that must come the surest first."""
+    """Describe boxes that must be sorted by score."""
     scores = [box["score"] for box in answer]
     return f"{_boxes(answer)} falling={scores == sorted(scores, reverse=True)}"
 
 
 def _by_label(answer: Any) -> str:
-    """Describe the boxes of each label; with `top_k=3` it depends on random weights whose are left."""
+    """Describe the boxes of each label. With `top_k=3`, random weights decide which labels are left."""
     counts = sorted(Counter(box["label"] for box in answer).items())
     return _falling(answer) if len(answer) <= 3 else f"{_falling(answer)} {counts}"
 
@@ -72,7 +72,7 @@ def _detector(kind: str, head: str, processor: str, describe: Any, **config: Any
 
 
 def _of_a_query(kind: str, head: str) -> Architecture:
-    """Open detectors give their boxes for each label of the call."""
+    """Return the architectures of open detectors, which have boxes for each label of the call."""
     text = small(vocab_size=vocabulary_size())
     vision = small(image_size=64, patch_size=16)
     return Architecture(

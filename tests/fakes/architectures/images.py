@@ -1,4 +1,4 @@
-"""Models of images: the shapes of their features, and which segments a kind of model can find."""
+"""Image models: the shapes of their features, and the segments that a kind of model can find."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _segmenter(name: str, head: str, processor: Processor, **config: Any) -> Arc
 
 
 def kinds_of(answer: Any) -> str:
-    """Describe segments by their kinds: how many there are depends on random weights."""
+    """Describe segments by their kinds, because their number depends on random weights."""
     return kinds([{**one, "score": one["score"] and 0.5} for one in answer], None)  # type: ignore[arg-type]
 
 

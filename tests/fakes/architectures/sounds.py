@@ -1,4 +1,4 @@
-"""Models of sound: the rates and channels of what they make, and what they hear."""
+"""Audio models: the sampling rates and channels of generated sounds, and transcriptions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _codec(rate: int) -> dict[str, Any]:
 
 
 def _heard_rate(answer: Any) -> str:
-    """Describe sounds by their rates and channels: their lengths depend on the model."""
+    """Describe sounds by their rates and channels, because their lengths depend on the model."""
     if isinstance(answer, list):
         return "[" + ", ".join(map(_heard_rate, answer)) + "]"
     audio = answer["audio"]

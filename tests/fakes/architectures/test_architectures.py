@@ -1,7 +1,7 @@
-"""For many architectures of each task, the fake answers as the real pipeline does: shapes, numbers, rates, errors.
+"""For many architectures, the fake returns the same shapes, numbers, rates and errors as the real pipeline.
 
-Each is a model of its own with random weights. The fake sees the same folder without them. Where the configuration
-alone decides, another fake sees no more than what a lock holds of it.
+Each architecture is a model with random weights. The fake gets the same folder without weights. If the config alone
+decides the structure, another fake gets only the facts in a lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALL = (*detection.ARCHITECTURES, *images.ARCHITECTURES, *sounds.ARCHITECTURES, *
 
 @pytest.mark.integration
 @pytest.mark.parametrize("architecture", ALL, ids=lambda one: f"{one.task} | {one.name}")
-def test_the_fake_answers_as_the_real_pipeline(architecture: Architecture, tmp_path: Path) -> None:
+def test_the_fake_answers_like_the_real_pipeline(architecture: Architecture, tmp_path: Path) -> None:
     from transformers import pipeline
 
     folder = architecture.build(tmp_path / "model")
@@ -45,5 +45,5 @@ def test_the_fake_answers_as_the_real_pipeline(architecture: Architecture, tmp_p
         assert [architecture.outcome(locked, call) for call in architecture.calls] == expected
 
 
-def test_each_has_a_name_of_its_own() -> None:
+def test_names_are_unique() -> None:
     assert Counter((one.task, one.name) for one in ALL).most_common(1)[0][1] == 1

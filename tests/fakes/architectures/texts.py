@@ -1,4 +1,4 @@
-"""Models of texts: the widths of their features, how much text they take, and tokenizers that give no offsets."""
+"""Text models: the widths of their features, their maximum lengths, and tokenizers without offsets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .architecture import Architecture, Processor, labelled, small, two_sided
 _WORDS = Processor(make=bert_tokenizer)
 _BYTES = Processor(make=byte_tokenizer)
 _CHARACTERS = Processor("CanineTokenizer")
-_SIZE = 512  # of a vocabulary: more than any of these tokenizers has
+_SIZE = 512  # of the vocabulary, larger than those of all these tokenizers
 _N = {"n_embd": 16, "n_layer": 1, "n_head": 2, "n_positions": 64, "vocab_size": _SIZE}
 _CANINE = small(num_hash_functions=4, num_hash_buckets=64, local_transformer_stride=8, max_position_embeddings=64)
 _TEXTS = {"short": "hello there", "long": "a " * 90}
@@ -74,11 +74,11 @@ FEATURES = tuple(
 
 
 def _kinds(answer: Any) -> str:
-    """Describe entities by their kinds: which are found depends on random weights."""
+    """Describe entities by their kinds, because random weights decide which are found."""
     return " or ".join(sorted({describe(entity) for entity in answer}))
 
 
-_TAGS = labelled("B-PER", "I-PER", "B-LOC")  # no O: every token is an entity
+_TAGS = labelled("B-PER", "I-PER", "B-LOC")  # without O, so that every token is an entity
 SLOW = (
     Architecture(
         "token-classification", "canine", "canine", "CanineForTokenClassification", {**_CANINE, **_TAGS},

@@ -1,4 +1,4 @@
-"""Other architectures than those of the tiny models, by name: what makes a model of one in a copy of a tiny one."""
+"""Changes a copy of a tiny model into a model of another architecture."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SIZES: dict[str, dict[str, Any]] = {
 
 
 def architecture(kind: str, head: str, **values: Any) -> Callable[[Path], None]:
-    """Return what makes the folder's model one of this kind, with this class of `transformers` and random weights."""
+    """Return a function that replaces a folder's model by one of this kind and class, with random weights."""
 
     def edit(folder: Path) -> None:
         import torch

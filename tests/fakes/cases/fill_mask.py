@@ -63,9 +63,9 @@ def _describe(answer: Any, case: Case) -> str:
 
 
 def _fills(item: dict[str, Any], source: str) -> bool:
-    """Say whether the sequence begins and ends as the text around the mask does."""
+    """Whether the sequence starts and ends with the text around the mask."""
     before, after = source.lower().replace(" ", "").split("[mask]")
-    sequence = item["sequence"].replace(" ", "")  # a part of a word is joined to the word before it
+    sequence = item["sequence"].replace(" ", "")  # a subword is joined to the word before it
     return sequence.startswith(before) and sequence.endswith(after)
 
 

@@ -1,4 +1,4 @@
-"""Inputs that many contracts share: datasets, and objects that look like one."""
+"""Inputs for many contracts: datasets, and similar objects."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..structure import describe, repeated
 
 
 def dataset(items: list[Any], *, ends: bool = True) -> Any:
-    """A map-style dataset; like many it does not raise IndexError past its end if `ends` is False."""
+    """Return a map-style dataset. If `ends` is False, it raises no IndexError past its end, like many datasets."""
     from torch.utils.data import Dataset
 
     class Items(Dataset):  # type: ignore[type-arg,misc]
@@ -40,7 +40,7 @@ def key_dataset(items: list[Any]) -> Any:
 
 
 class Unregistered:
-    """Has a length and items, but is no torch dataset."""
+    """Has a length and items, but is not a torch dataset."""
 
     def __len__(self) -> int:
         return 1
@@ -54,14 +54,14 @@ class Text(str):
 
 
 class Recorder:
-    """A streamer that notes what it is shown. A copy of it is itself, as a test looks at the one that it passed."""
+    """A streamer that records its input. A copy is the same object, so that a test can inspect the one it passed."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
         self.shown: list[str] = []
 
     def put(self, value: Any) -> None:
-        # What the streamers of transformers do with it.
+        # The streamers of transformers do the same.
         first = value[0].tolist() if len(value.shape) > 1 else value.tolist()
         self.shown.append(f"{value.dtype!s} {list(value.shape)} {describe(first)}")
 
@@ -69,7 +69,7 @@ class Recorder:
         self.shown.append("end")
 
     def heard(self) -> str:
-        """Return what was noted, and forget it."""
+        """Return the recorded input, and clear it."""
         text = ", ".join(repeated(self.shown))
         self.shown.clear()
         return text
@@ -78,11 +78,11 @@ class Recorder:
         return self
 
     def __repr__(self) -> str:
-        return f"Recorder({self.name})"  # a part of the names of tests: the same in every process
+        return f"Recorder({self.name})"  # part of test names, so it must be the same in every process
 
 
 def wrong_inputs() -> dict[str, Callable[[], Any]]:
-    """What no text pipeline takes as a text, and what looks like one."""
+    """Return inputs that no text pipeline accepts as text, and inputs that are similar to text."""
     return {
         "empty list": list,
         "empty tuple": tuple,
@@ -120,7 +120,7 @@ def wrong_inputs() -> dict[str, Callable[[], Any]]:
 
 
 def texts_in_every_form(first: str, second: str, third: str) -> dict[str, Callable[[], Any]]:
-    """One text, and several in every container that a pipeline takes."""
+    """Return one text, and several texts in every container that a pipeline accepts."""
     return {
         "text": lambda: first,
         "string subclass": lambda: Text(first),

@@ -210,7 +210,7 @@ def _describe(answer: Any, case: Case) -> str:
 
 
 def _relabel(config: dict[str, Any]) -> Callable[[Path], None]:
-    """Return what makes the model one of another config: with a head of as many outputs, and random weights."""
+    """Return a function that changes the model's config, with a head for its labels and random weights."""
 
     def edit(folder: Path) -> None:
         import torch

@@ -158,7 +158,7 @@ def _describe(answer: Any, case: Case) -> str:
             return f"{{generated_text: {_messages(text, made)}}}"
         if isinstance(value, dict) and list(value) == ["generated_token_ids"]:
             ids = value["generated_token_ids"]
-            # A real model may end sooner; with one sequence of a minimal length it may not.
+            # A real model can end earlier, but not with a single sequence of a minimum length.
             exact = f" of {len(ids)}" if "min_new_tokens" in kwargs else ""
             return f"{{generated_token_ids: {type(ids).__name__} of {type(ids[0]).__name__}{exact}}}"
         return None

@@ -16,7 +16,7 @@ STRATEGIES = ("none", "simple", "first", "average", "max")
 PLAIN_KEYS = "entity score index word start end"
 JOINED_KEYS = "entity_group score word start end"
 LABELS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-EVERY: dict[str, Any] = {"ignore_labels": []}  # then the number of tokens does not depend on random weights
+EVERY: dict[str, Any] = {"ignore_labels": []}  # so that the number of tokens does not depend on random weights
 CALLS: list[dict[str, Any]] = [
     *({"aggregation_strategy": value} for value in (*STRATEGIES, "SIMPLE", "bogus", "", None, 5)),
     *({"aggregation_strategy": value, **EVERY} for value in STRATEGIES),
@@ -68,7 +68,7 @@ def _describe(answer: Any, case: Case) -> str:
         text = f"entities in order={starts == sorted(starts)} known={labels <= known}"
         if source is not None and not has_offsets:
             text += f" points at words={all(_points(item, source) for item in value)}"
-        if not keeps_all:  # whether any token is an entity at all depends on random weights
+        if not keeps_all:  # random weights decide whether any token is an entity
             keys = {" ".join(item) for item in value}
             return f"{text} {keys <= {JOINED_KEYS if is_joined else PLAIN_KEYS}}"
         text += f" {sorted({describe(item, override) for item in value})}"

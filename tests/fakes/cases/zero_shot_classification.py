@@ -68,7 +68,7 @@ DECODER = architecture("gpt2", "AutoModelForSequenceClassification", pad_token_i
 
 
 def _relabelled(label2id: dict[str, int]) -> Callable[[Path], None]:
-    """Return what makes the model's config say this of its labels."""
+    """Return a function that changes the labels in the model's config."""
 
     def edit(folder: Path) -> None:
         path = folder / "config.json"

@@ -1,4 +1,4 @@
-"""The contracts of the tasks on images, video, audio and several of these together."""
+"""The contracts of the image, video, audio and multimodal tasks."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from ..structure import describe, name_of, probability, ranking, repeated
 
 
 def ranked(number: int | None = None) -> Callable[[Any, Case], str]:
-    """Return what describes ranked labels: each score a probability, the scores falling, all of them summing to 1.
+    """Return a function that describes ranked labels: scores are probabilities, sorted, and sum to 1.
 
     Args:
-        number: how many labels the model has; the sum is a law of an answer with all of them. None for a call
-            whose answer always has all.
+        number: The number of labels of the model. The sum is checked only if the answer has all of them. None: the
+            answer always has all of them.
     """
 
     def of(answer: Any, case: Case) -> str:
@@ -35,7 +35,7 @@ def ranked(number: int | None = None) -> Callable[[Any, Case], str]:
 
 
 def kinds(answer: Any, _: Case) -> str:
-    """Describe a list of dicts by the kinds of its items: how many there are depends on random weights."""
+    """Describe a list of dicts by the kinds of its items, because their number depends on random weights."""
 
     def override(value: Any) -> str | None:
         if type(value) is list and value and all(type(item) is dict for item in value):
@@ -48,7 +48,7 @@ def kinds(answer: Any, _: Case) -> str:
 
 
 def lengthless(value: Any) -> str | None:
-    """Describe an array by its dtype and the number of its dimensions: its length depends on random weights."""
+    """Describe an array by its dtype and number of dimensions, because its length depends on random weights."""
     if hasattr(value, "shape") and hasattr(value, "dtype") and type(value).__module__ != "unittest.mock":
         return f"{type(value).__name__} {value.dtype} of {len(value.shape)} dimensions"
     return None

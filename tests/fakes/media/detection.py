@@ -1,4 +1,4 @@
-"""The contracts of the tasks that find things in an image."""
+"""The contracts of the tasks that find objects, segments or masks in an image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .describing import kinds
 from .images import FORMS, _cases
 from .inputs import IMAGES, LOADER_CALLS, picture
 
-# With random weights nothing is found at the usual thresholds.
+# With random weights, nothing passes the usual thresholds.
 ANYTHING = {"threshold": 0.0, "mask_threshold": 0.0, "overlap_mask_area_threshold": 0.0}
 DETECTION = Contract(
     "object-detection",
@@ -30,7 +30,7 @@ DETECTION = Contract(
 
 
 def _segformer(folder: Path) -> None:
-    """Make the model one of semantic segmentation."""
+    """Replace the model by one for semantic segmentation."""
     import torch
     from transformers import SegformerConfig, SegformerForSemanticSegmentation, SegformerImageProcessor
 
@@ -140,7 +140,7 @@ ZERO_SHOT = Contract(
 
 
 def _suppressed(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any:
-    """Non-maximum suppression: keep a box unless a surer one that is kept overlaps it by more than the threshold."""
+    """Non-maximum suppression: keep a box unless its overlap with a kept, better box exceeds the threshold."""
     import torch
 
     kept: list[int] = []
@@ -156,7 +156,7 @@ def _suppressed(boxes: Any, scores: Any, idxs: Any, iou_threshold: float) -> Any
 
 @dataclass(frozen=True)
 class MaskContract(Contract):
-    """Runs the real pipeline where torchvision is missing: of that it uses non-maximum suppression alone."""
+    """Runs the real pipeline without torchvision, of which it uses only non-maximum suppression."""
 
     def outcome(self, case: Case, build: Callable[..., Any]) -> str:
         from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
@@ -177,7 +177,7 @@ class MaskContract(Contract):
 
 
 def _masks(answer: Any, _: Case) -> str:
-    """Describe masks without their number."""
+    """Describe masks, but not their number."""
 
     def override(value: Any) -> str | None:
         if type(value) is list and value:
@@ -191,7 +191,7 @@ def _masks(answer: Any, _: Case) -> str:
     return describe(answer, override)
 
 
-# With random weights no mask is good enough at the usual thresholds; few points keep the model quick.
+# With random weights, no mask passes the usual thresholds. With few points, the model is fast.
 ANY_MASK = {"pred_iou_thresh": -1e9, "stability_score_thresh": -1.0, "points_per_crop": 2}
 MASKS = MaskContract(
     "mask-generation",

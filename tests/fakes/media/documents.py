@@ -62,7 +62,7 @@ DOCUMENTS: dict[str, Callable[[], Any]] = {
 
 
 def _answered(answer: Any, case: Case) -> str:
-    """Describe answers without their number, but with the law that each is made of the words of the document."""
+    """Describe answers, but not their number, with the invariant that each consists of words of the document."""
     made = case.make()
     words = [word for word, _ in WORDS]
     if isinstance(made, Args) and len(made.args) == 3 and isinstance(made.args[2], list):

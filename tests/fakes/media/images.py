@@ -1,4 +1,4 @@
-"""The contracts of the tasks on one image, and on pairs of images."""
+"""The contracts of the tasks with one image or a pair of images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FORMS = ("image", "list", "generator", "file")
 
 
 def _labels(config: dict[str, Any]) -> Callable[[Path], None]:
-    """Return what makes the classifier one of other labels, with random weights."""
+    """Return a function that changes the labels of the classifier, with random weights."""
 
     def edit(folder: Path) -> None:
         import torch
@@ -48,7 +48,7 @@ def _no_arguments() -> Args:
 
 
 def _cases(calls: list[dict[str, Any]], **call: Any) -> list[Case]:
-    """Return each form of an image, each call on some forms, and what the call does not take."""
+    """Return cases for each form of an image, for each call with some of them, and for invalid inputs."""
     cases = [Case(f"{name} {call or ''}".strip(), make, dict(call)) for name, make in IMAGES.items()]
     cases += [Case(f"{form} | {kwargs}", IMAGES[form], {**call, **kwargs}) for kwargs in calls for form in FORMS]
     cases += [

@@ -1,4 +1,4 @@
-"""Images and sounds that the contracts of this package share, and the forms in which they are passed."""
+"""Images and sounds for the contracts of this package, and the forms in which they are passed."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ LOADER_CALLS: list[dict[str, Any]] = [
 
 @functools.cache
 def folder() -> Path:
-    """A folder for files that live as long as the process."""
+    """Return a folder for files, which is deleted when the process ends."""
     kept = Path(tempfile.mkdtemp(prefix="modelenv-media-"))
     atexit.register(shutil.rmtree, kept, ignore_errors=True)
     return kept
 
 
 def picture(width: int = 70, height: int = 50, seed: int = 0, mode: str = "RGB") -> Any:
-    """An image of noise."""
+    """Return an image of noise."""
     import numpy as np
     from PIL import Image
 
@@ -61,7 +61,7 @@ def text_file() -> str:
 
 
 def rotated_file() -> str:
-    """A file whose EXIF data say that the camera was held upright."""
+    """Return a file with a rotation in its EXIF data."""
     image = picture()
     exif = image.getexif()
     exif[0x0112] = 6
@@ -71,14 +71,14 @@ def rotated_file() -> str:
 
 
 def noise(samples: int = 16_000, seed: int = 0, kind: str = "float32") -> Any:
-    """A sound of noise at 16 kHz."""
+    """Return a sound of noise at 16 kHz."""
     import numpy as np
 
     return np.random.default_rng(seed).standard_normal(samples).astype(kind)
 
 
 def wav() -> bytes:
-    """A WAV file of one second."""
+    """Return the content of a WAV file of one second."""
     buffer = BytesIO()
     with wave.open(buffer, "wb") as opened:
         opened.setnchannels(1)

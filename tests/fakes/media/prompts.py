@@ -1,4 +1,4 @@
-"""The contracts of the tasks that continue texts, images and sounds."""
+"""The contracts of the tasks that continue texts with images and sounds."""
 
 from __future__ import annotations
 
@@ -98,9 +98,9 @@ EXACTLY: list[dict[str, Any]] = [
 
 
 def _continued(answer: Any, case: Case) -> str:
-    """Describe answers: what is new in them depends on random weights, but not whether the prompt comes first."""
+    """Describe answers: the generated text depends on random weights, but not whether the prompt comes first."""
     generation = case.call.get("generate_kwargs")
-    exact = isinstance(generation, dict) and "min_new_tokens" in generation  # then a real model ends no sooner
+    exact = isinstance(generation, dict) and "min_new_tokens" in generation  # a real model then does not end earlier
 
     def override(value: Any) -> str | None:
         if isinstance(value, dict) and isinstance(value.get("generated_text"), str):
@@ -115,7 +115,7 @@ def _continued(answer: Any, case: Case) -> str:
 
 
 def _exact(forms: dict[str, Callable[[], Any]], *names: str) -> list[Case]:
-    """Return cases that count tokens and see what is streamed; not of images, whose tokens a fake cannot count."""
+    """Return cases for token counts and streams. They have no images, whose tokens a fake cannot count."""
     return [
         Case(
             f"{name} exactly | {generation} | {call}",

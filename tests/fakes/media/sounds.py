@@ -1,4 +1,4 @@
-"""The contracts of the tasks on sound."""
+"""The contracts of the audio tasks."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ ZERO_SHOT = Contract(
 
 
 def _heard(answer: Any, _: Case) -> str:
-    """Describe a transcript: its words depend on random weights, but not the laws of its chunks."""
+    """Describe a transcript: its words depend on random weights, but not the invariants of its chunks."""
 
     def override(value: Any) -> str | None:
         if isinstance(value, dict) and "chunks" in value:
@@ -77,7 +77,7 @@ def _heard(answer: Any, _: Case) -> str:
         return None
 
     with warnings.catch_warnings():
-        # torch warns that a data set gives more chunks than it has items
+        # torch warns that a dataset returns more chunks than it has items
         warnings.simplefilter("ignore", UserWarning)
         return describe(answer, override)
 

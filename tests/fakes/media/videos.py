@@ -1,4 +1,4 @@
-"""The contract of the task on videos, which the real pipeline reads with the package `av`."""
+"""The contract of the video task. The real pipeline needs the package `av`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .inputs import LOADER_CALLS, folder
 
 
 def video_file(shade: int = 0) -> str:
-    """Ten frames of 64 x 48."""
+    """Return a video of ten frames of 64 x 48."""
     import av
     import numpy as np
 

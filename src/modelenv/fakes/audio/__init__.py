@@ -1,1 +1,1 @@
-"""Fakes of the tasks on sound."""
+"""Fakes of the audio tasks."""

@@ -16,7 +16,7 @@ _NOTHING = object()
 class FakeAudioClassificationPipeline(FakeLabelRanking):
     """Ranks the model's labels for a sound.
 
-    As in the real pipeline, a call without `top_k` gives all labels, whatever the pipeline was built with.
+    As in the real pipeline, a call without `top_k` returns all labels, even if the pipeline was built with `top_k`.
     """
 
     __slots__ = ()
@@ -54,5 +54,5 @@ def _read(item: Any, rate: int) -> Sound:
     if isinstance(item, (str, bytes)):
         return read_file(item, rate)
     if isinstance(item, dict):
-        return read_dict(dict(item), rate)  # a copy: the real pipeline leaves the caller's dict as it is
+        return read_dict(dict(item), rate)  # a copy, because the real pipeline does not change the caller's dict
     return read_array(item, item)

@@ -18,50 +18,50 @@ if TYPE_CHECKING:
 
 _NOTHING = object()
 _RATE = 16_000
-_CTC_RATIO = 320  # samples for one output, of wav2vec2 and what came from it
+_CTC_RATIO = 320  # samples per output, of wav2vec2 and the models derived from it
 _OF_PIPELINE = frozenset(
     """
     chunk_length_s decoder decoder_kwargs generate_kwargs ignore_warning return_language return_timestamps
     stride_length_s
-    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-_OF_WHISPER = frozenset(  # what its `generate` takes beside what others take
+_OF_WHISPER = frozenset(  # the additional arguments of its `generate`
     """
     compression_ratio_threshold condition_on_prev_tokens force_unique_generate_call is_multilingual language
     logprob_threshold monitor_progress no_speech_threshold num_segment_frames prompt_condition_type prompt_ids
     return_segments return_token_timestamps task temperature time_precision time_precision_features
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 _TRANSDUCERS = ("parakeet_tdt", "parakeet_rnnt", "nemotron_asr_streaming", "nemotron3_5_asr")
 _SEQUENCE_TO_SEQUENCE = (
     "ForConditionalGeneration",
     "ForSpeechToText",
     "SpeechEncoderDecoderModel",
-)  # how the classes of `MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES` end
+)  # the endings of the classes in `MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES`
 
 
 class WhenHeard(When):
-    """A rule for a recogniser of speech."""
+    """A rule for speech recognition."""
 
     def returns(self, text: str, chunks: Sequence[Mapping[str, Any]] | None = None) -> None:
         """Answer every matching sound with this text.
 
         Args:
-            text: what was said.
-            chunks: dicts of `text` and `timestamp`, for a call with `return_timestamps`; if left out, the words
-                of the text are spread over the length of the sound.
+            text: The recognised text.
+            chunks: Dicts of `text` and `timestamp`, for a call with `return_timestamps`. By default, the words of
+                the text are spread over the length of the sound.
         """
         self._add((text, None if chunks is None else [dict(chunk) for chunk in chunks]))
 
 
 class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
-    """Writes down plain words for a sound, about two for each second.
+    """Transcribes a sound to plain words, about two per second.
 
-    What a call may ask for depends on the kind of the model, as in the real pipeline: a CTC model (wav2vec2 and
-    its kin) has timestamps of words and characters, Whisper has those of words and segments, and the language.
-    Without a config a name with "whisper" in it is one, and any other a CTC model.
+    As in the real pipeline, the kind of the model decides what a call can return. A CTC model (such as wav2vec2) has
+    timestamps of words and characters. Whisper has timestamps of words and segments, and the language. Without a
+    config, a model with "whisper" in its name is a Whisper model, and any other is a CTC model.
 
-    As in the real pipeline, a dict of samples is emptied of the keys that are used.
+    As in the real pipeline, the keys that are used are removed from a dict of samples.
     """
 
     __slots__ = ("_generate_kwargs", "_kind")
@@ -72,10 +72,10 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
         super().__init__(task, facts, rest)
 
     def when(self, pattern: Any) -> WhenHeard:
-        """Begin a rule: `fake.when("call.wav").returns("hello world")`.
+        """Start a rule: `fake.when("call.wav").returns("hello world")`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the input as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the input as it
                 was passed, or an array with the same content. The later of two matching rules wins.
         """
         return WhenHeard(self._script, as_predicate(pattern))
@@ -93,7 +93,7 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
             parameters["return_timestamps"] = parameters.get("return_timestamps") or own
         generation = {name: value for name, value in kwargs.items() if name not in _OF_PIPELINE}
         if "generate_kwargs" in kwargs:
-            generation |= dict(kwargs["generate_kwargs"])  # a TypeError of Python's if it is no mapping
+            generation |= dict(kwargs["generate_kwargs"])  # Python's own TypeError if it is not a mapping
         if generation:
             parameters["generation"] = generation
         if "return_language" in parameters and self._kind != "whisper":
@@ -144,7 +144,7 @@ class FakeAutomaticSpeechRecognitionPipeline(FakeChunkPipeline):
             if chunks is None:
                 chunks = _chunks(text, frames, timestamps, whisper)
             name = {"language": "english"} if whisper and language else {}
-            words = timestamps == "word"  # Whisper names the language after a word, and before a segment
+            words = timestamps == "word"  # Whisper has the language after a word, but before a segment
             answer["chunks"] = [{**chunk, **name} if words else {**name, **chunk} for chunk in chunks]
         return {**answer, **{key: [value] for key, value in extra.items() if key != "is_last"}}
 
@@ -161,7 +161,7 @@ def _kind(facts: ModelFacts) -> str:
 
 def _check_timestamps(kind: str, value: Any) -> None:
     if kind == "seq2seq" and value:
-        raise ValueError("this kind of model has no timestamps; CTC models and Whisper have")
+        raise ValueError("this kind of model has no timestamps; use a CTC model or Whisper")
     if kind == "ctc" and value not in ["char", "word"]:
         raise ValueError(f"return_timestamps must be 'char' or 'word' for a CTC model, found {value!r}")
     if kind == "whisper" and value == "char":
@@ -177,7 +177,7 @@ def _read(item: Any, rate: int) -> Sound:
 
 
 def _ratio(config: Mapping[str, Any], kind: str) -> int:
-    """Return how many samples give one output."""
+    """Return the number of samples per output."""
     if kind != "ctc":
         return _CTC_RATIO
     product = 1
@@ -192,7 +192,7 @@ def _samples(sound: Sound) -> int:
 
 
 def _seconds_of_whisper(facts: ModelFacts) -> float:
-    """Return the length of one of the positions that the model divides a chunk of sound into."""
+    """Return the length in seconds of one position, into which the model divides a chunk of sound."""
     length = facts.processor("feature_extractor").get("chunk_length", 30)
     return float(length / facts.config.get("max_source_positions", 1500))
 
@@ -205,9 +205,9 @@ def _check_chunks(length: Any, stride: Any, rate: int, ratio: int) -> None:
     samples = int(round(length * rate / ratio) * ratio)
     left, right = (int(round(stride[side] * rate / ratio) * ratio) for side in (0, 1))
     if samples < left + right:
-        raise ValueError("the chunk must be longer than its two strides")
+        raise ValueError("the chunk must be longer than its two strides together")
     if samples == left + right:
-        raise ValueError("the chunk leaves no step between its two strides")
+        raise ValueError("the chunk has no step left between its two strides")
 
 
 def _chunks(text: str, frames: Frames, timestamps: Any, whisper: bool) -> list[dict[str, Any]]:

@@ -15,36 +15,36 @@ from modelenv.fakes.scripting import When
 
 _NOTHING = object()
 _SECONDS_PER_CHARACTER = 0.06
-# The models that compute a sound in one pass, and so take no arguments of generation.
+# These models compute a sound in one pass, so they accept no arguments for generation.
 _ONE_PASS = ("fastspeech2_conformer", "fastspeech2_conformer_with_hifigan", "univnet", "vits")
-# The rates of the usual models of a kind, for a config that names none.
+# The sampling rates of typical models of a kind, if the config names none.
 _RATES = {
     "bark": 24_000, "csm": 24_000, "dia": 44_100, "higgs_audio_v2": 24_000, "musicgen": 32_000,
     "musicgen_melody": 32_000, "pocket_tts": 24_000, "vibevoice": 24_000,
 }  # fmt: skip
-# Parts of a config that name the rate, where the config itself does not.
+# The parts of a config that can name the rate if the config itself does not.
 _CODECS = ("codec_config", "audio_encoder")
-_SPECTROGRAMS = ("fastspeech2_conformer", "speecht5")  # a vocoder makes sound of what these compute
-_RATE = 16_000  # of the vocoder that the pipeline takes, and of many others
+_SPECTROGRAMS = ("fastspeech2_conformer", "speecht5")  # a vocoder converts their output to sound
+_RATE = 16_000  # of the real pipeline's vocoder, and of many others
 
 
 class WhenSpoken(When):
-    """A rule for a maker of sounds."""
+    """A rule for speech synthesis."""
 
     def returns(self, audio: Any, sampling_rate: int | None = None) -> None:
         """Answer every matching text with these samples.
 
         Args:
-            audio: samples, as a list of numbers or an array.
-            sampling_rate: how many of them make a second; the model's own if left out.
+            audio: The samples, as a list of numbers or an array.
+            sampling_rate: The number of samples per second. By default, that of the model.
 
         Raises:
-            ConfigurationError: there are no samples.
+            ConfigurationError: There are no samples.
         """
         array = importlib.import_module("numpy").asarray(audio, dtype="float32")
         if not array.size:
             raise ConfigurationError(
-                "a sound needs samples",
+                "a sound must have samples",
                 expected="a list of numbers, or an array",
                 found=f"an array of the shape {array.shape}",
                 hint="write fake.when(…).returns([0.0, 0.1, 0.2])",
@@ -53,7 +53,7 @@ class WhenSpoken(When):
 
 
 class FakeTextToAudioPipeline(FakePipeline):
-    """Gives a text a tone: `audio`, an array of numpy, and `sampling_rate`. The longer the text, the longer."""
+    """Returns a tone for a text: `audio`, a numpy array, and `sampling_rate`. A longer text has a longer tone."""
 
     __slots__ = ("_own_rate", "_vocoder")
 
@@ -65,14 +65,14 @@ class FakeTextToAudioPipeline(FakePipeline):
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the kind of suno/bark-small, transformers' default model for the task."""
+        """Return the model type of suno/bark-small, transformers' default model for the task."""
         return {"model_type": "bark"}
 
     def when(self, pattern: Any) -> WhenSpoken:
-        """Begin a rule: `fake.when("hello").returns([0.0, 0.1, 0.2])`.
+        """Start a rule: `fake.when("hello").returns([0.0, 0.1, 0.2])`.
 
         Args:
-            pattern: a part of the text, a compiled regular expression, or a function of the input as it was
+            pattern: A part of the text, a compiled regular expression, or a function of the input as it was
                 passed. The later of two matching rules wins.
         """
         return WhenSpoken(self._script, as_predicate(pattern))
@@ -89,9 +89,9 @@ class FakeTextToAudioPipeline(FakePipeline):
         self, item: Any, /, *, preprocess_params: Any, forward_params: Any = None, generate_kwargs: Any = None
     ) -> Any:
         texts = self._texts(item, preprocess_params)
-        {**(forward_params or {}), **(generate_kwargs or {})}  # noqa: B018 (a TypeError of Python's for no mapping)
+        {**(forward_params or {}), **(generate_kwargs or {})}  # noqa: B018 - Python's own TypeError if not a mapping
         if generate_kwargs and self._facts.config.get("model_type") in _ONE_PASS:
-            raise ValueError("this model computes in one pass: use forward_params instead of generate_kwargs")
+            raise ValueError("this model does not generate tokens: use forward_params instead of generate_kwargs")
         rate = self.sampling_rate
         seen = Seen(item, tuple(text for text in texts))
         scripted = self._script.find((seen,))  # type: ignore[arg-type]
@@ -101,18 +101,18 @@ class FakeTextToAudioPipeline(FakePipeline):
         return {"audio": _tone(self._facts.name, texts, rate, self._channels), "sampling_rate": rate}
 
     def _texts(self, item: Any, tokenizer_kwargs: dict[str, Any]) -> tuple[str, ...]:
-        """Return the texts of one input, as the tokenizer checks them."""
+        """Return the texts of one input, after the checks of the tokenizer."""
         if isinstance(item, Chat):
-            raise ValueError("the model's tokenizer has no chat template")  # noqa: TRY004 (as the real one)
+            raise ValueError("the model's tokenizer has no chat template")  # noqa: TRY004 - as the real one
         if isinstance(item, str):
             item = [item]
         if not isinstance(item, (list, tuple)) or not all(isinstance(text, str) for text in item):
             raise ValueError(f"a text must be a string, found {type(item).__name__}: {item!r}")
         texts = tuple(item)
         if len({len(text) for text in texts}) > 1 and not tokenizer_kwargs.get("padding"):
-            raise ValueError("texts of different lengths in a tuple make no tensor: pass a list instead")
+            raise ValueError("texts of different lengths in a tuple cannot become a tensor: pass a list instead")
         if self._facts.config.get("model_type") == "vits" and not all(_is_speakable(text) for text in texts):
-            raise RuntimeError("the text has no letter that this model can speak")
+            raise RuntimeError("the text has no letter or digit that this model can pronounce")
         return texts
 
     @property
@@ -123,7 +123,7 @@ class FakeTextToAudioPipeline(FakePipeline):
 
     @property
     def sampling_rate(self) -> int:
-        """How many samples a second has."""
+        """The number of samples per second."""
         kind = str(self._facts.config.get("model_type"))
         if kind in _SPECTROGRAMS:
             return int(getattr(getattr(self._vocoder, "config", None), "sampling_rate", _RATE))

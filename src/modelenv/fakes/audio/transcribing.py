@@ -1,4 +1,4 @@
-"""Words in time: what a fake recogniser of speech hears, and when."""
+"""Makes the transcription of a fake speech recogniser: words, and their timestamps."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Frames:
     """The outputs of a model over time.
 
     Attributes:
-        count: how many there are.
-        seconds: the length of one.
+        count: The number of outputs.
+        seconds: The length of one output in seconds.
     """
 
     count: int
     seconds: float
 
     def span(self, start: int, end: int) -> tuple[Any, Any]:
-        """Return the times of the start and the end of some frames, as the real pipeline's numbers of numpy."""
+        """Return the start and end times of some frames, as numpy numbers like those of the real pipeline."""
         return _number(start * self.seconds), _number(end * self.seconds)
 
 
 def utterance(model: str, digest: bytes, frames: Frames) -> str:
-    """Return the words that fit into `frames`, one letter for each at most; none if the sound is too short."""
+    """Return the words that fit into `frames`, with at most one letter per frame. A short sound can have none."""
     number = max(1, int(frames.count * frames.seconds * _WORDS_PER_SECOND))
     chosen: list[str] = []
     for word in seeded.words(number, model, digest):
@@ -41,7 +41,7 @@ def utterance(model: str, digest: bytes, frames: Frames) -> str:
 
 
 def character_chunks(text: str, frames: Frames) -> list[dict[str, Any]]:
-    """Return each character of `text` with its time."""
+    """Return each character of `text` with its timestamp."""
     return [
         {"text": character, "timestamp": frames.span(start, end)}
         for character, start, end in _placed(list(text), frames)
@@ -49,7 +49,7 @@ def character_chunks(text: str, frames: Frames) -> list[dict[str, Any]]:
 
 
 def word_chunks(text: str, frames: Frames, *, whisper: bool) -> list[dict[str, Any]]:
-    """Return each word of `text` with its time; Whisper's have a space before them, and plain numbers."""
+    """Return each word of `text` with its timestamp. Whisper's words start with a space, its numbers are plain."""
     placed = _placed(text.split(), frames)
     if not whisper:
         return [{"text": word, "timestamp": frames.span(start, end)} for word, start, end in placed]
@@ -70,7 +70,7 @@ def segment_chunks(text: str, frames: Frames, *, timed: bool) -> list[dict[str, 
 
 
 def _placed(parts: list[str], frames: Frames) -> list[tuple[str, int, int]]:
-    """Return the parts, one after the other, spread over the frames, with the first and the last of each."""
+    """Return the parts in order, spread over the frames, each with its first frame and the frame after its last."""
     if not parts:
         return []
     edges = [frames.count * index // len(parts) for index in range(len(parts) + 1)]

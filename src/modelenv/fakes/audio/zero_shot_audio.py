@@ -16,15 +16,15 @@ _NOTHING = object()
 
 
 class FakeZeroShotAudioClassificationPipeline(FakePipeline):
-    """Ranks the labels of the call for a sound; the scores sum to 1."""
+    """Ranks the labels of the call for a sound. The scores sum to 1."""
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenLabelled:
-        """Begin a rule: `fake.when("dog.wav").returns("a dog", 0.9)`.
+        """Start a rule: `fake.when("dog.wav").returns("a dog", 0.9)`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the input as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the input as it
                 was passed, or an array with the same content. The later of two matching rules wins.
         """
         return WhenLabelled(self._script, as_predicate(pattern), self._facts.name)
@@ -43,7 +43,7 @@ class FakeZeroShotAudioClassificationPipeline(FakePipeline):
         if isinstance(item, (str, bytes)):
             sound = read_file(item, self._facts.sampling_rate(48_000))
         elif is_tensor(item):
-            raise TypeError("the real pipeline takes arrays of numpy here, and no tensors")
+            raise TypeError("a sound must be a numpy array, a path, a URL or bytes, found a tensor")
         else:
             sound = read_array(item, item)
         if not sound.samples:

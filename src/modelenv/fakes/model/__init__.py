@@ -1,1 +1,1 @@
-"""What a fake knows of its model: the config, the tokenizer and the chat template in its files."""
+"""What a fake knows about its model: the config, the tokenizer and the chat template in its files."""

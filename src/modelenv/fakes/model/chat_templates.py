@@ -1,4 +1,4 @@
-"""Chats as text: a model's chat template, rendered as `apply_chat_template` of transformers 5.24 does."""
+"""Renders a model's chat template, like `apply_chat_template` of transformers 5.24."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
 
-# Marks the end of a message that is to go on; a template that trims messages takes its space away.
+# Marks the end of a message that is continued. A template that strips messages removes its space.
 _END = "CONTINUE_FINAL_MESSAGE_TAG "
 _REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
 def read_template(facts: ModelFacts) -> str | None:
-    """Return the chat template of the model's folder, or None where it has none."""
+    """Return the chat template in the model's folder, or None if there is none."""
     path = None if facts.folder is None else facts.folder / "chat_template.jinja"
     if path is not None and path.is_file():
         return path.read_text(encoding="utf-8")
@@ -39,27 +39,27 @@ def render(
 ) -> str:
     """Return the prompt of a chat.
 
-    Without a folder, or without jinja2, whose templates cannot then be rendered, it is the messages, one a line.
+    Without a folder, or without jinja2, which is needed to render templates, it contains one message per line.
 
     Args:
-        facts: of the model.
-        messages: of the chat.
-        continues: whether the answer goes on with the last message; otherwise it is a message of its own.
-        begins: whether the prompt ends with the beginning of such a message; by default wherever it does not go on.
-        chat_template: instead of the model's.
-        tools: schemas, or functions, whose schemas a template sees by name only.
-        documents: dicts.
-        variables: further variables of the template.
+        facts: The facts of the model.
+        messages: The messages of the chat.
+        continues: Whether the answer continues the last message. Otherwise it is a new message.
+        begins: Whether the prompt ends with the beginning of a new message. By default, if it does not continue one.
+        chat_template: A template to use instead of the model's.
+        tools: JSON schemas, or functions. The schema of a function has only its name and its docstring.
+        documents: Documents, as dicts.
+        variables: Further variables of the template.
 
     Raises:
-        ValueError: the model's folder has no chat template, a tool is none, or the last message does not stand in
-            the prompt.
-        TypeError: a document is no dict.
-        Exception: of jinja2, where the template does not take these messages.
+        ValueError: The model's folder has no chat template, a tool is not valid, or the last message is not in the
+            prompt.
+        TypeError: A document is not a dict.
+        Exception: jinja2 raised it, because the template does not accept these messages.
     """
     template = read_template(facts) if chat_template is None else chat_template
     if facts.folder is not None and template is None:
-        raise ValueError("the tokenizer has no chat template, so it cannot make a prompt of a chat")
+        raise ValueError("the tokenizer has no chat template, so it cannot render a chat")
     if len(messages) == 0:
         raise ValueError("a chat must have at least one message")
     chat = [_seen(message) for message in messages]
@@ -78,7 +78,7 @@ def render(
 
 
 def _seen(message: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a message as a template sees it: without what is None, its reasoning under every name."""
+    """Return a copy of a message as a template sees it: without None values, its reasoning under each name."""
     plain = {key: list(map(_copied, value)) if isinstance(value, (list, tuple)) else value
              for key, value in message.items() if value is not None}  # fmt: skip
     reasoning = next((plain[key] for key in _REASONING if key in plain), None)
@@ -95,7 +95,7 @@ def _mark_end(message: dict[str, Any], template: str) -> str:
     if content is None:
         raise ValueError("the last message has no content, so it cannot be continued")
     if "content" not in template:
-        raise ValueError("the chat template shows no content, so it cannot be continued")
+        raise ValueError("the chat template does not use the content, so it cannot be continued")
     if not isinstance(content, (list, tuple)):
         message["content"] = content + _END
         return str(content)
@@ -108,10 +108,10 @@ def _mark_end(message: dict[str, Any], template: str) -> str:
 
 
 def _cut_at_end(prompt: str, text: str) -> str:
-    """Return the prompt up to the end of the last message, whose end marks must not close it."""
+    """Return the prompt up to the end of the last message, without the tokens that close the message."""
     place = prompt.rfind(_END.strip())
     if place < 0 or text.strip() not in prompt:
-        raise ValueError("the last message does not stand in the prompt, so it cannot be continued")
+        raise ValueError("the last message is not in the prompt, so it cannot be continued")
     return prompt[:place] if prompt.startswith(_END, place) else prompt[:place].rstrip()
 
 
@@ -142,9 +142,9 @@ def _rendered(template: str, **variables: Any) -> str:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
     class Generation(Extension):
-        """`{% generation %}` marks what the assistant wrote, for training: here it is that text."""
+        """`{% generation %}` marks the assistant's text, for training. Here it is replaced by that text."""
 
-        tags = {"generation"}  # noqa: RUF012 (as jinja2 declares it)
+        tags = {"generation"}  # noqa: RUF012 - declared like this in jinja2
 
         def parse(self, parser: Any) -> Any:
             line = next(parser.stream).lineno

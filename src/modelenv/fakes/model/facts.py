@@ -1,4 +1,4 @@
-"""What a fake knows of its model: read from a config, or from a folder's files, or a default."""
+"""Reads the facts that a fake needs about its model, from a config, a folder's files, or defaults."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_TRANSFORMERS_NUM_LABELS = 2  # what PreTrainedConfig gives where a config names neither labels nor their number
+_TRANSFORMERS_NUM_LABELS = 2  # the default of PreTrainedConfig, if a config has neither labels nor their number
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """The facts of one model that a fake needs.
+    """The facts that a fake needs about one model.
 
     Attributes:
-        name: the model's name, or its folder as text.
-        labels: the labels in the order of the model's outputs.
-        label2id: as in the config; None where the config has none, as in transformers.
+        name: The model's name, or its folder as text.
+        labels: The labels in the order of the model's outputs.
+        label2id: The mapping in the config, or None if the config has none, as in transformers.
         problem_type: `regression`, `multi_label_classification`, `single_label_classification` or None.
-        config: the content of the config; the family's defaults if there is none.
-        folder: the model's folder, where there is one; weights in it are never read.
-        tokenizer: what is known of `tokenizer_config.json`, where there is no folder.
+        config: The content of the config, or the family's defaults if there is none.
+        folder: The model's folder, if there is one. Its weights are never read.
+        tokenizer: The known content of `tokenizer_config.json`, if there is no folder.
     """
 
     name: str
@@ -41,10 +41,10 @@ class ModelFacts:
     tokenizer: Mapping[str, Any] = field(default_factory=dict)
 
     def read_file(self, name: str) -> Mapping[str, Any]:
-        """Return the content of a JSON file of the model, as far as it is known; empty where it is not.
+        """Return the known content of a JSON file of the model, or an empty mapping.
 
         Raises:
-            ConfigurationError: the file is no JSON object.
+            ConfigurationError: The file is not a JSON object.
         """
         if self.folder is None:
             return dict(self.tokenizer) if name == "tokenizer_config.json" else {}
@@ -52,25 +52,26 @@ class ModelFacts:
         return _read_object(path, self.name) if path.is_file() else {}
 
     def processor(self, part: str) -> Mapping[str, Any]:
-        """Return the settings of the model's processor; empty where there are none.
+        """Return the settings of the model's processor, or an empty mapping.
 
         Args:
-            part: `image_processor` or `feature_extractor`. transformers 5 saves them within `processor_config.json`
-                where a model has several parts, and everybody else in `preprocessor_config.json`.
+            part: `image_processor` or `feature_extractor`. transformers 5 saves its settings in
+                `processor_config.json` if a model has several processors. In all other cases they are in
+                `preprocessor_config.json`.
 
         Raises:
-            ConfigurationError: a file is no JSON object.
+            ConfigurationError: A file is not a JSON object.
         """
         nested = self.read_file("processor_config.json").get(part)
         return nested if isinstance(nested, dict) else self.read_file("preprocessor_config.json")
 
     def sampling_rate(self, default: int) -> int:
-        """Return how many samples of a second the model's feature extractor takes."""
+        """Return the sampling rate of the model's feature extractor."""
         rate = self.processor("feature_extractor").get("sampling_rate")
         return rate if type(rate) is int and rate > 0 else default
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A read-only view can be neither copied nor pickled: the copy gets a view of its own.
+        # A read-only view can be neither copied nor pickled, so a copy gets its own view.
         read_only = dict(self.config), self.folder, dict(self.tokenizer)
         return _facts, (self.name, self.labels, self.label2id, self.problem_type, *read_only)
 
@@ -82,14 +83,14 @@ def read_facts(
     defaults: Mapping[str, Any] = _NOTHING,
     tokenizer: Mapping[str, Any] | None = None,
 ) -> ModelFacts:
-    """Return the facts of `model` from `config`, else from its folder's `config.json`, else from `defaults`.
+    """Return the facts of `model` from `config`, or its folder's `config.json`, or `defaults`.
 
     Raises:
-        ConfigurationError: the config is no JSON object, or its labels cannot be used.
-        ModelNotFoundError: the folder has no `config.json`, or `model` is a `Path` that does not exist.
+        ConfigurationError: The config is not a JSON object, or its labels are not valid.
+        ModelNotFoundError: The folder has no `config.json`, or `model` is a `Path` that does not exist.
     """
     name = str(model)
-    folder = Path(model) if isinstance(model, Path) or os.path.isdir(model) else None  # noqa: PTH112 - each fake asks
+    folder = Path(model) if isinstance(model, Path) or os.path.isdir(model) else None  # noqa: PTH112 - fast
     if config is None:
         config = defaults if folder is None else _read_config(folder)
     labels = _labels(name, config)
@@ -120,7 +121,7 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
             "the model's folder has no config.json",
             model=str(folder),
             tried=(str(path),),
-            hint="name a folder that was written by save_pretrained, or pass config={...}",
+            hint="use a folder that save_pretrained has written, or pass config={...}",
         )
     return _read_object(path, str(folder))
 
@@ -134,7 +135,7 @@ def _read_object(path: Path, model: str) -> Mapping[str, Any]:
         ) from error
     if not isinstance(content, dict):
         raise ConfigurationError(
-            f"{path} holds no JSON object",
+            f"{path} is not a JSON object",
             model=model,
             expected="a JSON object",
             found=type(content).__name__,
@@ -144,7 +145,7 @@ def _read_object(path: Path, model: str) -> Mapping[str, Any]:
 
 
 def _labels(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the labels as transformers 5 makes them (`PreTrainedConfig.__post_init__` and `num_labels`)."""
+    """Return the labels as transformers 5 computes them (`PreTrainedConfig.__post_init__` and `num_labels`)."""
     id2label = config.get("id2label")
     if id2label is None or _resets_labels(config):
         number = config.get("num_labels", _TRANSFORMERS_NUM_LABELS)
@@ -161,14 +162,14 @@ def _labels(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _resets_labels(config: Mapping[str, Any]) -> bool:
-    """Say whether the config's `num_labels` contradicts `id2label`: transformers then drops the names."""
+    """Whether the config's `num_labels` contradicts `id2label`. transformers then drops the names."""
     number, id2label = config.get("num_labels"), config.get("id2label")
     return number is not None and hasattr(id2label, "__len__") and len(id2label) != number  # type: ignore[arg-type]
 
 
 def _invalid(name: str, key: str, expected: str, found: object) -> ConfigurationError:
     return ConfigurationError(
-        f"the config's {key!r} cannot be used",
+        f"the config's {key!r} is not valid",
         model=name,
         expected=expected,
         found=repr(found),

@@ -1,4 +1,4 @@
-"""Which tokenizer a fake has: its model's own, or words; and whether the real one knows where its tokens stand."""
+"""Chooses a fake's tokenizer: its model's own, or words. Knows which real tokenizers return no offsets."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _CANINE = {
     "bos_token": "\ue000", "cls_token": "\ue000", "eos_token": "\ue001", "sep_token": "\ue001", "pad_token": "\0",
     "mask_token": "\ue003", "model_max_length": 2048,
 }  # fmt: skip
-# The tokenizers of transformers 5.24 that are written in Python, or use sentencepiece: they give no offsets.
+# The tokenizers of transformers 5.24 that are written in Python or use sentencepiece. They return no offsets.
 _SLOW = frozenset(
     """
     Bartpho BertGeneration BertJapanese Bertweet BioGpt BlenderbotSmall ByT5 CTRL Canine Clvp Cpm CpmAnt Dia Esm FSMT
     FastSpeech2Conformer Flaubert GPTNeoXJapanese GPTSw3 M2M100 Marian Mgpstr MyT5 PLBart Perceiver Phobert Pop2Piano
     ProphetNet RoCBert Siglip Speech2Text SpeechT5 Tapas Vits Wav2Vec2CTC Wav2Vec2PhonemeCTC XLM
-    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-# The kinds of models that have one of these, where no class is named.
+# The kinds of models that have one of these if no class is named.
 _SLOW_KINDS = frozenset(
     """
     bartpho bert-generation bert-japanese bertweet biogpt blenderbot-small byt5 canine clvp cpm cpmant ctrl
@@ -43,12 +43,12 @@ _SLOW_KINDS = frozenset(
     phobert plbart
     prophetnet roc_bert speech_to_text speecht5 tapas unispeech unispeech-sat vits wav2vec2 wav2vec2-bert
     wav2vec2-conformer wav2vec2_phoneme xlm
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 
 
 def read_tokenizer(facts: ModelFacts) -> TextTokenizer:
-    """Return the tokenizer of the model's folder; words, if there is no folder, file, or package `tokenizers`."""
+    """Return the tokenizer in the model's folder, or one of words if the folder, file or `tokenizers` is missing."""
     tokenizer = _read(facts)
     tokenizer.is_fast = not is_slow(facts)
     return tokenizer
@@ -67,7 +67,7 @@ def _read(facts: ModelFacts) -> TextTokenizer:
 
 
 def class_of(facts: ModelFacts) -> str | None:
-    """Return the class of the model's tokenizer, without the ending `Tokenizer`; None if no file names it."""
+    """Return the class of the model's tokenizer without its ending `Tokenizer`, or None if no file names it."""
     name = facts.read_file("tokenizer_config.json").get("tokenizer_class") or facts.config.get("tokenizer_class")
     if isinstance(name, str):
         return name.removesuffix("Tokenizer")
@@ -75,13 +75,13 @@ def class_of(facts: ModelFacts) -> str | None:
 
 
 def is_slow(facts: ModelFacts) -> bool:
-    """Return whether the model's tokenizer is one that gives no offsets, and knows no words of subwords."""
+    """Whether the model's tokenizer is one that returns neither offsets nor the words of its tokens."""
     name = class_of(facts)
     return facts.config.get("model_type") in _SLOW_KINDS if name is None else name in _SLOW
 
 
 class CharacterTokenizer(WordTokenizer):
-    """The tokenizer of CANINE, which needs no file: each character is a token, and its code point the token's id."""
+    """The tokenizer of CANINE, which needs no file. Each character is a token, and its code point is the id."""
 
     is_wordpiece = False
     _parts = re.compile(".", re.DOTALL)
@@ -90,18 +90,18 @@ class CharacterTokenizer(WordTokenizer):
         super().__init__({**_CANINE, **config}, sys.maxunicode + 1)
 
     def id_of(self, token: str) -> int | None:
-        """Return the code point of a character; None for a longer text."""
+        """Return the code point of a character, or None for a longer text."""
         return ord(token) if len(token) == 1 else None
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text of code points."""
+        """Return the text of these code points."""
         text = map(chr, ids)
         return "".join(each for each in text if not (skip_special and each in self.special.values()))
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens."""
+        """Return the text of these tokens."""
         return "".join(tokens)
 
     def choices(self) -> Sequence[int]:
-        """Return the ids that an answer may be made of."""
+        """Return the ids that an answer can consist of."""
         return [*map(ord, string.ascii_lowercase)]

@@ -1,4 +1,4 @@
-"""What a fake shows as its `device` and its `model`."""
+"""The `device` and the `model` of a fake."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FakeDevice:
-    """Stands for `torch.device("cpu")` where torch is not imported. Like that, it equals no text."""
+    """Replaces `torch.device("cpu")` if torch is not imported. Like that, it is not equal to any text."""
 
     type: str = "cpu"
     index: int | None = None
@@ -28,13 +28,13 @@ class FakeDevice:
 
 
 def cpu() -> Any:
-    """Return the CPU as a device of torch where that is imported, else as a `FakeDevice`."""
+    """Return the CPU as a torch device if torch is imported, otherwise as a `FakeDevice`."""
     torch = sys.modules.get("torch")
     return FakeDevice() if torch is None else torch.device("cpu")
 
 
 class FakeConfig:
-    """The attributes of a model's config that are known; any other raises AttributeError."""
+    """The known attributes of a model's config. Any other raises AttributeError."""
 
     __slots__ = ("_values",)
 
@@ -54,7 +54,7 @@ class FakeConfig:
         return self._values["name_or_path"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a copy of what is known, under the names of a `config.json`; a real config adds its defaults."""
+        """Return a copy of the known values, under the names of a `config.json`. A real config adds its defaults."""
         computed = ("name_or_path", "num_labels")
         return deepcopy({name: value for name, value in self._values.items() if name not in computed})
 
@@ -73,7 +73,7 @@ class FakeConfig:
 
 @dataclass(frozen=True)
 class FakeModel:
-    """What stands for the model: its config, its name, its device, and the dtype that its config names."""
+    """Replaces the model. It has the model's config, name and device, and the dtype in the config."""
 
     config: FakeConfig
     name_or_path: str
@@ -81,26 +81,26 @@ class FakeModel:
 
     @property
     def device(self) -> Any:
-        """The CPU: a fake computes on no other device, whichever was asked for."""
+        """The CPU, even if another device was requested."""
         return cpu()
 
     @property
     def dtype(self) -> Any:
-        """The dtype that the config names, of torch where that is imported, else its name (`torch.float32`)."""
+        """The dtype in the config, as a torch dtype if torch is imported, otherwise its name (`torch.float32`)."""
         name = getattr(self.config, "dtype", getattr(self.config, "torch_dtype", None))
         if not isinstance(name, str):
-            raise AttributeError("the config names no dtype")  # noqa: TRY004 (then __getattr__ says more)
+            raise AttributeError("the config names no dtype")  # noqa: TRY004 - __getattr__ replaces it
         name = name.removeprefix("torch.")
         return getattr(sys.modules.get("torch"), name, f"torch.{name}")
 
     def eval(self) -> FakeModel:
-        """Return the model itself: it is not in training."""
+        """Return the model itself, because it is never in training mode."""
         return self
 
-    if not TYPE_CHECKING:  # a type checker must go on to flag unknown names
+    if not TYPE_CHECKING:  # so that a type checker still reports unknown names
 
         def __getattr__(self, name: str) -> NoReturn:
             raise AttributeError(
-                f"the model of a fake has no {name!r}: it has no weights, and knows what config.json says. If the "
+                f"the model of a fake has no {name!r}: it has only the values in config.json, and no weights. If the "
                 f"code under test needs it, {NEEDS_REAL_MODEL}"
             )

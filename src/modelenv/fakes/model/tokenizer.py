@@ -1,4 +1,4 @@
-"""What a fake shows as its `tokenizer`: what the files of the model's folder say, and nothing else."""
+"""The `tokenizer` of a fake. It has only what the files in the model's folder contain."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
     from modelenv.fakes.model.facts import ModelFacts
 
-_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")  # "cleaned up" in this order
+_SPACED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")  # the clean-up in its order
 
 
 class FakeTokenizer:
-    """Special tokens (`mask_token`, `mask_token_id`, …), lengths, and the ways between text and token ids.
+    """Special tokens (`mask_token`, `mask_token_id`, …), lengths, and conversion between text and token ids.
 
-    It cannot be called: which arrays a model takes is a matter of its class, which a fake does not know.
+    It cannot be called, because the model's class decides which arrays it returns, and a fake does not know it.
 
     Attributes:
-        name_or_path: the model's name.
-        model_max_length: the longest input in tokens; a very large number where the files name none.
+        name_or_path: The model's name.
+        model_max_length: The maximum length of an input in tokens. It is a very large number if no file contains it.
         padding_side: `left` or `right`.
-        is_fast: whether it knows where its tokens stand in the text.
+        is_fast: Whether it knows the offsets of its tokens in the text.
     """
 
     def __init__(self, tokenizer: TextTokenizer, facts: ModelFacts) -> None:
@@ -45,13 +45,14 @@ class FakeTokenizer:
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens of the vocabulary, without those that were added to it."""
+        """The number of tokens in the vocabulary, without added tokens."""
         return self._tokenizer.size(added=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise TypeError, which says why."""
+        """Raise TypeError with an explanation."""
         raise TypeError(
-            "the tokenizer of a fake cannot be called: which arrays its model takes, its files do not say. Use encode"
+            "the tokenizer of a fake cannot be called, because the model's files do not contain which arrays it "
+            "returns. Use encode"
         )
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
@@ -71,7 +72,7 @@ class FakeTokenizer:
         skip_special_tokens: bool = False,
         clean_up_tokenization_spaces: bool | None = None,
     ) -> str:
-        """Return the text of one token id, or of several, which may be in an array or a tensor."""
+        """Return the text of one token id, or of several in a list, an array or a tensor."""
         ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
         text = self._tokenizer.decode([ids] if isinstance(ids, int) else ids, skip_special=skip_special_tokens)
         cleans = clean_up_tokenization_spaces
@@ -90,15 +91,15 @@ class FakeTokenizer:
         continue_final_message: bool = False,
         **variables: Any,
     ) -> str:
-        """Return the prompt of one chat, with `tokenize=False`.
+        """Return the prompt of one chat. It needs `tokenize=False`.
 
         Raises:
-            TypeError: with `tokenize=True`, whose answer is that of a call.
-            ValueError: there is no chat template, or the arguments contradict each other.
-            ImportError: jinja2 is missing.
+            TypeError: `tokenize` is true, so that the result would be that of a call.
+            ValueError: There is no chat template, or the arguments contradict each other.
+            ImportError: jinja2 is not installed.
         """
         if tokenize:
-            raise TypeError("the chat template of a fake gives text alone: pass tokenize=False")
+            raise TypeError("a fake can only render a chat template as text: pass tokenize=False")
         if add_generation_prompt and continue_final_message:
             raise ValueError("add_generation_prompt and continue_final_message exclude each other")
         if read_template(self._facts) is None and variables.get("chat_template") is None:
@@ -109,7 +110,7 @@ class FakeTokenizer:
         )
 
     def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> int | list[int | None] | None:
-        """Return the id of a token, or the ids of several; for an unknown one that of the unknown token."""
+        """Return the id of a token, or the ids of several. An unknown token has the id of the unknown token."""
         if not isinstance(tokens, str):
             return [self._id(token) for token in tokens]
         return self._id(tokens)
@@ -123,6 +124,6 @@ class FakeTokenizer:
 
     def __getattr__(self, name: str) -> NoReturn:
         raise AttributeError(
-            f"the tokenizer of a fake has no {name!r}: it knows what tokenizer.json says. If the code under test "
-            f"needs it, {NEEDS_REAL_MODEL}"
+            f"the tokenizer of a fake has no {name!r}: it has only the content of tokenizer.json. If the code under "
+            f"test needs it, {NEEDS_REAL_MODEL}"
         )

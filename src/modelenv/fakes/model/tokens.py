@@ -1,6 +1,6 @@
-"""Tokenizers of fakes: the real one from a folder's `tokenizer.json`, or words where there is none.
+"""Tokenizers of fakes: the real one from a folder's `tokenizer.json`, or one of words.
 
-The real one needs the package `tokenizers`, which comes with transformers and imports neither it nor torch.
+The real one needs the package `tokenizers`, which is installed with transformers but imports neither it nor torch.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 
 from modelenv.fakes import seeded
 
-NO_LIMIT = int(1e30)  # what transformers takes for a tokenizer that names no model_max_length
+NO_LIMIT = int(1e30)  # the value in transformers for a tokenizer without model_max_length
 KINDS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 _WORDS = re.compile(r"\[[A-Z]+\]|<\|?[a-z_]+\|?>|\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a batch are cut and padded; the strategies are those of transformers."""
+    """How the rows of a batch are truncated and padded. The strategies are those of transformers."""
 
     padding: str = "do_not_pad"
     truncation: str = "do_not_truncate"
@@ -34,7 +34,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Row:
-    """One tokenized text or pair: for every token its id, its text, where it stands, and whether it is special."""
+    """One tokenized text or pair: the id, text, offsets and word of each token, and whether it is special."""
 
     ids: list[int]
     tokens: list[str]
@@ -48,11 +48,11 @@ class Row:
 
 
 class TextTokenizer(ABC):
-    """What a fake needs of its model's tokenizer."""
+    """The interface of a model's tokenizer that fakes need."""
 
     is_wordpiece = False
     is_bpe = False
-    is_fast = True  # whether it knows where its tokens stand in the text
+    is_fast = True  # whether it knows the offsets of its tokens in the text
 
     def __init__(self, config: dict[str, Any]) -> None:
         self.special = {kind: text for kind in KINDS if (text := _content(config.get(kind))) is not None}
@@ -62,13 +62,13 @@ class TextTokenizer(ABC):
         self.truncation_side: str = config.get("truncation_side") or "right"
 
     def id_of_special(self, kind: str) -> int | None:
-        """Return the id of the special token of this kind (`mask_token`), or None where there is none."""
+        """Return the id of the special token of this kind (`mask_token`), or None if there is none."""
         token = self.special.get(kind)
         return None if token is None else self.id_of(token)
 
     @abstractmethod
     def id_of(self, token: str) -> int | None:
-        """Return the id of a token of the vocabulary, or None."""
+        """Return the id of a token in the vocabulary, or None."""
 
     @abstractmethod
     def encode(self, batch: Sequence[Any], layout: Layout, *, add_special: bool, is_split: bool) -> list[Row]:
@@ -76,19 +76,19 @@ class TextTokenizer(ABC):
 
     @abstractmethod
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text of token ids."""
+        """Return the text of these token ids."""
 
     @abstractmethod
     def join(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens."""
+        """Return the text of these tokens."""
 
     @abstractmethod
     def choices(self) -> Sequence[int]:
-        """Return the ids that an answer may be made of: neither special nor unused tokens."""
+        """Return the ids that an answer can consist of: neither special nor unused tokens."""
 
     @abstractmethod
     def size(self, *, added: bool = True) -> int:
-        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
+        """Return the number of tokens in the vocabulary, with or without added tokens."""
 
 
 class FileTokenizer(TextTokenizer):
@@ -107,7 +107,7 @@ class FileTokenizer(TextTokenizer):
         self._special_ids = {token["id"] for token in described["added_tokens"] if token["special"]}
 
     def id_of(self, token: str) -> int | None:
-        """Return the id of a token of the vocabulary, or None."""
+        """Return the id of a token in the vocabulary, or None."""
         found: int | None = self._backend.token_to_id(token) if isinstance(token, str) else None
         return found
 
@@ -139,22 +139,22 @@ class FileTokenizer(TextTokenizer):
             )
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text of token ids."""
+        """Return the text of these token ids."""
         text: str = self._backend.decode(ids, skip_special_tokens=skip_special)
         return text
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens."""
+        """Return the text of these tokens."""
         decoder = self._backend.decoder
         text: str = " ".join(tokens) if decoder is None else decoder.decode(list(tokens))
         return text
 
     def choices(self) -> Sequence[int]:
-        """Return the ids that an answer may be made of."""
+        """Return the ids that an answer can consist of."""
         return sorted(set(self._backend.get_vocab().values()) - self._special_ids)
 
     def size(self, *, added: bool = True) -> int:
-        """Return the number of tokens of the vocabulary, with those that were added to it or without."""
+        """Return the number of tokens in the vocabulary, with or without added tokens."""
         number: int = self._backend.get_vocab_size(with_added_tokens=added)
         return number
 
@@ -166,9 +166,9 @@ def _row(encoding: Any) -> Row:
 
 
 class WordTokenizer(TextTokenizer):
-    """Takes every word and every mark for a token, between the special tokens of BERT or RoBERTa.
+    """Makes each word and each punctuation mark a token, between the special tokens of BERT or RoBERTa.
 
-    A token's id is drawn from its text. `decode` knows the tokens that it has met.
+    A token's id is derived from its text. `decode` knows only tokens that it has seen before.
     """
 
     is_wordpiece = True
@@ -182,13 +182,13 @@ class WordTokenizer(TextTokenizer):
 
     def _learn(self, token: str) -> int:
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
-        first = min(1000, self._size // 2)  # the ids before that are the special tokens'
+        first = min(1000, self._size // 2)  # the ids below are those of the special tokens
         found = first + int.from_bytes(digest[:6]) % (self._size - first)
         self._tokens[found] = token
         return found
 
     def id_of(self, token: str) -> int | None:
-        """Return the id of a token of the vocabulary, or None."""
+        """Return the id of a token in the vocabulary, or None."""
         names = list(self.special.values())
         return names.index(token) if token in names else self._learn(token)
 
@@ -235,21 +235,21 @@ class WordTokenizer(TextTokenizer):
         ])  # fmt: skip
 
     def decode(self, ids: Sequence[int], *, skip_special: bool = False) -> str:
-        """Return the text of token ids."""
+        """Return the text of these token ids."""
         names = list(self.special.values())
         known = [names[index] if index < len(names) else self._tokens.get(index, "") for index in ids]
         return self.join([token for token in known if not (skip_special and token in names)])
 
     def join(self, tokens: Sequence[str]) -> str:
-        """Return the text of tokens."""
+        """Return the text of these tokens."""
         return re.sub(r" ([.,!?;:'])", r"\1", " ".join(tokens))
 
     def choices(self) -> Sequence[int]:
-        """Return the ids that an answer may be made of."""
+        """Return the ids that an answer can consist of."""
         return self._choices
 
     def size(self, *, added: bool = True) -> int:
-        """Return the number of tokens of the vocabulary; none were added."""
+        """Return the number of tokens in the vocabulary. There are no added tokens."""
         return self._size
 
 
@@ -258,10 +258,10 @@ def _cut(cells: list[Any], length: int, *, tail: int) -> list[Any]:
 
 
 def checked(text: str) -> str:
-    """Return the text.
+    """Return the text if it is valid.
 
     Raises:
-        TypeError: it has half a surrogate pair, which is no Unicode.
+        TypeError: It contains half a surrogate pair, which is not valid Unicode.
     """
     try:
         text.encode()
@@ -271,7 +271,7 @@ def checked(text: str) -> str:
 
 
 def _content(token: Any) -> str | None:
-    """Return the text of a special token, which a file may hold as an object."""
+    """Return the text of a special token, which can be an object in a file."""
     if isinstance(token, dict):
         token = token.get("content")
     return token if isinstance(token, str) else None

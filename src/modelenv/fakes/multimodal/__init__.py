@@ -1,1 +1,1 @@
-"""Fakes of the tasks on text together with images or documents."""
+"""Fakes of the tasks on text with images, sounds or documents."""

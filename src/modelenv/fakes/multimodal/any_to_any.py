@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _MODES = ("text", "image", "audio")
-# What the models other than those of text alone can give (`output_modalities` of their classes).
+# The outputs of the models that can return more than text (`output_modalities` of their classes).
 _OUTPUTS = MappingProxyType(
     {
         "emu3": ("image", "text"),
@@ -31,9 +31,9 @@ _IMAGE_SIDE, _AUDIO_SAMPLES = 384, 24_000
 
 
 class FakeAnyToAnyPipeline(FakeContinuation):
-    """Continues a prompt or a chat with some plain words; with `generation_mode`, gives a tone or a grey image.
+    """Continues a prompt or a chat with some plain words. With `generation_mode`, returns a tone or a grey image.
 
-    Which modes there are depends on the model's config; without one it is a model of text alone.
+    The supported modes depend on the model's config. Without a config, the model only returns text.
     """
 
     __slots__ = ()
@@ -42,9 +42,9 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         self, text: Any = None, images: Any = None, videos: Any = None, audio: Any = None, *args: Any, **kwargs: Any
     ) -> Any:
         if args:
-            raise TypeError("the call takes a text, images, videos and audio")
+            raise TypeError("the call takes text, images, videos and audio")
         if all(given is None for given in (text, images, videos, audio)):
-            raise ValueError("pass a text, images, videos or audio")
+            raise ValueError("pass text, images, videos or audio")
         dataset = is_instance(text, "transformers.pipelines.pt_utils", "KeyDataset")
         if (isinstance(text, (list, tuple)) or dataset) and isinstance(text[0], (list, tuple, dict)):
             if isinstance(text[0], dict) and "role" in text[0]:
@@ -61,12 +61,12 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         given = {**kwargs, "generate_kwargs": dict(kwargs.get("generate_kwargs") or {})}
         parameters = read_parameters(**given)
         if mode not in (None, "text") and "return_type" in parameters:
-            raise ValueError("the kind of text to return cannot be chosen when generation_mode is not text")
+            raise ValueError("return_full_text, return_tensors and return_type need generation_mode='text'")
         if mode not in (None, *_MODES):
             raise ValueError(f"generation_mode must be one of {', '.join(_MODES)}, found {mode!r}")
         if mode is not None and mode not in self._modes():
-            raise ValueError(f"generation_mode={mode!r} is not supported by this model; it gives {self._modes()}")
-        # Both are set by every call, so that what the pipeline was built with is forgotten, as in the real one.
+            raise ValueError(f"generation_mode={mode!r} is not supported by this model; it supports {self._modes()}")
+        # As in the real pipeline, every call sets both, so the arguments that the pipeline was built with are lost.
         return {"return_type": "FULL_TEXT", **parameters, "mode": mode or "text"}
 
     def _modes(self) -> tuple[str, ...]:
@@ -85,11 +85,11 @@ class FakeAnyToAnyPipeline(FakeContinuation):
         beside: dict[str, Any] = {}
         text = item
         if not isinstance(item, (list, tuple, str)):
-            beside = item.copy()  # an AttributeError of Python's if it is no dict
+            beside = item.copy()  # Python's own AttributeError if it is not a dict
             text = beside.pop("text", None)
         if text is None and beside.get("audio") is None:
-            raise ValueError("the pipeline needs a text")
-        texts = (text,) if isinstance(text, str) else tuple(text)  # a TypeError of Python's for a sound alone
+            raise ValueError("the pipeline needs text")
+        texts = (text,) if isinstance(text, str) else tuple(text)  # Python's own TypeError for a sound without text
         if not all(isinstance(one, str) for one in texts):
             raise ValueError("text must be a string, or a list of strings")
         _check_sounds(beside.get("audio"))
@@ -104,10 +104,10 @@ class FakeAnyToAnyPipeline(FakeContinuation):
 def _check_sounds(given: Any) -> None:
     for one in given if isinstance(given, (list, tuple)) else [given]:
         if isinstance(one, str):
-            if not one.startswith(("http://", "https://")) and not os.path.isfile(one):  # noqa: PTH113
-                raise ValueError(f"not an address, and not the path of an existing file: {one[:80]!r}")
+            if not one.startswith(("http://", "https://")) and not os.path.isfile(one):  # noqa: PTH113 - fast
+                raise ValueError(f"not a URL, and not the path of an existing file: {one[:80]!r}")
         elif one is not None and not is_array(one):
-            raise TypeError(f"a sound must be an array, a path or an address, found {type(one).__name__}")
+            raise TypeError(f"a sound must be an array, a path or a URL, found {type(one).__name__}")
 
 
 def _digests(beside: Mapping[str, Any]) -> list[bytes]:

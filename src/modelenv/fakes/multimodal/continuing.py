@@ -1,6 +1,6 @@
-"""What the fakes that continue a prompt or a chat of text, images and sounds have in common.
+"""The base of the fakes that continue a prompt or a chat of text, images and sounds.
 
-From `transformers/pipelines/image_text_to_text.py` and `any_to_any.py` (5.24), which share their steps.
+It follows `transformers/pipelines/image_text_to_text.py` and `any_to_any.py` (5.24), which have the same steps.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class WhenPrompted(When):
     """A rule for a model that continues prompts and chats."""
 
     def returns(self, text: str) -> None:
-        """Answer every matching input with this new text, in the structure of the call form."""
+        """Answer every matching input with this text as the generated text, in the structure of the call form."""
         self._add(text)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One input: texts or one chat, with what came beside it.
+    """One input: texts or one chat, with its images and sounds.
 
     Attributes:
-        texts: the texts to continue, or one chat; each gets answers of its own. None where there is no text.
-        seen: the input in the view of rules.
-        written: what the tokenizer reads, one for each of `texts`.
+        texts: The texts to continue, or one chat. Each has its own answers. An entry is None if there is no text.
+        seen: The input as rules see it.
+        written: The text for the tokenizer, for each of `texts`.
     """
 
     texts: tuple[Any, ...]
@@ -64,10 +64,10 @@ class FakeContinuation(FakePipeline):
         super().__init__(task, facts, rest)
 
     def when(self, pattern: Any) -> WhenPrompted:
-        """Begin a rule: `fake.when("describe").returns("a cat on a mat")`.
+        """Start a rule: `fake.when("describe").returns("a cat on a mat")`.
 
         Args:
-            pattern: a part of the prompt, of a message, or of an image's path; a compiled regular expression; a
+            pattern: A part of the prompt, of a message, or of an image's path; a compiled regular expression; a
                 function of the input as it was passed; or an image with the same content. The later of two
                 matching rules wins.
         """
@@ -75,7 +75,7 @@ class FakeContinuation(FakePipeline):
 
     @abstractmethod
     def _prompt(self, item: Any) -> Prompt:
-        """Return an input that is no chat as a prompt."""
+        """Return an input that is not a chat as a prompt."""
 
     def _one(
         self,
@@ -88,7 +88,7 @@ class FakeContinuation(FakePipeline):
         processing: Mapping[str, Any] | None = None,
         key: str = "generated_text",
     ) -> list[dict[str, Any]]:
-        """Return the answers to one input: for each text as many as `num_return_sequences`."""
+        """Return the answers to one input: `num_return_sequences` for each text."""
         continues = False
         if isinstance(item, Chat):
             last = item.messages[-1]["role"] == "assistant"
@@ -119,11 +119,11 @@ class FakeContinuation(FakePipeline):
             return new
         if return_type == "FULL_TEXT":
             return _joined(text, new, continues)
-        # Of a kind that it does not know, the real pipeline gives all that it has read and written.
+        # For an unknown return type, the real pipeline returns the whole decoded text.
         return self._tokenizer_of_model().decode(row.ids, skip_special=True) + new
 
     def _rows(self, written: Sequence[str], processing: Mapping[str, Any]) -> list[Row]:
-        """Return the tokens of what there is to read; several texts are padded to the longest."""
+        """Return the tokens of the texts. Several texts are padded to the longest."""
         padding = {"padding": True} if len(written) > 1 else {}
         kwargs = {**padding, **processing}
         rows = tokenize(self._tokenizer_of_model(), list(written), return_tensors="pt", **kwargs).rows
@@ -159,11 +159,11 @@ def read_parameters(
     processor_kwargs: Any = None,
     **rest: Any,
 ) -> dict[str, Any]:
-    """Return the parameters of `_one` that these arguments of a pipeline or of a call give.
+    """Return the parameters of `_one` for these arguments of a pipeline or of a call.
 
     Raises:
-        ValueError: `max_new_tokens` is given twice, or `return_full_text` and `return_tensors` together.
-        AttributeError, TypeError: `generate_kwargs` is no dict, or `processor_kwargs` none.
+        ValueError: `max_new_tokens` is passed twice, or `return_full_text` and `return_tensors` together.
+        AttributeError, TypeError: `generate_kwargs` or `processor_kwargs` is not a dict.
     """
     parameters: dict[str, Any] = {}
     generation = None if generate_kwargs is None else {**generate_kwargs.copy()}
@@ -172,7 +172,7 @@ def read_parameters(
         generation = {**(generation or {}), "stop_strings": strings, "tokenizer": "the model's"}
     if max_new_tokens is not None:
         if generation and "max_new_tokens" in generation:
-            raise ValueError("max_new_tokens is given twice: in generate_kwargs, and as an argument")
+            raise ValueError("max_new_tokens is passed twice: in generate_kwargs, and as an argument")
         generation = {**(generation or {}), "max_new_tokens": max_new_tokens}
     if generation is not None:
         parameters["generate_kwargs"] = generation
@@ -189,7 +189,7 @@ def read_parameters(
 
 
 def _return_type(return_type: Any, return_full_text: Any, return_tensors: Any) -> str | None:
-    """Return the name of what to return, or None for the default."""
+    """Return the name of the return type, or None for the default."""
     if return_type is not None:
         return str(getattr(return_type, "name", return_type))
     if return_full_text is not None:
@@ -203,7 +203,7 @@ def _chat_prompt(chat: Chat, facts: ModelFacts, *, continues: bool) -> Prompt:
     """Return a chat as a prompt.
 
     Raises:
-        ValueError: the model's folder has no chat template, or an image of the chat cannot be read.
+        ValueError: The model's folder has no chat template, or an image of the chat cannot be read.
     """
     texts, digests = [], []
     written = render(facts, chat.messages, continues=continues)
@@ -218,7 +218,7 @@ def _chat_prompt(chat: Chat, facts: ModelFacts, *, continues: bool) -> Prompt:
             given = next((part[name] for name in ("image", "url", "path", "base64") if name in part), None)
             if part.get("type") == "image":
                 if given is None:
-                    raise ValueError("a part of the type image must hold one, as image, url, path or base64")
+                    raise ValueError("a part of type image must have one of the keys image, url, path and base64")
                 image = read_image(given)
                 digests.append(image.digest)
                 texts.extend(image.names)
@@ -229,22 +229,22 @@ def check_placeholders(text: Any, token: str | None, number: int | None, kind: s
     """Raise ValueError unless the texts have as many placeholders as there are images or sounds.
 
     Args:
-        text: one text or several.
-        token: the placeholder; None where the model has none.
-        number: how many came beside the texts; None for none at all.
-        kind: what they are, for the message.
+        text: One text or several.
+        token: The placeholder, or None if the model has none.
+        number: The number of images or sounds, or None if the argument was not passed.
+        kind: The name of the argument, for the message.
     """
     if token is None:
         return
     found = sum(part.count(token) for part in ([text] if isinstance(text, str) else text))
     if number is None and found:
-        raise ValueError(f"there are {found} {token} in the text, but no {kind}")
+        raise ValueError(f"the text has {found} {token}, but there are no {kind}")
     if number is not None and found != number:
-        raise ValueError(f"there are {found} {token} in the text, but {number} of {kind}")
+        raise ValueError(f"the text has {found} {token}, but the number of {kind} is {number}")
 
 
 def _texts_of(chat: Chat) -> list[str]:
-    """Return the texts of a chat, and the names of what else is in it."""
+    """Return the roles, texts and other values of a chat, except for Pillow images."""
     found: list[str] = []
     for message in chat.messages:
         content = message["content"]

@@ -19,24 +19,24 @@ _NOTHING = object()
 _PARAMETERS = ("top_k", "max_answer_len", "handle_impossible_answer", "padding", "max_question_len", "max_seq_len",
                "doc_stride")  # fmt: skip
 _PADDING = ("longest", "max_length", "do_not_pad", True, False)
-_PLACES = 1024  # of LayoutLM and its kin, across and down a page
-_WORDS_OF_THE_UNREAD = 12  # of an image that comes without the words that were read from it
+_PLACES = 1024  # the horizontal and vertical positions on a page, of LayoutLM and similar models
+_WORDS_OF_AN_IMAGE = 12  # if the call has no word_boxes
 
 
 class WhenAsked(When):
-    """A rule for a model that answers questions on documents."""
+    """A rule for a model that answers questions about documents."""
 
     def returns(self, answer: str, score: float = 0.95, start: int = 0, end: int | None = None) -> None:
-        """Answer every matching question with this text, before any other answer.
+        """Answer every matching question with this text. It is the first of several answers.
 
         Args:
-            answer: the text.
-            score: from 0 to 1.
-            start: the index of its first word in the document.
-            end: the index of its last word; by default as many words further as the answer has.
+            answer: The text of the answer.
+            score: The score, from 0 to 1.
+            start: The index of its first word in the document.
+            end: The index of its last word. By default, it follows from the number of words.
 
         Raises:
-            ConfigurationError: the score is not in [0, 1].
+            ConfigurationError: The score is not in [0, 1].
         """
         if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
             raise ConfigurationError(
@@ -50,24 +50,24 @@ class WhenAsked(When):
 
 
 class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
-    """Answers a question with words of the document, the surest answer first.
+    """Answers a question with words of the document, the best answer first.
 
-    The words come with the call (`word_boxes`). Without them the real pipeline reads them with Tesseract; the fake
-    reads nothing and invents some. A Donut model answers with a text alone.
+    The words are passed in the call (`word_boxes`). Without them the real pipeline reads the image with Tesseract.
+    The fake does not read it, and uses other words. A Donut model returns only a text.
     """
 
     __slots__ = ()
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the kind of impira/layoutlm-document-qa, transformers' default model for the task."""
+        """Return the model type of impira/layoutlm-document-qa, transformers' default model for the task."""
         return {"model_type": "layoutlm"}
 
     def when(self, pattern: Any) -> WhenAsked:
-        """Begin a rule: `fake.when("invoice number").returns("us-001", 0.9)`.
+        """Start a rule: `fake.when("invoice number").returns("us-001", 0.9)`.
 
         Args:
-            pattern: a part of the question or of the image's path, a compiled regular expression, a function of
+            pattern: A part of the question or of the image's path, a compiled regular expression, a function of
                 the input as a dict, or an image with the same content. The later of two matching rules wins.
         """
         return WhenAsked(self._script, as_predicate(pattern))
@@ -109,7 +109,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         words = [] if donut else self._words(item, image)
         question = item["question"]
         if not donut:
-            question.split()  # the AttributeError of Python's if it is no text
+            question.split()  # Python's own AttributeError if it is not a text
             if not all(isinstance(word, str) for word in words):
                 raise ValueError("a word of word_boxes must be a text")
             self._tokens(question, words, padding, max_seq_len, doc_stride)
@@ -133,7 +133,7 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
         return answers[:top_k]
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Answer a batch; the real pipeline cannot make one of documents of different lengths."""
+        """Answer a batch. As in the real pipeline, documents of different lengths cannot be in one batch."""
         answers = super()._batch(items, **parameters)
         layout = [parameters.get(name) for name in ("padding", "max_seq_len", "doc_stride")]
         widths = set()
@@ -142,14 +142,14 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
             widths |= {len(row) for row in self._tokens(item["question"], words, *layout)}
         if len(widths) > 1:
             raise ValueError(
-                "documents of different lengths make no batch: pass padding='max_length' or batch_size=1"
+                "documents of different lengths cannot be in one batch: pass padding='max_length' or batch_size=1"
             )
         return answers
 
     def _tokens(
         self, question: str, words: list[str], padding: Any, max_seq_len: Any, doc_stride: Any
     ) -> Sequence[Sized]:
-        """Return the tokens of the parts that a document is read in; without the model's folder, its characters."""
+        """Return the tokens of each part of a document. Without the model's folder, they are its characters."""
         tokenizer = self._tokenizer_of_model()
         if not isinstance(tokenizer, FileTokenizer):
             return ["1" * (len(question) + sum(map(len, words)))] if padding != "max_length" else []
@@ -176,10 +176,10 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
             return words
         if image is None:
             raise ValueError("pass an image, or word_boxes, or both")
-        return list(seeded.words(_WORDS_OF_THE_UNREAD, self._facts.name, image.digest))
+        return list(seeded.words(_WORDS_OF_AN_IMAGE, self._facts.name, image.digest))
 
     def _answers(self, words: list[str], question: str, digest: bytes, longest: Any) -> list[dict[str, Any]]:
-        """Return the spans of words as answers, each with a probability; a span has at most `longest` words."""
+        """Return the spans of at most `longest` words as answers, each with a probability."""
         spoken = [index for index, word in enumerate(words) if word]
         spans = [(start, end) for start in spoken for end in spoken if start <= end < start + longest]
         if not spans:
@@ -195,9 +195,9 @@ class FakeDocumentQuestionAnsweringPipeline(FakeChunkPipeline):
 
 def _check_box(box: Any, positions: int) -> None:
     if len(box) != 4:
-        raise ValueError(f"a box has four numbers, found {box!r}")
+        raise ValueError(f"a box must have four numbers, found {box!r}")
     if not all(isinstance(value, int) for value in box):
-        raise RuntimeError(f"the numbers of a box are whole ones, found {box!r}")
+        raise RuntimeError(f"the numbers of a box must be whole numbers, found {box!r}")
     left, top, right, bottom = box
     if not all(0 <= value < positions for value in (*box, right - left, bottom - top)):
-        raise IndexError(f"the numbers of a box are from 0 to {positions - 1}, found {box!r}")
+        raise IndexError(f"the numbers of a box must be from 0 to {positions - 1}, found {box!r}")

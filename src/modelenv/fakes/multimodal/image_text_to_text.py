@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FakeImageTextToTextPipeline(FakeContinuation):
-    """Continues a prompt with images, or a chat whose messages hold images, with some plain words."""
+    """Continues a prompt with images, or a chat whose messages contain images, with some plain words."""
 
     __slots__ = ()
 
@@ -24,7 +24,7 @@ class FakeImageTextToTextPipeline(FakeContinuation):
             raise ValueError("pass text or images, or both")
         if _is_chat(text):
             if images is not None:
-                raise ValueError("the images of a chat belong into the content of its messages")
+                raise ValueError("the images of a chat must be in the content of its messages")
             return self._run(_chats(text), **kwargs)
         if text is None and _is_chat(images):
             return self._run(_chats(images), **kwargs)
@@ -33,7 +33,7 @@ class FakeImageTextToTextPipeline(FakeContinuation):
         if images is None:
             return self._run(text, **kwargs)
         if text is None:
-            raise ValueError("the pipeline needs a text beside the images")
+            raise ValueError("the pipeline needs text with the images")
         return self._run({"images": images, "text": text}, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:

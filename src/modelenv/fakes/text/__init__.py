@@ -1,1 +1,1 @@
-"""Fakes of the tasks on text."""
+"""Fakes of the text tasks."""

@@ -23,16 +23,16 @@ class WhenAsked(When):
         """Answer `question` (its name) with `option` for every matching state.
 
         Args:
-            question: the name of the question in the request. Other questions are answered as without the rule.
-            option: of a choice its key, of a score its level, of a noul True or False.
-            probability: of that option; the others share the rest evenly.
+            question: The name of the question in the request. The rule does not affect other questions.
+            option: The key of a choice, the level of a score, or True or False for a noul.
+            probability: The probability of the option. The other options share the rest evenly.
 
         Raises:
-            ConfigurationError: the probability is not in [0, 1].
+            ConfigurationError: The probability is not in [0, 1].
         """
         if isinstance(probability, bool) or not isinstance(probability, (int, float)) or not 0 <= probability <= 1:
             raise ConfigurationError(
-                f"this is no probability of {option!r}",
+                f"the probability of {option!r} is not valid",
                 expected="a number from 0 to 1",
                 found=repr(probability),
                 hint='write fake.when("refund").returns("refund", True, 0.9)',
@@ -42,7 +42,7 @@ class WhenAsked(When):
 
 
 class FakeDecisionPipeline(FakePipeline):
-    """Answers typed questions about a state, with probabilities drawn from a hash of the model's name and both."""
+    """Answers typed questions about a state, with probabilities derived from a hash of the model's name and both."""
 
     __slots__ = ("_decision_config",)
     _pads_batches = True
@@ -50,20 +50,20 @@ class FakeDecisionPipeline(FakePipeline):
     def __init__(self, task: str, facts: Any, pipeline_kwargs: Mapping[str, Any]) -> None:
         kwargs = dict(pipeline_kwargs)
         given = kwargs.pop("decision_config", None)
-        # A config of transformers has the same names; a path or name of another repo is not read.
+        # A config object of transformers has the same names. A path or the name of another repo is not read.
         self._decision_config = (
             dict(vars(given)) if hasattr(given, "noul_options") else facts.read_file("decision.json")
         )
         super().__init__(task, facts, kwargs)
 
     def when(self, pattern: Pattern) -> WhenAsked:
-        """Begin a rule: `fake.when("charged twice").returns("refund", True, 0.9)`.
+        """Start a rule: `fake.when("charged twice").returns("refund", True, 0.9)`.
 
         Args:
-            pattern: a part of the state (as JSON, where it is no text), a regular expression, or a function of it.
+            pattern: A part of the state (as JSON, if it is not a text), a regular expression, or a function of it.
 
         Raises:
-            ConfigurationError: the pattern is none of these.
+            ConfigurationError: The pattern is none of these.
         """
         return WhenAsked(self._script, pattern)
 
@@ -71,19 +71,19 @@ class FakeDecisionPipeline(FakePipeline):
         return self._sanitized(**kwargs)
 
     def _sanitized(self) -> dict[str, Any]:
-        return {}  # the real pipeline takes no argument, and raises TypeError for any
+        return {}  # the real pipeline accepts no arguments, and raises TypeError for any
 
     def _one(self, item: Any, /, **_: Any) -> dict[str, Any]:
         state, questions = read_request(item, self._decision_config)
         if self._facts.folder is not None and read_template(self._facts) is None:
-            raise ValueError("the tokenizer has no chat template, so it cannot make a prompt of a question")
+            raise ValueError("the tokenizer has no chat template, so it cannot render a question")
         text = state if isinstance(state, str) else json.dumps(state, ensure_ascii=False)
         return {question.name: question.answer(self._probabilities(text, question)) for question in questions}
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
         self._singly(items, **parameters)
         # The real pipeline cannot join the questions of several requests.
-        raise ValueError("a decision pipeline makes no batches: leave batch_size out")
+        raise ValueError("a decision pipeline does not support batches: leave out batch_size")
 
     def _probabilities(self, state: str, question: Question) -> list[float]:
         number = len(question.options)

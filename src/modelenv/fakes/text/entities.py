@@ -1,4 +1,4 @@
-"""From tokens with scores to entities, as `TokenClassificationPipeline` of transformers 5.24 joins them."""
+"""Joins tokens with scores to entities, like `TokenClassificationPipeline` of transformers 5.24."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STRATEGIES = ("NONE", "SIMPLE", "FIRST", "AVERAGE", "MAX")
 
 @dataclass(frozen=True)
 class ScoredToken:
-    """One token: its text, where it stands (None: not known), its place in the row, each label's probability."""
+    """One token: its text, the probability of each label, its offsets (None: not known), its index in the row."""
 
     word: str
     scores: Sequence[float]
@@ -23,7 +23,7 @@ class ScoredToken:
 
     @property
     def best(self) -> int:
-        """The place of the likeliest label."""
+        """The index of the most likely label."""
         return max(range(len(self.scores)), key=self.scores.__getitem__)
 
 
@@ -32,9 +32,9 @@ class Joiner:
     """Joins tokens by one of the aggregation strategies.
 
     Attributes:
-        labels: the model's labels.
-        join: makes a text of tokens.
-        number: makes a score of a float: `numpy.float32` where the real one is that.
+        labels: The model's labels.
+        join: Returns the text of tokens.
+        number: Converts a float to a score, such as `numpy.float32`.
     """
 
     labels: Sequence[str]
@@ -42,7 +42,7 @@ class Joiner:
     number: Callable[[float], Any]
 
     def entities(self, tokens: Sequence[ScoredToken], strategy: str) -> list[dict[str, Any]]:
-        """Return the entities that `strategy` makes of the tokens, those of every label."""
+        """Return the entities of the tokens according to `strategy`, for all labels."""
         if strategy in ("NONE", "SIMPLE"):
             found = [self._plain(token) for token in tokens]
         else:
@@ -111,12 +111,12 @@ def _words(tokens: Sequence[ScoredToken]) -> list[list[ScoredToken]]:
 
 
 def _tag(label: str) -> tuple[bool, str]:
-    """Return whether a label begins an entity, and its tag; a label without B- or I- continues one."""
+    """Return whether a label starts an entity, and its tag. A label without B- or I- continues an entity."""
     return label.startswith("B-"), label[2:] if label.startswith(("B-", "I-")) else label
 
 
 def without_overlaps(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the entities of overlapping chunks of a text, of two that overlap the longer or the surer one."""
+    """Return the entities of overlapping chunks of a text. Of two that overlap, keep the longer or likelier one."""
     kept: list[dict[str, Any]] = []
     for entity in sorted(entities, key=lambda entity: entity["start"]):
         if kept and kept[-1]["start"] <= entity["start"] < kept[-1]["end"]:
@@ -132,11 +132,11 @@ def _weight(entity: Mapping[str, Any]) -> tuple[int, Any]:
 
 
 def continues_word(sentence: str, start: int, strategy: str) -> bool:
-    """Say whether a token continues a word, for tokenizers that do not mark it: there is no space before it.
+    """Whether a token continues a word, for tokenizers that do not mark it: there is no space before the token.
 
     Warns:
-        UserWarning: as the real pipeline does, where the strategy joins words.
+        UserWarning: The strategy joins words. The real pipeline warns too.
     """
     if strategy in ("FIRST", "AVERAGE", "MAX"):
-        warnings.warn("the tokenizer knows no words: spaces tell where one begins", UserWarning, stacklevel=2)
+        warnings.warn("the tokenizer does not mark words, so they are split at spaces", UserWarning, stacklevel=2)
     return start > 0 and " " not in sentence[start - 1 : start + 1]

@@ -13,12 +13,14 @@ from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tensors import as_tensor
 from modelenv.fakes.text.tokenizing import Batch, check_positions, tokenize
 
-_WIDTHS = ("hidden_size", "d_model", "dim", "n_embd", "emb_dim")  # what configs call the width of hidden states
+_WIDTHS = ("hidden_size", "d_model", "dim", "n_embd", "emb_dim")  # the names of the width of hidden states in configs
 _DEFAULT_WIDTH = 768
 _NEED_A_DECODER = frozenset(
-    "blenderbot blenderbot-small longt5 m2m_100 marian mt5 pegasus pegasus_x switch_transformers t5 umt5".split()  # noqa: SIM905
+    """
+    blenderbot blenderbot-small longt5 m2m_100 marian mt5 pegasus pegasus_x switch_transformers t5 umt5
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-_CONTEXT_SHARE = 0.3  # of a token's vector comes from the whole text: the rest is the token's own
+_CONTEXT_SHARE = 0.3  # this share of a token's vector depends on the whole text, the rest on the token
 
 
 class WhenEmbedded(When):
@@ -30,10 +32,10 @@ class WhenEmbedded(When):
         self._width = width
 
     def returns(self, vector: Sequence[float]) -> None:
-        """Answer every matching text with `vector` for each of its tokens, so that its mean is `vector` too.
+        """Answer every matching text with `vector` for each token, so that the mean is also `vector`.
 
         Raises:
-            ConfigurationError: the vector is not of the model's width, or holds something else than numbers.
+            ConfigurationError: The vector does not have the model's width, or not all of its values are numbers.
         """
         numbers = [value for value in vector if isinstance(value, (int, float)) and not isinstance(value, bool)]
         if len(numbers) != len(vector) or len(numbers) != self._width:
@@ -48,10 +50,10 @@ class WhenEmbedded(When):
 
 
 class FakeFeatureExtractionPipeline(FakePipeline):
-    """Gives a vector of the model's width for every token: the answer to a text is of shape [1, tokens, width].
+    """Returns a vector of the model's width for each token. The answer to a text has the shape [1, tokens, width].
 
-    The vectors are drawn from a hash of the model's name, the token and the text, so texts that share words are
-    closer to each other than texts that do not. With the model's folder the number of tokens is exact.
+    The vectors are derived from a hash of the model's name, the token and the text, so texts with common words are
+    closer to each other than texts without. With the model's folder, the number of tokens is exact.
     """
 
     __slots__ = ()
@@ -59,14 +61,14 @@ class FakeFeatureExtractionPipeline(FakePipeline):
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the width of BERT and of many others."""
+        """Return the width of BERT and many other models."""
         return {"hidden_size": _DEFAULT_WIDTH}
 
     def when(self, pattern: Pattern) -> WhenEmbedded:
-        """Begin a rule: `fake.when("crash").returns([0.1] * 768)`.
+        """Start a rule: `fake.when("crash").returns([0.1] * 768)`.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenEmbedded(self._script, pattern, self._facts, self._width)
 
@@ -78,13 +80,13 @@ class FakeFeatureExtractionPipeline(FakePipeline):
             return int(config["word_embed_proj_dim"])
         places = (config, text if isinstance(text, Mapping) else {})
         found = (place[name] for place in places for name in _WIDTHS if place.get(name) is not None)
-        return int(next(found, _DEFAULT_WIDTH)) * (2 if kind == "reformer" else 1)  # it has two streams, joined
+        return int(next(found, _DEFAULT_WIDTH)) * (2 if kind == "reformer" else 1)  # it joins two streams
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         parameters = dict(kwargs.get("tokenize_kwargs") or {})
         if kwargs.get("truncation") is not None:
             if "truncation" in parameters:
-                raise ValueError("truncation is given twice: as an argument, and in tokenize_kwargs")
+                raise ValueError("truncation is passed twice: as an argument, and in tokenize_kwargs")
             parameters["truncation"] = kwargs["truncation"]
         if kwargs.get("return_tensors") is not None:
             parameters["_is_tensor"] = kwargs["return_tensors"]
@@ -96,7 +98,7 @@ class FakeFeatureExtractionPipeline(FakePipeline):
         return _packed(self._vectors(batch, 0), _is_tensor)
 
     def _batch(self, items: list[Any], /, *, _is_tensor: Any = False, **tokenize_kwargs: Any) -> list[Any]:
-        """Answer a batch as the real one does: every text has as many tokens as the longest."""
+        """Answer a batch. As in the real pipeline, every text has as many tokens as the longest."""
         batches = [self._tokenize(item, tokenize_kwargs) for item in items]
         width = max(batch.width for batch in batches)
         self._check(width)
@@ -105,9 +107,9 @@ class FakeFeatureExtractionPipeline(FakePipeline):
     def _check(self, width: int) -> None:
         kind = self._facts.config.get("model_type")
         if kind == "perceiver":
-            raise TypeError("a perceiver model takes no tokens alone, but inputs of its own")
+            raise TypeError("a perceiver model needs inputs other than tokens")
         if kind in _NEED_A_DECODER:
-            raise ValueError(f"a {kind} model needs input for its decoder, which this pipeline has not")
+            raise ValueError(f"a {kind} model needs input for its decoder, which this pipeline does not provide")
         check_positions(self._facts, width)
 
     def _tokenize(self, item: Any, tokenize_kwargs: Mapping[str, Any]) -> Batch:

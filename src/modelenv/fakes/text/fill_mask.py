@@ -17,7 +17,7 @@ from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.text.tokenizing import check_positions, tokenize
 
 _MASKS = ("[MASK]", "<mask>")
-_SHARPNESS = 10  # how much likelier the likeliest token is: so the best of some hundred gets a tenth or more
+_SHARPNESS = 10  # of the distribution: the most likely of a few hundred tokens has a probability of 0.1 or more
 _DEFAULT_TOP_K = 5
 
 
@@ -28,7 +28,7 @@ class _Scripted:
 
 
 class WhenFilled(When):
-    """A rule for what fills a mask."""
+    """A rule for the token that fills a mask."""
 
     def __init__(self, script: Script, pattern: Pattern, facts: ModelFacts, tokenizer: TextTokenizer) -> None:
         super().__init__(script, pattern)
@@ -36,21 +36,21 @@ class WhenFilled(When):
         self._tokenizer = tokenizer
 
     def returns(self, token: str, score: float) -> None:
-        """Fill every mask of every matching text with `token`, which is the likeliest of the answers.
+        """Fill every mask of every matching text with `token`, as the most likely answer.
 
-        The further answers of a call share what is left of the probability. In a call with `targets`, which gives
-        the scores of other tokens, the rule has no say unless `token` is among them.
+        The other answers of a call share the rest of the probability. A call with `targets` returns the scores of
+        these tokens, so the rule has no effect unless `token` is among them.
 
         Raises:
-            ConfigurationError: the model's vocabulary has no such token, or the score is not in [0, 1].
+            ConfigurationError: The model's vocabulary does not contain the token, or the score is not in [0, 1].
         """
         index = self._tokenizer.id_of(token)
         if index is None:
             raise ConfigurationError(
                 f"the model's vocabulary has no token {token!r}",
                 model=self._facts.name,
-                expected="a single token, as token_str shows it",
-                hint="name a shorter or more common word",
+                expected="a single token, as in token_str",
+                hint="use a shorter or more common word",
             )
         if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
             raise ConfigurationError(
@@ -64,25 +64,25 @@ class WhenFilled(When):
 
 
 class FakeFillMaskPipeline(FakePipeline):
-    """Fills masks with tokens of the model's vocabulary, drawn from a hash of the model's name and the text.
+    """Fills masks with tokens of the model's vocabulary, chosen by a hash of the model's name and the text.
 
-    Without the model's folder the tokens are plain English words, and both `[MASK]` and `<mask>` are masks.
+    Without the model's folder, the tokens are plain English words, and both `[MASK]` and `<mask>` are masks.
     """
 
     __slots__ = ()
     _pads_batches = True
 
     def when(self, pattern: Pattern) -> WhenFilled:
-        """Begin a rule: `fake.when("capital of France").returns("Paris", 0.9)`.
+        """Start a rule: `fake.when("capital of France").returns("Paris", 0.9)`.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenFilled(self._script, pattern, self._facts, self._tokenizer_of_model())
 
     @property
     def tokenizer(self) -> FakeTokenizer:
-        """The tokenizer of the model's folder, or one of words; its `mask_token` is what to write into texts."""
+        """The tokenizer in the model's folder, or one of words. Texts for the fake contain its `mask_token`."""
         return FakeTokenizer(self._tokenizer_of_model(), self._facts)
 
     def _answer(self, inputs: Any, **kwargs: Any) -> Any:
@@ -118,7 +118,7 @@ class FakeFillMaskPipeline(FakePipeline):
                 index = batch.rows[0].ids[0]
             found.append(index)
         if not found:
-            raise ValueError("targets must name at least one token")
+            raise ValueError("targets must contain at least one token")
         return list(set(found))
 
     def _one(
@@ -137,7 +137,7 @@ class FakeFillMaskPipeline(FakePipeline):
             masks |= {tokenizer.id_of(mask) for mask in _MASKS}
         if not all(masks & set(row.ids) for row in batch.rows):
             mask = tokenizer.special["mask_token"]
-            raise pipeline_exception("fill-mask", self._facts.name, f"the input has no mask: write {mask}")
+            raise pipeline_exception("fill-mask", self._facts.name, f"the input has no mask token: write {mask}")
         check_positions(self._facts, batch.width)
         if targets is not None and len(targets) < top_k:
             top_k = len(targets)
@@ -168,7 +168,7 @@ class FakeFillMaskPipeline(FakePipeline):
     def _likeliest(
         self, texts: tuple[str, ...], scripted: _Scripted | None, top_k: Any, targets: list[int] | None
     ) -> list[tuple[float, int]]:
-        """Return the `top_k` likeliest tokens, or those of `targets`, with their scores."""
+        """Return the `top_k` most likely tokens, or those of `targets`, with their scores."""
         if type(top_k) is not int:
             raise TypeError(f"top_k must be a whole number, found {top_k!r}")
         scores = self._distribution(texts, scripted)
@@ -180,7 +180,7 @@ class FakeFillMaskPipeline(FakePipeline):
         return [(score, token) for token, score in ranked]
 
     def _distribution(self, texts: tuple[str, ...], scripted: _Scripted | None) -> dict[int, float]:
-        """Return the probability of every token: special tokens never fill a mask, unless all others do."""
+        """Return the probability of every token. Special tokens fill a mask only after all others."""
         tokenizer = self._tokenizer_of_model()
         choices = list(tokenizer.choices())
         draws = seeded.units(len(choices), self._facts.name, *texts)
@@ -192,7 +192,7 @@ class FakeFillMaskPipeline(FakePipeline):
             scores |= {token: 0.0 for token in range(tokenizer.size()) if token not in scores}
         if scripted is None:
             return scores
-        # The scripted token is first even where its score is small: the others share the rest below it.
+        # The scripted token comes first even if its score is small. The others share the rest, with lower scores.
         rest = 1 - scores.get(scripted.token, 0.0)
         scale = min((1 - scripted.score) / rest, scripted.score / max(scores.values()))
         return {**{token: score * scale for token, score in scores.items()}, scripted.token: scripted.score}

@@ -1,4 +1,4 @@
-"""Which arguments `generate` of transformers 5.24 takes, which it refuses, and how much it then writes."""
+"""Checks the arguments of `generate` like transformers 5.24, and computes how many tokens it generates."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ GENERATION_CONFIG = frozenset(
     repetition_penalty return_dict_in_generate sequence_bias speculation_type stop_strings suppress_tokens
     target_lookbehind temperature token_healing top_h top_k top_p transformers_version typical_p use_cache use_mtp
     watermarking_config
-    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-"""The attributes of `GenerationConfig`; a test holds them against the installed version."""
+"""The attributes of `GenerationConfig`. A test compares them with the installed version."""
 
 _OF_GENERATE = frozenset(
     [
@@ -42,37 +42,37 @@ _OF_GENERATE = frozenset(
         "tokenizer",
     ]
 )
-_DEFAULT_NEW_TOKENS = 256  # of the pipelines that write text
-_USUAL_NEW_TOKENS = 24  # a model ends by itself: a fake does so after this many, where a call allows many more
-_EXACT = 64  # up to this many are written to the last, as a test that asks for so few counts them
-_TOP_K = 50  # of `generate`
+_DEFAULT_NEW_TOKENS = 256  # of the pipelines that generate text
+_USUAL_NEW_TOKENS = 24  # a real model ends by itself; a fake ends after this number if a call allows more than _EXACT
+_EXACT = 64  # up to this number, all allowed tokens are generated, because a test can count so few
+_TOP_K = 50  # the default of `generate`
 _ASSISTANTS = ("assistant_model", "assistant_early_exit", "prompt_lookup_num_tokens")
 _STATEFUL = frozenset(
     """
     bamba falcon_h1 falcon_mamba granitemoehybrid jamba kimi_linear mamba mamba2 nemotron_h olmo_hybrid qwen3_5
     qwen3_5_moe qwen3_next recurrent_gemma rwkv xlstm zamba zamba2
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 _CACHES = frozenset(
     """
     dynamic hybrid hybrid_chunked offloaded offloaded_hybrid offloaded_hybrid_chunked offloaded_static paged quantized
     sliding_window static
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 
 
 @dataclass(frozen=True)
 class Generation:
-    """How much to write.
+    """The settings that decide how much is generated.
 
     Attributes:
-        sequences: how many answers to each input.
-        max_new_tokens: the most tokens of an answer, where that was given; else None.
-        max_length: the most tokens of prompt and answer, where that was given; else None.
-        min_new_tokens: the fewest tokens of an answer.
-        is_assisted: whether something guesses tokens ahead; then there are no batches.
-        beams: how many answers are tried at a time.
-        streamer: what is shown the tokens as they are written, or None.
+        sequences: The number of answers to each input.
+        max_new_tokens: The maximum number of tokens of an answer, or None if it is not set.
+        max_length: The maximum number of tokens of prompt and answer, or None if it is not set.
+        min_new_tokens: The minimum number of tokens of an answer.
+        is_assisted: Whether generation is assisted (speculative). It then does not support batches.
+        beams: The number of beams.
+        streamer: The object that receives the tokens as they are generated, or None.
     """
 
     sequences: int
@@ -84,10 +84,10 @@ class Generation:
     streamer: Any = None
 
     def new_tokens(self, prompt_length: int) -> int:
-        """Return how many tokens to write after a prompt.
+        """Return the number of tokens to generate after a prompt.
 
         Raises:
-            ValueError: the prompt leaves no room.
+            ValueError: The prompt already has `max_length` tokens.
         """
         limit = self.most(prompt_length)
         if limit <= 0:
@@ -97,14 +97,14 @@ class Generation:
         return limit if limit <= _EXACT else max(_USUAL_NEW_TOKENS, min(limit, self.min_new_tokens))
 
     def most(self, prompt_length: int) -> int:
-        """Return how many tokens the answer to a prompt may have; with a `max_length` there may be no room at all."""
+        """Return the maximum number of tokens of an answer. It can be 0 or negative with a `max_length`."""
         if self.max_new_tokens is not None:
             return math.ceil(self.max_new_tokens)
         return _DEFAULT_NEW_TOKENS if self.max_length is None else math.ceil(self.max_length - prompt_length)
 
 
 def split_generation(pipeline_kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of generation that a pipeline keeps for all its calls, and its other arguments."""
+    """Return the generation arguments that a pipeline applies to all its calls, and its other arguments."""
     kept = GENERATION_CONFIG | {"generation_config"}
     dropped = ("assistant_model", "assistant_tokenizer")
     generation = {name: value for name, value in pipeline_kwargs.items() if name in kept}
@@ -120,17 +120,17 @@ def read_generation(
     kind: Any = None,
     **defaults: Any,
 ) -> Generation:
-    """Return how much to write.
+    """Return the settings that decide how much is generated.
 
     Args:
-        built: what the pipeline was built with; a `generation_config` of the call replaces all of it.
-        called: the arguments of the call.
-        model: the content of the model's `generation_config.json`.
-        kind: the model's `model_type`.
-        defaults: of the pipeline, where none of these says otherwise.
+        built: The arguments that the pipeline was built with. A `generation_config` in the call replaces all of them.
+        called: The arguments of the call.
+        model: The content of the model's `generation_config.json`.
+        kind: The model's `model_type`.
+        defaults: The defaults of the pipeline, which all others override.
 
     Raises:
-        ValueError, TypeError, ZeroDivisionError, RuntimeError: where `generate` raises the same class.
+        ValueError, TypeError, ZeroDivisionError, RuntimeError: `generate` raises the same class.
     """
     kwargs = {**({} if "generation_config" in called else built), **called}
     unknown = sorted(name for name in kwargs if name not in GENERATION_CONFIG | _OF_GENERATE)
@@ -150,7 +150,7 @@ def read_generation(
     assisted = bool(values.get("use_mtp")) or any(values.get(name) is not None for name in _ASSISTANTS)
     if assisted and values.get("num_beams", 1) == 1:
         if values.get("num_return_sequences", 1) > 1 or kind in _STATEFUL:
-            raise ValueError("assisted generation gives one answer, and not with models that keep a state")
+            raise ValueError("assisted generation returns one answer, and does not support stateful models")
         if values.get("use_cache") is False:
             raise RuntimeError("assisted generation needs use_cache=True")
     return Generation(
@@ -174,15 +174,15 @@ def _check(values: Mapping[str, Any]) -> None:
         raise ValueError(f"cache_implementation must be one of {', '.join(sorted(_CACHES))}")
     for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
         if isinstance(values.get(name), str):
-            raise TypeError(f"{name} must be the number of a token, found {values[name]!r}")
+            raise TypeError(f"{name} must be a token id, found {values[name]!r}")
     penalty = values.get("repetition_penalty")
     if penalty not in (None, 1.0) and not (isinstance(penalty, float) and penalty > 0):
-        raise ValueError(f"repetition_penalty must be a float over 0, found {penalty!r}")
+        raise ValueError(f"repetition_penalty must be a float greater than 0, found {penalty!r}")
     words = values.get("bad_words_ids")
     if words is not None and not (isinstance(words, list) and words and all(map(_are_tokens, words))):
-        raise ValueError(f"bad_words_ids must be a list of lists of tokens, found {words!r}")
+        raise ValueError(f"bad_words_ids must be a list of lists of token ids, found {words!r}")
     if values.get("stop_strings") is not None and (values.get("tokenizer") is None or not [*values["stop_strings"]]):
-        raise ValueError("stop strings need a tokenizer, and there must be one at least: pass stop_sequence instead")
+        raise ValueError("stop_strings needs a tokenizer and at least one string: pass stop_sequence instead")
     if values.get("token_healing") and values.get("tokenizer") is None:
         raise ValueError("token_healing needs a tokenizer")
 
@@ -192,7 +192,7 @@ def _are_tokens(ids: Any) -> bool:
 
 
 def _check_mode(values: Mapping[str, Any]) -> None:
-    """Refuse the ways of decoding whose code is on the Hub: it would need `trust_remote_code`."""
+    """Raise ValueError for decoding strategies whose code is on the Hub, because they need `trust_remote_code`."""
     beams = values.get("num_beams", 1)
     moved = values.get("constraints") is not None or values.get("force_words_ids") is not None
     if beams == 1:
@@ -203,18 +203,18 @@ def _check_mode(values: Mapping[str, Any]) -> None:
     else:
         moved = moved or (values.get("num_beam_groups") or 1) > 1
     if moved and values.get("custom_generate") is None:
-        raise ValueError("this way of decoding needs code from the Hub, and trust_remote_code=True")
+        raise ValueError("this decoding strategy needs code from the Hub and trust_remote_code=True")
     if values.get("streamer") is not None and beams > 1 and not values.get("do_sample"):
-        raise ValueError("a streamer cannot follow a beam search: leave out num_beams")
+        raise ValueError("a streamer does not support beam search: leave out num_beams")
 
 
 def _check_sampling(values: Mapping[str, Any]) -> None:
     temperature = values.get("temperature")
     if temperature not in (None, 1.0) and not (isinstance(temperature, float) and temperature > 0):
-        raise ValueError(f"temperature must be a float over 0, found {temperature!r}")
+        raise ValueError(f"temperature must be a float greater than 0, found {temperature!r}")
     top_k = values.get("top_k")
     if top_k not in (None, 0) and not (isinstance(top_k, int) and top_k > 0):
-        raise ValueError(f"top_k must be a whole number over 0, found {top_k!r}")
+        raise ValueError(f"top_k must be a whole number greater than 0, found {top_k!r}")
     top_p = values.get("top_p")
     if top_p is not None and top_p < 1.0 and float(top_p) < 0:
         raise ValueError(f"top_p must be from 0 to 1, found {top_p!r}")
@@ -223,7 +223,7 @@ def _check_sampling(values: Mapping[str, Any]) -> None:
         raise ValueError(f"min_p must be from 0 to 1, found {min_p!r}")
     typical_p = values.get("typical_p")
     if typical_p is not None and typical_p < 1.0 and not float(typical_p) > 0:
-        raise ValueError(f"typical_p must be over 0, found {typical_p!r}")
+        raise ValueError(f"typical_p must be greater than 0, found {typical_p!r}")
 
 
 def _sequences(values: Mapping[str, Any]) -> int:
@@ -232,7 +232,7 @@ def _sequences(values: Mapping[str, Any]) -> int:
     if beams < 1:
         raise (RuntimeError if beams else ZeroDivisionError)(f"num_beams must be at least 1, found {beams}")
     if number > 1 and beams == 1 and not values.get("do_sample"):
-        raise ValueError("greedy decoding gives one answer: set do_sample=True or num_beams for several")
+        raise ValueError("greedy decoding returns one answer: set do_sample=True or num_beams for several")
     if beams != 1 and number > beams:
         raise ValueError(f"num_return_sequences is {number}, but num_beams is {beams}")
     return max(1, int(number))

@@ -1,4 +1,4 @@
-"""The questions of a decision request: how they are checked and answered, from `transformers/decision` (5.24)."""
+"""Checks and answers the questions of a decision request, like `transformers/decision` (5.24)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _KEYS = frozenset({"type", "instructions", "criteria"})
 
 @dataclass(frozen=True)
 class Question:
-    """One question.
+    """One question of a request.
 
     Attributes:
-        name: the key of its answer.
+        name: The name of the question, which is the key of its answer.
         kind: `noul` (true or false), `choice` or `score`.
-        options: of a choice its keys, of a score its levels from "0", of a noul "true" and "false".
-        descriptions: of the options.
+        options: The keys of a choice, the levels of a score from "0", or "true" and "false" for a noul.
+        descriptions: The descriptions of the options.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Question:
     descriptions: tuple[Any, ...]
 
     def answer(self, probabilities: Sequence[float]) -> dict[str, Any]:
-        """Return the answer with these probabilities of the options."""
+        """Return the answer for these probabilities of the options."""
         by_option = dict(zip(self.options, probabilities, strict=True))
         if self.kind == "noul":
             return {"type": "noul", "noul": by_option["true"]}
@@ -60,21 +60,21 @@ def read_request(request: Any, config: Mapping[str, Any]) -> tuple[Any, list[Que
 
     Args:
         request: `{"state": …, "questions": {name: question}}`.
-        config: the model's `decision.json`; empty where it has none.
+        config: The content of the model's `decision.json`, or an empty mapping.
 
     Raises:
-        ValueError: the request or a question is not valid.
+        ValueError: The request or a question is not valid.
     """
     if isinstance(request, str):
         request = json.loads(request)
     if not isinstance(request, dict) or "questions" not in request or "state" not in request:
-        raise ValueError('a request is {"state": …, "questions": {name: question, …}}, as a dict or its JSON')
+        raise ValueError('a request must be {"state": …, "questions": {name: question, …}}, as a dict or as JSON')
     questions = request["questions"]
     if not isinstance(questions, dict) or not questions:
         raise ValueError(f"questions must map names to at least one question, found {questions!r}")
     read = [_question(name, question, config) for name, question in questions.items()]
     if request.get("assets"):
-        raise ValueError("images need a model whose processor takes them")
+        raise ValueError("images need a model whose processor accepts images")
     return request["state"], read
 
 
@@ -85,7 +85,7 @@ def _question(name: str, question: Any, config: Mapping[str, Any]) -> Question:
     criteria = question.get("criteria")
     unknown = sorted(map(str, question.keys() - _KEYS))
     if unknown or not _is_content(question.get("instructions")) or not _fits(kind, criteria):
-        raise ValueError(f"question {name!r}: this is no {kind} question: {question!r}")
+        raise ValueError(f"question {name!r}: not a valid {kind} question: {question!r}")
     if kind == "noul":
         options = tuple(config.get("noul_options", ("true", "false")))
         descriptions = tuple((criteria or {}).get(option) for option in options)
@@ -95,7 +95,7 @@ def _question(name: str, question: Any, config: Mapping[str, Any]) -> Question:
         options, descriptions = tuple(criteria), tuple(criteria.values())
     labels = config.get("labels", {}).get(kind) or (("Yes", "No") if kind == "noul" else string.ascii_uppercase)
     if len(labels) < len(options):
-        raise ValueError(f"question {name!r}: the model reads at most {len(labels)} options, found {len(options)}")
+        raise ValueError(f"question {name!r}: the model supports at most {len(labels)} options, found {len(options)}")
     return Question(name, kind, options, descriptions)
 
 

@@ -15,7 +15,7 @@ from modelenv.fakes.model.facts import ModelFacts
 from modelenv.fakes.model.tokens import Layout
 from modelenv.fakes.scripting import Pattern, Script, When
 
-# Those of google/tapas-base-finetuned-wtq, transformers' default model for the task.
+# The aggregators of google/tapas-base-finetuned-wtq, transformers' default model for the task.
 _AGGREGATORS = ("NONE", "SUM", "AVERAGE", "COUNT")
 
 
@@ -38,20 +38,20 @@ class WhenAsked(When):
         self._facts = facts
 
     def returns(self, *coordinates: tuple[int, int], aggregator: str = "NONE") -> None:
-        """Answer every matching question with the cells at `coordinates`: `(row, column)`, both from 0.
+        """Answer every matching question with the cells at `coordinates`: `(row, column)`, counted from 0.
 
-        A cell that a table does not have raises IndexError when the question is asked.
+        If the table of a call does not have such a cell, the call raises IndexError.
 
         Raises:
-            ConfigurationError: a coordinate is no pair of whole numbers, or the model has no such aggregator.
+            ConfigurationError: A coordinate is not a pair of whole numbers, or the model has no such aggregator.
         """
         pairs = [pair for pair in coordinates if isinstance(pair, tuple) and [*map(type, pair)] == [int, int]]
         known = _aggregators(self._facts) or ("NONE",)
         if len(pairs) != len(coordinates) or not pairs or aggregator not in known:
             raise ConfigurationError(
-                "the model cannot answer with this",
+                "the model cannot return this answer",
                 model=self._facts.name,
-                expected="pairs of (row, column), and an aggregator of " + ", ".join(known),
+                expected="pairs of (row, column), and one of the aggregators " + ", ".join(known),
                 found=f"{coordinates!r}, {aggregator!r}",
                 hint='write fake.when("stars").returns((0, 1), aggregator="SUM")',
             )
@@ -59,9 +59,9 @@ class WhenAsked(When):
 
 
 class FakeTableQuestionAnsweringPipeline(FakePipeline):
-    """Answers a question with one cell of the table, drawn from a hash of all that is known.
+    """Answers a question with one cell of the table, chosen by a hash of the model's name, the table and question.
 
-    It does not need pandas: a table is a dict of columns, a list of dicts, or a DataFrame.
+    It does not need pandas. A table can be a dict of columns, a list of dicts, or a DataFrame.
     """
 
     __slots__ = ()
@@ -77,10 +77,10 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
         }
 
     def when(self, pattern: Pattern) -> WhenAsked:
-        """Begin a rule for questions: `fake.when("How many stars").returns((0, 1))`.
+        """Start a rule for questions: `fake.when("How many stars").returns((0, 1))`.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenAsked(self._script, pattern, self._facts)
 
@@ -89,7 +89,7 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
         return results[0] if len(results) == 1 else results
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        # All else is ignored.
+        # All other arguments are ignored.
         names = ("padding", "truncation", "sequential")
         return {name: kwargs[name] for name in names if kwargs.get(name) is not None}
 
@@ -103,7 +103,7 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
         if query is None or query == "":
             raise ValueError("the question is empty")
         if self._facts.config.get("model_type") != "tapas":
-            raise ValueError("only TAPAS answers questions about tables: no other model's tokenizer takes one")
+            raise ValueError("only TAPAS models answer questions about tables: no other tokenizer accepts a table")
         queries = _read_queries(table, query)
         self._check_layout(table, queries, padding, truncation)
         answers = [self._answered(table, text) for text in queries]
@@ -118,34 +118,34 @@ class FakeTableQuestionAnsweringPipeline(FakePipeline):
             )
         config = self._facts.read_file("tokenizer_config.json")
         if len(table.columns) >= (config.get("max_column_id") or _ANY):
-            raise ValueError(f"the table has {len(table.columns)} columns, more than the model has numbers for")
+            raise ValueError(f"the table has {len(table.columns)} columns, more than the model supports")
         drops = truncation in (True, "drop_rows_to_fit")
         if not drops and len(table.rows) >= (config.get("max_row_id") or _ANY):
             raise ValueError(f"the table has {len(table.rows)} rows: pass truncation='drop_rows_to_fit'")
         tokenizer = self._tokenizer_of_model()
         rows = tokenizer.encode(queries, Layout(), add_special=False, is_split=False)
         if padding in (False, "do_not_pad") and len({len(row) for row in rows}) > 1:
-            raise ValueError("questions of different lengths make no tensor: pass padding=True")
+            raise ValueError("questions of different lengths cannot become a tensor: pass padding=True")
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Raise what the real pipeline raises, which cannot join tables.
+        """Raise the error of the real pipeline, which cannot join tables.
 
-        Of several questions about one table it joins some inputs whole, and of others the first row alone.
+        With several questions about one table, it joins some inputs completely, but only the first row of others.
         """
         self._singly(items, **parameters)
         queries = [item["query"] if isinstance(item["query"], list) else [item["query"]] for item in items]
         widths = {self._width(item["table"], asked) for item, asked in zip(items, queries, strict=True)}
         if sum(map(len, queries)) > len(items) and (len(widths) == 1 or parameters.get("padding") == "max_length"):
             if parameters.get("sequential"):
-                raise IndexError("several questions about a table are asked in turn without batch_size only")
+                raise IndexError("sequential questions about a table cannot be in a batch: leave out batch_size")
             if len(items) > 1:
                 raise RuntimeError(
-                    "several questions about each of several tables make no batch: leave batch_size out"
+                    "several tables with several questions cannot be in one batch: leave out batch_size"
                 )
-        raise AttributeError("a pipeline for tables makes no batches: leave batch_size out")
+        raise AttributeError("a pipeline for tables does not support batches: leave out batch_size")
 
     def _width(self, table: Any, queries: Sequence[str]) -> int:
-        """Return the number of tokens of a table and the longest of the questions."""
+        """Return the number of tokens of a table and its longest question."""
         table = table if isinstance(table, _Table) else _read_table(table)
         cells = [text for row in (table.columns, *table.rows) for text in row if isinstance(text, str)]
         rows = self._tokenizer_of_model().encode([*queries, *cells], Layout(), add_special=False, is_split=False)
@@ -177,7 +177,7 @@ def _aggregators(facts: ModelFacts) -> tuple[str, ...]:
 
 
 def _requests(table: Any = None, query: Any = None, **_: Any) -> Any:
-    """Return the list of tables with questions that these arguments of a call mean."""
+    """Return the list of tables with questions for these arguments of a call."""
     if table is None:
         raise ValueError("there is no table")
     if query is not None:
@@ -186,7 +186,7 @@ def _requests(table: Any = None, query: Any = None, **_: Any) -> Any:
         items: Sequence[Any] = [table]
     elif isinstance(table, list) and len(table) > 0:
         if not all(isinstance(item, dict) for item in table):
-            raise ValueError("a list must be one of dicts with a table and a query each")
+            raise ValueError("a list must contain dicts with a table and a query each")
         if table[0].get("query") is None or table[0].get("table") is None:
             raise ValueError(f"each dict must have a table and a query, found {sorted(map(str, table[0]))}")
         items = table
@@ -201,18 +201,20 @@ def _read_queries(table: _Table, query: Any) -> Sequence[str]:
     """Return the questions, after the checks of the tokenizer of TAPAS.
 
     Raises:
-        ValueError: the input is no question, or there is none.
-        AttributeError: a column's name, a cell or a further question is no text.
-        TypeError: the questions are in a tuple.
+        ValueError: The input is not a question, or there is none.
+        AttributeError: A column name, a cell or a further question is not a text.
+        TypeError: The questions are in a tuple.
     """
     is_batch = isinstance(query, (list, tuple))
     if not isinstance(query, str) and not (is_batch and (not query or isinstance(query[0], str))):
         raise ValueError(f"a question must be a text or a list of texts, found {query!r}")
     queries = query if is_batch else [query]
-    named = [name for name in table.columns if name]  # it does not look at a name that is empty, 0 or None
+    named = [name for name in table.columns if name]  # a name that is empty, 0 or None is not checked
     for text in (*named, *(cell for row in table.rows for cell in row), *queries):
         if not isinstance(text, str):
-            raise AttributeError(f"names of columns, cells and questions must be texts, found {text!r}")  # noqa: TRY004
+            raise AttributeError(  # noqa: TRY004 - the class of the real pipeline
+                f"column names, cells and questions must be texts, found {text!r}"
+            )
     if isinstance(query, tuple):
         raise TypeError("several questions must be in a list, found a tuple")
     if not queries:
@@ -221,10 +223,10 @@ def _read_queries(table: _Table, query: Any) -> Sequence[str]:
 
 
 def _read_table(table: Any) -> _Table:
-    """Return a table given as `pandas.DataFrame` takes it, or as one.
+    """Read a DataFrame, or a table in a form that `pandas.DataFrame` accepts.
 
     Raises:
-        ValueError: it is None, or its columns are of different lengths.
+        ValueError: The table is None, or its columns have different lengths.
     """
     if table is None:
         raise ValueError("the table is None")
@@ -234,7 +236,7 @@ def _read_table(table: Any) -> _Table:
     if isinstance(table, Mapping):
         return _Table(tuple(table), tuple(zip(*_columns(list(table.values())), strict=True)))
     if not isinstance(table, (list, tuple)):
-        raise ValueError(  # noqa: TRY004 (the class of the real pipeline)
+        raise ValueError(  # noqa: TRY004 - the class of the real pipeline
             f"a table must be a dict of columns, a list of rows or a DataFrame, found {table!r}"
         )
     if table and all(isinstance(row, Mapping) for row in table):
@@ -246,7 +248,7 @@ def _read_table(table: Any) -> _Table:
 
 
 def _columns(values: list[Any]) -> list[list[Any]]:
-    """Return the columns of a dict; a single cell is repeated as often as the others are long."""
+    """Return the columns of a dict. A single value is repeated to the length of the other columns."""
     found = [list(column.values()) if isinstance(column, Mapping) else column for column in values]
     is_single = [isinstance(column, str) or not hasattr(column, "__iter__") for column in found]
     lengths = {len(list(column)) for column, single in zip(found, is_single, strict=True) if not single}

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 DEFAULT_LABELS = ("NEGATIVE", "POSITIVE")
 SENTIMENT_LABELS = ("NEGATIVE", "NEUTRAL", "POSITIVE")
 
-# How the kinds of decoders begin whose config names no padding token by itself.
+# The prefixes of the kinds of decoders whose config has no padding token by default.
 _DECODERS = ("ctrl", "deepseek", "falcon", "gpt", "llama", "mistral", "mixtral", "openai-gpt", "persimmon", "phi",
              "qwen", "stablelm", "starcoder")  # fmt: skip
-# The names of `ClassificationFunction`. "default", which its documentation lists too, raises KeyError there.
+# The names of `ClassificationFunction`. "default", which is documented too, raises KeyError there.
 _FUNCTIONS = MappingProxyType({"SIGMOID": seeded.sigmoid, "SOFTMAX": seeded.softmax, "NONE": list})
 
 
@@ -45,13 +45,12 @@ class WhenClassified(When):
     def returns(self, label: str, score: float) -> None:
         """Answer every matching text with `label` and `score`, in the structure of the call form.
 
-        Where a call asks for several labels, the rest of the probability is spread evenly over the others,
-        and the answer is sorted; for a regression model they get 0.0, and `score` may be any finite number.
-        A call for one label gives this one, even where its score is not the highest. The score is what comes
-        out, whichever `function_to_apply` is asked for.
+        If a call requests several labels, the others share the rest of the probability evenly, and the answer is
+        sorted. For a regression model the others get 0.0, and `score` can be any finite number. A call for one label
+        returns this label, even if its score is not the highest. `function_to_apply` does not change the score.
 
         Raises:
-            ConfigurationError: the model has no such label, or the score is not in [0, 1].
+            ConfigurationError: The model has no such label, or the score is not in [0, 1].
         """
         labels = self._facts.labels
         if label not in labels:
@@ -75,35 +74,35 @@ class WhenClassified(When):
 
 
 class FakeTextClassificationPipeline(FakePipeline):
-    """Classifies text with scores drawn from a hash of the model's name and the text.
+    """Classifies text with scores derived from a hash of the model's name and the text.
 
-    One label is the clear winner: its softmax score is between 0.73 and 1. The real pipeline's oddities are
-    kept: a single text without `top_k` in the call comes in a list, a single dict does not;
-    `return_all_scores` is ignored; an empty list raises IndexError.
+    One label is the clear winner: its softmax score is between 0.73 and 1. The fake has the oddities of the real
+    pipeline: the answer to a single text without `top_k` in the call is in a list, but not the answer to a single
+    dict; `return_all_scores` is ignored; an empty list raises IndexError.
     """
 
     __slots__ = ()
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the labels of the task's default model; for `sentiment` also NEUTRAL."""
+        """Return the labels of the task's default model, and additionally NEUTRAL for `sentiment`."""
         return {"id2label": dict(enumerate(SENTIMENT_LABELS if task == "sentiment" else DEFAULT_LABELS))}
 
     def when(self, pattern: Pattern) -> WhenClassified:
-        """Begin a rule: `fake.when("crash").returns("NEGATIVE", 0.97)`.
+        """Start a rule: `fake.when("crash").returns("NEGATIVE", 0.97)`.
 
         Args:
-            pattern: a part of the text (case counts), a compiled regular expression to search for, or a
-                function of the text. Of a pair either text may match. The later of two matching rules wins.
+            pattern: A part of the text (case-sensitive), a compiled regular expression to search for, or a function
+                of the text. A pair matches if either text does. The later of two matching rules wins.
 
         Raises:
-            ConfigurationError: the pattern is none of these.
+            ConfigurationError: The pattern is none of these.
         """
         return WhenClassified(self._script, pattern, self._facts)
 
     def _answer(self, inputs: Any, **kwargs: Any) -> Any:
         result = self._run(inputs, **kwargs)
-        # Whether the pipeline was built with top_k does not matter here: the real one asks this call alone.
+        # As in the real pipeline, only `top_k` in this call matters, not the one that the pipeline was built with.
         return [result] if isinstance(inputs, str) and "top_k" not in kwargs else result
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,16 +142,16 @@ class FakeTextClassificationPipeline(FakePipeline):
         return self._structure(scores, best, top_k, _legacy)
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Answer a batch; a decoder reads each text's last token, and finds it by the padding."""
+        """Answer a batch. A decoder classifies by the last token of each text, which it finds by the padding."""
         config = self._facts.config
         kind = str(config.get("model_type"))
         if len(items) > 1 and kind.startswith(_DECODERS) and config.get("pad_token_id") is None:
-            raise ValueError("the model's config names no pad_token_id, so it cannot take batches")
+            raise ValueError("the model's config has no pad_token_id, so it does not support batches")
         return self._singly(items, **parameters)
 
     def _structure(self, scores: Sequence[float], best: int, top_k: int | None, legacy: bool) -> Any:
         labels = self._facts.labels
-        if top_k == 1:  # a scripted answer holds even where its score is not the highest
+        if top_k == 1:  # a scripted answer applies even if its score is not the highest
             answer = {"label": labels[best], "score": scores[best]}
             return answer if legacy else [answer]
         answers: list[dict[str, Any]] = [

@@ -22,8 +22,8 @@ _RETURN_TYPES = ("TENSORS", "NEW_TEXT", "FULL_TEXT")
 
 @dataclass(frozen=True)
 class _Prompt:
-    source: Any  # the text, or the Chat
-    texts: tuple[str, ...]  # what rules match
+    source: Any  # the text or Chat
+    texts: tuple[str, ...]  # the texts that rules match
     ids: list[int]
     generation: Generation
     continues: bool
@@ -37,17 +37,17 @@ class WhenPrompted(When):
         self._facts = facts
 
     def returns(self, *texts: str) -> None:
-        """Answer every matching prompt with this new text; to a call for several answers, with each in turn.
+        """Answer every matching prompt with this text. A call for several answers gets the texts in turn.
 
-        The text is what the model adds: a call for the full text gets it after the prompt, a chat as the
-        assistant's message. It is given whole, whatever `max_new_tokens` says.
+        The text is what the model generates: in the full text it follows the prompt, in a chat it is the assistant's
+        message. It is returned in full, regardless of `max_new_tokens`.
 
         Raises:
-            ConfigurationError: there is no text, or something else than text.
+            ConfigurationError: There is no text, or one of the arguments is not a text.
         """
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigurationError(
-                "a text generator answers with text",
+                "a text generator can only return texts",
                 model=self._facts.name,
                 expected="one text, or several",
                 found=repr(texts),
@@ -57,10 +57,10 @@ class WhenPrompted(When):
 
 
 class FakeTextGenerationPipeline(FakePipeline):
-    """Continues texts and chats with plain words, drawn from a hash of the model's name and the prompt.
+    """Continues texts and chats with plain words, chosen by a hash of the model's name and the prompt.
 
-    A call that allows up to 64 new tokens gets as many; one that allows more gets 24. With the model's folder the
-    tokens are those of its tokenizer, and chats go through its chat template, if jinja2 is installed.
+    If a call allows up to 64 new tokens, it gets that many, otherwise 24. With the model's folder, the tokens are
+    those of its tokenizer, and chats are rendered with its chat template, if jinja2 is installed.
     """
 
     __slots__ = ("_generate_kwargs",)
@@ -71,10 +71,10 @@ class FakeTextGenerationPipeline(FakePipeline):
         super().__init__(task, facts, rest)
 
     def when(self, pattern: Pattern) -> WhenPrompted:
-        """Begin a rule: `fake.when("capital of France").returns(" is Paris.")`. Of a chat any message may match.
+        """Start a rule: `fake.when("capital of France").returns(" is Paris.")`. A chat matches if any message does.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenPrompted(self._script, pattern, self._facts)
 
@@ -118,15 +118,15 @@ class FakeTextGenerationPipeline(FakePipeline):
         return records
 
     def _batch(self, items: list[Any], /, *, return_type: Any = "FULL_TEXT", **parameters: Any) -> list[Any]:
-        """Answer a batch as the real one does: prompts are padded on the left to the longest."""
+        """Answer a batch. As in the real pipeline, prompts are padded on the left to the longest."""
         prompts = [self._prompt(item, **parameters) for item in items]
         width = max(len(prompt.ids) for prompt in prompts)
-        if width == 0:  # the real one then answers once for the whole batch
+        if width == 0:  # the real pipeline then returns one answer for the whole batch
             return self._generated(prompts[:1], return_type)
         if not all(prompt.ids for prompt in prompts):
-            raise RuntimeError("an empty prompt cannot be padded: leave it out, or batch_size")
+            raise RuntimeError("an empty prompt cannot be padded: leave out the prompt, or batch_size")
         if len(prompts) > 1 and prompts[0].generation.is_assisted:
-            raise ValueError("assisted generation takes one prompt at a time: leave out batch_size")
+            raise ValueError("assisted generation does not support batches: leave out batch_size")
         padding = self._padding()
         return self._generated(
             [replace(prompt, ids=[*[padding] * (width - len(prompt.ids)), *prompt.ids]) for prompt in prompts],
@@ -195,13 +195,13 @@ class FakeTextGenerationPipeline(FakePipeline):
         add_special_tokens: Any = None,
         **variables: Any,
     ) -> list[int]:
-        """Return the tokens of a chat. Special tokens are the template's; what is left over are its variables."""
+        """Return the tokens of a chat. The template adds special tokens, and gets the remaining arguments."""
         taken = sorted(_OF_CHATS & variables.keys())
         if taken:
-            raise TypeError(f"the pipeline itself says {', '.join(taken)}")
+            raise TypeError(f"the pipeline sets these arguments itself: {', '.join(taken)}")
         text = render(self._facts, chat.messages, continues=continues, **variables)
         layout = {"truncation": truncation, "padding": padding, "max_length": max_length, "add_special_tokens": False}
-        # What is in both is a TypeError of Python's, as in the real call.
+        # A duplicate argument is Python's own TypeError, as in the real call.
         batch = tokenize(self._tokenizer_of_model(), text, return_tensors="pt", **layout, **(tokenizer_kwargs or {}))
         return batch.rows[0].ids
 
@@ -209,15 +209,15 @@ class FakeTextGenerationPipeline(FakePipeline):
         """Return the end of a prompt, so that `number` more tokens fit."""
         limit = self._tokenizer_of_model().model_max_length
         if number < 0 or (len(ids) + number > limit and limit <= number):
-            raise ValueError(f"{number} new tokens do not fit into {limit}")
+            raise ValueError(f"{number} new tokens do not fit into the model's {limit}")
         return ids[number - limit :] if len(ids) + number > limit else ids
 
     def _generated(self, prompts: Sequence[_Prompt], return_type: Any) -> list[list[dict[str, Any]]]:
-        """Return the records of prompts of one length, which `generate` takes together."""
-        if not prompts[0].ids:  # then a model begins with the token that begins every text
+        """Return the answers to prompts of the same length, which are one call of `generate`."""
+        if not prompts[0].ids:  # a model then starts with the token that starts every text
             start = self._tokenizer_of_model().id_of_special("bos_token")
             if start is None:
-                raise ValueError("the prompt is empty, and the tokenizer has no token that begins a text")
+                raise ValueError("the prompt is empty, and the tokenizer has no bos_token")
             prompts = [replace(prompt, ids=[start]) for prompt in prompts]
         generation, width = prompts[0].generation, len(prompts[0].ids)
         number = generation.new_tokens(width)
@@ -247,22 +247,22 @@ def _record(prompt: _Prompt, answer: NewText, return_type: Any) -> dict[str, Any
         return {"generated_token_ids": [*prompt.ids, *answer.ids]}
     if return_type in _RETURN_TYPES:
         return {"generated_text": answer.text if return_type == "NEW_TEXT" else _whole(prompt, answer.text)}
-    # The real pipeline falls over a variable that it has not set.
+    # The real pipeline uses a variable that it has not set.
     raise UnboundLocalError(f"return_type must be one of {', '.join(_RETURN_TYPES)}, found {return_type!r}")
 
 
 def _return_type(return_type: Any, return_full_text: Any, return_text: Any, return_tensors: Any) -> Any:
-    """Return the name of what to return, or None for the default."""
+    """Return the name of the return type, or None for the default."""
     if return_type is not None:
         return getattr(return_type, "name", return_type)
     if return_full_text is not None:
         if return_text is not None or return_tensors is not None:
-            raise ValueError("return_full_text excludes return_text and return_tensors")
+            raise ValueError("return_full_text cannot be used with return_text or return_tensors")
         return "FULL_TEXT" if return_full_text else "NEW_TEXT"
     if return_tensors is None:
         return None
     if return_text is not None:
-        raise ValueError("return_text excludes return_tensors")
+        raise ValueError("return_text cannot be used with return_tensors")
     return "TENSORS"
 
 
@@ -277,7 +277,7 @@ def _whole(prompt: _Prompt, new_text: str) -> Any:
 
 
 def _text_of(content: Any) -> str:
-    """Return the text of a message, whose content may be a list of parts."""
+    """Return the text of a message, whose content can be a list of parts."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, (list, tuple)) else []

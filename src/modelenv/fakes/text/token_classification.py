@@ -31,12 +31,12 @@ class WhenTagged(When):
         self._facts = facts
 
     def returns(self, entities: Mapping[str, str], score: float = 0.99) -> None:
-        """Tag parts of every matching text: `returns({"Sarah": "PER", "New York": "LOC"})`; all else gets `O`.
+        """Tag parts of every matching text: `returns({"Sarah": "PER", "New York": "LOC"})`. The rest gets `O`.
 
-        Each part is tagged wherever it occurs. A tag without `B-` or `I-` gets them, if the model's labels have them.
+        Each occurrence of a part is tagged. A tag without `B-` or `I-` gets the prefix if the model's labels have it.
 
         Raises:
-            ConfigurationError: the model has no such label, or the score is not in (0, 1].
+            ConfigurationError: The model has no such label, or the score is not in (0, 1].
         """
         for tag in entities.values():
             if not any(_bare(label) == _bare(tag) for label in self._facts.labels):
@@ -52,9 +52,9 @@ class WhenTagged(When):
             or not 1 / len(self._facts.labels) < score <= 1
         ):
             raise ConfigurationError(
-                "this score cannot be that of the likeliest label",
+                "the score is too low or too high for the most likely label",
                 model=self._facts.name,
-                expected=f"a number over 1/{len(self._facts.labels)} (there are so many labels), up to 1",
+                expected=f"a number greater than 1/{len(self._facts.labels)} (the number of labels), up to 1",
                 found=repr(score),
                 hint="the scores of labels are probabilities",
             )
@@ -62,11 +62,11 @@ class WhenTagged(When):
 
 
 class FakeTokenClassificationPipeline(FakeChunkPipeline):
-    """Tags tokens: words with a capital letter mostly as an entity, others mostly as `O`.
+    """Tags tokens: capitalised words mostly as entities, others mostly as `O`.
 
-    The offsets are those of the tokens in the text. With the model's folder the tokens are those of its tokenizer;
-    without, every word and every mark is a token. Scores are of `numpy.float32`, as the real ones are, where numpy
-    is installed.
+    The offsets are those of the tokens in the text. With the model's folder, the tokens are those of its tokenizer.
+    Without, each word and each punctuation mark is a token. If numpy is installed, scores are `numpy.float32`, as in
+    the real pipeline.
     """
 
     __slots__ = ()
@@ -78,10 +78,10 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         return {"id2label": dict(enumerate(_LABELS))}
 
     def when(self, pattern: Pattern) -> WhenTagged:
-        """Begin a rule: `fake.when("Sarah").returns({"Sarah": "PER"}, 0.98)`.
+        """Start a rule: `fake.when("Sarah").returns({"Sarah": "PER"}, 0.98)`.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenTagged(self._script, pattern, self._facts)
 
@@ -116,7 +116,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         if strategy is not None:
             if strategy in _OF_WORDS and self._is_slow:
                 raise ValueError(
-                    f"a slow tokenizer knows no words: aggregation_strategy={strategy.lower()!r} needs them"
+                    f"aggregation_strategy={strategy.lower()!r} needs a fast tokenizer, which knows words"
                 )
             parameters["strategy"] = strategy
         if ignore_labels is not None:
@@ -127,7 +127,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             if strategy == "NONE":
                 raise ValueError("stride needs an aggregation_strategy other than none")
             if self._is_slow:
-                raise ValueError("stride needs the offsets of tokens, which a slow tokenizer does not know")
+                raise ValueError("stride needs a fast tokenizer, which knows the offsets of tokens")
             parameters["stride"] = stride
         return parameters
 
@@ -148,7 +148,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
         stride: int | None = None,
     ) -> list[dict[str, Any]]:
         if not isinstance(item, list if is_split_into_words else str):
-            raise ValueError(  # noqa: TRY004 (the class of the real pipeline)
+            raise ValueError(  # noqa: TRY004 - the class of the real pipeline
                 f"a text must be {'a list of words' if is_split_into_words else 'a string'}, found {item!r}"
             )
         starts = _starts(item, delimiter) if is_split_into_words else None
@@ -184,7 +184,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
     def _scored(
         self, row: Row, sentence: str, offsets: Any, starts: list[int] | None, strategy: str, *, is_blind: bool
     ) -> list[ScoredToken]:
-        """Return the tokens with a score for each label; blind ones do not know where they stand."""
+        """Return the tokens with a score for each label. With `is_blind`, they have no offsets."""
         tokenizer = self._tokenizer_of_model()
         unknown = tokenizer.id_of_special("unk_token")
         rule = self._script.find((sentence,)) if self._script.rules else None
@@ -203,7 +203,7 @@ class FakeTokenClassificationPipeline(FakeChunkPipeline):
             else:
                 is_subword = continues_word(sentence, start, strategy)
             if row.ids[index] == unknown and not is_blind:
-                token, is_subword = part, False  # the real pipeline shows what the text says
+                token, is_subword = part, False  # the real pipeline returns the part of the text
             scores = self._scores(sentence, (start, end), str(word), rule, is_subword=is_subword)
             places = (None, None) if is_blind else (start, end)
             tokens.append(ScoredToken(token, scores, places[0], places[1], index, is_subword))
@@ -236,7 +236,7 @@ def _check_inputs(inputs: Any, offsets: Any) -> None:
     elif is_instance(inputs, "torch.utils.data", "Dataset") or isinstance(inputs, GeneratorType):
         return
     else:
-        raise ValueError("at least one text is needed")
+        raise ValueError("pass at least one text")
     if offsets:
         rows = 1 if isinstance(offsets, list) and isinstance(offsets[0], tuple) else len(offsets)
         if rows != number:
@@ -244,7 +244,7 @@ def _check_inputs(inputs: Any, offsets: Any) -> None:
 
 
 def _strategy(strategy: Any) -> str:
-    """Return the name of a strategy; a member of the real enumeration has one too."""
+    """Return the name of a strategy, which can be a member of the real enumeration."""
     if isinstance(strategy, str):
         name = str(getattr(strategy, "name", strategy)).upper()
         if name not in STRATEGIES:
@@ -266,7 +266,7 @@ def _bare(label: str) -> str:
 
 
 def _tag_at(sentence: str, span: tuple[int, int], entities: Mapping[str, str], labels: tuple[str, ...]) -> str:
-    """Return the label of what stands at `span`, by the parts of the text that a rule names."""
+    """Return the label of the token at `span`, according to the parts of the text in a rule."""
     for part, tag in entities.items():
         place = sentence.find(part) if part else -1
         while place >= 0:

@@ -1,6 +1,6 @@
-"""Which inputs a tokenizer of transformers takes as text, and what it raises for the others.
+"""Tokenizes the inputs that a tokenizer of transformers accepts as text, and raises its errors for all others.
 
-From `PreTrainedTokenizerBase.__call__` of transformers 5.24, and from what its fast tokenizers do.
+It follows `PreTrainedTokenizerBase.__call__` and the fast tokenizers of transformers 5.24.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
 
 _PADDING = ("longest", "max_length", "do_not_pad")
-_SPECIAL_TOKENS = 4  # so many at most stand around a text
+_SPECIAL_TOKENS = 4  # at most, around a text
 _TRUNCATION = ("only_first", "only_second", "longest_first", "do_not_truncate")
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What a tokenizer makes of one input: its texts or pairs, and as many rows of tokens.
+    """The texts or pairs of one input, and a row of tokens for each.
 
-    With `return_overflowing_tokens` there may be more rows than texts.
+    With `return_overflowing_tokens` there can be more rows than texts.
     """
 
     texts: list[tuple[str, ...]]
@@ -41,13 +41,13 @@ def read_text(
     """Return the text, or the pair of texts, of one input of a text classifier.
 
     Args:
-        item: the input.
-        tokenizer_kwargs: what the real pipeline passes on to its tokenizer.
-        tokenizer: gives the tokenizer, which a plain text that surely fits does not need.
-        facts: of the model.
+        item: The input.
+        tokenizer_kwargs: The arguments that the real pipeline passes to its tokenizer.
+        tokenizer: Returns the tokenizer. It is not called for a text that is short enough in any case.
+        facts: The facts of the model.
 
     Raises:
-        ValueError, TypeError, IndexError, RuntimeError: where the real pipeline raises the same class.
+        ValueError, TypeError, IndexError, RuntimeError: The real pipeline raises the same class.
     """
     if type(item) is str and not tokenizer_kwargs and _surely_fits(item, facts):
         return _row(item)
@@ -56,7 +56,7 @@ def read_text(
     elif isinstance(item, list):
         if not (len(item) == 1 and isinstance(item[0], list) and len(item[0]) == 2):
             raise ValueError(
-                "a list inside a list is no input of a text pipeline; for a pair of texts write "
+                "a list inside a list is not an input of a text pipeline; for a pair of texts write "
                 '{"text": "…", "text_pair": "…"}'
             )
         text, pair = item[0]
@@ -64,11 +64,11 @@ def read_text(
     else:
         batch = tokenize(tokenizer(), item, return_tensors="pt", **tokenizer_kwargs)
     check_positions(facts, batch.width)
-    return batch.texts[0]  # of a batch the pipeline answers the first alone
+    return batch.texts[0]  # the pipeline answers only the first of a batch
 
 
 def _surely_fits(text: str, facts: ModelFacts) -> bool:
-    """Say whether a text has a token, and not too many, without counting them: a character has at most four."""
+    """Whether a text has a token, and not too many. They are not counted: a character has at most four."""
     limit = positions(facts)
     return bool(text.strip()) and (limit is None or 4 * len(text) + _SPECIAL_TOKENS <= limit)
 
@@ -80,20 +80,20 @@ def tokenize(
     text_target: Any = None,
     text_pair_target: Any = None,
     *,
-    return_tensors: Any,  # a second one must raise TypeError, as in the real call
+    return_tensors: Any,  # passing it twice must raise TypeError, as in the real call
     add_special_tokens: bool = True,
     is_split_into_words: bool = False,
     return_overflowing_tokens: bool = False,
     tokenizer_kwargs: Mapping[str, Any] | None = None,
     **layout_kwargs: Any,
 ) -> Batch:
-    """Tokenize as `tokenizer(text, …)` does, into rows of one width.
+    """Tokenize like `tokenizer(text, …)`, into rows of the same width.
 
     Raises:
-        ValueError, TypeError, IndexError: where the real tokenizer raises the same class.
+        ValueError, TypeError, IndexError: The real tokenizer raises the same class.
     """
     if text is None and text_target is None:
-        raise ValueError("the input has no text: give a string, or a dict with the key 'text'")
+        raise ValueError("the input has no text: pass a string, or a dict with the key 'text'")
     layout = read_layout(tokenizer, **{**layout_kwargs, **(tokenizer_kwargs or {})})
     if text is None:
         text, text_pair, text_target = text_target, text_pair_target, None
@@ -102,16 +102,16 @@ def tokenize(
         _check_text(text_pair)
     texts, batch = _batch(text, text_pair, is_split=is_split_into_words)
     if not texts:
-        raise IndexError("the input holds no text")
+        raise IndexError("the input contains no text")
     if type(add_special_tokens) is not bool:
         raise TypeError(f"add_special_tokens must be a bool, found {add_special_tokens!r}")
     rows = tokenizer.encode(batch, layout, add_special=add_special_tokens, is_split=is_split_into_words)
     if return_overflowing_tokens:
         rows = [part for row in rows for part in (row, *row.overflowing)]
     if return_tensors is not None and len({len(row) for row in rows}) > 1:
-        raise ValueError("texts of different lengths in a tuple make no tensor: pass a list, or padding=True")
+        raise ValueError("texts of different lengths in a tuple cannot become a tensor: pass a list or padding=True")
     if text_target is not None:
-        raise ValueError("text and text_target cannot be given together")
+        raise ValueError("text and text_target cannot be passed together")
     return Batch(texts, rows)
 
 
@@ -126,10 +126,10 @@ def read_layout(
     padding_side: str | None = None,
     **_: Any,
 ) -> Layout:
-    """Return the strategies that these arguments name (`_get_padding_truncation_strategies`).
+    """Return the strategies for these arguments (`_get_padding_truncation_strategies`).
 
     Raises:
-        ValueError: where the real tokenizer raises it.
+        ValueError: The real tokenizer raises it too.
     """
     if max_length is not None and padding is False and truncation is None:
         truncation = "longest_first"
@@ -156,7 +156,7 @@ def read_layout(
 
 
 def positions(facts: ModelFacts) -> int | None:
-    """Return how many tokens the model takes; None where it takes any number, or that is not known."""
+    """Return the maximum number of tokens of the model, or None if it has none or it is not known."""
     kind = facts.config.get("model_type")
     limit: int | None = facts.config.get("max_position_embeddings", facts.config.get("n_positions"))
     if limit is None or kind not in _RUNTIME_ERROR | _INDEX_ERROR:
@@ -168,11 +168,11 @@ def positions(facts: ModelFacts) -> int | None:
 
 
 def check_positions(facts: ModelFacts, width: int) -> None:
-    """Raise what a model raises for no tokens at all, or for more of them than it has positions.
+    """Check that there is at least one token, and not more tokens than the model has positions.
 
     Raises:
-        RuntimeError: there is no token; or the class that BERT and its kin raise.
-        IndexError: the class that GPT-2 and BART and their kin raise.
+        RuntimeError: There is no token. Or there are too many, and the model is BERT or similar.
+        IndexError: There are too many tokens, and the model is GPT-2, BART or similar.
     """
     if width == 0:
         raise RuntimeError("the input has no tokens")
@@ -182,31 +182,31 @@ def check_positions(facts: ModelFacts, width: int) -> None:
         raise error(f"the input has {width} tokens, but the model has {limit} positions: pass truncation=True")
 
 
-# What the models of each kind raise for more tokens than they have positions. Kinds that compute positions, such as
-# Llama, take any number.
+# The error of each kind of model for more tokens than it has positions. Kinds that compute positions, such as Llama,
+# accept any number.
 _RUNTIME_ERROR = frozenset(
     """
     albert bert bert-generation big_bird camembert canine convbert data2vec-text deberta deberta-v2 distilbert
     electra ernie flaubert fnet layoutlm megatron-bert mobilebert mra nystromformer openai-gpt rembert roberta
     roberta-prelayernorm roc_bert splinter squeezebert xlm xlm-roberta xlm-roberta-xl xmod yoso
-    """.split()  # noqa: SIM905 (a list of one name a line would fill a page)
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 _INDEX_ERROR = frozenset(
     """
     bart bigbird_pegasus biogpt ctrl esm gpt-sw3 gpt2 gpt_bigcode ibert longformer luke markuplm mbart mluke mpnet
     mvp opt plbart roformer
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
-_AFTER_PADDING = frozenset(  # these count positions from the padding token's on
+_AFTER_PADDING = frozenset(  # their positions start after the id of the padding token
     """
     camembert data2vec-text esm ibert longformer luke markuplm mluke mpnet roberta roberta-prelayernorm xlm-roberta
     xlm-roberta-xl xmod
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 
 
 def _batch(text: Any, text_pair: Any, *, is_split: bool) -> tuple[list[tuple[str, ...]], list[Any]]:
-    """Return the texts of every row, and the batch that the tokenizers library takes."""
+    """Return the texts of each row, and the batch for the tokenizers library."""
     if is_split and not (text and isinstance(text[0], (list, tuple))):
         words = [text] if text_pair is None else [(text, text_pair)]
         return [tuple(text)], words
@@ -221,7 +221,7 @@ def _batch(text: Any, text_pair: Any, *, is_split: bool) -> tuple[list[tuple[str
 
 
 def _check_text(text: Any) -> None:
-    """Let through what the tokenizer's own check lets through: it looks at the first element only."""
+    """Raise ValueError like the tokenizer's own check, which checks only the first element."""
     first = text
     for _ in range(3):
         if isinstance(first, str) or (isinstance(first, (list, tuple)) and not first):
@@ -230,8 +230,9 @@ def _check_text(text: Any) -> None:
             break
         first = first[0]
     if not isinstance(first, str):
-        # The real tokenizer raises ValueError where TypeError would be expected.
-        raise ValueError(f"a text must be a string, found {type(first).__name__}: {first!r}")  # noqa: TRY004
+        raise ValueError(  # noqa: TRY004 - the class of the real tokenizer
+            f"a text must be a string, found {type(first).__name__}: {first!r}"
+        )
 
 
 def _paired(text: Sequence[Any], text_pair: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What the fakes that write text have in common: new tokens, and the streamer that is shown them one by one."""
+"""Generates text for fakes: the tokens of an answer, and the streamer that receives them one by one."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NewText:
-    """What a model adds to a prompt: the tokens, and their text."""
+    """The tokens that a model generates after a prompt, and their text."""
 
     ids: list[int]
     text: str
 
 
 def draw_text(tokenizer: TextTokenizer, number: int, *parts: str | bytes, start: str = " ") -> NewText:
-    """Return a text of `number` tokens, of plain words drawn from `parts`, that begins with `start`."""
+    """Return a text of `number` tokens: plain words chosen by a hash of `parts`, after `start`."""
     text = start + " ".join(seeded.words(number, *parts))
     ids = given_text(tokenizer, text).ids[:number]
-    # A word is a token where there is no tokenizer of the model's own, and its text is then the words.
+    # Without the model's own tokenizer, each word is a token, so the text is exact.
     return NewText(ids, text if isinstance(tokenizer, WordTokenizer) else tokenizer.decode(ids, skip_special=True))
 
 
@@ -40,13 +40,13 @@ def given_text(tokenizer: TextTokenizer, text: str) -> NewText:
 
 
 def stream(generation: Generation, prompts: Sequence[list[int]], answers: Sequence[NewText], padding: int) -> None:
-    """Show a streamer what `generate` shows it: the prompts, then a token of every answer at a time, and the end.
+    """Pass a streamer what `generate` passes: the prompts, then one token of every answer at a time, then the end.
 
     Args:
-        generation: names the streamer; nothing happens where there is none.
-        prompts: the tokens of the prompts of one call of `generate`, of one length.
-        answers: for each prompt in turn as many as there are sequences.
-        padding: the token that follows the end of an answer shorter than the others.
+        generation: The settings with the streamer. If it has none, nothing happens.
+        prompts: The tokens of the prompts of one call of `generate`. They have the same length.
+        answers: The answers: for each prompt in order, the number of sequences.
+        padding: The token that follows the end of an answer that is shorter than the others.
     """
     streamer = generation.streamer
     if streamer is None:
@@ -55,7 +55,7 @@ def stream(generation: Generation, prompts: Sequence[list[int]], answers: Sequen
     copies = max(generation.beams, generation.sequences)
     streamer.put(as_tensor(numpy.array([ids for ids in prompts for _ in range(copies)], dtype="int64")))
     if generation.beams > 1:
-        return  # beams that are sampled are never shown, and have no end
+        return  # `generate` passes neither the tokens nor the end of sampled beams
     for index in range(max(len(answer.ids) for answer in answers)):
         tokens = [answer.ids[index] if index < len(answer.ids) else padding for answer in answers]
         streamer.put(as_tensor(numpy.array(tokens, dtype="int64")))

@@ -25,13 +25,13 @@ class WhenZeroShot(When):
         self._facts = facts
 
     def returns(self, label: str, score: float) -> None:
-        """Answer every matching text with `label` and `score`, in every call that has this candidate label.
+        """Answer every matching text with `label` and `score`, in every call with this candidate label.
 
-        The rest of the probability is spread evenly over the other candidates; with `multi_label` each of them
-        keeps a score of its own. A call without this candidate is answered as if there were no rule.
+        The other candidates share the rest of the probability evenly; with `multi_label` they keep their own scores.
+        The rule does not affect a call without this candidate.
 
         Raises:
-            ConfigurationError: the score is not in [0, 1].
+            ConfigurationError: The score is not in [0, 1].
         """
         if isinstance(score, bool) or not isinstance(score, (int, float)) or not 0 <= score <= 1:
             raise ConfigurationError(
@@ -45,9 +45,9 @@ class WhenZeroShot(When):
 
 
 class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
-    """Ranks candidate labels with scores drawn from a hash of the model's name, the text and the hypothesis.
+    """Ranks candidate labels with scores derived from a hash of the model's name, the text and the hypothesis.
 
-    So the same text and label weigh the same beside whatever other candidates.
+    So the same text and label have the same weight, regardless of the other candidates.
     """
 
     __slots__ = ()
@@ -55,21 +55,21 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the labels of models of natural language inference."""
+        """Return the labels of models for natural language inference."""
         return {"id2label": dict(enumerate(_LABELS))}
 
     def when(self, pattern: Pattern) -> WhenZeroShot:
-        """Begin a rule: `fake.when("refund").returns("billing", 0.9)`.
+        """Start a rule: `fake.when("refund").returns("billing", 0.9)`.
 
         Raises:
-            ConfigurationError: the pattern is no text, regular expression or function.
+            ConfigurationError: The pattern is not a text, a regular expression or a function.
         """
         return WhenZeroShot(self._script, pattern, self._facts)
 
     def _answer(self, sequences: Any, *args: Any, **kwargs: Any) -> Any:
         if args:
             if len(args) > 1 or "candidate_labels" in kwargs:
-                raise ValueError(f"the extra arguments {args} are not understood: name candidate_labels once")
+                raise ValueError(f"unexpected arguments {args}: pass candidate_labels only once")
             kwargs = {**kwargs, "candidate_labels": args[0]}
         return self._run(sequences, **kwargs)
 
@@ -96,7 +96,7 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         if len(candidate_labels) == 0 or len(item) == 0:
             raise ValueError("there must be at least one candidate label and one text")
         if hypothesis_template.format(candidate_labels[0]) == hypothesis_template:
-            raise ValueError(f"the hypothesis template {hypothesis_template!r} has no place for a label: write {{}}")
+            raise ValueError(f"hypothesis_template {hypothesis_template!r} has no place for a label: write {{}}")
         sequences = [item] if isinstance(item, str) else item
         pairs = [(text, hypothesis_template.format(label)) for text in sequences for label in candidate_labels]
         asked = list(zip(candidate_labels, pairs, strict=False))
@@ -112,24 +112,24 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
         }
 
     def _width(self, pair: list[str]) -> int:
-        """Return the number of tokens of a text with its hypothesis, of which the text alone is cut."""
+        """Return the number of tokens of a text with its hypothesis. Only the text is truncated."""
         layout: dict[str, Any] = {"return_tensors": "pt", "padding": True}
         try:
             return tokenize(self._tokenizer_of_model(), [pair], truncation="only_first", **layout).width
         except Exception as error:
             if "too short" not in str(error):
                 raise
-            # The hypothesis alone is too long: then the real pipeline cuts nothing.
+            # The hypothesis alone is too long, so the real pipeline truncates nothing.
             return tokenize(self._tokenizer_of_model(), [pair], **layout).width
 
     def _scores(self, text: str, asked: list[tuple[Any, tuple[str, str]]], *, is_independent: bool) -> list[float]:
         if self.entailment_id >= len(self._facts.labels):
             raise IndexError(
-                f"label2id says {self.entailment_id}, but the model has {len(self._facts.labels)} labels"
+                f"label2id contains {self.entailment_id}, but the model has {len(self._facts.labels)} labels"
             )
         outputs = [self._entailment(pair) for _, pair in asked]
         if is_independent and len(self._facts.labels) == 1:
-            outputs = [0.0] * len(asked)  # entailment and contradiction are the same output
+            outputs = [0.0] * len(asked)  # the same output is used for entailment and contradiction
         scores = seeded.sigmoid(outputs) if is_independent else seeded.softmax(outputs)
         label, score = (self._script.find((text,)) if self._script.rules else None) or (None, 0.0)
         chosen = next((index for index, (candidate, _) in enumerate(asked) if candidate == label), None)
@@ -140,7 +140,7 @@ class FakeZeroShotClassificationPipeline(FakeChunkPipeline):
 
     @property
     def entailment_id(self) -> int:
-        """Which output says entailment; -1, the last, where no label does."""
+        """The index of the output for entailment. If no label is called that, -1: the last output."""
         labels = self._facts.label2id or {}
         return next((index for label, index in labels.items() if label.lower().startswith("entail")), -1)
 

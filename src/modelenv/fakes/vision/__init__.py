@@ -1,1 +1,1 @@
-"""Fakes of the tasks on images and video."""
+"""Fakes of the image and video tasks."""

@@ -11,11 +11,10 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
 from modelenv.fakes.scripting import When
 from modelenv.fakes.tensors import as_tensor
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-_NOTHING = object()
 
 
 class WhenMeasured(When):
@@ -25,17 +24,17 @@ class WhenMeasured(When):
         """Answer every matching image with this depth.
 
         Args:
-            depth: rows of numbers, as nested lists or as an array of two dimensions; its size is not changed.
+            depth: The depth of each pixel, as nested lists or as an array with two dimensions. It is not resized.
 
         Raises:
-            ConfigurationError: it has not two dimensions.
+            ConfigurationError: `depth` does not have two dimensions.
         """
         numpy = importlib.import_module("numpy")
         array = numpy.asarray(depth, dtype="float32")
         if array.ndim != 2 or not array.size:
             raise ConfigurationError(
-                "this is not a depth for each pixel",
-                expected="rows of numbers: an array of two dimensions",
+                "a depth must have rows and columns",
+                expected="rows of numbers: an array with two dimensions",
                 found=f"an array of the shape {array.shape}",
                 hint="write fake.when(…).returns([[1.0, 2.0], [3.0, 4.0]])",
             )
@@ -43,32 +42,27 @@ class WhenMeasured(When):
 
 
 class FakeDepthEstimationPipeline(FakePipeline):
-    """Gives an image a smooth slope: `predicted_depth`, a tensor, and `depth`, a grey image of the same size.
+    """Returns a smooth slope for an image: `predicted_depth`, a tensor, and `depth`, a grey image of the same size.
 
-    Without torch in the process `predicted_depth` is a `FakeTensor` over an array of numpy.
+    If torch is not imported, `predicted_depth` is a `FakeTensor`.
     """
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenMeasured:
-        """Begin a rule: `fake.when("room.png").returns([[1.0, 2.0], [3.0, 4.0]])`.
+        """Start a rule: `fake.when("room.png").returns([[1.0, 2.0], [3.0, 4.0]])`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenMeasured(self._script, as_predicate(pattern))
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        return {}  # the real pipeline takes any argument, and uses a timeout alone
+        return {}  # the real pipeline accepts any argument, and uses only `timeout`
 
     def _one(self, item: Any, /) -> Any:
         image = read_image(item)
@@ -82,7 +76,7 @@ class FakeDepthEstimationPipeline(FakePipeline):
         columns = numpy.linspace(0, 0.5 + right, image.width, dtype="float32")
         rows = numpy.linspace(0, 0.5 + down, image.height, dtype="float32")
         slope = numpy.float32(0.5 + near) + rows[:, None] + columns[None, :]
-        # As in the real pipeline: one row or column is a line, and of one pixel Pillow makes no image (IndexError).
+        # As in the real pipeline, one row or column is a line, and one pixel is an IndexError of Pillow.
         return slope.squeeze()
 
 

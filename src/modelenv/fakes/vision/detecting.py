@@ -1,4 +1,4 @@
-"""What the fakes that find objects in an image have in common."""
+"""Finds objects in an image, for the fakes of object detection."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _MOST_OBJECTS = 5
 _SURE = 0.1  # the lowest of the usual thresholds
-_UNSURE = 0.2  # makes scores below that of those of `_object`
+_UNSURE = 0.2  # scales the scores of `_object` to less than _SURE
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ScriptedObjects:
 
 
 class WhenDetected(When):
-    """A rule for a detector of objects."""
+    """A rule for an object detector."""
 
     def __init__(self, script: Script, pattern: Any, model: str, labels: tuple[str, ...] | None) -> None:
         super().__init__(script, pattern)
@@ -36,14 +36,14 @@ class WhenDetected(When):
         self._labels = labels
 
     def returns(self, objects: Iterable[Mapping[str, Any]]) -> None:
-        """Answer every matching image with these objects; a call's threshold still leaves out the weaker ones.
+        """Answer every matching image with these objects. The threshold of a call still applies.
 
         Args:
-            objects: dicts of `score`, `label` and `box` (`xmin`, `ymin`, `xmax`, `ymax`), as the pipeline gives
-                them; an empty list means that nothing is found.
+            objects: Dicts with `score`, `label` and `box` (`xmin`, `ymin`, `xmax`, `ymax`), in the format of the
+                pipeline. An empty list means that nothing is found.
 
         Raises:
-            ConfigurationError: an object lacks one of these, or the model has no such label.
+            ConfigurationError: A key is missing, or the model has no such label.
         """
         found = tuple(objects)
         for one in found:
@@ -54,11 +54,11 @@ class WhenDetected(When):
         complete = isinstance(one, dict) and {"score", "label", "box"} <= one.keys() and set(one["box"]) == set(_BOX)
         if not complete or not 0 <= one["score"] <= 1:
             raise ConfigurationError(
-                "an object cannot come from this model",
+                "the model cannot return such an object",
                 model=self._model,
                 expected="a dict with a score from 0 to 1, a label, and a box of xmin, ymin, xmax and ymax",
                 found=repr(one),
-                hint="write it as the pipeline answers it",
+                hint="use the format of the pipeline's results",
             )
         if self._labels is not None and one["label"] not in self._labels:
             raise ConfigurationError(
@@ -75,7 +75,7 @@ def ordered(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def find_objects(image: Image, labels: Sequence[Any], *parts: str | bytes) -> list[dict[str, Any]]:
-    """Return the one to five objects that a detector is sure of, in no order, with boxes inside the image."""
+    """Return one to five objects with high scores, in no particular order, with boxes inside the image."""
     [count] = seeded.units(1, "count", image.digest, *parts)
     number = 1 + int(count * _MOST_OBJECTS)
     return _drawn(number, image, labels, "objects", *parts)
@@ -89,20 +89,20 @@ def complete(
     labels: Sequence[Any],
     *parts: str | bytes,
 ) -> list[dict[str, Any]]:
-    """Return so many objects: those that were found, and between them others that the detector is not sure of.
+    """Return `number` objects: those that were found, and between them others with low scores.
 
-    A detector gives a box for each of its queries; it is the threshold that leaves out most of them. The unsure ones
-    are left out here if the threshold would do so.
+    A detector returns a box for each of its queries, and the threshold removes most of them. Objects with low scores
+    are not computed if the threshold would remove them.
     """
     if threshold >= _SURE:
         return found[:number]
     filled = _drawn(max(0, number - len(found)), image, labels, "unsure", *parts)
     for one in filled:
-        one["score"] = _UNSURE * (1.01 - one["score"])  # never 0, which no threshold of 0 lets through
+        one["score"] = _UNSURE * (1.01 - one["score"])  # never 0, which would not pass a threshold of 0
     kept = found[:number]
     draws = sorted(seeded.units(len(kept), "places", image.digest, *parts))
     places = [int(draw * (len(filled) + 1)) for draw in draws]
-    for one, place in zip(reversed(kept), reversed(places), strict=True):  # in their order, whatever the threshold
+    for one, place in zip(reversed(kept), reversed(places), strict=True):  # the threshold does not change the order
         filled.insert(place, one)
     return filled
 
@@ -117,7 +117,7 @@ def _object(image: Image, labels: Sequence[Any], draws: list[float]) -> dict[str
     score, label, left, top, width, height = draws
     xmin, ymin = int(left * image.width / 2), int(top * image.height / 2)
     return {
-        "score": 0.55 + 0.44 * score,  # a sure detector: above the usual thresholds
+        "score": 0.55 + 0.44 * score,  # above the usual thresholds
         "label": labels[int(label * len(labels))],
         "box": {
             "xmin": xmin,

@@ -1,4 +1,4 @@
-"""How many boxes the head of a detector gives, and in which order: what its config decides (transformers 5.24)."""
+"""Reads from a detector's config how many boxes its head returns, and in which order (transformers 5.24)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
 
-_QUERIES = 300  # what most configs have where they name no number
+_QUERIES = 300  # the default of most configs
 _QUERIES_OF = {"detr": 100, "table-transformer": 100, "yolos": 100}
-_OPEN_QUERIES = 900  # of Grounding DINO and its kin
-# The image processors that rank all pairs of a query and a label, and keep the best 100 of them.
+_OPEN_QUERIES = 900  # of Grounding DINO and similar models
+# These image processors rank all pairs of a query and a label, and keep the best 100.
 _BEST_PAIRS = ("ConditionalDetr", "DeformableDetr")
 _PAIRS = 100
 _RANKS_PAIRS = ("conditional_detr", "dab-detr", "deformable_detr", "lw_detr")
 _RANKS_BOXES = ("d_fine", "deimv2", "rf_detr", "rt_detr", "rt_detr_v2")
 _RANKING = ("RTDetr", "RfDetr")
-# These find text in a map of pixels, and have no number of boxes.
+# These find text in a map of pixels, and have no fixed number of boxes.
 _MAPS = "pp_ocr"
 
 
 @dataclass(frozen=True)
 class Head:
-    """What a detector's head answers with.
+    """The output of a detector's head.
 
     Attributes:
-        boxes: the number of its boxes, or None if it has no fixed number. Each passes a threshold of 0.
-        is_ranked: whether the surest box comes first; otherwise they come in the order of the model's queries.
+        boxes: The number of its boxes, or None if it has no fixed number. Each passes a threshold of 0.
+        is_ranked: Whether the boxes are sorted by score. Otherwise they are in the order of the model's queries.
     """
 
     boxes: int | None
@@ -35,7 +35,7 @@ class Head:
 
 
 def read_head(facts: ModelFacts) -> Head:
-    """Return the head of a model of object detection."""
+    """Return the head of an object detection model."""
     config = facts.config
     kind = str(config.get("model_type"))
     processor = str(facts.processor("image_processor").get("image_processor_type", ""))
@@ -49,7 +49,7 @@ def read_head(facts: ModelFacts) -> Head:
 
 
 def boxes_of_a_label(facts: ModelFacts) -> int:
-    """Return how many boxes a model of zero-shot object detection has for each label of a call."""
+    """Return the number of boxes of a zero-shot object detection model for each label of a call."""
     config = facts.config
     vision = config.get("vision_config")
     kind = str(config.get("model_type"))

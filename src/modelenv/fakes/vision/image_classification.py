@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.fakes.classifying import FUNCTIONS, FakeLabelRanking
 from modelenv.fakes.media import Seen, array_as_image, is_array, read_image
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NOTHING = object()
-
 
 class FakeImageClassificationPipeline(FakeLabelRanking):
-    """Ranks the model's labels for an image: the best five, or `top_k`.
+    """Returns the best five labels for an image, or `top_k` labels.
 
     `top_k=None` means five, as in the real pipeline.
     """
@@ -23,17 +22,12 @@ class FakeImageClassificationPipeline(FakeLabelRanking):
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return labels such as image classifiers have."""
+        """Return typical labels of image classifiers."""
         labels = ("cat", "dog", "bird", "car", "tree", "person", "house", "flower", "boat", "food")
         return {"id2label": dict(enumerate(labels))}
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         return _parameters(**kwargs)
@@ -45,7 +39,7 @@ class FakeImageClassificationPipeline(FakeLabelRanking):
             top_k = number
         if function is None:
             function = self._default_function()
-        if function not in list(FUNCTIONS):  # a list, as the function may be anything
+        if function not in list(FUNCTIONS):  # a list, because the function can be any object
             raise ValueError(f"function_to_apply must be softmax, sigmoid or none, found {function!r}")
         ranked = self._ranked(Seen.image(image), FUNCTIONS[function])
         return [{"label": label, "score": score} for score, label in ranked][:top_k]

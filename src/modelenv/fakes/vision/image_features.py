@@ -21,41 +21,41 @@ if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-_PROCESSING = frozenset(  # what every image processor takes (`ImagesKwargs`)
+_PROCESSING = frozenset(  # the arguments of every image processor (`ImagesKwargs`)
     """
     crop_size data_format default_to_square device disable_grouping do_center_crop do_convert_rgb do_normalize do_pad
     do_rescale do_resize image_mean image_seq_length image_std input_data_format pad_size resample rescale_factor
     return_tensors size
-    """.split()  # noqa: SIM905
+    """.split()  # noqa: SIM905 - a list with one name per line would fill a page
 )
 
 
 class WhenEmbedded(When):
-    """A rule for an extractor of features."""
+    """A rule for a feature extractor."""
 
     def __init__(self, script: Script, pattern: Any, width: int) -> None:
         super().__init__(script, pattern)
         self._width = width
 
     def returns(self, vector: Sequence[float]) -> None:
-        """Answer every matching image with this vector, at every place of the sequence.
+        """Answer every matching image with this vector, at every position of the output.
 
         Raises:
-            ConfigurationError: the vector is not as wide as the model.
+            ConfigurationError: The vector does not have the model's width.
         """
         found = [float(value) for value in vector]
         if len(found) != self._width:
             raise ConfigurationError(
-                "this vector cannot come from this model",
+                "the model cannot return this vector",
                 expected=f"{self._width} numbers, the width of the model",
                 found=f"{len(found)} numbers",
-                hint="if the model is wider, pass config={'hidden_size': …}, or the model's folder",
+                hint="if the model has another width, pass config={'hidden_size': …}, or the model's folder",
             )
         self._add(found)
 
 
 class FakeImageFeatureExtractionPipeline(FakePipeline):
-    """Gives an image a vector of the model's width for each patch, and with `pool=True` one in all."""
+    """Returns a vector of the model's width for each patch of an image, or a single one with `pool=True`."""
 
     __slots__ = ()
 
@@ -65,10 +65,10 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
         return {"model_type": "vit", "hidden_size": 768, "image_size": 224, "patch_size": 16}
 
     def when(self, pattern: Any) -> WhenEmbedded:
-        """Begin a rule: `fake.when("cat.png").returns([0.1] * 768)`.
+        """Start a rule: `fake.when("cat.png").returns([0.1] * 768)`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenEmbedded(self._script, as_predicate(pattern), width(self._facts))
@@ -105,16 +105,16 @@ class FakeImageFeatureExtractionPipeline(FakePipeline):
 
 
 def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, Any]) -> None:
-    """Raise what the image processor or the model raises for these arguments of the processor.
+    """Raise the errors of the image processor or the model for these arguments of the processor.
 
     Raises:
-        TypeError: the processor has no such argument.
-        ValueError: the image gets another size than the model's.
+        TypeError: The processor has no such argument.
+        ValueError: The processed image does not have the model's size.
     """
     own = facts.processor("image_processor")
     unknown = [name for name in processing if name not in _PROCESSING and name not in own]
     if unknown:
-        raise TypeError(f"the image processor does not take {', '.join(unknown)}")
+        raise TypeError(f"the image processor does not accept {', '.join(unknown)}")
     expected = facts.config.get("image_size")
     if facts.config.get("model_type") != "vit" or not isinstance(expected, int):
         return
@@ -123,11 +123,11 @@ def _check_processing(facts: ModelFacts, image: Image, processing: Mapping[str, 
         wanted = processing.get("size", {"height": expected, "width": expected})
         size = (wanted.get("height", expected), wanted.get("width", expected))
     if size != (expected, expected):
-        raise ValueError(f"the image is {size[0]} x {size[1]}, but the model takes {expected} x {expected}")
+        raise ValueError(f"the image is {size[0]} x {size[1]}, but the model needs {expected} x {expected}")
 
 
 def _everywhere(vector: list[float], shape: tuple[int, ...]) -> list[float]:
-    """Return the values of an output of this shape with the vector at each place; a map has its channels first."""
+    """Return the values of an output with the vector at each position. The channels of a map come first."""
     places = prod(shape) // len(vector)
     return [value for value in vector for _ in range(places)] if len(shape) == 4 else vector * places
 

@@ -12,19 +12,19 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, is_pillow_image, read_image
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.vision.detecting import check_number
+from modelenv.fakes.vision.image_inputs import take_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from modelenv.fakes.model.facts import ModelFacts
 
-_NOTHING = object()
 _MOST_SEGMENTS = 4
-# The models whose image processor has `post_process_panoptic_segmentation`; the others segment semantically only.
+# The models whose image processor has `post_process_panoptic_segmentation`. Others only segment semantically.
 _PANOPTIC = (
     "conditional_detr", "detr", "eomt", "eomt_dinov3", "mask2former", "maskformer", "oneformer", "videomt",
 )  # fmt: skip
-# These find instances without a threshold for their masks, which the pipeline passes all the same.
+# Their instance segmentation does not accept `mask_threshold`, but the pipeline passes it.
 _NO_MASK_THRESHOLD = ("eomt", "eomt_dinov3", "videomt")
 
 
@@ -34,21 +34,21 @@ class _Scripted:
 
 
 class WhenSegmented(When):
-    """A rule for a segmenter."""
+    """A rule for image segmentation."""
 
     def __init__(self, script: Script, pattern: Any, facts: ModelFacts) -> None:
         super().__init__(script, pattern)
         self._facts = facts
 
     def returns(self, segments: Iterable[Mapping[str, Any]]) -> None:
-        """Answer every matching image with these segments; a call's threshold still leaves out the weaker ones.
+        """Answer every matching image with these segments. The threshold of a call still applies.
 
         Args:
-            segments: dicts of `score` (a number, or None as in semantic segmentation), `label` and `mask` (an
-                image of Pillow), as the pipeline gives them.
+            segments: Dicts with `score` (a number, or None for semantic segmentation), `label` and `mask` (a Pillow
+                image), in the format of the pipeline.
 
         Raises:
-            ConfigurationError: a segment lacks one of these, or the model has no such label.
+            ConfigurationError: A key is missing, or the model has no such label.
         """
         found = tuple(segments)
         for one in found:
@@ -56,11 +56,11 @@ class WhenSegmented(When):
                 isinstance(one, dict) and {"score", "label", "mask"} <= one.keys() and is_pillow_image(one["mask"])
             ):
                 raise ConfigurationError(
-                    "a segment cannot come from this model",
+                    "the model cannot return such a segment",
                     model=self._facts.name,
-                    expected="a dict with a score, a label, and a mask that is an image of Pillow",
+                    expected="a dict with a score, a label, and a mask that is a Pillow image",
                     found=repr(one),
-                    hint="write it as the pipeline answers it",
+                    hint="use the format of the pipeline's results",
                 )
             if one["label"] not in self._facts.labels:
                 raise ConfigurationError(
@@ -73,35 +73,31 @@ class WhenSegmented(When):
 
 
 class FakeImageSegmentationPipeline(FakePipeline):
-    """Cuts an image into vertical strips, each with a label of the model and a black and white mask.
+    """Divides an image into vertical strips, each with a label of the model and a black and white mask.
 
-    A panoptic or instance segment has a score; a semantic one has None, and the masks cover the whole image.
+    The score of a panoptic or instance segment is a number. In semantic segmentation it is None, and the masks cover
+    the whole image.
     """
 
     __slots__ = ()
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return a panoptic model with some labels of the COCO data set."""
+        """Return the config of a panoptic model with some labels of the COCO data set."""
         labels = ("person", "bicycle", "car", "bird", "cat", "dog", "tree", "sky", "grass", "road", "water")
         return {"id2label": dict(enumerate(labels)), "model_type": "detr"}
 
     def when(self, pattern: Any) -> WhenSegmented:
-        """Begin a rule: `fake.when("cat.png").returns([{"score": 0.9, "label": "cat", "mask": mask}])`.
+        """Start a rule: `fake.when("cat.png").returns([{"score": 0.9, "label": "cat", "mask": mask}])`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenSegmented(self._script, as_predicate(pattern), self._facts)
 
-    def _answer(self, inputs: Any = _NOTHING, *args: Any, **kwargs: Any) -> Any:
-        if inputs is _NOTHING or args:
-            raise TypeError("the call takes its inputs as the only positional argument, or as inputs=…")
-        inputs = kwargs.pop("images", inputs)
-        if inputs is None:
-            raise ValueError("the inputs are None: pass an image, a path, an address, or a list of these")
-        return self._run(inputs, **kwargs)
+    def _answer(self, *args: Any, **kwargs: Any) -> Any:
+        return self._run(take_images(args, kwargs), **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         names = ("subtask", "threshold", "mask_threshold", "overlap_mask_area_threshold")
@@ -120,7 +116,7 @@ class FakeImageSegmentationPipeline(FakePipeline):
         image = read_image(item)
         kind = self._facts.config.get("model_type")
         if kind in _NO_MASK_THRESHOLD and subtask == "instance":
-            raise TypeError(f"the subtask 'instance' of a model of the kind {kind} takes no mask_threshold")
+            raise TypeError(f"the subtask 'instance' of a {kind} model does not accept mask_threshold")
         panoptic = kind in _PANOPTIC
         scored = panoptic and subtask in {"panoptic", "instance", None}
         if not scored and subtask not in {"semantic", None}:
@@ -140,7 +136,7 @@ class FakeImageSegmentationPipeline(FakePipeline):
         number = min(1 + int(count * _MOST_SEGMENTS), image.width, len(labels))
         chosen = sorted(range(len(labels)), key=lambda index: draws[index % len(draws)] + index * 1e-9)[:number]
         if not scored:
-            chosen.sort()  # a semantic segmentation names its labels in their order
+            chosen.sort()  # semantic segments are in the order of the model's labels
         edges = [image.width * index // number for index in range(number + 1)]
         return [
             {
@@ -153,7 +149,7 @@ class FakeImageSegmentationPipeline(FakePipeline):
 
 
 def _may_find(threshold: Any, mask_threshold: Any, overlap_mask_area_threshold: Any) -> bool:
-    """Say whether a segment can pass thresholds on probabilities; look no further than the first that none can."""
+    """Whether a segment can pass these thresholds. Those after the first impossible one are not checked."""
     check_number("threshold", threshold)
     if threshold >= 1:
         return False

@@ -27,40 +27,40 @@ class _Scripted:
 
 
 class WhenMatched(When):
-    """A rule for a matcher of keypoints."""
+    """A rule for a keypoint matcher."""
 
     def returns(self, matches: Iterable[Mapping[str, Any]]) -> None:
-        """Answer every matching pair of images with these matches, the surest first.
+        """Answer every matching pair of images with these matches, sorted by score.
 
         Args:
-            matches: dicts of `keypoint_image_0` and `keypoint_image_1` (each with `x` and `y`) and `score`. A
-                call's threshold still leaves out the weaker ones.
+            matches: Dicts with `keypoint_image_0` and `keypoint_image_1` (each with `x` and `y`) and `score`. The
+                threshold of a call still applies.
 
         Raises:
-            ConfigurationError: a match lacks one of these.
+            ConfigurationError: A key is missing.
         """
         found = tuple(matches)
         for match in found:
             if not (isinstance(match, dict) and set(match) == set(_KEYS)):
                 raise ConfigurationError(
-                    "this is no match of two keypoints",
-                    expected="a dict of " + ", ".join(_KEYS),
+                    "not a valid match of two keypoints",
+                    expected="a dict with the keys " + ", ".join(_KEYS),
                     found=repr(match),
-                    hint="write it as the pipeline answers it",
+                    hint="use the format of the pipeline's results",
                 )
         self._add(_Scripted(found))
 
 
 class FakeKeypointMatchingPipeline(FakePipeline):
-    """Matches points of two images, the surest first; the points are inside their images."""
+    """Matches points of two images, sorted by score. The points are inside the images."""
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenMatched:
-        """Begin a rule: `fake.when("left.png").returns([…])`; either of the two images may match.
+        """Start a rule: `fake.when("left.png").returns([…])`. A pair matches if either image does.
 
         Args:
-            pattern: a part of a path or address, a compiled regular expression, a function of the pair as it was
+            pattern: A part of a path or URL, a compiled regular expression, a function of the pair as it was
                 passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenMatched(self._script, as_predicate(pattern))
@@ -92,9 +92,9 @@ class FakeKeypointMatchingPipeline(FakePipeline):
         )
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Refuse a batch, as the real pipeline does: it hands the model a list where it takes arguments."""
+        """Raise TypeError, as the real pipeline does, because it passes the model a list instead of arguments."""
         super()._batch(items, **parameters)
-        raise TypeError("pairs of images make no batch: leave batch_size out")
+        raise TypeError("keypoint matching does not support batches: leave out batch_size")
 
     def _matches(self, first: Image, second: Image) -> list[dict[str, Any]]:
         count, *draws = seeded.units(1 + 5 * _MOST_MATCHES, self._facts.name, first.digest, second.digest)

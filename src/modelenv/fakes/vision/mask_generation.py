@@ -31,44 +31,44 @@ _NUMBERS = (
 
 
 class WhenMasked(When):
-    """A rule for a generator of masks."""
+    """A rule for mask generation."""
 
     def returns(self, masks: Sequence[Any], scores: Sequence[float] | None = None) -> None:
         """Answer every matching image with these masks.
 
         Args:
-            masks: arrays of booleans, as high and as wide as the image.
-            scores: one for each mask; 0.95 if left out.
+            masks: Arrays of booleans, with the height and width of the image.
+            scores: A score for each mask. By default, 0.95.
 
         Raises:
-            ConfigurationError: there are not as many scores as masks, or a mask has not two dimensions.
+            ConfigurationError: There are not as many scores as masks, or a mask does not have two dimensions.
         """
         numpy = importlib.import_module("numpy")
         found = [numpy.asarray(mask, dtype=bool) for mask in masks]
         values = [0.95] * len(found) if scores is None else [float(score) for score in scores]
         if len(values) != len(found) or any(mask.ndim != 2 for mask in found):
             raise ConfigurationError(
-                "these masks cannot come from this model",
-                expected="arrays of two dimensions, and one score for each",
-                found=f"{len(found)} masks of {[mask.ndim for mask in found]} dimensions, {len(values)} scores",
+                "the model cannot return these masks",
+                expected="arrays with two dimensions, and one score for each",
+                found=f"{len(found)} masks with {[mask.ndim for mask in found]} dimensions, {len(values)} scores",
                 hint="write fake.when(…).returns([mask], [0.97])",
             )
         self._add((found, values))
 
 
 class FakeMaskGenerationPipeline(FakeChunkPipeline):
-    """Finds one to five rectangles in an image, the surest first: `masks` of numpy, `scores` a tensor.
+    """Finds one to five rectangles in an image, sorted by score: `masks` are numpy arrays, `scores` is a tensor.
 
-    Without torch in the process the scores and boxes are `FakeTensor`s.
+    If torch is not imported, the scores and boxes are `FakeTensor` objects.
     """
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenMasked:
-        """Begin a rule: `fake.when("cat.png").returns([mask], [0.97])`.
+        """Start a rule: `fake.when("cat.png").returns([mask], [0.97])`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenMasked(self._script, as_predicate(pattern))
@@ -94,7 +94,7 @@ class FakeMaskGenerationPipeline(FakeChunkPipeline):
     ) -> Any:
         image = read_image(item)
         if points_per_batch is not None and points_per_batch <= 0:
-            raise ValueError("points_per_batch must be at least 1; None means all points at once")
+            raise ValueError("points_per_batch must be at least 1, or None for all points at once")
         for name, value in thresholds.items():
             check_number(name, value)
         scripted = self._script.find((Seen.image(image),))  # type: ignore[arg-type]
@@ -106,9 +106,9 @@ class FakeMaskGenerationPipeline(FakeChunkPipeline):
         return _formatted(kept, output_rle_mask, output_bboxes_mask)
 
     def _batch(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Refuse a batch, as the real pipeline does: the points of several images make no tensor."""
+        """Raise ValueError, as the real pipeline does, because it cannot join the points of several images."""
         super()._batch(items, **parameters)
-        raise ValueError("images make no batch for this task: leave batch_size out, or use points_per_batch")
+        raise ValueError("this task does not support batches of images: use points_per_batch instead of batch_size")
 
     def _rectangles(self, image: Image) -> tuple[list[Any], list[float]]:
         numpy = importlib.import_module("numpy")
@@ -141,7 +141,7 @@ def _formatted(kept: list[tuple[Any, float]], with_lengths: Any, with_boxes: Any
 
 
 def _run_lengths(mask: Any) -> dict[str, Any]:
-    """Return the lengths of the runs of a mask, column by column, beginning with the empty one."""
+    """Return the run lengths of a mask, column by column, starting with a run of empty pixels."""
     numpy = importlib.import_module("numpy")
     flat = mask.flatten(order="F")
     changes = numpy.flatnonzero(flat[1:] != flat[:-1]) + 1

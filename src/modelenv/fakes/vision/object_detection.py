@@ -14,24 +14,24 @@ if TYPE_CHECKING:
 
 
 class FakeObjectDetectionPipeline(FakePipeline):
-    """Finds one to five objects in an image, with boxes inside it, ordered as the model's config has it.
+    """Finds one to five objects in an image, with boxes inside it. The model's config decides their order.
 
-    With a threshold below 0.1 there are others too: at 0 as many as the model has queries or detection tokens.
+    A threshold below 0.1 returns more: at 0, as many as the model has queries or detection tokens.
     """
 
     __slots__ = ()
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return the kind of facebook/detr-resnet-50, transformers' default model for the task, with some labels."""
+        """Return the model type of facebook/detr-resnet-50, transformers' default model, with some labels."""
         labels = ("person", "bicycle", "car", "bus", "truck", "bird", "cat", "dog", "chair", "table")
         return {"id2label": dict(enumerate(labels)), "model_type": "detr", "num_queries": 100}
 
     def when(self, pattern: Any) -> WhenDetected:
-        """Begin a rule: `fake.when("street.png").returns([{"score": 0.9, "label": "car", "box": {…}}])`.
+        """Start a rule: `fake.when("street.png").returns([{"score": 0.9, "label": "car", "box": {…}}])`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenDetected(self._script, as_predicate(pattern), self._facts.name, self._facts.labels)

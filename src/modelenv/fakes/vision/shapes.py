@@ -1,4 +1,4 @@
-"""The shapes of what the vision models give for one image: what their configs decide (transformers 5.24)."""
+"""Computes the output shapes of vision models for one image from their configs (transformers 5.24)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts
 
-_SHRINKING = ("donut-swin", "focalnet", "swin", "swinv2")  # fewer and wider patches from stage to stage
+_SHRINKING = ("donut-swin", "focalnet", "swin", "swinv2")  # each stage has fewer and wider patches
 _WITHOUT_CLASS_TOKEN = (
     "aimv2_vision_model", "ijepa", "siglip_vision_model", "siglip2_vision_model", *_SHRINKING,
 )  # fmt: skip
 _WITHOUT_POOLER = (
     "data2vec-vision", "glpn", "ijepa", "poolformer", "pvt", "segformer", "vit_mae", "vit_msn",
 )  # fmt: skip
-_POOLED_MAPS = ("bit", "regnet", "resnet")  # what they pool is a map of one cell
+_POOLED_MAPS = ("bit", "regnet", "resnet")  # their pooled output is a map of one cell
 _STRIDED = (
     "efficientnet",
     "mobilevit",
     "mobilevitv2",
     "mobilenet_v1",
     "mobilenet_v2",
-)  # the config names how much they shrink
-# Models of images and texts, which take no image alone.
+)  # their config has an output stride
+# Models of images and texts, which do not accept an image without a text.
 _TWO_TOWERS = (
     "align", "altclip", "blip", "blip-2", "chinese_clip", "clip", "clipseg", "groupvit", "metaclip_2", "owlv2",
     "owlvit", "siglip", "siglip2", "tipsv2",
@@ -30,15 +30,15 @@ _TWO_TOWERS = (
 
 
 def output_shape(facts: ModelFacts) -> tuple[int, ...]:
-    """Return the shape of the model's first output for one image: tokens, or a map.
+    """Return the shape of the model's first output for one image: tokens or a map.
 
     Raises:
-        ValueError: the model takes no image alone, and the real one raises the same class.
+        ValueError: The model does not accept an image without a text. The real model raises the same class.
     """
     config = facts.config
     kind, side = str(config.get("model_type")), _side(facts)
     if kind in _TWO_TOWERS:
-        raise ValueError(f"a model of the kind {kind} needs a text beside the image")
+        raise ValueError(f"a {kind} model needs a text with the image")
     stages = config.get("hidden_sizes")
     if kind in _STRIDED:
         cells = max(1, -(-side // config.get("output_stride", 32)))
@@ -50,7 +50,7 @@ def output_shape(facts: ModelFacts) -> tuple[int, ...]:
         stage = len(config.get("depths", (2, 2, 6, 2))) - 1
         return (1, max(1, cells >> stage) ** 2, config.get("embed_dim", 96) << stage)
     patches = cells**2
-    if kind == "vit_mae":  # it looks at some of them only
+    if kind == "vit_mae":  # it processes only some of them
         patches = int(patches * (1 - config.get("mask_ratio", 0.75)))
     special = 0 if kind in _WITHOUT_CLASS_TOKEN else 1
     special += config.get("num_register_tokens", 0) + (kind == "deit")
@@ -63,24 +63,24 @@ def pooled_shape(facts: ModelFacts) -> tuple[int, ...]:
     """Return the shape of the model's pooled output.
 
     Raises:
-        ValueError: the model has none, or takes no image alone.
+        ValueError: The model has no pooled output, or does not accept an image without a text.
     """
     shape, kind = output_shape(facts), str(facts.config.get("model_type"))
     if kind in _WITHOUT_POOLER:
-        raise ValueError(f"a model of the kind {kind} has no pooled output")
+        raise ValueError(f"a {kind} model has no pooled output")
     if kind in _POOLED_MAPS:
         return (1, shape[1], 1, 1)
     return (1, shape[1] if len(shape) == 4 else shape[-1])
 
 
 def width(facts: ModelFacts) -> int:
-    """Return how many numbers there are at each place of the model's first output."""
+    """Return how many numbers the model's first output has at each position."""
     shape = output_shape(facts)
     return shape[1] if len(shape) == 4 else shape[-1]
 
 
 def _of_stages(kind: str, side: int, stages: list[int]) -> tuple[int, ...]:
-    """Return the output of a network whose stages halve what they see: a map, or the cells of one as tokens."""
+    """Return the output shape of a network whose stages halve the resolution: a map, or its cells as tokens."""
     if kind == "levit":
         cells = side // 16
         for _ in stages[1:]:

@@ -17,13 +17,13 @@ _NOTHING = object()
 
 
 class FakeVideoClassificationPipeline(FakeLabelRanking):
-    """Ranks the model's labels for a video: the best five, or `top_k`. The file is hashed, never decoded."""
+    """Returns the best five labels for a video, or `top_k` labels. The file is hashed, but never decoded."""
 
     __slots__ = ()
 
     @classmethod
     def default_config(cls, task: str) -> Mapping[str, Any]:
-        """Return labels such as classifiers of videos have."""
+        """Return typical labels of video classifiers."""
         labels = ("dancing", "running", "swimming", "cooking", "reading", "singing", "driving", "climbing")
         return {"id2label": dict(enumerate(labels)), "num_frames": 16}
 
@@ -31,7 +31,7 @@ class FakeVideoClassificationPipeline(FakeLabelRanking):
         if inputs is _NOTHING or args:
             raise TypeError("the call takes its inputs as the only positional argument")
         if inputs is None:
-            raise ValueError("the inputs are None: pass the path or address of a video, or a list of these")
+            raise ValueError("the inputs are None: pass the path or URL of a video, or a list of these")
         return self._run(inputs, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,7 +39,7 @@ class FakeVideoClassificationPipeline(FakeLabelRanking):
 
     def _one(self, item: Any, /, *, top_k: Any = 5, function: Any = None, rate: Any = 1) -> Any:
         if not hasattr(item, "startswith"):
-            raise AttributeError(f"a video must be a path or an address, found {type(item).__name__}")
+            raise AttributeError(f"a video must be a path or a URL, found {type(item).__name__}")
         content = item.encode() if item.startswith(("http://", "https://")) else _read(item)
         check_number("frame_sampling_rate", rate)
         number = len(self._facts.labels)
@@ -53,7 +53,7 @@ class FakeVideoClassificationPipeline(FakeLabelRanking):
 def _read(path: str) -> bytes:
     content = Path(path).read_bytes()
     if not content:
-        raise ValueError(f"{path} is empty: no video")
+        raise ValueError(f"{path} is empty, so it is not a video")
     return content
 
 

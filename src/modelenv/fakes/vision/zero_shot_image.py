@@ -17,16 +17,16 @@ _NOTHING = object()
 class FakeZeroShotImageClassificationPipeline(FakePipeline):
     """Ranks the labels of the call for an image.
 
-    With a SigLIP model each score stands for itself; with any other they sum to 1.
+    The scores of a SigLIP model are independent. Those of any other model sum to 1.
     """
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenLabelled:
-        """Begin a rule: `fake.when("cat.png").returns("a cat", 0.9)`.
+        """Start a rule: `fake.when("cat.png").returns("a cat", 0.9)`.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenLabelled(self._script, as_predicate(pattern), self._facts.name)
@@ -36,7 +36,7 @@ class FakeZeroShotImageClassificationPipeline(FakePipeline):
             raise TypeError("the call takes an image and candidate_labels")
         image = kwargs.pop("images", image)
         if image is None:
-            raise ValueError("the image is None: pass an image, a path, an address, or a list of these")
+            raise ValueError("the image is None: pass an image, a path, a URL, or a list of these")
         return self._run(image, candidate_labels=candidate_labels, **kwargs)
 
     def _read_parameters(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,20 +16,20 @@ _NOTHING = object()
 
 
 class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
-    """Finds one to five objects of the call's labels in an image, the surest first, with boxes inside the image.
+    """Finds one to five objects with the call's labels in an image, sorted by score, with boxes inside the image.
 
-    With a threshold below 0.1 there are others too: at 0 as many for each label as the model has places to look at.
+    A threshold below 0.1 returns more: at 0, as many for each label as the model has patches or queries.
     """
 
     __slots__ = ()
 
     def when(self, pattern: Any) -> WhenDetected:
-        """Begin a rule: `fake.when("street.png").returns([{"score": 0.9, "label": "a car", "box": {…}}])`.
+        """Start a rule: `fake.when("street.png").returns([{"score": 0.9, "label": "a car", "box": {…}}])`.
 
-        Objects whose label a call does not ask for are left out of its answer.
+        Objects whose label is not in the call are left out of the answer.
 
         Args:
-            pattern: a part of the path or address, a compiled regular expression, a function of the image as it
+            pattern: A part of the path or URL, a compiled regular expression, a function of the image as it
                 was passed, or an image with the same content. The later of two matching rules wins.
         """
         return WhenDetected(self._script, as_predicate(pattern), self._facts.name, None)
@@ -58,16 +58,16 @@ class FakeZeroShotObjectDetectionPipeline(FakeChunkPipeline):
             labels = labels.split(",")
         for label in labels:
             if not isinstance(label, (str, list)):
-                raise ValueError(f"a label must be a text, found {label!r}")  # noqa: TRY004 (as the real one)
+                raise ValueError(f"a label must be a text, found {label!r}")  # noqa: TRY004 - as in the real pipeline
         if not labels:
-            raise StopIteration  # the real pipeline ends before its first answer
+            raise StopIteration  # the real pipeline has no first answer
         check_number("threshold", threshold)
         found = sorted(self._find(image, labels, threshold), key=lambda one: one["score"], reverse=True)
         found = [one for one in found if one["score"] > threshold]
         return found[:top_k] if top_k else found
 
     def _singly(self, items: list[Any], /, **parameters: Any) -> list[Any]:
-        """Answer the inputs of a batch; like the real pipeline, leave out those that ask for no label."""
+        """Answer the inputs of a batch. As in the real pipeline, those without labels are left out."""
         return [self._one(item, **parameters) for item in items if not _asks_nothing(item)]
 
     def _find(self, image: Image, labels: Any, threshold: float) -> list[dict[str, Any]]:
@@ -101,7 +101,7 @@ def _labels_per_image(labels: Any, number: int) -> Any:
     if isinstance(labels, str) or _are_texts(labels):
         return [labels] * number
     if not isinstance(labels, (list, tuple)) or not all(_are_texts(one) for one in labels):
-        raise ValueError("candidate_labels must be a text, a list of texts, or such a list for each image")
+        raise ValueError("candidate_labels must be a text, a list of texts, or a list of texts for each image")
     if len(labels) != number:
         raise ValueError(f"there are {number} images, but {len(labels)} lists of labels")
     return labels

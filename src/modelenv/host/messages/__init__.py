@@ -1,1 +1,1 @@
-"""What workers and the host send each other, and how it crosses the socket."""
+"""The messages between workers and the host, and how they are sent over the socket."""

@@ -1,8 +1,8 @@
-"""What a call depends on beside its arguments: where relative paths begin, and torch's random numbers.
+"""The context of a call: the current folder, and the state of torch's random number generator.
 
-A worker sends both with each question, and takes back how far the random numbers have gone. So `torch.manual_seed`
-and `transformers.set_seed` in a test, and a change of folder, mean for a hosted pipeline what they mean for a local
-one.
+A worker sends both with each call, and receives the new random state. So `torch.manual_seed` and
+`transformers.set_seed` in a test, and a change of the current folder, have the same effect on a hosted pipeline as on
+a local one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Those of one process at one moment.
+    """The current folder and the random state of one process.
 
     Attributes:
-        folder: its current folder; None where it is none of the worker's, or was deleted.
-        random: the state of torch's random numbers on the CPU; None where torch is not imported, so that nothing in
-            the process can have seeded it, or where it has not changed.
+        folder: The current folder. None: it was deleted, or this is not sent by a worker.
+        random: The state of torch's random number generator on the CPU. None: it has not changed, or torch is not
+            imported, so that nothing in the process can have seeded it.
     """
 
     folder: str | None = None
@@ -30,24 +30,26 @@ class Surroundings:
 
 
 def own_surroundings() -> Surroundings:
-    """Return those of this process, for the other one."""
-    is_imported = hasattr(_torch(), "get_rng_state")  # not while it is being imported
+    """Return the surroundings of this process, for the host."""
+    is_imported = hasattr(_torch(), "get_rng_state")  # missing while torch is being imported
     return Surroundings(_folder(), random_state() if is_imported else None)
 
 
 def continue_from(surroundings: Surroundings) -> None:
-    """Go on with the random numbers where the other process stopped."""
+    """Set the random state of this process to that of the other process, if it has changed."""
     if surroundings.random is not None:
         torch = _torch()
         torch.set_rng_state(torch.frombuffer(bytearray(surroundings.random), dtype=torch.uint8))
 
 
 class Turn:
-    """One worker's turn to compute, in its own surroundings; which belong to the process, so that turns are taken.
+    """One worker's turn to compute, in its own surroundings.
+
+    The current folder and the random state belong to the whole process, so only one worker at a time has its turn.
 
     Args:
-        computing: the lock, held by whose turn it is.
-        surroundings: the worker's.
+        computing: The lock, which is held during a turn.
+        surroundings: The surroundings of the worker.
     """
 
     def __init__(self, computing: threading.Lock, surroundings: Surroundings) -> None:
@@ -57,7 +59,7 @@ class Turn:
         self._is_held = False
 
     def begin(self) -> None:
-        """Wait for the turn; without it where it cannot begin."""
+        """Wait for the turn, and apply the surroundings. If that fails, the turn does not begin."""
         self._lock.acquire()
         try:
             folder, (own, _) = self._surroundings.folder, _own_folder()
@@ -71,9 +73,9 @@ class Turn:
         self._is_held = True
 
     def end(self) -> Surroundings:
-        """Let others have their turns; return what has changed for the worker since it was last told.
+        """End the turn. Returns what has changed for the worker since its last message.
 
-        Does nothing where the turn did not begin.
+        Does nothing if the turn did not begin.
         """
         if not self._is_held:
             return Surroundings()
@@ -86,27 +88,27 @@ class Turn:
         self._surroundings = replace(self._surroundings, random=now)
         return Surroundings(None, None if now == before else now)
 
-    def taken_over(self, surroundings: Surroundings) -> None:
-        """Take note of what the worker has changed meanwhile, for the next turn."""
+    def update(self, surroundings: Surroundings) -> None:
+        """Use these surroundings of the worker from the next turn on."""
         self._surroundings = surroundings
 
 
 @functools.cache
 def _own_folder() -> tuple[str, int]:
-    """Return where this process is outside of turns: the path, and a descriptor that outlives the folder."""
+    """Return the current folder outside of turns: its path, and a descriptor that works even if it is deleted."""
     descriptor = os.open(".", os.O_RDONLY)
     return _folder() or "", descriptor
 
 
 def _folder() -> str | None:
     try:
-        return os.getcwd()  # noqa: PTH109 - `Path.cwd` costs more, in each call
-    except FileNotFoundError:  # it was deleted
+        return os.getcwd()  # noqa: PTH109 - faster than `Path.cwd`, in each call
+    except FileNotFoundError:  # the folder was deleted
         return None
 
 
 def random_state() -> bytes:
-    """Return the state of torch's random numbers on the CPU."""
+    """Return the state of torch's random number generator on the CPU."""
     state: bytes = _torch().get_rng_state().numpy().tobytes()
     return state
 

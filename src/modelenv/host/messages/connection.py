@@ -1,4 +1,4 @@
-"""A worker's connection to the host, and how a question is asked over it."""
+"""A worker's connection to the host, and how requests are sent over it."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from modelenv.host.messages.transport import UnreadableError, peer_pid, receive
 
 _IMPORTS = "waiting for the model host to import torch and transformers"
 _LOADS = "waiting for the model host to load it"
-_HOST_SAYS_SECONDS = 1.0  # for the host's own word on a load whose deadline passed
+_HOST_REPORT_SECONDS = 1.0  # for the host's own error about a load whose deadline has passed
 
 
 @dataclass(eq=False)
-class Line:
+class HostConnection:
     """A connection to one host.
 
     Attributes:
-        connection: the connection.
-        address: the host's socket.
-        held: the recipes that this host is known to hold, or to load when it is asked.
-        has_libraries: whether the host is known to have imported torch and transformers.
+        connection: The connection.
+        address: The host's socket.
+        held: The recipes that the host has loaded over this connection. If it has unloaded one, it loads it again
+            on the next request.
+        has_libraries: Whether the host is known to have imported torch and transformers.
     """
 
     connection: Connection
@@ -39,57 +40,59 @@ class Line:
     has_libraries: bool = False
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self.connection.close()
 
     def send(self, data: bytes) -> None:
-        """Send a pickled message. Only within `asking`."""
+        """Send a pickled message. Use it only within `one_request`."""
         self.connection.send_bytes(data)
 
     def receive(self, model: str) -> Any:
-        """Wait for the host's next message, and return it; what cannot be read here is `CannotCross`.
+        """Wait for the host's next message and return it, or `CannotCross` if it cannot be unpickled here.
 
-        Only within `asking`.
+        Use it only within `one_request`.
         """
         is_answered(self.connection, self.address, model)
         return received(self.connection)
 
 
-def hold(line: Line, recipe: Recipe, deadline: Deadline) -> Built:
-    """Have the host at the line's end hold the recipe's pipeline; raises as `HostClient.build`."""
-    if recipe in line.held:
+def hold(host: HostConnection, recipe: Recipe, deadline: Deadline) -> Built:
+    """Make the host load the recipe's pipeline, unless it holds it. Raises the same errors as `HostClient.build`."""
+    if recipe in host.held:
         return Built(fresh=False, seconds=0.0)
-    if not line.has_libraries:
+    if not host.has_libraries:
         with imports_not_counted(), deadline.stages.doing(_IMPORTS):
-            exchange(line, AwaitLibraries(), recipe.model)
-        line.has_libraries = True
+            exchange(host, AwaitLibraries(), recipe.model)
+        host.has_libraries = True
     try:
         with deadline.stages.doing(_LOADS):
-            built: Built = exchange(line, Build(recipe, deadline.remaining), recipe.model, deadline)
+            built: Built = exchange(host, Build(recipe, deadline.remaining), recipe.model, deadline)
     except ModelLoadTimeoutError as error:
-        if isinstance(error.__cause__, HostTraceback):  # the host's own, which knows only what happens there
-            raise deadline.passed(recipe.model, f"{_LOADS}, which says: {error.found}") from error
+        if isinstance(error.__cause__, HostTraceback):  # raised in the host, and names only the host's stages
+            raise deadline.passed(recipe.model, f"{_LOADS}, which reports: {error.found}") from error
         raise
-    line.held.add(recipe)
+    host.held.add(recipe)
     return built
 
 
-def exchange(line: Line, message: object, model: str, deadline: Deadline | None = None) -> Any:
-    """Send a message and return its answer. If we stop waiting, the line is closed: the late answer is nobody's.
+def exchange(host: HostConnection, message: object, model: str, deadline: Deadline | None = None) -> Any:
+    """Send a message and return its answer.
+
+    If we stop waiting, we close the connection, so that the late answer is not read as that to the next request.
 
     Raises:
-        ModelHostError: the host ended, or is stopped.
-        ModelLoadTimeoutError: the deadline passed.
-        CannotCrossError: the message cannot be sent, or understood there, or its answer cannot.
-        Exception: what the question raised in the host, with the host's traceback as its cause.
+        ModelHostError: The host ended, or is stopped.
+        ModelLoadTimeoutError: The deadline passed.
+        CannotCrossError: The message or its answer cannot be sent, or cannot be read on the other side.
+        Exception: The request raised it in the host. Its cause is the host's traceback.
     """
     data = crossing(message)
-    with asking(line, model):
-        line.send(data)
-        answered = is_answered(line.connection, line.address, model, deadline)
-        if deadline is not None and not answered and not line.connection.poll(_HOST_SAYS_SECONDS):
+    with one_request(host, model):
+        host.send(data)
+        answered = is_answered(host.connection, host.address, model, deadline)
+        if deadline is not None and not answered and not host.connection.poll(_HOST_REPORT_SECONDS):
             raise deadline.passed(model, _LOADS)
-        reply = received(line.connection)
+        reply = received(host.connection)
     if isinstance(reply, Failure):
         reply.raise_here()
     if isinstance(reply, CannotCross):
@@ -98,38 +101,42 @@ def exchange(line: Line, message: object, model: str, deadline: Deadline | None 
 
 
 def received(connection: Connection) -> Any:
-    """Return the host's next message; what cannot be read here is `CannotCross`."""
+    """Return the host's next message, or `CannotCross` if it cannot be unpickled here."""
     try:
         return receive(connection)
     except UnreadableError as error:
-        return CannotCross(f"its result: {error}")
+        return CannotCross(f"its result cannot be read: {error}")
 
 
 @contextmanager
-def asking(line: Line, model: str) -> Iterator[None]:
-    """Close the line where a question and its answer are broken off, and say so if that is the host's end."""
-    if line.connection.closed:
+def one_request(host: HostConnection, model: str) -> Iterator[None]:
+    """Context manager for one request and its answer. If they are interrupted, it closes the connection.
+
+    Raises:
+        ModelHostError: The connection is closed, or the host ended or is stopped.
+    """
+    if host.connection.closed:
         raise ModelHostError(
             "the connection to the model host is closed",
             model=model,
-            found="a stream of results that was broken off, or that another process began before it was forked",
+            found="a stream of results that was interrupted, or that the parent process started before a fork",
             hint="call the pipeline again in this process",
         )
     try:
         yield
     except (EOFError, ConnectionError) as error:
-        line.close()
+        host.close()
         raise ModelHostError(
-            "the model host ended while it was asked",
+            "the model host ended before it answered",
             model=model,
             found=type(error).__name__,
-            hint="another host is started for the next question; if it ended for want of memory, "
+            hint="the next request starts a new host; if it ran out of memory, "
             "run fewer models at once or use --model-host=off",
         ) from error
     except BlockingIOError:  # in the middle of a message
-        pid = peer_pid(line.connection)
-        line.close()
+        pid = peer_pid(host.connection)
+        host.close()
         raise stopped(model, pid) from None
     except BaseException:
-        line.close()
+        host.close()
         raise

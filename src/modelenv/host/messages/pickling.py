@@ -1,4 +1,4 @@
-"""What may cross from a worker to its host: values of the libraries that both have, whole."""
+"""Checks and pickles the values that a worker sends to its host: complete, and without code of the user."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from typing import Any
 
 
 class CannotCrossError(Exception):
-    """An argument cannot be sent to the host; the call must be made in this process."""
+    """A value cannot be sent to the host, or cannot come back from it. The call must be made in this process."""
 
 
 def crossing(value: object) -> bytes:
-    """Return the bytes of a value that the host can take for what it is here.
+    """Return the pickled value, which means the same in the host as here.
 
     Raises:
-        CannotCrossError: a part of it is the user's own code, which the host may have in another version, and whose
-            side effects would be lost there; or a part would arrive incomplete, or cannot be pickled.
+        CannotCrossError: A part of the value is code of the user, which the host could have in another version and
+            whose side effects would be lost there. Or a part cannot be pickled, or would arrive incomplete.
     """
     data = io.BytesIO()
     try:
         _Pickler(data, pickle.HIGHEST_PROTOCOL).dump(value)
     except CannotCrossError:
         raise
-    except Exception as error:  # objects raise whatever they like
+    except Exception as error:  # an object can raise any exception
         raise CannotCrossError(repr(error)) from error
     return data.getvalue()
 
 
 class _Pickler(pickle.Pickler):
-    """Looks at each part that is not of a builtin type."""
+    """Checks each part that is not of a builtin type."""
 
     def reducer_override(self, part: Any) -> Any:
         if isinstance(part, type | FunctionType):
             if not _is_of_a_library(part.__module__):
-                raise CannotCrossError(f"{part.__module__}.{part.__qualname__} is code of the tests or the project")
+                raise CannotCrossError(f"{part.__module__}.{part.__qualname__} belongs to the tests or the project")
         elif type(part).__module__.startswith("PIL.") and getattr(part, "_exif", None) is not None:
-            raise CannotCrossError("an image's Exif data that was looked at or changed does not come along")
+            raise CannotCrossError("the Exif data of an image that was read or changed cannot be pickled")
         return NotImplemented
 
 
 @functools.cache
 def _is_of_a_library(module: str) -> bool:
-    """Whether a module is of Python, of this package, or of one that was installed beside it."""
+    """Whether a module belongs to Python, to this package, or to an installed package."""
     name = module.partition(".")[0]
     if name == "modelenv" or name in sys.stdlib_module_names:
         return True
@@ -57,6 +57,6 @@ def _is_of_a_library(module: str) -> bool:
 
 @functools.cache
 def _installed() -> tuple[str, ...]:
-    """Return the folders in which installed packages lie."""
+    """Return the folders that contain installed packages."""
     paths = sysconfig.get_paths()
     return tuple({paths["purelib"], paths["platlib"], *site.getsitepackages(), site.getusersitepackages()})

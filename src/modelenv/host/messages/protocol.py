@@ -1,4 +1,4 @@
-"""What workers and the host say to each other: values. How they cross is in `transport`."""
+"""The messages between workers and the host. `transport` sends them."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _PLAIN_OF_TORCH = frozenset({"device", "dtype", "Size"})
 
 @dataclass(frozen=True)
 class Recipe:
-    """What makes a pipeline: the same recipe gives the same pipeline, loaded once by the host.
+    """Identifies a pipeline. The host loads the pipeline of each recipe once.
 
     Attributes:
-        folder: the model's folder.
-        fingerprint: the state of its files, so that a changed folder is another model.
-        task: a task of transformers' registry.
-        arguments: for `transformers.pipeline`, pickled: not everything in them can be hashed.
-        device: `auto` or a torch device.
-        trust_remote_code: whether code in the folder may run.
-        model: the model's name, for errors.
+        folder: The model's folder.
+        fingerprint: The state of its files, so that a changed folder is another model.
+        task: A task of transformers' registry.
+        arguments: Arguments for `transformers.pipeline`, pickled, because not all of them can be hashed.
+        device: `auto`, or a torch device.
+        trust_remote_code: Whether code in the folder can run.
+        model: The model's name, for errors.
     """
 
     folder: str
@@ -38,7 +38,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Build:
-    """Load the recipe's pipeline, if it is not loaded; answers `Built`."""
+    """Load the recipe's pipeline, unless it is loaded. The answer is `Built`."""
 
     recipe: Recipe
     seconds: float
@@ -46,7 +46,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Built:
-    """The pipeline is there. `fresh` says that this request loaded it, in `seconds`."""
+    """The pipeline is loaded. `fresh` is whether this request loaded it, in `seconds`."""
 
     fresh: bool
     seconds: float
@@ -54,12 +54,12 @@ class Built:
 
 @dataclass(frozen=True)
 class AwaitLibraries:
-    """Wait until the host has imported torch and transformers; answers `Plain`, whether that is so."""
+    """Wait until the host has imported torch and transformers. The answer is `Plain`: whether it has."""
 
 
 @dataclass(frozen=True)
 class Call:
-    """Call what the path of attributes leads to, from the pipeline on; answers `Item`."""
+    """Call the pipeline, or its attribute at `path`. The answer is `Item`."""
 
     recipe: Recipe
     path: tuple[str, ...]
@@ -70,7 +70,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Get:
-    """Ask for the attribute that the path leads to; answers `Plain` or `Reachable`."""
+    """Read the pipeline's attribute at `path`. The answer is `Plain` or `Reachable`."""
 
     recipe: Recipe
     path: tuple[str, ...]
@@ -78,7 +78,7 @@ class Get:
 
 @dataclass(frozen=True)
 class Plain:
-    """An attribute's value, of a type that crosses as a copy."""
+    """The value of an attribute, of a type that can be copied."""
 
     value: Any
 
@@ -88,9 +88,9 @@ class Reachable:
     """An attribute that stays in the host.
 
     Attributes:
-        is_callable: whether it can be called there.
-        module: where the class of its value is defined.
-        kind: the qualified name of that class.
+        is_callable: Whether it can be called there.
+        module: The module of the class of its value.
+        kind: The qualified name of that class.
     """
 
     is_callable: bool
@@ -100,16 +100,16 @@ class Reachable:
 
 @dataclass(frozen=True)
 class Stream:
-    """Run the pipeline over a source of inputs that stays with the worker, who gives them as `NextItem` asks.
+    """Run the pipeline over a source of inputs that stays in the worker. Each `NextItem` requests one input.
 
     Attributes:
-        recipe: the pipeline.
-        path: to what is called, from the pipeline on.
-        source: what the pipeline shall take it for: `generator`, `dataset`, `key dataset` or `iterable dataset`.
-        length: of a dataset that has one.
-        args: of the call, after the source.
-        kwargs: of the call.
-        surroundings: the worker's.
+        recipe: The recipe of the pipeline.
+        path: The path from the pipeline to the attribute that is called.
+        source: The kind of the source: `generator`, `dataset`, `key dataset` or `iterable dataset`.
+        length: The length of the dataset, if it has one.
+        args: The arguments of the call, after the source.
+        kwargs: The keyword arguments of the call.
+        surroundings: The surroundings of the worker.
     """
 
     recipe: Recipe
@@ -123,7 +123,12 @@ class Stream:
 
 @dataclass(frozen=True)
 class Started:
-    """The pipeline accepted the stream; its results follow, each as an `Item`. `length`: of batches, if known."""
+    """The pipeline has accepted the stream. Each result follows as an `Item`.
+
+    Attributes:
+        length: The number of batches, if known.
+        surroundings: What has changed for the worker.
+    """
 
     length: int | None
     surroundings: Surroundings
@@ -131,7 +136,7 @@ class Started:
 
 @dataclass(frozen=True)
 class NextItem:
-    """From the host, while it runs over a stream: send the next `Item`, or that of the index, or `EndOfItems`."""
+    """The host requests the next `Item` of a stream's source, or the one at `index`, or `EndOfItems`."""
 
     index: int | None
     surroundings: Surroundings
@@ -139,7 +144,7 @@ class NextItem:
 
 @dataclass(frozen=True)
 class Item:
-    """One input of a stream, or a result."""
+    """One input of a stream, or a result of a call or stream."""
 
     value: Any
     surroundings: Surroundings
@@ -154,24 +159,24 @@ class EndOfItems:
 
 @dataclass(frozen=True)
 class SourceFailed:
-    """The stream ended with the very exception that its source had raised; the worker has it."""
+    """The stream has ended with the exception that its source raised in the worker."""
 
 
 @dataclass(frozen=True)
 class CannotCross:
-    """What was sent cannot be read here, or what should be answered cannot be sent: the call is for the worker."""
+    """A message cannot be read, or its answer cannot be sent. The worker must make the call itself."""
 
     reason: str
 
     @classmethod
     def result(cls, error: Exception) -> CannotCross:
-        """Return the message for a result with which `error` arose."""
-        return cls(f"its result: {error!r}")
+        """Return the message for a result whose pickling raised `error`."""
+        return cls(f"its result cannot be sent: {error!r}")
 
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """A model that tests will ask for: the arguments of `load_model`, with the keyword arguments pickled."""
+    """A model that tests will request: the arguments of `load_model`, with the keyword arguments pickled."""
 
     name: str
     task: str | None
@@ -180,10 +185,9 @@ class PlannedModel:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Fetch and load these models, before anybody asks for them; answers `HostStatus` at once.
+    """Fetch and load these models before they are requested. The answer is `HostStatus`, at once.
 
-    A host with other `whereabouts` would look elsewhere, and does nothing but keep to the limit of memory from then
-    on.
+    A host with other `whereabouts` would find other files. It only adopts the memory limit.
     """
 
     models: tuple[PlannedModel, ...]
@@ -194,32 +198,32 @@ class Prepare:
 
 @dataclass(frozen=True)
 class TakeReports:
-    """Request the `LoadReport`s of prepared models and the `Notice`s since the last request. The reply is a tuple."""
+    """Return the `LoadReport`s of prepared models and the `Notice`s since the last time. The answer is a tuple."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """Ask what the host holds; answers `HostStatus`."""
+    """Return the host's status. The answer is `HostStatus`."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """End the host once the calls under way are done."""
+    """Stop the host after its current calls. The answer is `HostStatus`."""
 
 
 @dataclass(frozen=True)
 class HostStatus:
-    """What a host holds.
+    """The status of a host.
 
     Attributes:
-        pid: its process.
-        models: each model with its task.
-        idle_seconds: since the last question was answered; 0 while one is being answered.
-        threads: of the process.
-        bytes: of the models, as `modelenv.host.serving.model_cache` measures them.
-        memory: the limit for these bytes; None: there is none.
-        loads: how many pipelines were loaded since it started.
-        unloads: how many were unloaded to keep the limit.
+        pid: The id of its process.
+        models: The name of each model that it holds, with its task.
+        idle_seconds: The time since the last request was answered. It is 0 while the host answers one.
+        threads: The number of threads of the process.
+        bytes: The size of the models, as `modelenv.host.serving.model_cache` measures it.
+        memory: The limit for these bytes. None: no limit.
+        loads: The number of pipelines loaded since the host started.
+        unloads: The number of pipelines unloaded to stay within the limit.
     """
 
     pid: int
@@ -233,14 +237,14 @@ class HostStatus:
 
 
 def follow(value: Any, path: tuple[str, ...]) -> Any:
-    """Return the attribute that a message's path leads to."""
+    """Return the attribute of `value` at this path."""
     for name in path:
         value = getattr(value, name)
     return value
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value is made of types whose copies are as good as themselves."""
+    """Whether a value consists of types whose copies can replace the original."""
     kind = type(value)
     if kind in _PLAIN or isinstance(value, PurePath):
         return True

@@ -1,8 +1,8 @@
-"""Waiting for a host's answer, however long the host computes, and noticing a host that does nothing any more.
+"""Waits for a host's answer for as long as the host computes, and detects a host that is stopped.
 
 A host that is stopped (SIGSTOP, a frozen container, a debugger) keeps its connections open and never answers. So a
-client that has heard nothing for a while connects a second time: a host that lives greets whoever connects, also
-while it computes. Only one that neither answers, nor greets, nor uses the processor counts as stopped.
+client that has received nothing for a while connects a second time. A running host greets each connection, also while
+it computes. A host counts as stopped only if it sends no answer and no greeting, and does not use the processor.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from modelenv.host.messages import transport
 from modelenv.host.processes import processor_seconds, state_of
 
 LOOK_SECONDS = 5.0
-"""How long a client waits for an answer before it looks whether the host lives."""
+"""How long a client waits for an answer before it checks whether the host is running."""
 
 
 def is_answered(connection: Connection, address: Path, model: str, deadline: Deadline | None = None) -> bool:
-    """Wait for the host's next message, without an end if there is no deadline; False once the deadline passed.
+    """Wait for the host's next message. Returns False if the deadline passes.
 
     Args:
-        connection: to the host.
-        address: the host's socket.
-        model: for errors.
-        deadline: until when.
+        connection: The connection to the host.
+        address: The host's socket.
+        model: The model's name, for errors.
+        deadline: The end of the wait. None: wait for as long as the host is running.
 
     Raises:
-        ModelHostError: the host is stopped.
+        ModelHostError: The host is stopped.
     """
-    answer = select.poll()  # `Connection.poll` costs ten times as much, in each call
+    answer = select.poll()  # ten times as fast as `Connection.poll`, in each call
     answer.register(connection.fileno(), select.POLLIN)
     pulse: _Pulse | None = None
     try:
@@ -53,9 +53,9 @@ def is_answered(connection: Connection, address: Path, model: str, deadline: Dea
 
 
 def stopped(model: str, pid: int | None) -> ModelHostError:
-    """Return the error for a host that does nothing any more."""
+    """Return the error for a host that does not respond."""
     state = None if pid is None else state_of(pid)
-    found = f"neither an answer nor a greeting for {transport.SILENT_SECONDS:g} s"
+    found = f"no answer and no greeting for {transport.SILENT_SECONDS:g} s"
     if state is not None:
         found += f", from process {pid} in state {state}" + (" (stopped)" if state in "Tt" else "")
     name = "its process" if pid is None else str(pid)
@@ -63,27 +63,27 @@ def stopped(model: str, pid: int | None) -> ModelHostError:
         "the model host does not answer",
         model=model,
         found=found,
-        hint=f"let it go on with `kill -CONT {name}` if it was stopped, or end it with `kill -KILL {name}`: "
-        "the next question starts another; or run without it: --model-host=off",
+        hint=f"resume it with `kill -CONT {name}` if it was stopped, or end it with `kill -KILL {name}`: "
+        "the next request starts a new host; or run without the host: --model-host=off",
     )
 
 
 class _Pulse:
-    """Connects to a host's socket again and again.
+    """Checks whether a host is running, by connecting to its socket repeatedly.
 
     Args:
-        address: the socket.
-        pid: the host's process, if the system tells it.
+        address: The host's socket.
+        pid: The id of the host's process, if the system reports it.
     """
 
     def __init__(self, address: Path, pid: int | None) -> None:
         self.pid = pid
         self._address = address
-        self._knock: socket.socket | None = None
+        self._probe: socket.socket | None = None
         self._begin()
 
     def is_lost(self) -> bool:
-        """Look at the host; return whether it has shown no sign of life for too long."""
+        """Check the host. Returns whether it has shown no sign of life for too long."""
         if self._is_greeted() or self._used != self._processor_seconds():
             self.close()
             self._begin()
@@ -91,26 +91,26 @@ class _Pulse:
 
     def close(self) -> None:
         """Close the second connection."""
-        if self._knock is not None:
-            self._knock.close()
-            self._knock = None
+        if self._probe is not None:
+            self._probe.close()
+            self._probe = None
 
     def _begin(self) -> None:
         self._since, self._used = time.monotonic(), self._processor_seconds()
-        knock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        knock.setblocking(False)
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        probe.setblocking(False)
         try:
-            knock.connect(str(self._address))
-        except OSError:  # nobody listens, or too many others are waiting: then only its processor time counts
-            knock.close()
+            probe.connect(str(self._address))
+        except OSError:  # it does not listen, or too many clients are waiting: only its processor time counts
+            probe.close()
         else:
-            self._knock = knock
+            self._probe = probe
 
     def _is_greeted(self) -> bool:
-        if self._knock is None:
+        if self._probe is None:
             return False
         greeting = select.poll()
-        greeting.register(self._knock, select.POLLIN)
+        greeting.register(self._probe, select.POLLIN)
         return bool(greeting.poll(0))
 
     def _processor_seconds(self) -> float | None:

@@ -1,4 +1,4 @@
-"""Exceptions that arise in one process and are raised in another."""
+"""Sends an exception from one process to another, which raises it."""
 
 from __future__ import annotations
 
@@ -10,36 +10,41 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Failure:
-    """An exception of the other process: pickled, with its traceback as text."""
+    """A pickled exception of the other process, with its traceback as text."""
 
     error: bytes
     trace: str
 
     @classmethod
     def of(cls, error: BaseException, *, is_known: Callable[[BaseException], bool] = lambda _: True) -> Failure:
-        """Return the failure for `error`; one that crosses in no way becomes its nearest builtin class.
+        """Return the failure for `error`.
 
-        So does one whose class is not known on the other side.
+        If the error cannot be pickled, or the other process does not know its class, an exception of its nearest
+        builtin base class is sent instead.
+
+        Args:
+            error: The exception.
+            is_known: Returns whether the other process knows the exception's class.
         """
         trace = "".join(traceback.format_exception(error))
         for form in (_as_it_is, _without_init) if is_known(error) else ():
             try:
                 data = form(error)
-                pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions pickle and do not come back
-            except Exception:  # noqa: BLE001, S112 - whatever goes wrong, there is another form
+                pickle.loads(data)  # noqa: S301 - our own bytes: some exceptions can be pickled but not unpickled
+            except Exception:  # noqa: BLE001, S112 - whatever goes wrong, the next form is tried
                 continue
             return cls(data, trace)
         builtin = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
         return cls(pickle.dumps(builtin(str(error))), trace)
 
     def raise_here(self) -> None:
-        """Raise the exception, with the other process's traceback as its cause."""
-        error: BaseException = pickle.loads(self.error)  # noqa: S301 - from our own user's host, checked on connecting
+        """Raise the exception. Its cause is the other process's traceback."""
+        error: BaseException = pickle.loads(self.error)  # noqa: S301 - from our own user, checked on connecting
         raise error from HostTraceback(self.trace)
 
 
-class HostTraceback(Exception):  # noqa: N818 - never raised by itself; it shows where an error arose
-    """The traceback of an exception, as it was in the host."""
+class HostTraceback(Exception):  # noqa: N818 - never raised itself; it shows where an error was raised
+    """The traceback of an exception in the host."""
 
     def __init__(self, trace: str) -> None:
         super().__init__(trace)
@@ -54,12 +59,12 @@ def _as_it_is(error: BaseException) -> bytes:
 
 
 def _without_init(error: BaseException) -> bytes:
-    """For classes that take other arguments than they pass on, such as transformers' PipelineException."""
+    """Pickle an exception whose `__init__` does not accept its `args`, such as transformers' PipelineException."""
     return pickle.dumps(_Rebuilt(type(error), error.args, vars(error)))
 
 
 class _Rebuilt:
-    """Unpickles as an exception of the class, made without calling its `__init__`."""
+    """Unpickles as an exception of the class, which is created without calling `__init__`."""
 
     def __init__(self, kind: type[BaseException], args: tuple[object, ...], state: dict[str, object]) -> None:
         self._parts = kind, args, state

@@ -1,1 +1,1 @@
-"""The host's side: the process that holds the models and answers the workers."""
+"""The host's side: the process that holds the models and answers the workers' requests."""

@@ -1,4 +1,4 @@
-"""How many cores the host's models use: those that this process may use, which a container may limit."""
+"""Limits the number of cores that the host's models use, by the CPU affinity and the container's limit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LIMIT = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2, as seen from inside a cont
 
 
 def share_cores() -> None:
-    """Let torch use no more threads than there are cores for them; what OMP_NUM_THREADS says is kept."""
+    """Limit torch's threads to the usable cores, unless OMP_NUM_THREADS or MKL_NUM_THREADS is set."""
     import torch
 
     from modelenv.host.folder import chosen_threads
@@ -20,7 +20,7 @@ def share_cores() -> None:
 
 
 def usable_cores(limit: Path = _LIMIT) -> int:
-    """Return how many cores this process may use: of its affinity, and within its container's limit."""
+    """Return the number of cores that this process can use: its CPU affinity, within its container's limit."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = limit.read_text(encoding="ascii").split()

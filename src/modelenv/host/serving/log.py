@@ -1,4 +1,4 @@
-"""The host's log never shows a secret of its environment."""
+"""Keeps the secrets of the host's environment out of its log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from modelenv.host.folder import secrets
 
 
 class _Redacted:
-    """A text stream without secrets; all else is the stream's own."""
+    """A text stream that redacts secrets. All other attributes are those of the original stream."""
 
     def __init__(self, stream: TextIO, hidden: tuple[str, ...]) -> None:
         self._stream = stream
@@ -25,7 +25,7 @@ class _Redacted:
 
 
 def redact_output() -> None:
-    """Hide access tokens in all that this process prints: those of the Hub's form, and the environment's own."""
+    """Redact all output of this process: tokens in the form of the Hub's, and the secrets of its environment."""
     hidden = secrets()
     sys.stdout = _Redacted(sys.stdout, hidden)
     sys.stderr = _Redacted(sys.stderr, hidden)

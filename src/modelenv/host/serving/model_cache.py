@@ -1,4 +1,4 @@
-"""The pipelines that a host holds, within a limit of memory: what was not used for longest is unloaded first."""
+"""The pipelines that a host holds, within a memory limit. The least recently used one is unloaded first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WEIGHTS = (".safetensors", ".bin", ".pt")
 
 @dataclass(eq=False)
 class _Slot:
-    """One pipeline once it is loaded, and the lock that lets one caller at a time load it."""
+    """One pipeline, or None until it is loaded, and a lock so that only one caller at a time loads it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     pipeline: Any = None
@@ -32,18 +32,18 @@ class _Slot:
 
 
 @dataclass(eq=False)
-class HeldModels:
+class ModelCache:
     """Loads each recipe's pipeline once, for all threads.
 
     Attributes:
-        libraries: set once torch and transformers are imported, which happens on one thread: two that import them at
-            the same time can deadlock.
-        memory: the limit in bytes for what is held; None: there is none. A pipeline counts with the bytes of its
-            parameters and buffers, whether they are mapped from its files or not, and 4 MiB for the rest. What is in
-            use is never unloaded, nor what was used last: models in use at the same time may exceed the limit until
-            the first of them is not, and one larger than the limit is held alone.
-        loads: how many pipelines were loaded.
-        unloads: how many were unloaded to keep the limit.
+        libraries: Set once torch and transformers are imported. Only one thread imports them, because two that import
+            them at the same time can deadlock.
+        memory: The limit in bytes. None: no limit. A pipeline counts with the bytes of its parameters and buffers,
+            whether or not they are mapped from its files, plus 4 MiB for the rest. Pipelines in use and the most
+            recently used one are never unloaded. So pipelines in use at the same time can exceed the limit until
+            the first is released, and one larger than the limit is held alone.
+        loads: The number of pipelines loaded.
+        unloads: The number of pipelines unloaded to stay within the limit.
     """
 
     libraries: threading.Event
@@ -55,7 +55,7 @@ class HeldModels:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Each model that is held, with its task."""
+        """The names of the loaded models, each with its task."""
         with self._lock:
             return tuple(
                 f"{recipe.model} ({recipe.task})" for recipe, slot in self._slots.items() if slot.pipeline is not None
@@ -63,12 +63,12 @@ class HeldModels:
 
     @property
     def bytes(self) -> int:
-        """How much is held."""
+        """The size of the loaded models."""
         with self._lock:
             return self._bytes()
 
     def build(self, recipe: Recipe, deadline: Deadline) -> Built:
-        """Hold the recipe's pipeline; say whether this loaded it. Raises as `using`."""
+        """Load the recipe's pipeline, unless it is loaded. Raises the same errors as `using`."""
         started = time.monotonic()
         with self._slot(recipe) as slot:
             fresh = self._load(slot, recipe, deadline)
@@ -76,24 +76,24 @@ class HeldModels:
 
     @contextmanager
     def using(self, recipe: Recipe, deadline: Deadline) -> Iterator[Any]:
-        """Give the recipe's pipeline, which is not unloaded meanwhile; loaded now if it is not held.
+        """Context manager for the recipe's pipeline. It is loaded if needed, and not unloaded within the block.
 
         Raises:
-            ModelLoadTimeoutError: the deadline passed.
-            ModelEnvError: as `load_pipeline`.
-            UnreadableError: the recipe's arguments are of classes that are unknown here.
+            ModelLoadTimeoutError: The deadline passed.
+            ModelEnvError: The load failed, as in `load_pipeline`.
+            UnreadableError: The recipe's arguments are of classes that are unknown here.
         """
         with self._slot(recipe) as slot:
             self._load(slot, recipe, deadline)
             yield slot.pipeline
 
     def limit(self, memory: int | None) -> None:
-        """Keep to another limit from now on."""
+        """Change the memory limit."""
         self.memory = memory
         self._make_room()
 
     def has_room(self, folder: Path) -> bool:
-        """Whether the folder's model can be held without unloading another, as far as its files tell."""
+        """Whether the folder's model, judged by the size of its files, fits without unloading another."""
         return self.memory is None or self.bytes + _expected_bytes(folder) <= self.memory
 
     @contextmanager
@@ -109,10 +109,11 @@ class HeldModels:
                 slot.used = time.monotonic()
                 if slot.pipeline is None and not slot.users:
                     del self._slots[recipe]  # its load failed
-            self._make_room(keep=slot)  # it may be larger than its files, or more were in use than there is room for
+            # The pipeline can be larger than its files, or those in use were larger than the limit.
+            self._make_room(keep=slot)
 
     def _load(self, slot: _Slot, recipe: Recipe, deadline: Deadline) -> bool:
-        """Load the slot's pipeline if it is not loaded; whoever else asks for it waits. Return whether this did."""
+        """Load the slot's pipeline, unless it is loaded. Other callers wait. Returns whether this call loaded it."""
         if slot.pipeline is not None:
             return False
         if not deadline.until(lambda seconds: slot.lock.acquire(timeout=seconds)):
@@ -139,7 +140,7 @@ class HeldModels:
         return True
 
     def _make_room(self, needed: int = 0, *, keep: _Slot | None = None) -> None:
-        """Unload what was not used for longest until so many bytes more are within the limit, as far as possible."""
+        """Unload the least recently used pipelines until `needed` more bytes fit, as far as possible."""
         if self.memory is None:
             return
         unloaded = 0
@@ -159,9 +160,10 @@ class HeldModels:
 
 
 def in_one_process(kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a pipeline's arguments without processes that read its inputs: they would be forked from the host.
+    """Return a pipeline's arguments with `num_workers=0`, so that no process is forked from the host to read inputs.
 
-    They change no result, and a process with as many threads as the host's has locks that no child can open.
+    Such processes change no result. They could deadlock, because a child of a process with threads inherits locks
+    that nothing releases.
     """
     workers = kwargs.get("num_workers")
     if isinstance(workers, int) and workers > 0:

@@ -1,4 +1,4 @@
-"""Fetching and loading what tests will need, before they ask: the downloads begin while tests without models run."""
+"""Fetches and loads the models that tests will need, while tests without models run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from modelenv.fetching.failures import FailureLog
 from modelenv.host.folder import whereabouts
 from modelenv.host.messages.protocol import PlannedModel, Prepare
 from modelenv.host.recipes import recipe_of
-from modelenv.host.serving.model_cache import HeldModels
+from modelenv.host.serving.model_cache import ModelCache
 from modelenv.loading.load import Loader
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest, resolve_request
@@ -29,49 +29,49 @@ from modelenv.loading.shared import Run
 from modelenv.loading.spec import ModelSpec
 
 _AT_ONCE = 2  # the files of one model are fetched while another is built
-_LAST_LOAD_SECONDS = 1.0  # a run's last test may hear of its model a moment before the load is reported
+_LAST_LOAD_SECONDS = 1.0  # a run's last test can get its model a moment before the load is reported
 
 
 @dataclass(eq=False)
 class Preparation:
     """Loads planned models in the background, each once.
 
-    Args:
-        models: those of this host.
-        whereabouts: where the host is.
+    Attributes:
+        models: The model cache of this host.
+        whereabouts: The host's own digest of where models are found.
     """
 
-    models: HeldModels
+    models: ModelCache
     whereabouts: str = field(default_factory=whereabouts)
     _begun: set[PlannedModel] = field(default_factory=set)
     _reports: deque[LoadReport] = field(default_factory=deque)
-    _under_way: int = 0
+    _running: int = 0
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def begin(self, asked: Prepare) -> None:
-        """Begin to load those of the models that were not begun yet; what must be fetched, or is largest, first.
+    def begin(self, request: Prepare) -> None:
+        """Start to load the models that are new: first those that must be fetched, then the largest.
 
-        Who asks from elsewhere, or with other variables, may mean other files: nothing is begun for them.
+        Nothing is loaded for a process in another folder or with other variables, which could mean other files.
 
-        Where memory is limited, all are fetched, and those are loaded that find room: none is unloaded for another
-        that nobody has asked for yet.
+        All models are fetched. With a memory limit, only those that fit are loaded: no model is unloaded for one that
+        has not been requested yet.
 
-        A model that cannot be loaded is left to the test that needs it, which fails with the same words: the
-        failure is remembered in the folder `failures`, which the run's workers share.
+        If a model cannot be loaded, the test that needs it fails with the same error: the failure is recorded in the
+        folder `failures`, which the run's workers share.
         """
-        if asked.whereabouts != self.whereabouts:
+        if request.whereabouts != self.whereabouts:
             return
         with self._changed:
-            fresh = tuple(model for model in dict.fromkeys(asked.models) if model not in self._begun)
+            fresh = tuple(model for model in dict.fromkeys(request.models) if model not in self._begun)
             self._begun.update(fresh)
-            self._under_way += bool(fresh)
+            self._running += bool(fresh)
         if fresh:
-            threading.Thread(target=self._run, args=(fresh, asked.failures), daemon=True).start()
+            threading.Thread(target=self._run, args=(fresh, request.failures), daemon=True).start()
 
     def take_reports(self) -> tuple[LoadReport, ...]:
-        """Return what was loaded since the last call; what is under way has a moment to end."""
+        """Return the reports since the last call. Waits a moment for loads that are still running."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._under_way, _LAST_LOAD_SECONDS)
+            self._changed.wait_for(lambda: not self._running, _LAST_LOAD_SECONDS)
         reports = []
         while self._reports:
             reports.append(self._reports.popleft())
@@ -82,7 +82,7 @@ class Preparation:
             self._load_all(models, failures)
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._running -= 1
                 self._changed.notify_all()
 
     def _load_all(self, models: tuple[PlannedModel, ...], failures: str | None) -> None:
@@ -96,8 +96,8 @@ class Preparation:
             list(pool.map(lambda request: _load(loader, request, settings.timeout_of(source)), requests))
 
     def _requests(self, model: PlannedModel, settings: Settings, source: ModelSource) -> Iterator[LoadRequest]:
-        """Yield the model's request; none for one that is wrong, which its test will say."""
-        with suppress(Exception):  # also of a class that cannot be imported here
+        """Yield the model's request. An invalid one is skipped, because its test will report it."""
+        with suppress(Exception):  # also if one of the arguments' classes cannot be imported here
             yield resolve_request(settings, source, model.name, model.task, arguments=self._arguments(model))
 
     def _arguments(self, model: PlannedModel) -> dict[str, Any]:
@@ -112,16 +112,16 @@ class Preparation:
 
 
 def _size(loader: Loader, request: LoadRequest) -> float:
-    """Return the bytes of the model's files; what is not in the store yet counts as largest of all."""
+    """Return the size of the model's files in bytes. A model that is not in the store counts as infinite."""
     try:
-        found = loader.store.find(request.ref)
+        found = loader.folders.store.find(request.ref)
     except (ModelEnvError, OSError):
-        found = None  # the load itself says what is wrong
+        found = None  # the load will raise this error again
     if found is None:
         return float("inf")
     return sum(path.stat().st_size for path in found.path.rglob("*") if path.is_file())
 
 
 def _load(loader: Loader, request: LoadRequest, seconds: float) -> None:
-    with suppress(ModelEnvError):  # reported, and remembered for the test that needs the model
+    with suppress(ModelEnvError):  # the loader has reported it, and recorded it for the test that needs the model
         loader.load(request, Deadline(seconds))

@@ -1,7 +1,7 @@
-"""The answers that a kept host gives again, to calls that are equal in every byte to earlier ones.
+"""The cached answers of a kept host, for calls that are equal in every byte to an earlier call.
 
-A model whose weights no test can change answers the same call with the same bits, unless it draws random numbers. So
-a run that asks what the run before asked need not wait for the computation.
+No test can change the weights of a model in the host. So equal calls have answers with the same bits, unless the
+model draws random numbers, and a run need not wait for what an earlier run has already computed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from modelenv.host.messages.protocol import Call, is_plain
 from modelenv.host.messages.transport import pickled
 
-# Their pipelines take a text for a text: for others it may be the path or the address of a file, which can change.
+# The pipelines of these tasks use a text as it is. For other tasks it can be a path or URL, whose content can change.
 _TEXT_TASKS = frozenset(
     {
         "feature-extraction",
@@ -28,66 +28,66 @@ _TEXT_TASKS = frozenset(
 
 
 @dataclass(frozen=True)
-class Question:
-    """A call whose answer depends on nothing else, unless random numbers are drawn for it.
+class CacheKey:
+    """Identifies a call whose answer depends on nothing else, unless random numbers are drawn for it.
 
     Attributes:
-        model: the model's name.
-        data: the pickled recipe and arguments.
+        model: The model's name.
+        data: The pickled recipe and arguments.
     """
 
     model: str
     data: bytes
 
     @classmethod
-    def of(cls, call: Call) -> Question | None:
-        """Return the call's question; None where the answer may depend on more."""
-        asked = (call.args, dict(call.kwargs))
+    def of(cls, call: Call) -> CacheKey | None:
+        """Return the call's key, or None if its answer can depend on anything else."""
+        arguments = (call.args, dict(call.kwargs))
         if call.recipe.task == "text-generation" and not isinstance(next(iter(call.args), None), str):
-            return None  # a chat's template may tell the date
-        if call.path or call.recipe.task not in _TEXT_TASKS or not is_plain(asked):
+            return None  # the template of a chat can contain the date
+        if call.path or call.recipe.task not in _TEXT_TASKS or not is_plain(arguments):
             return None
-        return cls(call.recipe.model, pickled((call.recipe, asked)))
+        return cls(call.recipe.model, pickled((call.recipe, arguments)))
 
 
 @dataclass(eq=False)
-class Answers:
-    """Remembers answers; of too many, those that were not asked for longest are forgotten.
+class ResponseCache:
+    """Caches pickled answers. The least recently used are dropped when the limit is exceeded.
 
     Attributes:
-        limit: bytes of questions and answers that are remembered at most.
+        limit: The limit in bytes for keys and answers together.
     """
 
     limit: int
-    _answers: OrderedDict[Question, bytes] = field(default_factory=OrderedDict)
+    _answers: OrderedDict[CacheKey, bytes] = field(default_factory=OrderedDict)
     _bytes: int = 0
     _reused: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def find(self, question: Question) -> bytes | None:
-        """Return the pickled answer to an equal question; None if there is none."""
+    def find(self, key: CacheKey) -> bytes | None:
+        """Return the pickled answer to an equal call, or None if it is not cached."""
         with self._lock:
-            answer = self._answers.get(question)
+            answer = self._answers.get(key)
             if answer is not None:
-                self._answers.move_to_end(question)
-                self._reused[question.model] += 1
+                self._answers.move_to_end(key)
+                self._reused[key.model] += 1
         return answer
 
-    def keep(self, question: Question, answer: bytes) -> None:
-        """Remember an answer."""
+    def keep(self, key: CacheKey, answer: bytes) -> None:
+        """Cache a pickled answer."""
         with self._lock:
-            self._bytes -= _size(question, self._answers.pop(question, None))
-            self._answers[question] = answer
-            self._bytes += _size(question, answer)
+            self._bytes -= _size(key, self._answers.pop(key, None))
+            self._answers[key] = answer
+            self._bytes += _size(key, answer)
             while self._bytes > self.limit:
                 self._bytes -= _size(*self._answers.popitem(last=False))
 
     def take_reused(self) -> dict[str, int]:
-        """Return the number of answers that were reused since the last call of this method, by model."""
+        """Return the number of cached answers used for each model since the last call."""
         with self._lock:
             reused, self._reused = self._reused, Counter()
         return dict(reused)
 
 
-def _size(question: Question, answer: bytes | None) -> int:
-    return 0 if answer is None else len(question.data) + len(answer)
+def _size(key: CacheKey, answer: bytes | None) -> int:
+    return 0 if answer is None else len(key.data) + len(answer)

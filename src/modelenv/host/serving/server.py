@@ -1,4 +1,4 @@
-"""The host's side: one process that holds the pipelines and answers every worker, each on a thread of its own."""
+"""The host's side: one process holds the pipelines, and answers each worker on a thread of its own."""
 
 from __future__ import annotations
 
@@ -34,31 +34,31 @@ from modelenv.host.messages.protocol import (
 )
 from modelenv.host.messages.remote_errors import Failure
 from modelenv.host.messages.transport import Pickled, UnreadableError, check_peer, greet, pickled, receive, send
-from modelenv.host.serving.model_cache import HeldModels, in_one_process
+from modelenv.host.serving.model_cache import ModelCache, in_one_process
 from modelenv.host.serving.preparation import Preparation
-from modelenv.host.serving.response_cache import Answers, Question
+from modelenv.host.serving.response_cache import CacheKey, ResponseCache
 from modelenv.host.serving.server_stream import RunningStream
 from modelenv.loading.reports import Notice
 
-_RELOAD_SECONDS = 300.0  # for a model that was unloaded, and is asked for again by a call, which has no deadline
+_RELOAD_SECONDS = 300.0  # for a model that was unloaded and is needed by a call, which has no deadline
 
 
 @dataclass(eq=False)
 class Host:
-    """The answers to what workers ask.
+    """Answers the requests of workers.
+
+    Only one call computes at a time: pipelines cannot be called safely from two threads, and one model already uses
+    every core. That also keeps the results equal to those of a local pipeline, bit by bit.
 
     Attributes:
-        models: the pipelines.
-        answers: those that are given again; None: every call is computed.
-        stopping: set when the host is to end.
-        preparation: fetches and loads models before anybody asks for them.
-
-    Pipelines are not safe to call from two threads, and a model's threads already use every core: so one call
-    computes at a time. That also keeps the results equal to those of a local pipeline, bit by bit.
+        models: The cache of pipelines.
+        answers: The cache of answers. None: every call is computed.
+        stopping: Set when the host has to end.
+        preparation: Fetches and loads models before they are requested.
     """
 
-    models: HeldModels
-    answers: Answers | None = None
+    models: ModelCache
+    answers: ResponseCache | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     preparation: Preparation = field(init=False)
     _computing: threading.Lock = field(default_factory=threading.Lock)
@@ -71,7 +71,7 @@ class Host:
         self.preparation = Preparation(self.models)
 
     def serve(self, connection: Connection) -> None:
-        """Answer one worker until it hangs up."""
+        """Answer one worker until it closes the connection."""
         with self._counting:
             self._connections += 1
         try:
@@ -80,20 +80,20 @@ class Host:
             while True:
                 self._answer(connection)
         except (EOFError, OSError, ModelHostError):
-            return  # the worker ended, or was not ours
+            return  # the worker ended, or belongs to another user
         finally:
             connection.close()
             with self._counting:
                 self._connections -= 1
 
     def _answer(self, connection: Connection) -> None:
-        """Wait for one message, and answer it."""
+        """Wait for one message and answer it."""
         try:
             message = receive(connection)
         except UnreadableError as error:
             message = error
         if isinstance(message, Status):
-            send(connection, self.status())  # who looks at a host does not use it
+            send(connection, self.status())  # does not count as use of the host
             return
         with self._counting:
             self._busy += 1
@@ -109,7 +109,7 @@ class Host:
             return self._reply(connection, message)
         except UnreadableError as error:
             return CannotCross(str(error))
-        except BaseException as error:  # noqa: BLE001 - it is raised where the question came from
+        except BaseException as error:  # noqa: BLE001 - the worker raises it
             return Failure.of(error)
 
     def _reply(self, connection: Connection, message: Any) -> object:
@@ -140,21 +140,21 @@ class Host:
         raise ModelHostError("the host does not know this message", found=repr(message))
 
     def _call(self, call: Call) -> object:
-        question = None if self.answers is None else Question.of(call)
-        if self.answers is None or question is None:
+        key = None if self.answers is None else CacheKey.of(call)
+        if self.answers is None or key is None:
             return self._computed(call)[0]
-        known = self.answers.find(question)
-        if known is not None:
-            return Pickled(known)
+        cached = self.answers.find(key)
+        if cached is not None:
+            return Pickled(cached)
         answer, is_repeatable = self._computed(call)
         if not is_repeatable:
             return answer
         data = pickled(answer, CannotCross.result)
-        self.answers.keep(question, data)
+        self.answers.keep(key, data)
         return Pickled(data)
 
     def _computed(self, call: Call) -> tuple[object, bool]:
-        """Return the answer to a call, and whether an equal call has the same: on a CPU, without random numbers."""
+        """Return the answer to a call, and whether it can be cached: computed on a CPU, without random numbers."""
         turn = Turn(self._computing, call.surroundings)
         with self.models.using(call.recipe, Deadline(_RELOAD_SECONDS)) as pipeline:
             target = follow(pipeline, call.path)
@@ -166,7 +166,7 @@ class Host:
             finally:
                 changes = turn.end()
         if isinstance(result, Iterator):
-            return CannotCross("its results come one by one"), False
+            return CannotCross("its result is an iterator"), False
         return Item(result, changes), is_repeatable
 
     def _notices(self) -> tuple[Notice, ...]:
@@ -176,7 +176,7 @@ class Host:
         )
 
     def status(self) -> HostStatus:
-        """Return what this host holds."""
+        """Return the status of this host."""
         models = self.models
         with self._counting:
             idle = 0.0 if self._busy else time.monotonic() - self._idle_since
@@ -193,7 +193,7 @@ class Host:
 
     @property
     def is_answering(self) -> bool:
-        """Whether a question is being answered."""
+        """Whether a request is being answered."""
         with self._counting:
             return self._busy > 0
 
@@ -211,10 +211,10 @@ def _attribute(value: Any) -> Plain | Reachable:
 
 
 def accept_forever(listener: Listener, host: Host) -> None:
-    """Answer every worker that connects, each on a thread, until the host stops."""
+    """Answer each worker that connects, on a thread of its own, until the host stops."""
     while not host.stopping.is_set():
         try:
             connection = listener.accept()
         except OSError:
-            break  # the listener was closed: the host stops
+            break  # the listener was closed, because the host stops
         threading.Thread(target=host.serve, args=(connection,), daemon=True).start()

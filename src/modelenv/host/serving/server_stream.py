@@ -1,4 +1,4 @@
-"""The host's side of a stream: a pipeline runs here over inputs that stay with the worker."""
+"""The host's side of a stream: a pipeline runs here over inputs that stay in the worker."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from modelenv.host.serving.model_cache import in_one_process
 
 
 class RunningStream:
-    """Runs a pipeline over a worker's source, and answers result by result.
+    """Runs a pipeline over a worker's source, and sends one result at a time.
 
     Args:
-        connection: to the worker, for this stream alone.
-        computing: held by whose turn it is to compute.
-        stream: what the worker asked for.
+        connection: The connection to the worker, used only for this stream.
+        computing: The lock, which is held while the stream computes.
+        stream: The worker's request.
     """
 
     def __init__(self, connection: Connection, computing: Lock, stream: Stream) -> None:
@@ -33,8 +33,9 @@ class RunningStream:
         self._of_source: BaseException | None = None
 
     def run(self, call: Callable[..., Any]) -> object:
-        """Call the pipeline, and answer all results but the last message, which is returned: the end of the results,
-        or what is no stream of results; or that the source failed.
+        """Call the pipeline and send its results. Returns the last message, which the caller sends.
+
+        It is the end of the results, a result that is not a stream, or the message that the source failed.
         """
         try:
             return self._run(call)
@@ -46,7 +47,7 @@ class RunningStream:
     def _run(self, call: Callable[..., Any]) -> object:
         self._turn.begin()
         try:
-            # This takes the first item already.
+            # This already takes the first item.
             results = call(self._source(), *self._stream.args, **in_one_process(self._stream.kwargs))
         finally:
             changes = self._turn.end()
@@ -57,7 +58,7 @@ class RunningStream:
         while True:
             self._turn.begin()
             try:
-                iterator = iter(results) if iterator is None else iterator  # beginning draws a random number
+                iterator = iter(results) if iterator is None else iterator  # `iter` draws a random number
                 message: Callable[[Surroundings], object] = partial(Item, next(iterator))
             except StopIteration:
                 message = EndOfItems
@@ -68,7 +69,7 @@ class RunningStream:
             send(self._connection, message(changes), CannotCross.result)
 
     def _source(self) -> Any:
-        """Return what the pipeline takes for the worker's source."""
+        """Return the iterable that represents the worker's source for the pipeline."""
         if self._stream.source == "generator":
             return self._items()
         from torch.utils.data import Dataset, IterableDataset
@@ -96,12 +97,12 @@ class RunningStream:
 
         class Keyed(Sized, KeyDataset):  # type: ignore[misc]
             def __init__(self) -> None:
-                pass  # there is nothing here to take items from
+                pass  # the dataset is in the worker
 
             def __getitem__(self, index: int) -> Any:
                 return stream._ask(index).value
 
-        has_length = self._stream.length is not None  # which decides how transformers goes through them
+        has_length = self._stream.length is not None  # transformers iterates differently over a dataset with a length
         kinds = {
             "iterable dataset": SizedItems if has_length else Items,
             "dataset": SizedIndexed if has_length else Indexed,
@@ -117,15 +118,15 @@ class RunningStream:
             yield message.value
 
     def _ask(self, index: int | None) -> Any:
-        """Have the worker give an item. The worker may need this host to make it, so the turn ends meanwhile."""
+        """Request an item from the worker. The turn ends meanwhile, because the worker can need this host for it."""
         changes = self._turn.end()
         try:
             send(self._connection, NextItem(index, changes))
             message = self._receive()
             if not isinstance(message, Item | EndOfItems | Failure):
-                raise ModelHostError("a worker sent something else than an item", found=repr(message))
+                raise ModelHostError("a worker did not send an item of its stream", found=repr(message))
             if not isinstance(message, Failure):
-                self._turn.taken_over(message.surroundings)
+                self._turn.update(message.surroundings)
         finally:
             self._turn.begin()
         if isinstance(message, Failure):
@@ -144,8 +145,8 @@ class RunningStream:
 
 
 def _length(results: Any) -> int | None:
-    """Return the number of batches, where there is one."""
+    """Return the number of batches, or None if the results have no length."""
     try:
         return len(results)
-    except TypeError:  # of a source without a length
+    except TypeError:  # the source has no length
         return None

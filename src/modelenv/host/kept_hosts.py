@@ -1,4 +1,4 @@
-"""The hosts of this user that are kept between runs."""
+"""Finds this user's kept hosts, which stay alive between runs."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from modelenv.host.messages.protocol import HostStatus
 
 
 def kept_hosts() -> Iterator[tuple[HostClient, HostStatus]]:
-    """Yield each kept host that runs, with what it holds.
+    """Yield a client and the status of each kept host that is running.
 
     Raises:
-        ModelHostError: the folder of the hosts is another user's.
+        ModelHostError: The folder of the hosts belongs to another user.
     """
     folder = hosts_folder()
     try:
@@ -25,7 +25,7 @@ def kept_hosts() -> Iterator[tuple[HostClient, HostStatus]]:
         raise ModelHostError(
             "the folder of the model hosts cannot be read",
             found=f"{folder}: {error.strerror}",
-            hint="set TMPDIR to a folder of your own, where pytest runs as well",
+            hint="set TMPDIR to a folder of your own, here and where pytest runs",
         ) from error
     for path in paths:
         client = HostClient(HostFolder(path))

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from modelenv.errors import ConfigurationError
-from modelenv.fetching.forbidden import no_hub
+from modelenv.fetching.no_hub import no_hub
 from modelenv.hub import EmbeddedHub
 
 from .conftest import MakeModel
