@@ -9,18 +9,31 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelenv.guards.import_watch import HEAVY, PATCHED, ImportWatch
+from pytest_modelenv.guards.import_watch import HEAVY, PATCHED, WATCHED, ImportWatch
 from pytest_modelenv.scopes import Scopes
-from pytest_modelenv.startup import ENDPOINT, GUARDS_OFF, STARTED, hub_endpoint
+from pytest_modelenv.startup import (
+    ENDPOINT,
+    GUARDS_ERROR,
+    GUARDS_OFF,
+    IMPORTS,
+    REQUESTS,
+    STARTED,
+    guards_mode,
+    hub_endpoint,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pytest_modelenv.guards.guards import ModelGuards
+    from pytest_modelenv.guards.watching import HubWatch
     from pytest_modelenv.run import ModelRun
     from pytest_modelenv.session_cache import ModelSession
 
@@ -30,6 +43,10 @@ RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
 RUN_HOOKS: pytest.StashKey[Callable[[pytest.Config, ModelRun], object]] = pytest.StashKey()
 # The guards of this process. They are set once there is something to guard.
 GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
+# Counts the requests to the Hub, in the mode `report`.
+_HUB_WATCH: pytest.StashKey[HubWatch] = pytest.StashKey()
+# What is installed in this process.
+_INSTALLED: pytest.StashKey[_Installed] = pytest.StashKey()
 # Tells the library which test is running.
 _SCOPES: pytest.StashKey[Scopes] = pytest.StashKey()
 
@@ -48,7 +65,7 @@ def run_of(config: pytest.Config) -> ModelRun:
     if RUN not in config.stash:
         from pytest_modelenv.run import ModelRun
 
-        config.stash[RUN] = run = ModelRun(config, lambda: _imports_of(config))
+        config.stash[RUN] = run = ModelRun(config, lambda: _facts_of(config))
         config.pluginmanager.register(config.stash[RUN_HOOKS](config, run), "modelenv-run")
     return config.stash[RUN]
 
@@ -73,27 +90,86 @@ def guards_of(config: pytest.Config) -> ModelGuards:
 
 
 def guard_imports(config: pytest.Config) -> None:
-    """Guard each watched module when it is imported, unless the guards are off."""
-    if ENDPOINT in config.stash:
-        return  # already done, before the first conftest.py
-    config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
-    if getattr(config.known_args_namespace, "model_guards", None) == GUARDS_OFF:
+    """Guard each watched module when it is imported, or count its requests to the Hub, as the mode says.
+
+    This is called before the first conftest.py and again when pytest is configured: only then does a worker of
+    pytest-xdist know the mode of the run, which can differ from that of its own folder.
+    """
+    if ENDPOINT not in config.stash:
+        config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
+    mode, before = guards_mode(config), config.stash.get(_INSTALLED, None)
+    if before is not None:
+        if before.mode == mode:
+            return
+        before.undo.close()
+    installed = config.stash[_INSTALLED] = _Installed(mode, ExitStack())
+    config.add_cleanup(installed.undo.close)
+    if mode == GUARDS_OFF:
         return
-    watch = ImportWatch((*PATCHED, *HEAVY), lambda name: guards_of(config).importing(name))
+    names = PATCHED if mode == GUARDS_ERROR else WATCHED
+    watch = ImportWatch((*names, *HEAVY), lambda name: _importing(config, name))
     watch.install()
-    config.add_cleanup(watch.uninstall)
-    present = [name for name in PATCHED if name in sys.modules]
-    if present:
+    installed.undo.callback(watch.uninstall)
+    for name in names:
+        if name in sys.modules:
+            _patch(config, name)
+
+
+@contextmanager
+def _importing(config: pytest.Config, name: str) -> Iterator[None]:
+    """Context manager: import a watched module, then patch it."""
+    __tracebackhide__ = True
+    if name in HEAVY:
+        with guards_of(config).importing(name):
+            yield
+    else:
+        yield
+        _patch(config, name)
+
+
+def _patch(config: pytest.Config, name: str) -> None:
+    """Patch the functions of an imported module to call the guards, or to count their requests, as the mode says."""
+    installed = config.stash[_INSTALLED]
+    if installed.mode == GUARDS_ERROR:
         from pytest_modelenv.guards.patches import patch_module
 
-        for name in present:
-            for patch in patch_module(name, _LazyGuards(config)):
-                config.add_cleanup(patch.undo)
+        patches = patch_module(name, _LazyGuards(config))
+    else:
+        from pytest_modelenv.guards.watched_calls import watch_module
+
+        patches = watch_module(name, _hub_watch_of(config))
+    for each in patches:
+        installed.undo.callback(each.undo)
 
 
-def _imports_of(config: pytest.Config) -> list[dict[str, Any]]:
-    """Return the heavy imports measured since the last call, as plain types."""
-    return config.stash[GUARDS].imports.take() if GUARDS in config.stash else []
+def _hub_watch_of(config: pytest.Config) -> HubWatch:
+    """Return what counts this process's requests to the Hub. Creates it on the first call."""
+    if _HUB_WATCH not in config.stash:
+        from pytest_modelenv.guards.watching import HubWatch
+
+        config.stash[_HUB_WATCH] = HubWatch(config, lambda: run_of(config))
+    return config.stash[_HUB_WATCH]
+
+
+def _facts_of(config: pytest.Config) -> dict[str, list[dict[str, Any]]]:
+    """Return the heavy imports and the requests to the Hub since the last call, as plain types."""
+    return {
+        IMPORTS: config.stash[GUARDS].imports.take() if GUARDS in config.stash else [],
+        REQUESTS: config.stash[_HUB_WATCH].take() if _HUB_WATCH in config.stash else [],
+    }
+
+
+@dataclass(frozen=True)
+class _Installed:
+    """The guards that are installed in this process.
+
+    Attributes:
+        mode: Their mode.
+        undo: Uninstalls them.
+    """
+
+    mode: str
+    undo: ExitStack
 
 
 class _LazyGuards:

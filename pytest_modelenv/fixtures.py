@@ -27,7 +27,35 @@ BUILDING_SECONDS = 120  # building a tiny model takes a few seconds, plus the im
 
 
 def fixtures_of(config: pytest.Config) -> ModuleType:
-    """Return the fixtures that most tests of models use, as a pytest plugin.
+    """Return the fixtures as a pytest plugin, without those whose names other plugins use for fixtures of their own.
+
+    The project's own fixtures override these, wherever the project defines them: in a test file, in a conftest.py, or
+    in a module that it names as a plugin. For the latter, pytest uses the fixture that was registered last. So this
+    plugin must be registered before the first conftest.py is imported.
+    """
+    plugin = ModuleType(__name__)
+    ours = {**_fixtures_with(config), **{each.__name__: each for each in _FIXTURES}}
+    taken = _fixtures_of_others(config)
+    vars(plugin).update({name: fixture for name, fixture in ours.items() if name not in taken})
+    return plugin
+
+
+def _fixtures_of_others(config: pytest.Config) -> set[str]:
+    """Return the names of the fixtures of plugins that are already registered, except pytest's own."""
+    names = set()
+    for plugin in config.pluginmanager.get_plugins():
+        if str(getattr(plugin, "__name__", "")).startswith("_pytest."):
+            continue
+        for attribute, value in getattr(plugin, "__dict__", {}).items():
+            has = getattr(value, "__dict__", {})
+            marker = has.get("_fixture_function_marker") or has.get("_pytestfixturefunction")  # pytest 8.4, before
+            if marker is not None:
+                names.add(getattr(marker, "name", None) or attribute)
+    return names
+
+
+def _fixtures_with(config: pytest.Config) -> dict[str, Any]:
+    """Return the fixtures that most tests of models use.
 
     They take the configuration from this function's argument. To request `pytestconfig` or `request`, as the other
     fixtures do, takes pytest about as long as to create a fake.
@@ -58,9 +86,7 @@ def fixtures_of(config: pytest.Config) -> ModuleType:
         task = call.task or models_of(config).hub_tasks.task_of(call, model_manager)
         return model_manager.load_model(call.name, task, **call.pipeline_kwargs)
 
-    plugin = ModuleType(__name__)
-    vars(plugin).update(model_manager=model_manager, model=model)
-    return plugin
+    return {"model_manager": model_manager, "model": model}
 
 
 @pytest.fixture
@@ -174,3 +200,14 @@ def model_hub(
         }
         with models_of(pytestconfig).apart(variables):
             yield hub
+
+
+_FIXTURES: tuple[Any, ...] = (
+    mock_models,
+    model_cache_dir,
+    model_env,
+    model_hub,
+    model_hub_server,
+    real_models,
+    tiny_model,
+)

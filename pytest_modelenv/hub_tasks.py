@@ -46,12 +46,12 @@ class HubTasks:
 def _asked(ref: ModelRef, manager: SmartModelManager) -> str | ModelEnvError:
     from modelenv.errors import ConfigurationError, ModelEnvError
     from modelenv.fetching.resolving import Locker
-    from modelenv.loading.choose_folder import store_of
+    from modelenv.store.store import Store
     from modelenv.tasks import resolve_task
 
     source, settings = manager.environment, manager.settings
     try:
-        task = Locker(store_of(source, settings), settings.timeout_of(source)).task(ref)
+        task = Locker(Store.of(source, settings), settings.timeout_of(source)).task(ref)
         if task is None:
             raise ConfigurationError("the Hub names no task for this model", model=str(ref))
         resolve_task(task)

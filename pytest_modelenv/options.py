@@ -11,11 +11,11 @@ import pytest
 
 from pytest_modelenv.startup import (
     CACHE_VARIABLE,
-    GUARDS_ERROR,
     HOST_OFF,
     HOST_RUN,
     SOURCE_VARIABLE,
     a_file_may_force,
+    guards_mode,
     project_texts,
 )
 
@@ -52,7 +52,7 @@ class ModelOptions:
         source: The `ModelSource` of the real models, as a string.
         forced: The source for all other tests, from MODEL_SOURCE or a setting of the project. None if not set.
         host: Whether one process holds the real models for all workers: `off`, `run` or `keep`.
-        guards: Whether a test with fakes fails if it accesses a real model: `error` or `off`.
+        guards: What happens if a test with fakes accesses a real model: `report`, `error` or `off`.
         memory: The memory limit for real models in bytes, for all processes together.
         plans: Whether the tests are reordered by their models.
     """
@@ -87,7 +87,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         source,
         forced,
         host=_host(config, real_models),
-        guards=config.getoption("--model-guards") or GUARDS_ERROR,
+        guards=guards_mode(config),
         memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
         plans=real_models and _plans(config),
     )

@@ -13,30 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelenv import access, startup
-from pytest_modelenv.fixtures import (
-    fixtures_of,
-    mock_models,
-    model_cache_dir,
-    model_env,
-    model_hub,
-    model_hub_server,
-    real_models,
-    tiny_model,
-)
+from pytest_modelenv.fixtures import fixtures_of
 from pytest_modelenv.shown_errors import shortened, show_shortened
 
 if TYPE_CHECKING:
     from pytest_modelenv.run import ModelRun
 
-__all__ = [
-    "mock_models",
-    "model_cache_dir",
-    "model_env",
-    "model_hub",
-    "model_hub_server",
-    "real_models",
-    "tiny_model",
-]
+_FIXTURES = "modelenv-fixtures"  # the name of the plugin with the fixtures
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -46,14 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Install the guards before the first conftest.py is imported."""
+    """Install the guards, and add the fixtures, before the first conftest.py is imported."""
     _watch(early_config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and prepare the use of models if the options ask for it."""
     startup.register_markers(config)
-    config.pluginmanager.register(fixtures_of(config), "modelenv-fixtures")
     _watch(config)
     if not startup.asks_for_nothing(config):
         access.models_of(config).start_host()
@@ -159,7 +141,7 @@ class RunHooks:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Fail a test with an invalid marker."""
-        from pytest_modelenv.markers import MISTAKE
+        from pytest_modelenv.gate import MISTAKE
 
         if MISTAKE in item.stash:
             pytest.fail(item.stash[MISTAKE], pytrace=False)
@@ -192,7 +174,9 @@ class RunHooks:
 
 
 def _watch(config: pytest.Config) -> None:
-    """Install what watches the imports of this process and tracks its running test, once."""
+    """Install what watches the imports of this process and tracks its running test, and add the fixtures, once."""
+    if not config.pluginmanager.has_plugin(_FIXTURES):
+        config.pluginmanager.register(fixtures_of(config), _FIXTURES)
     config.stash.setdefault(access.RUN_HOOKS, RunHooks)
     access.guard_imports(config)
     access.scopes_of(config)

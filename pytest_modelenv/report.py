@@ -1,4 +1,4 @@
-"""The plugin's summary at the end of a run: the real models and the heavy imports."""
+"""The plugin's summary at the end of a run: the real models, the heavy imports and the requests to the Hub."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ def print_summary(
     loads: Sequence[tuple[str, dict[str, Any]]],
     notices: Sequence[tuple[str, dict[str, Any]]],
     imports: Sequence[tuple[str, dict[str, Any]]],
+    requests: Sequence[tuple[str, dict[str, Any]]],
     idle: Sequence[str],
 ) -> None:
-    """Print the real models, the integration tests that used none, and the heavy imports of a fast run, if any."""
+    """Print the real models, the integration tests that used none, the heavy imports, and the requests, if any."""
     if loads or notices or idle:
         terminalreporter.write_sep("=", "real models")
         for line in (*summary_lines(loads, notices), *idle_lines(idle)):
@@ -31,6 +32,12 @@ def print_summary(
         for line in import_lines(imports):
             terminalreporter.write_line(line)
         terminalreporter.write_line("forbid_heavy_imports = true makes this an error")
+    if requests:
+        from pytest_modelenv.guards.request_lines import request_lines
+
+        terminalreporter.write_sep("=", "requests to the Hub")
+        for line in request_lines([fact for _, fact in requests]):
+            terminalreporter.write_line(line)
 
 
 def summary_lines(

@@ -13,13 +13,23 @@ import pytest
 from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, print_summary
 from pytest_modelenv.session_cache import ModelSession
-from pytest_modelenv.startup import ENDPOINT, ENDPOINT_OF_RUN, FORCED_SOURCE, START_OF_RUN, STARTED
+from pytest_modelenv.startup import (
+    ENDPOINT,
+    ENDPOINT_OF_RUN,
+    FORCED_SOURCE,
+    GUARDS_OF_RUN,
+    IMPORTS,
+    REQUESTS,
+    START_OF_RUN,
+    STARTED,
+    guards_mode,
+)
 
 if TYPE_CHECKING:
     from modelenv.loading.reports import LoadReport, Notice
 
-# The kinds of facts: attributes of test reports, and keys of a worker's output.
-_LOADS, _NOTICES, _IMPORTS, _IDLE = "modelenv_loads", "modelenv_notices", "modelenv_imports", "modelenv_idle"
+# More kinds of facts: attributes of test reports, and keys of a worker's output.
+_LOADS, _NOTICES, _IDLE = "modelenv_loads", "modelenv_notices", "modelenv_idle"
 _MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
 
 
@@ -28,16 +38,20 @@ class ModelRun:
 
     Args:
         config: pytest's configuration.
-        take_imports: Returns the heavy imports since its last call, as plain types.
+        take_facts: Returns the heavy imports and the requests to the Hub since its last call, as plain types.
     """
 
-    def __init__(self, config: pytest.Config, take_imports: Callable[[], list[dict[str, Any]]]) -> None:
+    def __init__(self, config: pytest.Config, take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]]) -> None:
         self._config = config
-        self._take_imports = take_imports
-        self._is_worker = hasattr(config, "workerinput")
+        self._take_more_facts = take_facts
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
-            kind: [] for kind in (_LOADS, _NOTICES, _IMPORTS, _IDLE)
+            kind: [] for kind in (_LOADS, _NOTICES, _IDLE, IMPORTS, REQUESTS)
         }
+
+    @property
+    def _is_worker(self) -> bool:
+        """Whether this process is a worker of pytest-xdist. It does not know that before it is configured."""
+        return hasattr(self._config, "workerinput")
 
     @cached_property
     def models(self) -> ModelSession:
@@ -58,7 +72,7 @@ class ModelRun:
         Raises:
             pytest.UsageError: An option is invalid.
         """
-        from pytest_modelenv.markers import prepare, project_uses_models
+        from pytest_modelenv.gate import prepare, project_uses_models
 
         uses_models = project_uses_models(self._config)
         try:
@@ -78,7 +92,7 @@ class ModelRun:
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:
         """Context manager: force the source in the test's markers."""
-        from pytest_modelenv.markers import is_hosted
+        from pytest_modelenv.gate import is_hosted
 
         with self.models.forcing(item.stash[FORCED_SOURCE], hosted=is_hosted(item)):
             yield
@@ -115,8 +129,8 @@ class ModelRun:
     def print_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
-        loads, notices = self._facts[_LOADS], self._facts[_NOTICES]
-        print_summary(terminalreporter, loads, notices, self._facts[_IMPORTS], idle)
+        facts = self._facts
+        print_summary(terminalreporter, facts[_LOADS], facts[_NOTICES], facts[IMPORTS], facts[REQUESTS], idle)
 
     def close(self) -> None:
         """Remove what belongs only to this run."""
@@ -124,8 +138,9 @@ class ModelRun:
             self.models.close()
 
     def hand_down(self, workerinput: dict[str, Any]) -> None:
-        """Pass the shared folders, the endpoint and the start time of the run to a worker of pytest-xdist."""
+        """Pass the shared folders, the endpoint, the start and the mode of the guards to a worker of pytest-xdist."""
         self.models.hand_down(workerinput)
+        workerinput[GUARDS_OF_RUN] = guards_mode(self._config)
         workerinput[ENDPOINT_OF_RUN] = self._config.stash[ENDPOINT]
         workerinput[START_OF_RUN] = self._config.stash[STARTED]
 
@@ -141,10 +156,10 @@ class ModelRun:
 
     def _take_facts(self) -> dict[str, list[dict[str, Any]]]:
         """Return the facts of this process since the last call, as plain types. Kinds without facts are left out."""
-        facts = _by_kind(self.models.take_reports()) if self._has_models else {}
-        if imports := self._take_imports():
-            facts[_IMPORTS] = imports
-        return facts
+        facts = dict(self._take_more_facts())
+        if self._has_models:
+            facts.update(_by_kind(self.models.take_reports()))
+        return {kind: found for kind, found in facts.items() if found}
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:
         """Add the facts of one worker, by kind. Ignore other keys. Without pytest-xdist, the name is empty."""

@@ -8,13 +8,14 @@ PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 # The values of `modelenv.environment.sources.ModelSource`.
 SOURCES = ("persistent_volume", "mock_models", "download_on_demand", "local_cache", "huggingface_hub")
-GUARDS_ERROR, GUARDS_OFF = "error", "off"
+GUARDS_REPORT, GUARDS_ERROR, GUARDS_OFF = "report", "error", "off"
 SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
 NEEDS_REAL_MODELS = "needs --real-models"
@@ -22,7 +23,11 @@ FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run
 
 ENDPOINT_OF_RUN = "modelenv_endpoint"  # keys in the `workerinput` of pytest-xdist
 START_OF_RUN = "modelenv_started"
+GUARDS_OF_RUN = "modelenv_guards"
+# Two kinds of facts: attributes of test reports, and keys of a worker's output.
+IMPORTS, REQUESTS = "modelenv_imports", "modelenv_requests"
 
+_GUARDS = (GUARDS_REPORT, GUARDS_ERROR, GUARDS_OFF)
 _ONLY_SHOWN = (
     "help", "version", "markers", "showfixtures", "show_fixtures_per_test", "collectonly", "setupplan", "cacheshow",
 )  # fmt: skip
@@ -36,8 +41,12 @@ ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
 STARTED: pytest.StashKey[float] = pytest.StashKey()
 # The texts of the project's `pyproject.toml` and `.env`.
 PROJECT_TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
+# The table `[tool.modelenv]` in the project's `pyproject.toml`, or None.
+PROJECT_TABLE: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
 # The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
+
+TEST, COLLECTED, OTHER_CODE = "test", "collected", "other"  # the kinds of running code
 
 INTEGRATION = "integration"  # the gate marker, unless the ini-option model_marker names another one
 # The markers with their signatures. `markers` has a function with each name, which checks the arguments.
@@ -96,9 +105,10 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--model-guards",
         metavar="MODE",
-        choices=(GUARDS_ERROR, GUARDS_OFF),
-        help="error (default): a test without real models that reaches the Hub or loads real weights fails; off: it "
-        "does not",
+        choices=_GUARDS,
+        help="error: a test without real models that reaches the Hub or loads real weights fails; report: it does "
+        "not, and the summary counts the requests of each test; off: neither. By default the ini-option "
+        "model_guards, else error if [tool.modelenv.models] in pyproject.toml declares models, else report",
     )
     group.addoption(
         "--no-model-guards",
@@ -114,6 +124,7 @@ def add_options(parser: pytest.Parser) -> None:
         type="bool",
         default=False,
     )
+    parser.addini("model_guards", "the same as --model-guards: report, error or off", default="")
     parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
     parser.addini(
         "model_marker",
@@ -142,6 +153,24 @@ def register_markers(config: pytest.Config) -> None:
         )
     for line in (gate + _GATE, *MARKERS.values()):
         config.addinivalue_line("markers", line)
+
+
+def guards_mode(config: pytest.Config) -> str:
+    """Return the mode of the guards: `report`, `error` or `off`.
+
+    A worker of pytest-xdist has the mode of the controller, once it knows it.
+
+    Raises:
+        pytest.UsageError: The ini-option `model_guards` is not one of them.
+    """
+    of_run: dict[str, Any] = getattr(config, "workerinput", {})
+    ini = str(config.getini("model_guards")).strip()
+    if ini and ini not in _GUARDS:
+        raise pytest.UsageError(f"ini-option model_guards: {ini!r} is not a mode; choose one of {', '.join(_GUARDS)}")
+    chosen: str | None = (
+        of_run.get(GUARDS_OF_RUN) or getattr(config.known_args_namespace, "model_guards", None) or ini
+    )
+    return chosen or (GUARDS_ERROR if (project_table(config) or {}).get("models") else GUARDS_REPORT)
 
 
 def asks_for_nothing(config: pytest.Config) -> bool:
@@ -184,6 +213,27 @@ def project_texts(config: pytest.Config) -> tuple[str, str]:
     return config.stash[PROJECT_TEXTS]
 
 
+def project_table(config: pytest.Config) -> dict[str, Any] | None:
+    """Return the table `[tool.modelenv]` in the project's `pyproject.toml`, or None if there is none."""
+    if PROJECT_TABLE not in config.stash:
+        config.stash[PROJECT_TABLE] = _project_table(project_texts(config)[0])
+    return config.stash[PROJECT_TABLE]
+
+
+def _project_table(text: str) -> dict[str, Any] | None:
+    if "modelenv" not in text:
+        return None
+    import tomllib
+
+    try:
+        table: Any = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None  # the programs that need the file report that
+    for name in ("tool", "modelenv"):
+        table = table.get(name) if isinstance(table, dict) else None
+    return table if isinstance(table, dict) else None
+
+
 def _project_texts() -> tuple[str, str]:
     start = os.path.realpath(".")
     folders = [start]
@@ -199,6 +249,32 @@ def _text(path: str) -> str:
             return file.read()
     except OSError:
         return ""
+
+
+def endpoint_of(config: pytest.Config) -> str | None:
+    """Return the value of HF_ENDPOINT at the start of the run.
+
+    Under pytest-xdist, it is the controller's: a conftest.py can set the variable before a worker starts.
+    """
+    of_run: dict[str, Any] = getattr(config, "workerinput", {})
+    endpoint: str | None = of_run.get(ENDPOINT_OF_RUN, config.stash[ENDPOINT])
+    return endpoint
+
+
+def start_of(config: pytest.Config) -> float:
+    """Return when the run started. Under pytest-xdist, it is when the controller started."""
+    of_run: dict[str, Any] = getattr(config, "workerinput", {})
+    started: float = of_run.get(START_OF_RUN, config.stash[STARTED])
+    return started
+
+
+def running_code(config: pytest.Config) -> tuple[str, str]:
+    """Return what code of the project runs in this process, as its kind and its name."""
+    item = config.stash.get(RUNNING, None)
+    if item is not None:
+        return TEST, item.nodeid
+    collecting = config.stash.get(COLLECTING, None)
+    return (COLLECTED, collecting) if collecting else (OTHER_CODE, "a conftest.py or a plugin")
 
 
 def runs_tests(config: pytest.Config) -> bool:

@@ -41,6 +41,8 @@ USES_THE_HUB_CLIENT = {
     "modelenv/fetching/monitor.py",  # watches its requests
     "modelenv/environment/hub_client.py",  # the client and its constants; checks their variables
     "modelenv/fetching/blobs.py",  # downloads the files of a lock
+    "modelenv/interception/factories.py",  # wraps the factories of the client
+    "modelenv/interception/transport.py",  # wraps the transports of the client; needs only types
     "modelenv/environment/progress_bars.py",  # only the class of the client's progress bars
     "modelenv/fetching/resolving.py",  # requests the current commit of a model
 }
@@ -55,6 +57,7 @@ WRITES = {
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
+    "modelenv/interception/volume_files.py",  # links to a volume's files, in a private temporary folder
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
     "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
@@ -76,6 +79,7 @@ LAYERS = (
     ("pytest_modelenv.guards",),
     ("pytest_modelenv.session_cache",),
     ("pytest_modelenv.hosting", "pytest_modelenv.hub_tasks", "pytest_modelenv.planning"),
+    ("pytest_modelenv.gate",),
     ("pytest_modelenv.markers",),
     ("pytest_modelenv.options",),
     (
@@ -91,6 +95,7 @@ LAYERS = (
     ("modelenv.manager_state",),
     ("modelenv.handles", "modelenv.host"),
     ("modelenv.forcing",),
+    ("modelenv.interception",),
     ("modelenv.loading",),
     ("modelenv.volume", "modelenv.fetching"),
     ("modelenv.store", "modelenv.fakes"),

@@ -6,6 +6,7 @@ import it.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,20 +16,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelenv.gate import LEFT_ALONE
 from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
-from pytest_modelenv.guards.import_watch import HEAVY
 from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
-from pytest_modelenv.guards.patches import TARGETS, patch_module
-from pytest_modelenv.markers import LEFT_ALONE, MODEL_ACCESS
+from pytest_modelenv.markers import MODEL_ACCESS
 from pytest_modelenv.startup import (
-    COLLECTING,
-    ENDPOINT,
-    ENDPOINT_OF_RUN,
+    GUARDS_ERROR,
     RUNNING,
-    START_OF_RUN,
-    STARTED,
+    endpoint_of,
     gate_marker,
+    guards_mode,
+    running_code,
+    start_of,
 )
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ class ModelGuards:
         self._models = models
         self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
         self._real_models = bool(getattr(config.known_args_namespace, "real_models", False))
-        # Under pytest-xdist, use the controller's values: a conftest.py can set variables before a worker starts.
-        of_run: dict[str, Any] = getattr(config, "workerinput", {})
-        self._hub = HubAddresses(of_run.get(ENDPOINT_OF_RUN, config.stash[ENDPOINT]))
         test_paths = tuple((config.rootpath / path).resolve() for path in config.getini("testpaths"))
-        started = of_run.get(START_OF_RUN, config.stash[STARTED])
-        self._own_models = OwnModels(config.rootpath, test_paths, started, self._folders_of_this_run)
+        self._own_models = OwnModels(config.rootpath, test_paths, lambda: start_of(config), self._folders_of_this_run)
         self._refused: deque[UnexpectedModelAccessError] = deque()
         self.imports = HeavyImports(config.rootpath)
+
+    @property
+    def _hub(self) -> HubAddresses:
+        return HubAddresses(endpoint_of(self._config))
 
     @property
     def _item(self) -> pytest.Item | None:
@@ -72,25 +72,22 @@ class ModelGuards:
 
     @contextmanager
     def importing(self, name: str) -> Iterator[None]:
-        """Context manager: measure or refuse the import of a watched module, then guard the module."""
+        """Context manager: measure or refuse the import of a heavy module."""
         __tracebackhide__ = True
-        if name not in HEAVY or self._real_models:
+        if self._real_models:
             yield
         elif self._forbids_imports:
             if self._are_active():
                 what = f"{self._subject()} imports {name} in a run without --real-models"
                 raise self._refuse(what, None, self._import_hint())
             yield
-        elif self._item is None or self._are_active():
+        elif self._item is None or self._reports():
             # Do not detect the environment during collection: that would import modelenv, as if the project used it.
             # See `collection_ended`.
             with self.imports.measured(name):
                 yield
         else:
             yield
-        if name in TARGETS:
-            for patch in patch_module(name, self):
-                self._config.add_cleanup(patch.undo)
 
     def request(self, method: str, url: str) -> None:
         """Refuse a request to the Hub."""
@@ -127,14 +124,21 @@ class ModelGuards:
 
         if self._item is None and self._real_models:
             return False  # an integration test could need it; that is not known yet
-        if self._item is not None and self._is_exempt(self._item):
+        if self._is_exempt(self._item):
             return False
         try:
             return detect_environment() is ModelSource.MOCK_MODELS
         except ConfigurationError:
             return False  # an invalid setting, possibly not modelenv's: loading a model reports it
 
-    def _is_exempt(self, item: pytest.Item) -> bool:
+    def _reports(self) -> bool:
+        """Whether heavy imports are reported. A project that does not use modelenv has no environment to detect."""
+        is_unused = guards_mode(self._config) != GUARDS_ERROR and "modelenv" not in sys.modules
+        return (is_unused and not self._is_exempt(self._item)) or self._are_active()
+
+    def _is_exempt(self, item: pytest.Item | None) -> bool:
+        if item is None:
+            return False
         mark = item.get_closest_marker(MODEL_ACCESS)
         return LEFT_ALONE in item.stash or (mark is not None and not mark.args and not mark.kwargs)
 
@@ -168,9 +172,7 @@ class ModelGuards:
         )
 
     def _subject(self) -> str:
-        if self._item is not None:
-            return self._item.nodeid
-        return self._config.stash.get(COLLECTING, None) or "a conftest.py or a plugin"
+        return running_code(self._config)[1]
 
     def _folders_of_this_run(self) -> Iterator[Path]:
         session = self._models()
@@ -217,5 +219,5 @@ class ModelGuards:
 
     def collection_ended(self) -> None:
         """Discard the imports measured during collection if the environment is not `MOCK_MODELS`."""
-        if self.imports.found and not self._are_active():
+        if self.imports.found and not self._reports():
             self.imports.take()

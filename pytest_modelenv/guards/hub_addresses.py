@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pytest_modelenv.startup import hub_endpoint
 
@@ -33,13 +33,16 @@ class HubAddresses:
 
     def include(self, url: str) -> bool:
         """Return whether a request to this address goes to the Hub."""
-        address = urlsplit(url)
-        host = _host(address)
+        try:
+            address = urlsplit(url)
+            host, origin = _host(address), _origin(address)
+        except ValueError:  # the library that sends the request reports it
+            return False
         if any(host == hub or host.endswith(f".{hub}") for hub in _HUB_HOSTS):
             return True
         configured = [self.endpoint, *(now for now in (hub_endpoint(), _client_endpoint()) if now != self.endpoint)]
         known = [known for known in configured if known and (known == self.endpoint or not is_on_this_machine(known))]
-        return _origin(address) in {_origin(urlsplit(known)) for known in known}
+        return origin in {_origin(urlsplit(known)) for known in known}
 
     def are_replaced(self) -> bool:
         """Return whether the libraries' current endpoint is a Hub that the tests serve."""
@@ -51,6 +54,15 @@ def is_on_this_machine(url: str) -> bool:
     """Return whether an address is on loopback."""
     host = _host(urlsplit(url))
     return _is_loopback(host) or host.startswith("127.")
+
+
+def place_of(url: str) -> tuple[tuple[str, int | None], str]:
+    """Return host and port, and the path, of an address. The query of a signed address differs each time."""
+    try:
+        address = urlsplit(url)
+        return _origin(address), unquote(address.path)
+    except ValueError:
+        return ("", None), url
 
 
 def is_bookkeeping(url: str) -> bool:

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from importlib.machinery import ModuleSpec
     from types import ModuleType
 
-# The modules with guarded functions (`patches.TARGETS`), and the modules that are slow to import.
+# The modules with guarded functions (`patches.TARGETS`), those of them whose requests are counted
+# (`watched_calls.WATCHED`), and the modules that are slow to import.
 PATCHED = (
     "hf_xet", "http.client", "httpcore", "httpcore2", "httpx", "httpx2", "safetensors", "safetensors.torch",
     "torch.serialization", "transformers.modeling_utils", "urllib3.connectionpool",
 )  # fmt: skip
+WATCHED = ("hf_xet", "http.client", "httpcore", "httpcore2", "urllib3.connectionpool")
 HEAVY = ("torch", "transformers")
 
 

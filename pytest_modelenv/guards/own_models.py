@@ -21,13 +21,13 @@ class OwnModels:
     Attributes:
         root: pytest's rootdir.
         test_paths: The folders in the ini-option `testpaths`.
-        started: When the run started, in seconds since the epoch.
+        started: Returns when the run started, in seconds since the epoch.
         temporary: Returns the folders that belong only to this run.
     """
 
     root: Path
     test_paths: tuple[Path, ...]
-    started: float
+    started: Callable[[], float]
     temporary: Callable[[], Iterable[Path]]
 
     def include(self, path: Path) -> bool:
@@ -48,7 +48,7 @@ class OwnModels:
 
     def _are_new(self, weights: Iterable[Path]) -> bool:
         """Whether all files were written since the run started. Copies are new, but the targets of links are not."""
-        return all(file.stat().st_ctime >= self.started for file in weights)
+        return all(file.stat().st_ctime >= self.started() for file in weights)
 
     def _is_of_the_tests(self, path: Path) -> bool:
         root = self.root.resolve()

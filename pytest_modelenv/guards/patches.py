@@ -7,14 +7,24 @@ already exist are guarded too, and transports with which a test replaces the net
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
+
+from pytest_modelenv.guards.patching import Patch, like, patch
+from pytest_modelenv.guards.request_urls import (
+    XET_CALLS,
+    of_http_client,
+    of_httpcore,
+    of_httpx,
+    of_urllib3,
+    xet_endpoint,
+)
 
 
 class Guard(Protocol):
@@ -39,49 +49,14 @@ _OF_A_MODEL = frozenset(
 )
 
 
-def _httpx(guard: Guard, transport: Any, request: Any, *_: Any, **__: Any) -> None:
+def _request(request_of: Callable[..., tuple[str, str]], guard: Guard, *args: Any, **kwargs: Any) -> None:
     __tracebackhide__ = True
-    del transport
-    guard.request(request.method, str(request.url))
-
-
-def _http_client(guard: Guard, connection: Any, method: str, url: str, *_: Any, **__: Any) -> None:
-    __tracebackhide__ = True
-    if "://" in url:  # to a proxy
-        guard.request(method, url)
-        return
-    scheme = "https" if isinstance(connection, sys.modules["http.client"].HTTPSConnection) else "http"
-    host = getattr(connection, "_tunnel_host", None) or connection.host
-    port = getattr(connection, "_tunnel_port", None) or connection.port
-    guard.request(method, f"{scheme}://{_bracketed(host)}:{port}{url}")
-
-
-def _bracketed(host: str) -> str:
-    """Return a host in the form for a URL, with an IPv6 address in brackets."""
-    return f"[{host}]" if ":" in host and not host.startswith("[") else host
-
-
-def _urllib3(guard: Guard, pool: Any, method: str, url: str, *_: Any, **__: Any) -> None:
-    __tracebackhide__ = True
-    # This runs before the connection: for https, urllib3 connects first and then sends the request.
-    address = url if "://" in url else f"{pool.scheme}://{_bracketed(pool.host)}:{pool.port}{url}"
-    guard.request(method, address)
-
-
-def _httpcore(guard: Guard, pool: Any, request: Any, *_: Any, **__: Any) -> None:
-    __tracebackhide__ = True
-    url, target = request.url, request.url.target.decode("latin-1")
-    host = _bracketed(url.host.decode("latin-1"))
-    port = "" if url.port is None else f":{url.port}"
-    address = target if "://" in target else f"{url.scheme.decode('latin-1')}://{host}{port}{target}"
-    guard.request(request.method.decode("latin-1"), address)
+    guard.request(*request_of(*args, **kwargs))
 
 
 def _xet(call: str, guard: Guard, *args: Any, **kwargs: Any) -> None:
     __tracebackhide__ = True
-    # The functions take the endpoint as the second positional argument.
-    texts = [arg for arg in args if isinstance(arg, str)]
-    guard.xet(call, kwargs.get("endpoint") or next(iter(texts), None))
+    guard.xet(call, xet_endpoint(*args, **kwargs))
 
 
 def _from_pretrained(guard: Guard, model_class: Any, name: Any = None, *_: Any, **kwargs: Any) -> None:
@@ -126,34 +101,27 @@ class Target:
 
 
 _HTTPX = (
-    Target("HTTPTransport.handle_request", _httpx),
-    Target("AsyncHTTPTransport.handle_async_request", _httpx),
+    Target("HTTPTransport.handle_request", functools.partial(_request, of_httpx)),
+    Target("AsyncHTTPTransport.handle_async_request", functools.partial(_request, of_httpx)),
 )
 _HTTPCORE = (
-    Target("ConnectionPool.handle_request", _httpcore),
-    Target("AsyncConnectionPool.handle_async_request", _httpcore),
+    Target("ConnectionPool.handle_request", functools.partial(_request, of_httpcore)),
+    Target("AsyncConnectionPool.handle_async_request", functools.partial(_request, of_httpcore)),
 )
 _SAFE_OPEN_COPIES = (
     "safetensors.flax", "safetensors.mlx", "safetensors.numpy", "safetensors.tensorflow", "safetensors.torch",
     "transformers.modeling_layers", "transformers.modeling_utils",
 )  # fmt: skip
-_XET = (
-    "XetSession.new_file_download_group",
-    "XetSession.new_download_stream_group",
-    "XetSession.new_upload_commit",
-    "download_files",
-    "upload_files",
-    "upload_bytes",
-)
 TARGETS: Mapping[str, tuple[Target, ...]] = MappingProxyType(
     {
         "httpcore": _HTTPCORE,
         "httpcore2": _HTTPCORE,
         "httpx": _HTTPX,
         "httpx2": _HTTPX,
-        "http.client": (Target("HTTPConnection.putrequest", _http_client),),
-        "urllib3.connectionpool": (Target("HTTPConnectionPool.urlopen", _urllib3),),
-        "hf_xet": tuple(Target(path, functools.partial(_xet, f"hf_xet.{path}")) for path in _XET),
+        "http.client": (Target("HTTPConnection.putrequest", functools.partial(_request, of_http_client)),),
+        # Before the connection: for https, urllib3 connects first and then sends the request.
+        "urllib3.connectionpool": (Target("HTTPConnectionPool.urlopen", functools.partial(_request, of_urllib3)),),
+        "hf_xet": tuple(Target(path, functools.partial(_xet, f"hf_xet.{path}")) for path in XET_CALLS),
         "transformers.modeling_utils": (Target("PreTrainedModel.from_pretrained", _from_pretrained),),
         "torch.serialization": (Target("load", functools.partial(_weights_file, "torch.load"), ("torch",)),),
         "safetensors": (
@@ -165,49 +133,14 @@ TARGETS: Mapping[str, tuple[Target, ...]] = MappingProxyType(
 """The functions to patch, by module. Those that the installed version of a library lacks are skipped."""
 
 
-@dataclass(frozen=True)
-class Patch:
-    """A patched function.
-
-    Attributes:
-        owner: The module or class that has the function.
-        name: The function's name in `owner` and in `copies`.
-        copies: The names of modules that import the function, before or after it is patched.
-        original: The function without the guard.
-        guarded: The function with the guard.
-    """
-
-    owner: Any
-    name: str
-    copies: tuple[str, ...]
-    original: Any
-    guarded: Any
-
-    def replace(self, old: Any, new: Any) -> None:
-        """Replace `old` with `new` in all modules. A function that other code has replaced is left as it is."""
-        for holder in (self.owner, *(sys.modules[copy] for copy in self.copies if copy in sys.modules)):
-            if vars(holder).get(self.name) is old:
-                setattr(holder, self.name, new)
-
-    def undo(self) -> None:
-        """Restore the original function."""
-        self.replace(self.guarded, self.original)
-
-
 def patch_module(module_name: str, guard: Guard) -> list[Patch]:
     """Patch the functions of an imported module to call the guard. Return the patches, to undo them."""
-    patches = []
-    for target in TARGETS[module_name]:
-        *parents, name = target.path.split(".")
-        owner: Any = sys.modules[module_name]
-        for parent in parents:
-            owner = getattr(owner, parent, None)
-        original = getattr(owner, "__dict__", {}).get(name)
-        if original is not None:
-            guarded = _guarded(original, functools.partial(target.check, guard))
-            patches.append(Patch(owner, name, target.copies, original, guarded))
-            patches[-1].replace(original, guarded)
-    return patches
+    made = (
+        patch(module_name, target.path, functools.partial(_guarded, check=functools.partial(target.check, guard)),
+              target.copies)
+        for target in TARGETS[module_name]
+    )  # fmt: skip
+    return [each for each in made if each is not None]
 
 
 def _guarded(original: Any, check: Check) -> Any:
@@ -216,7 +149,17 @@ def _guarded(original: Any, check: Check) -> Any:
     if isinstance(original, type):
         return _guarded_class(original, check)
 
-    @functools.wraps(original)
+    if inspect.iscoroutinefunction(original):
+
+        @like(original)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            __tracebackhide__ = True
+            check(*args, **kwargs)
+            return await original(*args, **kwargs)
+
+        return call_async
+
+    @like(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # tracebacks start at the library's line
         check(*args, **kwargs)

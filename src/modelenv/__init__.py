@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from modelenv.fakes import fake_pipeline
     from modelenv.forcing import force_environment
+    from modelenv.interception.install import Installation, install, uninstall
     from modelenv.loading.reports import LoadReport, ManagerStatus, ModelStatus
     from modelenv.manager import SmartModelManager
 
@@ -47,6 +48,7 @@ _HOMES = {
     ),
     "modelenv.fakes": ("fake_pipeline",),
     "modelenv.forcing": ("force_environment",),
+    "modelenv.interception.install": ("Installation", "install", "uninstall"),
     "modelenv.manager": ("SmartModelManager",),
     "modelenv.loading.reports": ("LoadReport", "ManagerStatus", "ModelStatus"),
     "modelenv.environment.settings": ("Settings",),
@@ -59,6 +61,7 @@ __all__ = [
     "ConfigurationError",
     "Explanation",
     "Finding",
+    "Installation",
     "LoadReport",
     "LockfileError",
     "ManagerStatus",
@@ -81,7 +84,9 @@ __all__ = [
     "explain_environment",
     "fake_pipeline",
     "force_environment",
+    "install",
     "model_manager",
+    "uninstall",
 ]
 
 

@@ -108,11 +108,11 @@ def imports_not_counted() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Deadline:
-    """A deadline `seconds` after its creation, on the monotonic clock. Time in `imports_not_counted` does not count.
+    """A point in time `seconds` after its creation, on the monotonic clock. `imports_not_counted` moves it.
 
     Attributes:
-        seconds: The length of the time limit.
-        stages: The stages of the load.
+        seconds: The time limit in seconds.
+        stages: The stages of the task, with their durations.
     """
 
     seconds: float
@@ -131,7 +131,7 @@ class Deadline:
 
     @property
     def patience(self) -> float:
-        """The seconds to wait before checking `remaining` again; at least a minimum, as the clock can be stopped."""
+        """The seconds to wait before checking `remaining` again. They are not 0, as the clock can be stopped."""
         return max(self.remaining, _SHORTEST_WAIT)
 
     @property
@@ -141,7 +141,7 @@ class Deadline:
     def until(self, wait: Callable[[float], object]) -> bool:
         """Call `wait` with the remaining seconds until its result is true. Returns False if the deadline passes.
 
-        It is called more than once if time that does not count has moved the deadline in the meantime.
+        It is called more than once if time that does not count has moved the deadline meanwhile.
         """
         while not wait(self.patience):
             if not self.remaining:

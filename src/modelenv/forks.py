@@ -57,7 +57,7 @@ def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[
 
     Args:
         owner: The argument of the functions. The registration does not keep it alive.
-        before: Called before the fork, in the thread that forks. It must not wait for another thread.
+        before: Called before the fork, in the thread that forks. If it waits for another thread, use `hold_off`.
         after: Called in the parent after the fork, in the same thread.
     """
     reference = weakref.ref(owner)

@@ -13,7 +13,6 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.hub import EmbeddedHub
-from modelenv.loading.choose_folder import store_of
 from modelenv.loading.unlocked_folder import find_or_fetch_model
 from modelenv.references import ModelRef
 from modelenv.store.store import Store
@@ -46,7 +45,7 @@ def test_the_setting_in_the_hint_helps(
     nothing = dict.fromkeys(VARIABLES[1:])
 
     def store() -> Store:
-        return store_of(source, Settings.load())
+        return Store.of(source, Settings.load())
 
     with environment({**nothing, variable: str(tmp_path / "file" / "models")}):
         with pytest.raises(ConfigurationError) as caught:
@@ -58,9 +57,9 @@ def test_the_setting_in_the_hint_helps(
 
 def test_the_hint_names_an_argument_or_an_option(tmp_path: Path) -> None:
     settings = Settings.load(cache_dir=tmp_path / "models")
-    assert store_of(ModelSource.LOCAL_CACHE, settings).setting == "cache_dir"
+    assert Store.of(ModelSource.LOCAL_CACHE, settings).setting == "cache_dir"
     assert cache_of(settings, None).setting == "cache_dir"
     assert cache_of(settings, tmp_path / "other").setting == "--cache-dir"
     with environment({"MODEL_CACHE_DIR": str(tmp_path)}):
         assert cache_of(Settings.load(), None).setting == "MODEL_CACHE_DIR"
-    assert store_of(ModelSource.PERSISTENT_VOLUME, settings).setting == "MODEL_VOLUME_DIR"
+    assert Store.of(ModelSource.PERSISTENT_VOLUME, settings).setting == "MODEL_VOLUME_DIR"

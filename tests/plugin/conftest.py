@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 for _task in FAMILIES:
     find_family(_task)
 
-INI = """[pytest]
+PLAIN_INI = """[pytest]
 addopts = -p pytest_modelenv.plugin --strict-markers --strict-config -ra
 filterwarnings = error
 """
+# Most tests are of the guards that refuse, as in a project that declares models.
+INI = f"{PLAIN_INI}model_guards = error\n"
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ SKIPPED = "SKIPPED * needs --real-models"
 @without_and_n2
 @pytest.mark.parametrize(
     "sign",
-    ["in the test file", "in a service", "in a conftest", "a table", "a dependency", "model_marker = integration",
+    ["in the test file", "in a service", "in a conftest", "a table", "model_marker = integration",
      "model_cache_dir = models", "forbid_heavy_imports = true", "a source in .env"],
 )  # fmt: skip
 def test_a_project_that_uses_modelenv_is_gated(
@@ -93,7 +93,6 @@ def test_a_project_that_uses_modelenv_is_gated(
         "in a conftest": {"conftest.py": "import modelenv\n"},
         "a source in .env": {".env": "MODEL_SOURCE=mock_models\n"},
         "a table": {"pyproject.toml": "[tool.modelenv]\ndevice = 'cpu'\n"},
-        "a dependency": {"pyproject.toml": "[project]\nname = 'a'\nversion = '1'\ndependencies = ['modelenv']\n"},
     }.get(sign)
     project.makepyfile(test_one=ONE)
     if files is None:
@@ -105,6 +104,21 @@ def test_a_project_that_uses_modelenv_is_gated(
     result.assert_outcomes(skipped=1)
     result.stdout.fnmatch_lines([SKIPPED])
     run_program(*mode, "--real-models", "--model-host=off").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[project]\nname = 'a'\nversion = '1'\ndependencies = ['modelenv']\n",
+        "[tool.other]\nmodelenv = true\nmodels = ['acme/crypto']\n",
+    ],
+)
+def test_a_project_that_only_installs_the_plugin_is_left_alone(
+    run_program: RunTests, project: pytest.Pytester, text: str
+) -> None:
+    project.makepyfile(test_one=ONE)
+    (project.path / "pyproject.toml").write_text(text)
+    run_program().assert_outcomes(passed=1)
 
 
 USED_BY_SOME = """
@@ -199,11 +213,11 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
 
 def test_duplicated_names_agree(pytestconfig: pytest.Config) -> None:
     from modelenv import ModelSource
-    from pytest_modelenv import fixtures, markers, plugin, startup
+    from pytest_modelenv import gate, startup
 
     assert set(startup.SOURCES) == {source.value for source in ModelSource}
-    made = {name for name in vars(fixtures.fixtures_of(pytestconfig)) if not name.startswith("_")}
-    assert {*plugin.__all__, *made} == markers._FIXTURES
+    fixtures = vars(pytestconfig.pluginmanager.get_plugin("modelenv-fixtures"))
+    assert {name for name in fixtures if not name.startswith("_")} == gate._FIXTURES
 
 
 @pytest.mark.parametrize("name", ["model", "not a name"])

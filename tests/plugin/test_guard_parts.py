@@ -180,6 +180,22 @@ def test_httpcore_is_patched_itself() -> None:
     ]
 
 
+def test_a_guarded_function_looks_like_the_original() -> None:
+    """Libraries that mock HTTP clients inspect their functions."""
+    import inspect
+
+    import httpcore2
+
+    patches = patch_module("httpcore2", Refusing())
+    try:
+        pool = httpcore2.AsyncConnectionPool
+        assert inspect.iscoroutinefunction(pool.handle_async_request)
+        assert inspect.getfullargspec(pool.handle_async_request).args == ["self", "request"]
+    finally:
+        for patch in patches:
+            patch.undo()
+
+
 def write_weights(folder: Path, configuration: str | None) -> Path:
     folder.mkdir()
     header = b'{"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}'

@@ -25,7 +25,7 @@ def write_model(folder: Path) -> Path:
 
 def of_run(tmp_path: Path, *test_paths: str, started: float = float("inf"), temporary: str = "run") -> OwnModels:
     root = tmp_path / "project"
-    return OwnModels(root, tuple(root / path for path in test_paths), started, lambda: [tmp_path / temporary])
+    return OwnModels(root, tuple(root / path for path in test_paths), lambda: started, lambda: [tmp_path / temporary])
 
 
 def test_older_weights_do_not_belong_to_the_run(tmp_path: Path, model: Path) -> None:

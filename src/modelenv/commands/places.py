@@ -10,7 +10,6 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.files.claims import claimant_of
-from modelenv.loading.choose_folder import store_of
 from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
@@ -29,7 +28,7 @@ def cache_of(settings: Settings, cache_dir: Path | None) -> Store:
         return Store(settings.cache_dir.absolute(), claimant=claimant, setting=setting)
     source = explain_environment(settings=settings).source
     source = source if source.downloads else ModelSource.LOCAL_CACHE
-    return store_of(source, settings)
+    return Store.of(source, settings)
 
 
 def volume_of(settings: Settings, volume: Path | None) -> Path | None:

@@ -38,6 +38,15 @@ def download_bars() -> type | None:
 
 
 @contextmanager
+def download_bar(description: str, size: int) -> Iterator[Callable[[int], None]]:
+    """Context manager: show the progress of a download of `size` bytes. Yields what to call with received bytes."""
+    from huggingface_hub.utils import tqdm
+
+    with (download_bars() or tqdm)(total=size, unit="B", unit_scale=True, desc=description) as bar:
+        yield bar.update
+
+
+@contextmanager
 def quiet_transformers() -> Iterator[None]:
     """Context manager: hide the bars that transformers creates on this thread, such as `Loading weights`."""
     from transformers.utils import logging

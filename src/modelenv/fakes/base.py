@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from modelenv.fakes.mocking import MockFace
 from modelenv.fakes.model.finding_tokenizer import read_tokenizer
 from modelenv.fakes.model.model import FakeConfig, FakeModel, cpu
-from modelenv.fakes.model.tokenizer import FakeTokenizer
-from modelenv.fakes.model.tokens import TextTokenizer, WordTokenizer
+from modelenv.fakes.model.shown_tokenizer import FakeTokenizer
+from modelenv.fakes.model.text_tokenizers import TextTokenizer, WordTokenizer
 from modelenv.fakes.parts import NEEDS_REAL_MODEL, is_none
 from modelenv.fakes.scripting import Script, When
 from modelenv.fakes.streams import AnswerStream

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
-from modelenv.fakes.model.tokens import Layout
+from modelenv.fakes.model.text_tokenizers import Layout
 from modelenv.fakes.scripting import Script, When
 
 if TYPE_CHECKING:
     from modelenv.fakes.media import Seen
     from modelenv.fakes.model.facts import ModelFacts
-    from modelenv.fakes.model.tokens import TextTokenizer
+    from modelenv.fakes.model.text_tokenizers import TextTokenizer
 
 _BERTS = ("align", "chinese_clip", "clap")  # their text model is a BERT or a RoBERTa
 

@@ -144,6 +144,11 @@ def monitored(deadline: Deadline, model: str, progress: Progress | None = None) 
         del _monitors[monitor.tag]
 
 
+def is_monitored(request: httpx2.Request) -> bool:
+    """Whether the request belongs to a download of ours."""
+    return _EXTENSION in request.extensions
+
+
 def _on_request(request: httpx2.Request) -> None:
     tag = request.headers.pop(_TAG, None)
     monitor: Monitor | None = _monitors.get(tag) if tag else request.extensions.get(_EXTENSION)

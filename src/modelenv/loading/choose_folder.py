@@ -7,10 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from modelenv.deadlines import Deadline
-from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelNotFoundError
-from modelenv.files.claims import claimant_of
 from modelenv.loading.build import import_libraries
 from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.look_and_mend import Obtained
@@ -25,14 +23,6 @@ from modelenv.volume.reading import check_put_there_by_hand, find_on_volume, vol
 
 _HASHING = "hashing its files"
 _LONG_HASHING = 4 << 20  # bytes: hashing fewer is too fast for an import at the same time to be useful
-
-
-def store_of(source: ModelSource, settings: Settings) -> Store:
-    """Return the store of a source under these settings. `source` is not `MOCK_MODELS`, which has none."""
-    root = settings.root_of(source)
-    assert root is not None  # noqa: S101 - every source except the fakes has a folder
-    private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
-    return Store(root, private, claimant_of(settings.lock_path), settings.cache_setting(source))
 
 
 @dataclass(frozen=True)

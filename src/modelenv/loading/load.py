@@ -14,7 +14,7 @@ from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelEnvError
 from modelenv.fetching.no_hub import no_hub
 from modelenv.loading.build import load_pipeline
-from modelenv.loading.choose_folder import FolderChoice, store_of
+from modelenv.loading.choose_folder import FolderChoice
 from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.reports import LoadReport
 from modelenv.loading.request import LoadRequest
@@ -23,6 +23,7 @@ from modelenv.loading.spec import ModelSpec
 from modelenv.store.model_files import ModelFiles, Use
 from modelenv.store.needs import check_needs
 from modelenv.store.records import is_unchanged
+from modelenv.store.store import Store
 from modelenv.volume.metadata import VolumeMetadata
 
 logger = logging.getLogger("modelenv")
@@ -44,7 +45,7 @@ class Loader:
     @classmethod
     def of(cls, source: ModelSource, settings: Settings, run: Run) -> Loader:
         """Return the loader for `source` under these settings."""
-        return cls(FolderChoice(source, store_of(source, settings), run), run)
+        return cls(FolderChoice(source, Store.of(source, settings), run), run)
 
     def load(self, request: LoadRequest, deadline: Deadline) -> Any:
         """Load the model and return its pipeline. `deadline.stages` shows the progress.

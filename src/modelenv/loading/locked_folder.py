@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,7 +103,7 @@ def obtain_locked(
             store.claim(locked.ref, locked.commit)  # first, so that `prune` in another project does not remove it
         found = follow(road, lock)
         if found.verified.differences:
-            raise _unavailable(store, locked, found.verified.differences, fetches=fetches)
+            raise unavailable(store, locked, found.verified.differences, fetches=fetches)
         path = found.path
         if found.verified.shared:
             path = _folder_of_locked_files(store, locked, path, found.verified, checks, deadline)
@@ -111,7 +111,7 @@ def obtain_locked(
 
 
 @dataclass(frozen=True)
-class _Found:
+class FoundFolder:
     """A folder with the result of its comparison with the lock, and the fetch that filled it, if any."""
 
     path: Path
@@ -129,15 +129,15 @@ class _LockedRoad:
     checks: Checks
     failures: FailureLog | None
 
-    def look(self) -> _Found:
-        return _Found(*find_locked(self.store, self.locked, self.checks))
+    def look(self) -> FoundFolder:
+        return FoundFolder(*find_locked(self.store, self.locked, self.checks))
 
-    def is_right(self, found: _Found) -> bool:
+    def is_right(self, found: FoundFolder) -> bool:
         return not found.verified.differences
 
-    def mend(self, found: _Found) -> _Found:
+    def mend(self, found: FoundFolder) -> FoundFolder:
         remove_leftovers(self.store, self.locked.ref)
-        return _repair(self.store, self.locked, found.verified, self.deadline, self.checks, self.failures)
+        return repair(self.store, self.locked, found, self.deadline, self.checks, self.failures)
 
 
 def find_locked(store: Store, locked: LockedModel, checks: Checks) -> tuple[Path, Verified]:
@@ -204,9 +204,10 @@ class _ViewRoad:
         return True
 
 
-def _unavailable(
+def unavailable(
     store: Store, locked: LockedModel, differences: tuple[Difference, ...], *, fetches: bool
 ) -> ModelEnvError:
+    """Return the error for differences from the lock that cannot be repaired here."""
     reason = "the store cannot be written"
     hint = f"run `modelenv pull` where it can be written, or set {store.setting} to another folder"
     if not fetches:
@@ -226,28 +227,28 @@ def _unavailable(
     )
 
 
-def _repair(
-    store: Store,
-    locked: LockedModel,
-    found: Verified,
-    deadline: Deadline,
-    checks: Checks,
-    failures: FailureLog | None,
-) -> _Found:
-    """Set wrong files aside, fetch them and the missing ones, and publish. The caller holds the model's lock."""
+def repair(
+    store: Store, locked: LockedModel, found: FoundFolder, deadline: Deadline, checks: Checks,
+    failures: FailureLog | None = None, is_needed: Callable[[Difference], bool] = bool,
+) -> FoundFolder:  # fmt: skip
+    """Set aside wrong files, fetch what is missing, and publish the result. The caller holds the model's lock.
+
+    With `is_needed`, only the differences for which it returns true are repaired.
+    """
     ref = locked.ref
     if failures is not None:
         failures.raise_if_failed(ref, deadline)
     snapshot = snapshot_of(store, locked)
     blob_ids = {file.path: file.blob_id for file in locked.files}
-    wrong = {each.path for each in found.differences}
+    differences = tuple(filter(is_needed, found.verified.differences))
+    wrong = {each.path for each in differences}
     files = [file for file in locked.files if file.path in wrong]
     wanted = [WantedFile(file.path, file.size, file.blob_id, file.sha256) for file in files]
     fetch = BlobFetch(store, ref, CacheFolder.of_snapshot(snapshot).blobs, progress=checks.progress)
     if is_offline() and fetch.lacks(wanted):
-        raise _unavailable(store, locked, found.differences, fetches=True)
-    for difference in found.differences:
-        _set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
+        raise unavailable(store, locked, differences, fetches=True)
+    for difference in differences:
+        set_aside(store, ref, snapshot / difference.path, blob_ids.get(difference.path))
     began = deadline.remaining
     try:
         blobs = fetch.fetch(wanted, deadline)
@@ -259,11 +260,11 @@ def _repair(
     known = {**store.known(ref, locked.commit), **checks.memory.of(snapshot)}
     known.update((file.path, blobs.fingerprints[file.blob_id]) for file in files)
     verified = with_shared(snapshot, verify_folder(snapshot, locked, known=known, strict=False, allow_links=True))
-    if verified.differences:
+    if left := tuple(filter(is_needed, verified.differences)):
         hint = "another program is changing this store: try again when it has finished"
-        raise integrity_error(verified.differences, model=locked.repo, folder=snapshot, hint=hint)
+        raise integrity_error(left, model=locked.repo, folder=snapshot, hint=hint)
     store.record(ref, FoundModel(snapshot, Layout.HUB_CACHE, locked.commit), verified.fingerprints, whole=False)
-    return _Found(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
+    return FoundFolder(snapshot, verified, _fetched(locked, snapshot, blobs, began - deadline.remaining))
 
 
 def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: float) -> Fetched | None:
@@ -273,7 +274,7 @@ def _fetched(locked: LockedModel, snapshot: Path, blobs: FetchedBlobs, seconds: 
     return Fetched(found, len(locked.files), blobs.bytes, blobs.requests, seconds)
 
 
-def _set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
+def set_aside(store: Store, ref: ModelRef, path: Path, blob_id: str | None) -> None:
     """Move a wrong file out of the way: the blob behind the link if it is the file's own, else the link or the file.
 
     If a link leads to another blob, only the link is wrong. A blob of another model must not be moved.

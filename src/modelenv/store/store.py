@@ -15,10 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelenv.deadlines import Deadline
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelIntegrityError
-from modelenv.files.claims import Claims
+from modelenv.files.claims import Claims, claimant_of
 from modelenv.files.disk import check_private, check_space, make_private, mark_as_cache, write_atomically, writing
 from modelenv.files.hashing import Fingerprint
 from modelenv.files.layouts import CacheFolder, Layout, cache_folders, is_organisation, plain_folders, stated_owner
@@ -28,6 +30,9 @@ from modelenv.references import ModelRef, is_commit
 from modelenv.store.integrity import check_links, matches_blob_name
 from modelenv.store.model_lock import holding
 from modelenv.store.records import Record, fingerprints_of, format_record, is_unchanged, read_record
+
+if TYPE_CHECKING:
+    from modelenv.environment.settings import Settings
 
 logger = logging.getLogger("modelenv")
 _DEFAULT_REVISION = "main"
@@ -71,6 +76,14 @@ class Store:
     private: bool = False
     claimant: str | None = None
     setting: str = "MODEL_CACHE_DIR"
+
+    @classmethod
+    def of(cls, source: ModelSource, settings: Settings) -> Store:
+        """Return the store of a source, which must not be `MOCK_MODELS`."""
+        root = settings.root_of(source)
+        assert root is not None  # noqa: S101 - every source but the fakes has a folder
+        private = source is ModelSource.DOWNLOAD_ON_DEMAND and settings.origins["cache_dir"] == "default"
+        return cls(root, private, claimant_of(settings.lock_path), settings.cache_setting(source))
 
     def writing(self, model: str) -> AbstractContextManager[None]:
         """Context manager: turn the OSErrors of writing the model's files into our errors.

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes.model.tokens import FileTokenizer, TextTokenizer, WordTokenizer
+from modelenv.fakes.model.text_tokenizers import FileTokenizer, TextTokenizer, WordTokenizer
 
 if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts

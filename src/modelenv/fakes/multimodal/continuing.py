@@ -17,14 +17,14 @@ from modelenv.fakes.model.chat_templates import render
 from modelenv.fakes.scripting import When
 from modelenv.fakes.tensors import as_tensor
 from modelenv.fakes.text.generating import Generation, read_generation, split_generation
-from modelenv.fakes.text.tokenizing import tokenize
+from modelenv.fakes.text.tokenized_inputs import tokenize
 from modelenv.fakes.text.writing import NewText, draw_text, given_text, stream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from modelenv.fakes.model.facts import ModelFacts
-    from modelenv.fakes.model.tokens import Row
+    from modelenv.fakes.model.text_tokenizers import Row
 
 _NOT_OF_TOKENIZERS = frozenset(
     {"clean_up_tokenization_spaces", "generation_mode", "skip_special_tokens", "timeout", "tools", "return_tensors"}

@@ -8,9 +8,9 @@ from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.media import Image, Seen, as_predicate, read_image
-from modelenv.fakes.model.tokens import FileTokenizer
+from modelenv.fakes.model.text_tokenizers import FileTokenizer
 from modelenv.fakes.scripting import When
-from modelenv.fakes.text.tokenizing import tokenize
+from modelenv.fakes.text.tokenized_inputs import tokenize
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence, Sized

@@ -11,7 +11,7 @@ from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.model.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.tensors import as_tensor
-from modelenv.fakes.text.tokenizing import Batch, check_positions, tokenize
+from modelenv.fakes.text.tokenized_inputs import Batch, check_positions, tokenize
 
 _WIDTHS = ("hidden_size", "d_model", "dim", "n_embd", "emb_dim")  # the names of the width of hidden states in configs
 _DEFAULT_WIDTH = 768

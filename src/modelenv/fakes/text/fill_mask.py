@@ -11,10 +11,10 @@ from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline, pipeline_exception
 from modelenv.fakes.model.facts import ModelFacts
-from modelenv.fakes.model.tokenizer import FakeTokenizer
-from modelenv.fakes.model.tokens import Row, TextTokenizer
+from modelenv.fakes.model.shown_tokenizer import FakeTokenizer
+from modelenv.fakes.model.text_tokenizers import Row, TextTokenizer
 from modelenv.fakes.scripting import Pattern, Script, When
-from modelenv.fakes.text.tokenizing import check_positions, tokenize
+from modelenv.fakes.text.tokenized_inputs import check_positions, tokenize
 
 _MASKS = ("[MASK]", "<mask>")
 _SHARPNESS = 10  # of the distribution: the most likely of a few hundred tokens has a probability of 0.1 or more

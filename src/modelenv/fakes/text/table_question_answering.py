@@ -12,7 +12,7 @@ from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.base import _is_instance as is_instance
 from modelenv.fakes.model.facts import ModelFacts
-from modelenv.fakes.model.tokens import Layout
+from modelenv.fakes.model.text_tokenizers import Layout
 from modelenv.fakes.scripting import Pattern, Script, When
 
 # The aggregators of google/tapas-base-finetuned-wtq, transformers' default model for the task.

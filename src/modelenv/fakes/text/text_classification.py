@@ -11,7 +11,7 @@ from modelenv.errors import ConfigurationError
 from modelenv.fakes import seeded
 from modelenv.fakes.base import FakePipeline
 from modelenv.fakes.scripting import Pattern, Script, When
-from modelenv.fakes.text.tokenizing import read_text
+from modelenv.fakes.text.tokenized_inputs import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

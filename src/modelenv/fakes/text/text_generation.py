@@ -13,7 +13,7 @@ from modelenv.fakes.model.chat_templates import render
 from modelenv.fakes.model.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.text.generating import GENERATION_CONFIG, Generation, read_generation, split_generation
-from modelenv.fakes.text.tokenizing import check_positions, tokenize
+from modelenv.fakes.text.tokenized_inputs import check_positions, tokenize
 from modelenv.fakes.text.writing import NewText, draw_text, given_text, stream
 
 _OF_CHATS = frozenset({"add_generation_prompt", "continue_final_message", "return_dict", "return_tensors"})

@@ -12,10 +12,10 @@ from modelenv.fakes import seeded
 from modelenv.fakes.base import _is_instance as is_instance
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.model.facts import ModelFacts
-from modelenv.fakes.model.tokens import Row
+from modelenv.fakes.model.text_tokenizers import Row
 from modelenv.fakes.scripting import Pattern, Script, When
 from modelenv.fakes.text.entities import STRATEGIES, Joiner, ScoredToken, continues_word, without_overlaps
-from modelenv.fakes.text.tokenizing import check_positions, tokenize
+from modelenv.fakes.text.tokenized_inputs import check_positions, tokenize
 
 # The labels of dbmdz/bert-large-cased-finetuned-conll03-english, transformers' default model for the task.
 _LABELS = ("O", "B-MISC", "I-MISC", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from modelenv.fakes import seeded
-from modelenv.fakes.model.tokens import Layout, WordTokenizer
+from modelenv.fakes.model.text_tokenizers import Layout, WordTokenizer
 from modelenv.fakes.tensors import as_tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from modelenv.fakes.model.tokens import TextTokenizer
+    from modelenv.fakes.model.text_tokenizers import TextTokenizer
     from modelenv.fakes.text.generating import Generation
 
 

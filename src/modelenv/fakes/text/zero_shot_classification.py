@@ -11,7 +11,7 @@ from modelenv.fakes import seeded
 from modelenv.fakes.chunked import FakeChunkPipeline
 from modelenv.fakes.model.facts import ModelFacts
 from modelenv.fakes.scripting import Pattern, Script, When
-from modelenv.fakes.text.tokenizing import check_positions, tokenize
+from modelenv.fakes.text.tokenized_inputs import check_positions, tokenize
 
 _LABELS = ("contradiction", "neutral", "entailment")
 _TEMPLATE = "This example is {}."

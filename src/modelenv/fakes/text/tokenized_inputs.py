@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modelenv.fakes.model.tokens import NO_LIMIT, Layout, Row, TextTokenizer, checked
+from modelenv.fakes.model.text_tokenizers import NO_LIMIT, Layout, Row, TextTokenizer, checked
 
 if TYPE_CHECKING:
     from modelenv.fakes.model.facts import ModelFacts

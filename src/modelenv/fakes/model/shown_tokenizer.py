@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modelenv.fakes.model.chat_templates import read_template, render
-from modelenv.fakes.model.tokens import KINDS, Layout, TextTokenizer
+from modelenv.fakes.model.text_tokenizers import KINDS, Layout, TextTokenizer
 from modelenv.fakes.parts import NEEDS_REAL_MODEL
 
 if TYPE_CHECKING:

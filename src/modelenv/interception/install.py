@@ -1,0 +1,231 @@
+"""`install()` and `uninstall()`: unchanged code that names a locked model gets the locked commit."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelenv.environment.detection import explain_environment
+from modelenv.environment.libraries import environment
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import VOLUME_METADATA, ModelSource
+from modelenv.errors import ConfigurationError
+from modelenv.forks import cached_property, new_lock, only_here
+from modelenv.interception.counts import Counts, Unlocked
+from modelenv.interception.on_import import OnImport
+from modelenv.locks.locked_models import lock_of
+
+if TYPE_CHECKING:
+    from typing import Self
+
+    from modelenv.interception.files import Files
+    from modelenv.interception.locked_repos import LockedRepos
+    from modelenv.interception.replies import Reply
+    from modelenv.interception.responder import Responder
+    from modelenv.locks.project_lock import Lockfile
+
+logger = logging.getLogger("modelenv")
+FACTORIES = "huggingface_hub.utils._http"  # the module with the factories of the clients
+DOWNLOADS = "huggingface_hub.file_download"  # the module that every load imports
+
+
+@dataclass(eq=False)
+class Installation:
+    """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
+
+    Attributes:
+        source: The source of the models.
+        refuses: Whether requests for what is not locked are refused.
+        is_active: Whether requests are answered: not under `MOCK_MODELS`, and not after `uninstall()`.
+    """
+
+    source: ModelSource
+    refuses: bool
+    is_active: bool
+    _settings: Settings = field(repr=False)
+    _counts: Counts = field(default_factory=Counts, repr=False)
+    _undo: ExitStack = field(default_factory=ExitStack, repr=False)
+    _known: LockedRepos | None = field(default=None, repr=False)
+
+    @property
+    def answered(self) -> int:
+        """The number of requests to the Hub that were answered without it."""
+        return self._counts.answered
+
+    @property
+    def passed_through(self) -> Mapping[Unlocked, int]:
+        """What was requested from the Hub because it is not locked, with the number of requests."""
+        return self._counts.passed_through
+
+    @property
+    def refused(self) -> Mapping[Unlocked, int]:
+        """What was refused because it is not locked, with the number of requests."""
+        return self._counts.refused
+
+    @property
+    def cache(self) -> Path | None:
+        """The folder to which `HF_HUB_CACHE` is set, or None if this is not active."""
+        return self._cache if self.is_active else None
+
+    def uninstall(self) -> None:
+        """Restore the client factories, the variable and the constants. Safe to call again."""
+        with _installing:
+            self._uninstall()
+
+    def _uninstall(self) -> None:
+        global _current
+        self.is_active = False
+        if _current is self:
+            _current = None
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+    @property
+    def _cache(self) -> Path | None:
+        if self.source is ModelSource.PERSISTENT_VOLUME:
+            return self._files.cache
+        return self._settings.root_of(self.source)  # without the imports that files need
+
+    @cached_property
+    def _files(self) -> Files:
+        seconds = self._settings.timeout_of(self.source)
+        if self.source is not ModelSource.PERSISTENT_VOLUME:
+            from modelenv.interception.files import CacheFiles
+            from modelenv.store.store import Store
+
+            return CacheFiles(Store.of(self.source, self._settings), seconds)
+        from modelenv.interception.volume_files import VolumeFiles, new_cache
+        from modelenv.store.checks import Checks
+
+        files = VolumeFiles(self._settings.volume_dir, new_cache(), Checks(remembers=False))
+        close = only_here(files.close)
+        atexit.register(close)
+        self._undo.callback(atexit.unregister, close)
+        self._undo.callback(close)
+        return files
+
+    @cached_property
+    def _responder(self) -> Responder:
+        from modelenv.interception.responder import Responder
+
+        return Responder(self._files, self._repos, self._origin, self.refuses, self._counts)
+
+    @property
+    def _origin(self) -> str:
+        if self.source is ModelSource.PERSISTENT_VOLUME:
+            return str(self._settings.volume_dir / VOLUME_METADATA)
+        return str(self._settings.lock_path or "modelenv.lock")
+
+    def _lock(self) -> Lockfile | None:
+        if self.source is ModelSource.PERSISTENT_VOLUME:
+            from modelenv.volume.reading import volume_metadata
+
+            metadata = volume_metadata(self._settings.volume_dir)
+            if metadata is not None:
+                return metadata.lockfile
+        return lock_of(self._settings)
+
+    def _repos(self) -> LockedRepos:
+        from modelenv.interception.locked_repos import LockedRepos
+        from modelenv.locks.project_lock import Lockfile
+
+        lock = self._lock() or Lockfile()
+        if self._known is None or self._known.lock is not lock:
+            self._known = LockedRepos(lock)
+        return self._known
+
+    def _start(self) -> None:
+        if self._lock() is None:
+            logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
+        if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
+            self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
+        watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self._prepare})
+        self._undo.callback(watch.uninstall)
+        watch.install()
+
+    def _prepare(self) -> None:
+        self._files.prepare(self._repos().commits)
+
+    def _wrap_factories(self) -> None:
+        from modelenv.interception.factories import wrap_factories
+
+        self._undo.callback(wrap_factories(self._answer))
+
+    def _answer(self, request: Any) -> Reply | str | None:
+        """Return the response to a request, the path to request instead, or None to send the request as it is."""
+        from modelenv.interception.requests import answer_request
+
+        return answer_request(request, self._responder) if self.is_active else None
+
+
+_installing = new_lock()
+_current: Installation | None = None
+
+
+def install(
+    source: ModelSource | str | None = None, *, settings: Settings | None = None, refuse: bool | None = None
+) -> Installation:
+    """Answer the requests of `huggingface_hub`'s client for locked models, so that unchanged code loads them.
+
+    Code that loads a locked model by its repo id, its branch or tag, or its commit then gets the locked commit, each
+    file verified: without requests if the files are in the store, else with one request per missing file. Everything
+    that is not locked is requested from the Hub and counted, or refused.
+
+    `HF_HUB_CACHE` becomes the store. Does not import `huggingface_hub`. Under `MOCK_MODELS` nothing is changed. A
+    second call with the same arguments returns the same installation.
+
+    Args:
+        source: Forces this source, like the variable MODEL_SOURCE.
+        settings: The settings to use; by default those of this process.
+        refuse: Whether requests for what is not locked are refused. By default only for `PERSISTENT_VOLUME`.
+
+    Raises:
+        ConfigurationError: A setting is invalid, or other arguments are installed already.
+        LockfileError: The lock or the volume's metadata cannot be read.
+        ModelIntegrityError: A file in the store is damaged, and the store cannot be changed.
+    """
+    global _current
+    if source is not None:
+        source = ModelSource.parse(source)
+    with _installing:
+        settings = (
+            (Settings.load() if source is None else Settings.load(source=source)) if settings is None else settings
+        )
+        found = explain_environment(source, settings=settings).source
+        refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
+        if _current is not None:
+            if (_current.source, _current.refuses, _current._settings) == (found, refuses, settings):  # noqa: SLF001
+                return _current
+            raise ConfigurationError(
+                "modelenv.install() was called before with other arguments or settings",
+                expected=f"source {_current.source.value}, refuse={_current.refuses}",
+                found=f"source {found.value}, refuse={refuses}",
+                hint="call modelenv.uninstall() first",
+            )
+        is_active = found is not ModelSource.MOCK_MODELS
+        installation = Installation(found, refuses, is_active, settings)
+        if is_active:
+            try:
+                installation._start()  # noqa: SLF001
+            except BaseException:
+                installation._uninstall()  # noqa: SLF001
+                raise
+        _current = installation
+        return installation
+
+
+def uninstall() -> None:
+    """Undo `install()`: restore the client factories, the variable and the constants. Does nothing without it."""
+    current = _current
+    if current is not None:
+        current.uninstall()

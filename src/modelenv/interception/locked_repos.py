@@ -1,0 +1,91 @@
+"""What a lock says about the repos on the Hub: which commit a revision stands for, and which files it has."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from modelenv.errors import ModelEnvError
+from modelenv.forks import cached_property
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
+
+DEFAULT_BRANCH = "main"
+
+
+@dataclass(frozen=True)
+class LockedCommit:
+    """One repo at one commit, with the files of all locked models that use it.
+
+    Attributes:
+        model: The model, with the files of all `entries`.
+        entries: The models of the lock.
+    """
+
+    model: LockedModel
+    entries: tuple[LockedModel, ...]
+
+    @cached_property
+    def files(self) -> Mapping[str, LockedFile]:
+        """The locked files by path."""
+        return {file.path: file for file in self.model.files}
+
+    def is_absent(self, path: str) -> bool:
+        """Whether the commit certainly has no file with this path.
+
+        A lock does not list a whole commit. But `modelenv lock` would have included the file if the commit had it,
+        if the file matches the declared patterns or, without patterns, if a load needs such a file.
+        """
+        return path not in self.files and any(_would_lock(entry, path) for entry in self.entries)
+
+
+def _would_lock(entry: LockedModel, path: str) -> bool:
+    if entry.patterns:
+        return any(fnmatch.fnmatchcase(path, pattern) for pattern in entry.patterns)
+    from modelenv.store.needed_files import plan_files  # only requests need it
+
+    names = {path, *(file.path for file in entry.files)}
+    try:
+        return path in plan_files(names, model=entry.repo, allow_pickle=True, modules=True)
+    except ModelEnvError:
+        return False  # not known: with this file it would be another kind of model
+
+
+@dataclass(frozen=True)
+class LockedRepos:
+    """The repos of a lock."""
+
+    lock: Lockfile
+
+    def find(self, repo: str, revision: str | None) -> LockedCommit | None:
+        """Return the locked commit for a revision of a repo, or None if that revision is not locked.
+
+        The default branch is taken to be `main`, because the client asks for `main` if its caller names no revision.
+        """
+        names = (None, DEFAULT_BRANCH) if revision in (None, DEFAULT_BRANCH) else (revision,)
+        found = next((model for name in names if (model := self.lock.find(repo, name)) is not None), None)
+        return None if found is None else self._commits[found.repo, found.commit]
+
+    def revisions(self, repo: str) -> tuple[str, ...]:
+        """Return the locked revisions of a repo, for errors."""
+        return tuple(sorted({model.revision or DEFAULT_BRANCH for model in self.lock.models if model.repo == repo}))
+
+    @property
+    def commits(self) -> tuple[LockedCommit, ...]:
+        """All locked commits."""
+        return tuple(self._commits.values())
+
+    @cached_property
+    def _commits(self) -> Mapping[tuple[str, str], LockedCommit]:
+        entries: dict[tuple[str, str], list[LockedModel]] = {}
+        for model in self.lock.models:
+            entries.setdefault((model.repo, model.commit), []).append(model)
+        return {key: LockedCommit(_merged(models), tuple(models)) for key, models in entries.items()}
+
+
+def _merged(models: list[LockedModel]) -> LockedModel:
+    """Return one model with the files of all, preferably with the name and task of one without patterns."""
+    first = min(models, key=lambda model: bool(model.patterns))
+    files = {file.path: file for model in models for file in model.files}
+    return first if len(models) == 1 else replace(first, files=tuple(files.values()))

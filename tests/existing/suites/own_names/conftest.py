@@ -1,0 +1,13 @@
+import pytest
+
+pytest_plugins = ["tests.fixtures"]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--model-name", default="acme/classifier", help="the model to load")
+    parser.addoption("--model", default="User", help="the database model")
+
+
+@pytest.fixture
+def model_name(request):
+    return request.config.getoption("--model-name")

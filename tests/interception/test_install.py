@@ -1,0 +1,220 @@
+"""`install()` and `uninstall()`: what they change, and that it is undone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import HfApi, constants, get_async_session, set_client_factory
+from huggingface_hub.utils import _http
+
+import modelenv
+from modelenv import ConfigurationError, LockfileError
+from modelenv.hub import EmbeddedHub
+
+from .conftest import REPO, Install, asked
+
+NOTHING = "{'torch', 'transformers', 'huggingface_hub', 'httpx2', 'filelock', 'asyncio'}"
+
+
+@pytest.fixture
+def run(project: Path, hub: EmbeddedHub, make_environ: Callable[..., dict[str, str]]) -> Callable[..., str]:
+    """Run a program in the project."""
+
+    def call(code: str, **variables: str) -> str:
+        environ = make_environ(
+            HF_ENDPOINT=hub.endpoint, MODEL_CACHE_DIR=str(project / "cache"), MODEL_SOURCE="local_cache",
+            HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1", NO_PROXY="127.0.0.1", **variables,
+        )  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code], cwd=project, env=environ, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return call
+
+
+def state() -> tuple[Any, ...]:
+    factories = (_http._GLOBAL_CLIENT_FACTORY, _http._GLOBAL_ASYNC_CLIENT_FACTORY)
+    return (*factories, constants.HF_HUB_CACHE, os.environ.get("HF_HUB_CACHE"), list(sys.meta_path))
+
+
+def test_uninstall_restores_everything(hub: EmbeddedHub, install: Install, project: Path) -> None:
+    before = state()
+    installation = install()
+    assert state() != before
+    assert str(project / "cache") == os.environ["HF_HUB_CACHE"] == constants.HF_HUB_CACHE
+    assert installation.is_active
+    modelenv.uninstall()
+    modelenv.uninstall()
+    assert state() == before
+    assert (installation.is_active, installation.cache) == (False, None)
+    hub.clear()
+    HfApi().model_info(REPO)
+    assert asked(hub) == ["GET info"]
+
+
+def test_a_client_that_outlives_the_installation_asks_the_hub(hub: EmbeddedHub, install: Install) -> None:
+    with install():
+        client = _http._GLOBAL_CLIENT_FACTORY()
+        client.get(f"{hub.endpoint}/api/models/{REPO}")
+        hub.assert_no_requests()
+    client.get(f"{hub.endpoint}/api/models/{REPO}")
+    assert asked(hub) == ["GET info"]
+    client.close()
+
+
+def test_a_factory_that_was_set_before_is_wrapped_and_restored(hub: EmbeddedHub, install: Install) -> None:
+    made = []
+
+    def factory() -> Any:
+        made.append(_http.default_client_factory())
+        made[-1].headers["x-own"] = "1"
+        return made[-1]
+
+    set_client_factory(factory)
+    try:
+        with install():
+            assert HfApi().model_info(REPO).id == REPO
+            assert _http.get_session() is made[-1]
+            hub.assert_no_requests()
+        assert _http._GLOBAL_CLIENT_FACTORY is factory
+    finally:
+        set_client_factory(_http.default_client_factory)
+
+
+def test_a_factory_that_was_set_later_stays(install: Install) -> None:
+    with install():
+        set_client_factory(_http.default_client_factory)
+    assert _http._GLOBAL_CLIENT_FACTORY is _http.default_client_factory
+
+
+def test_a_second_call_returns_the_same_installation(install: Install, tmp_path: Path) -> None:
+    first = install()
+    assert install() is first
+    with pytest.raises(ConfigurationError, match=r"called before with other arguments or settings") as error:
+        install(refuse=True)
+    assert "expected: source local_cache, refuse=False" in str(error.value)
+    assert "call modelenv.uninstall() first" in str(error.value)
+    with pytest.raises(ConfigurationError):
+        install(cache_dir=tmp_path / "other")
+    assert first.is_active
+
+
+def test_fakes_need_no_installation(hub: EmbeddedHub, install: Install) -> None:
+    before = state()
+    installation = install("mock_models")
+    assert state() == before
+    assert (installation.is_active, installation.cache, installation.answered) == (False, None, 0)
+    HfApi().model_info(REPO)
+    assert asked(hub) == ["GET info"]
+
+
+def test_without_a_lock_everything_passes_through(
+    hub: EmbeddedHub, install: Install, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (project / "modelenv.lock").unlink()
+    installation = install()
+    assert f"{project}/modelenv.lock: there is no lock, so install() answers for no model" in caplog.text
+    HfApi().model_info(REPO)
+    assert {str(what): count for what, count in installation.passed_through.items()} == {REPO: 1}
+
+
+def test_a_damaged_lock_is_an_error(install: Install, project: Path) -> None:
+    before = state()
+    (project / "modelenv.lock").write_text("damaged")
+    with pytest.raises(LockfileError, match=r"modelenv\.lock:1"):
+        install()
+    assert state() == before
+
+
+def test_a_lock_that_changes_is_read_again(hub: EmbeddedHub, install: Install, project: Path) -> None:
+    installation = install()
+    HfApi().model_info(REPO)
+    (project / "modelenv.lock").unlink()
+    HfApi().model_info(REPO)
+    assert asked(hub) == ["GET info"]
+    assert installation.answered == 1
+
+
+def test_the_asynchronous_client_is_answered_too(hub: EmbeddedHub, install: Install, folder: Path) -> None:
+    install()
+    url = f"{hub.endpoint}/{REPO}/resolve/main/model.safetensors"
+
+    async def ask() -> list[bytes]:
+        async with get_async_session() as client:
+            await client.get(f"{hub.endpoint}/api/models/{REPO}")
+            answers = await asyncio.gather(*(client.get(url) for _ in range(5)))
+            part = await client.get(url, headers={"Range": "bytes=-10"})
+            return [part.content, *(answer.content for answer in answers)]
+
+    part, *whole = asyncio.run(ask())
+    content = (folder / "model.safetensors").read_bytes()
+    assert set(whole) == {content}
+    assert part == content[-10:]
+    assert asked(hub) == ["GET resolve model.safetensors"]
+
+
+def test_installing_imports_no_other_library(run: Callable[..., str]) -> None:
+    code = f"import sys, modelenv; modelenv.install(); print(*(set(sys.modules) & {NOTHING}))"
+    assert run(code).split() == []
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_the_order_of_imports_does_not_matter(hub: EmbeddedHub, run: Callable[..., str], order: str) -> None:
+    lines = ["import modelenv; installed = modelenv.install()", "import huggingface_hub.file_download"]
+    code = "\n".join(lines if order == "before" else lines[::-1])
+    code += (
+        f"\nfrom huggingface_hub import constants, hf_hub_download; hf_hub_download({REPO!r}, 'config.json')\n"
+        "print(constants.HF_HUB_CACHE == str(installed.cache)); modelenv.uninstall()\n"
+        "print(constants.HF_HUB_CACHE == str(installed._settings.cache_dir))"
+    )
+    hub.clear()
+    assert run(code).split() == ["True", "False"]
+    assert asked(hub) == ["GET resolve config.json"]
+
+
+def test_several_processes_download_once(
+    hub: EmbeddedHub, project: Path, make_environ: Callable[..., dict[str, str]]
+) -> None:
+    code = (
+        "import sys, modelenv; modelenv.install(); from huggingface_hub import snapshot_download\n"
+        f"print('ready', flush=True); sys.stdin.read(); print(snapshot_download({REPO!r}))"
+    )
+    environ = make_environ(
+        HF_ENDPOINT=hub.endpoint, MODEL_CACHE_DIR=str(project / "cache"), MODEL_SOURCE="local_cache",
+        HF_HUB_DISABLE_PROGRESS_BARS="1", HF_HUB_DISABLE_TELEMETRY="1", NO_PROXY="127.0.0.1",
+    )  # fmt: skip
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], cwd=project, env=environ, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+        for _ in range(3)
+    ]
+    assert all(worker.stdout is not None and worker.stdout.readline() == "ready\n" for worker in workers)
+    hub.clear()
+    ends = [worker.communicate(timeout=120) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0], ends
+    assert len({said for said, _ in ends}) == 1
+    assert len(asked(hub)) == 3
+    assert {request.kind for request in hub.requests} == {"resolve"}
+
+
+def test_a_forked_child_is_answered_too(hub: EmbeddedHub, run: Callable[..., str]) -> None:
+    code = (
+        "import os, modelenv; modelenv.install(); from huggingface_hub import hf_hub_download, HfApi\n"
+        f"HfApi().model_info({REPO!r}); child = os.fork()\n"
+        f"path = hf_hub_download({REPO!r}, 'config.json')\n"
+        "if child: assert os.waitpid(child, 0)[1] == 0; print(path)\nelse: os._exit(0)"
+    )
+    hub.clear()
+    assert run(code).endswith("config.json\n")
+    assert asked(hub) == ["GET resolve config.json"]
