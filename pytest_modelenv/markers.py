@@ -1,39 +1,22 @@
-"""The plugin's markers: each is parsed at collection, and gives its test an environment or an error.
-
-Other projects have markers with the same names. So a marker counts only if its test or the project uses modelenv.
-"""
+"""The plugin's markers: parses the arguments of each at collection, and says why invalid ones are invalid."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
 
-from pytest_modelenv.options import ModelOptions
-from pytest_modelenv.project_files import project_table
-from pytest_modelenv.startup import FORCED_SOURCE, MISTAKE, NEEDS_REAL_MODELS, forces_a_source, gate_marker
-
 T = TypeVar("T")
 
 MODEL_ACCESS = "model_access"
-# Set on tests with the gate marker if that marker has another meaning in the project.
-LEFT_ALONE = pytest.StashKey[bool]()
 # The closest `model` marker of a test, with the parsed call or the reason why it is invalid.
 _CALL = pytest.StashKey[tuple[pytest.Mark, "ModelCall | _InvalidMark"]]()
-_HOSTED = pytest.StashKey[bool]()
-_FIXTURES = frozenset(
-    ("mock_models", "model", "model_cache_dir", "model_env", "model_hub", "model_hub_server", "model_manager",
-     "real_models", "tiny_model")
-)  # fmt: skip
-_FIXTURES_MODULE = "pytest_modelenv.fixtures"
 _OTHER_MARKER = (
     "; if this marker has another meaning in your project, set the ini-option model_marker to the marker of your "
     "tests that need real models"
 )
-_OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker")
 
 
 @dataclass(frozen=True)
@@ -106,51 +89,8 @@ def _parse_call(item: pytest.Item) -> ModelCall | _InvalidMark | None:
     return item.stash[_CALL][1]
 
 
-def project_uses_models(config: pytest.Config) -> bool:
-    """Return whether the project uses modelenv. Call this after collection, before the plugin imports modelenv.
-
-    It does if its `pyproject.toml` has a table `[tool.modelenv]`, if one of the ini-options below is set, if
-    MODEL_SOURCE is one of modelenv's sources, or if the test files have imported modelenv, directly or through other
-    modules. To depend on modelenv, and so to install the plugin, is not enough.
-    """
-    is_imported = "modelenv" in sys.modules
-    is_configured = project_table(config) is not None or any(map(config.getini, _OWN_OPTIONS))
-    return is_imported or is_configured or forces_a_source(config)
-
-
-def prepare(item: pytest.Item, options: ModelOptions, *, asked: bool) -> None:
-    """Parse a collected test's markers, and skip the test or store the source to force, as they say.
-
-    Args:
-        item: The test.
-        options: The user's options.
-        asked: Whether the project uses modelenv or the user asked for real models. If not, the gate marker counts
-            only on tests that use modelenv themselves, through a fixture or the marker `model_source`.
-    """
-    gate = gate_marker(item.config)
-    fixtures = own_fixtures(item)
-    read = _parse_markers(item, gate)
-    uses = bool(fixtures) or read.source is not None
-    # Markers with these two names are common. An invalid one is an error only if it must be modelenv's.
-    is_mistake = {"model": "model" in fixtures, gate: uses}
-    mistake = next((text for name, text in read.mistakes.items() if is_mistake.get(name, uses or asked)), None)
-    source = read.source
-    if mistake is not None:
-        item.stash[MISTAKE] = mistake
-    elif read.hosted is not None and (uses or asked):
-        item.stash[_HOSTED] = read.hosted
-        if not options.real_models:
-            item.add_marker(pytest.mark.skip(reason=NEEDS_REAL_MODELS))
-            return
-        source = source or options.source.value
-    elif item.get_closest_marker(gate) is not None:
-        item.stash[LEFT_ALONE] = True
-    if source is not None:
-        item.stash[FORCED_SOURCE] = source
-
-
 @dataclass(frozen=True)
-class _Markers:
+class Markers:
     """The values of a test's closest markers. None for a marker that is missing or invalid.
 
     Attributes:
@@ -164,7 +104,8 @@ class _Markers:
     mistakes: Mapping[str, str]
 
 
-def _parse_markers(item: pytest.Item, gate: str) -> _Markers:
+def parse_markers(item: pytest.Item, gate: str) -> Markers:
+    """Return the values of a test's markers, and what is wrong with them. `gate` is the name of the gate marker."""
     closest = {mark.name: mark for mark in reversed(list(item.iter_markers()))}
     mistakes: dict[str, str] = {}
 
@@ -179,51 +120,7 @@ def _parse_markers(item: pytest.Item, gate: str) -> _Markers:
 
     read(MODEL_ACCESS, model_access)
     good("model", _parse_call(item))
-    return _Markers(read("model_source", model_source), read(gate, integration), mistakes)
-
-
-def own_fixtures(item: pytest.Item) -> frozenset[str]:
-    """Return the names of the plugin's fixtures that a test uses, directly or through other fixtures.
-
-    A fixture of the project that overrides one of them does not count, unless it uses the plugin's fixture itself.
-    """
-    known = getattr(getattr(item, "_fixtureinfo", None), "name2fixturedefs", {})
-    names = _FIXTURES.intersection(getattr(item, "fixturenames", ()))
-    return frozenset(name for name in names if _is_own(name, known.get(name, ())))
-
-
-def _is_own(name: str, definitions: Iterable[pytest.FixtureDef[Any]]) -> bool:
-    for each in reversed(tuple(definitions)):  # the last one is used; it can request the one before it
-        if each.func.__module__ == _FIXTURES_MODULE:
-            return True
-        if name not in each.argnames:
-            return False
-    return False
-
-
-def is_hosted(item: pytest.Item) -> bool:
-    """Return whether the test can use real models from the model host."""
-    return item.stash.get(_HOSTED, True)
-
-
-def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
-    """Yield the models that tests forced to `source` will load from the host, as far as their markers name them."""
-    for item in items:
-        call = call_of(item)
-        if (
-            call is not None
-            and is_hosted(item)
-            and item.stash.get(FORCED_SOURCE, None) == source
-            and not _is_skipped(item)
-        ):
-            yield call
-
-
-def _is_skipped(item: pytest.Item) -> bool:
-    """Whether `skip` and `skipif` markers will skip the test. Conditions in the form of strings are ignored."""
-    given = [(*mark.args, mark.kwargs.get("condition")) for mark in item.iter_markers("skipif")]
-    holds = any(condition for conditions in given for condition in conditions if not isinstance(condition, str))
-    return holds or item.get_closest_marker("skip") is not None
+    return Markers(read("model_source", model_source), read(gate, integration), mistakes)
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ together, so that an unloaded model seldom has to be loaded again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
 import pytest
 
-from pytest_modelenv.markers import call_of
+from pytest_modelenv.gate import is_hosted
+from pytest_modelenv.markers import ModelCall, call_of
 from pytest_modelenv.startup import FORCED_SOURCE
 
 T = TypeVar("T")
@@ -70,3 +71,23 @@ def real_model_of(item: pytest.Item) -> Hashable:
     if call is None:
         return UNKNOWN
     return (source, call.name, call.task, repr(sorted(call.pipeline_kwargs.items())))
+
+
+def planned(items: Iterable[pytest.Item], source: str) -> Iterator[ModelCall]:
+    """Yield the models that tests forced to `source` will load from the host, as far as their markers name them."""
+    for item in items:
+        call = call_of(item)
+        if (
+            call is not None
+            and is_hosted(item)
+            and item.stash.get(FORCED_SOURCE, None) == source
+            and not _is_skipped(item)
+        ):
+            yield call
+
+
+def _is_skipped(item: pytest.Item) -> bool:
+    """Whether `skip` and `skipif` markers will skip the test. Conditions in the form of strings are ignored."""
+    given = [(*mark.args, mark.kwargs.get("condition")) for mark in item.iter_markers("skipif")]
+    holds = any(condition for conditions in given for condition in conditions if not isinstance(condition, str))
+    return holds or item.get_closest_marker("skip") is not None

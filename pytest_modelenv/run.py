@@ -72,7 +72,7 @@ class ModelRun:
         Raises:
             pytest.UsageError: An option is invalid.
         """
-        from pytest_modelenv.markers import prepare, project_uses_models
+        from pytest_modelenv.gate import prepare, project_uses_models
 
         uses_models = project_uses_models(self._config)
         try:
@@ -92,7 +92,7 @@ class ModelRun:
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:
         """Context manager: force the source in the test's markers."""
-        from pytest_modelenv.markers import is_hosted
+        from pytest_modelenv.gate import is_hosted
 
         with self.models.forcing(item.stash[FORCED_SOURCE], hosted=is_hosted(item)):
             yield

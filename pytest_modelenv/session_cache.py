@@ -190,7 +190,7 @@ class ModelSession:
     def prepare(self, items: Iterable[pytest.Item]) -> None:
         """Tell the host to load the models of the collected tests."""
         if self.hosting is not None:
-            from pytest_modelenv.markers import planned
+            from pytest_modelenv.planning import planned
 
             source = self.options.source.value
             with self.forcing(source):  # the environment in which the host was started

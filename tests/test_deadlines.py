@@ -1,4 +1,4 @@
-"""Deadlines: imports do not count, and the error says what took the time."""
+"""Imports do not count for deadlines, and the error of a deadline shows what took the time."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ KEY = PipelineKey.of(ModelRef("acme/model"), "text-classification", "local_cache
 
 
 def wait_out(deadline: Deadline) -> None:
-    """Return once so much time has passed as the deadline had, whether it counted or not."""
+    """Return when the seconds of the deadline have passed, whether they counted or not."""
     end = time.monotonic() + deadline.seconds
     wait_until(lambda: time.monotonic() > end)
 
 
 def ticking(*moments: float) -> Stages:
-    """Stages that take place at these moments."""
+    """Stages whose clock returns these moments."""
     clock: Iterator[float] = iter(moments)
     return Stages(lambda: next(clock))
 
 
-def test_it_passes() -> None:
+def test_a_deadline_passes() -> None:
     deadline = Deadline(0.05)
     wait_out(deadline)
     assert deadline.remaining == 0
@@ -40,7 +40,7 @@ def test_it_passes() -> None:
     assert deadline.until(lambda _: True)
 
 
-def test_imports_do_not_count() -> None:
+def test_imports_do_not_count_for_deadlines() -> None:
     with imports_not_counted(), imports_not_counted():
         deadline = Deadline(0.05)
         wait_out(Deadline(0.2))
@@ -48,14 +48,14 @@ def test_imports_do_not_count() -> None:
     wait_until(lambda: deadline.remaining == 0)
 
 
-def test_an_import_without_end_counts_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_import_that_does_not_end_counts_after_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadlines, "IMPORT_SECONDS", 0.05)
     deadline = Deadline(0.05)
     with imports_not_counted():
         wait_until(lambda: deadline.remaining == 0)
 
 
-def test_a_wait_goes_on_while_the_clock_stands_still() -> None:
+def test_a_wait_continues_while_the_clock_is_stopped() -> None:
     deadline, asked = Deadline(0.02), []
 
     def wait(seconds: float) -> bool:
@@ -67,7 +67,7 @@ def test_a_wait_goes_on_while_the_clock_stands_still() -> None:
         assert deadline.until(wait)
 
 
-def test_a_load_does_not_count_the_import_of_another() -> None:
+def test_an_import_by_another_load_does_not_count() -> None:
     cache, begun, imported = PipelineCache(), threading.Event(), threading.Event()
 
     def work(_: object) -> str:
@@ -85,7 +85,7 @@ def test_a_load_does_not_count_the_import_of_another() -> None:
     patient.join(SECONDS)
 
 
-def test_the_libraries_are_imported_while_the_clocks_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clocks_are_stopped_while_the_libraries_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow_import() -> None:
         deadline = Deadline(0.05)
         wait_out(Deadline(0.2))
@@ -97,7 +97,7 @@ def test_the_libraries_are_imported_while_the_clocks_stand_still(monkeypatch: py
     assert build._imported == [True]
 
 
-def test_the_error_says_what_took_the_time() -> None:
+def test_the_error_shows_what_took_the_time() -> None:
     stages = ticking(0, 0, 1.2, 2, 2.04, 12, 30)
     stages.enter("looking")
     with stages.doing(FETCHING):
@@ -113,23 +113,23 @@ def test_the_error_says_what_took_the_time() -> None:
     )
 
 
-def test_the_error_names_the_imports_that_do_not_count() -> None:
+def test_the_error_shows_the_imports_that_do_not_count() -> None:
     deadline = Deadline(0.01, ticking(0, 0, 3))
     with imports_not_counted():
         wait_out(Deadline(0.1))
     deadline.stages.enter(IMPORTING)
     found = deadline.passed("acme/model", IMPORTING).found
     assert found is not None
-    told, _, rest = found.partition(" (the 0.")
-    assert told == "still importing torch and transformers; so far 3.0 s importing torch and transformers"
-    assert rest.endswith(" s in which torch and transformers were imported do not count)")
+    counted, _, rest = found.partition(" (not counting 0.")
+    assert counted == "still importing torch and transformers; so far 3.0 s importing torch and transformers"
+    assert rest.endswith(" s for the import of torch and transformers)")
 
 
-def test_nothing_is_told_of_a_moment() -> None:
+def test_short_stages_are_not_shown() -> None:
     assert Deadline(1).passed("acme/model", "waiting").found == "still waiting"
 
 
-def test_the_import_of_another_thread_has_ended_in_a_child() -> None:
+def test_an_import_in_another_thread_ends_in_a_forked_child() -> None:
     def passes() -> float:
         deadline = Deadline(0.01)
         wait_out(deadline)

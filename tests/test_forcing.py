@@ -1,4 +1,4 @@
-"""Forcing an environment and undoing it, nested and halfway."""
+"""An environment is forced and restored, also nested and after errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from modelenv.loading.shared import Run
 
 
 @pytest.mark.parametrize("before", [None, "1", "0"])
-def test_a_source_that_downloads_inside_one_without(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+def test_a_source_that_downloads_nested_in_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     if before is not None:
         monkeypatch.setenv("HF_HUB_OFFLINE", before)
@@ -29,7 +31,7 @@ def test_a_source_that_downloads_inside_one_without(monkeypatch: pytest.MonkeyPa
     assert os.environ.get("HF_HUB_OFFLINE") == before
 
 
-def test_an_explicit_variable_is_kept_by_a_source_that_downloads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_that_downloads_keeps_an_explicit_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     with (
         force_environment("mock_models", variables={"HF_HUB_OFFLINE": "yes"}),
@@ -38,7 +40,7 @@ def test_an_explicit_variable_is_kept_by_a_source_that_downloads(monkeypatch: py
         assert os.environ["HF_HUB_OFFLINE"] == "yes"
 
 
-def test_a_value_that_is_no_text_leaves_nothing_behind() -> None:
+def test_a_variable_that_is_not_text_changes_nothing() -> None:
     before = dict(os.environ)
     wrong: dict[str, str | None] = {"MODELENV_TEST_A": "a", "MODELENV_TEST_B": 2}  # type: ignore[dict-item]
     with pytest.raises(TypeError), force_environment("mock_models", variables=wrong):
@@ -54,7 +56,7 @@ def test_an_unknown_source_changes_nothing() -> None:
     assert dict(os.environ) == before
 
 
-def test_what_managers_share_and_whether_models_are_real() -> None:
+def test_nested_blocks_inherit_the_run_and_set_whether_models_are_real() -> None:
     run = Run()
     with force_environment("local_cache", run=run) as outer:
         assert (outer.run, outer.real_models) == (run, True)
@@ -67,7 +69,7 @@ def test_what_managers_share_and_whether_models_are_real() -> None:
 
 
 @pytest.mark.parametrize("before", [None, "1"])
-def test_fakes_that_leave_the_hub_as_it_was(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
+def test_fakes_can_leave_offline_mode_unchanged(monkeypatch: pytest.MonkeyPatch, before: str | None) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     if before is not None:
         monkeypatch.setenv("HF_HUB_OFFLINE", before)

@@ -1,4 +1,4 @@
-"""What begins anew in a forked child: locks, loads, imports under way; and what stays the parent's."""
+"""Locks, loads and interrupted imports are reset in a forked child. Other objects stay the parent's."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ KEY = PipelineKey.of(ModelRef("acme/model"), "text-classification", "local_cache
 
 
 @pytest.mark.parametrize("make", [forks.new_lock, forks.new_rlock])
-def test_a_lock_of_another_thread_is_free_in_the_child(make: Callable[[], Any]) -> None:
+def test_a_lock_that_another_thread_holds_is_free_in_the_child(make: Callable[[], Any]) -> None:
     lock = make()
     with held_elsewhere(lock):
         assert in_child(lambda: lock.acquire(timeout=SECONDS))
         assert not lock.acquire(blocking=False)
 
 
-def test_a_property_that_another_thread_works_out_is_worked_out_in_the_child() -> None:
+def test_a_property_that_another_thread_computes_is_computed_in_the_child() -> None:
     begun, over, parent = threading.Event(), threading.Event(), os.getpid()
 
     class Holder:
@@ -56,7 +56,7 @@ def test_a_property_that_another_thread_works_out_is_worked_out_in_the_child() -
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["concurrent.futures.thread", "logging"])
-def test_hooks_that_are_registered_during_the_wait_release_no_lock_that_they_have_not_taken(module: str) -> None:
+def test_hooks_that_are_registered_during_the_wait_do_not_release_an_untaken_lock(module: str) -> None:
     program = f"""
 import importlib, os
 from modelenv import forks
@@ -77,7 +77,7 @@ os.waitpid(child, 0)
 
 
 class Owner:
-    """Notes what is called around a fork."""
+    """Records the calls of its hooks around a fork."""
 
     def __init__(self) -> None:
         self.called: list[str] = []
@@ -90,7 +90,7 @@ class Owner:
         self.pids.add(os.getpid())
 
 
-def test_each_fork_calls_the_hooks_of_those_who_live() -> None:
+def test_each_fork_calls_the_hooks_of_existing_owners() -> None:
     owner, gone = Owner(), Owner()
     called = gone.called
     del gone
@@ -102,7 +102,7 @@ def test_each_fork_calls_the_hooks_of_those_who_live() -> None:
 
 
 def test_a_fork_waits_for_a_build_before_hooks_that_take_locks() -> None:
-    """The thread that builds may need the locks that the hooks of the standard library and of filelock take."""
+    """The thread that builds might need the locks that the hooks of the standard library and of filelock take."""
     program = (
         "import os\norder = []\n"
         "register = os.register_at_fork\n"
@@ -122,7 +122,7 @@ def test_a_fork_waits_for_a_build_before_hooks_that_take_locks() -> None:
     assert {"a lock", "filelock._core._fork"} <= set(others)
 
 
-def test_an_owner_that_fails_to_begin_anew_leaves_out_no_other() -> None:
+def test_an_owner_whose_reset_fails_does_not_prevent_the_others() -> None:
     program = (
         "import os, sys\nfrom modelenv import forks\n"
         "class Owner: pass\n"
@@ -136,7 +136,7 @@ def test_an_owner_that_fails_to_begin_anew_leaves_out_no_other() -> None:
     assert output_of(program) == "called\nbroken\n"
 
 
-def test_a_load_under_way_is_forgotten_and_a_loaded_pipeline_stays() -> None:
+def test_a_running_load_is_forgotten_and_a_loaded_pipeline_stays() -> None:
     cache, begun, over = PipelineCache(), threading.Event(), threading.Event()
     other = PipelineKey.of(ModelRef("acme/other"), "text-classification", "local_cache", "/store", {})
     assert cache.get(other, lambda _: "loaded", Deadline(SECONDS)) == "loaded"
@@ -161,7 +161,7 @@ def test_a_load_under_way_is_forgotten_and_a_loaded_pipeline_stays() -> None:
     assert cache.get(KEY, work, Deadline(SECONDS)) == "parent's"
 
 
-def test_a_manager_answers_in_the_child_whoever_used_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manager_works_in_the_child_even_if_it_was_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SmartModelManager("mock_models", settings=Settings.load(environ={}))
     state = manager._state()
 
@@ -180,7 +180,7 @@ def label_of_a_new_manager() -> str:
 
 
 def test_locks_of_the_hubs_client_are_free_in_the_child() -> None:
-    """A thread that fetches holds them for moments, and that of the client for as long as it takes to make one."""
+    """A thread that fetches holds them for a moment, and the lock of the client while it creates one."""
     from huggingface_hub.utils import _http, get_session, tqdm
 
     def use() -> str:
@@ -191,8 +191,8 @@ def test_locks_of_the_hubs_client_are_free_in_the_child() -> None:
         assert in_child(use) == "Client"
 
 
-def test_connections_of_the_hubs_client_stay_the_parents() -> None:
-    """`huggingface_hub` closes its client in a child, which needs a lock that another thread may hold."""
+def test_the_child_does_not_use_connections_of_the_hubs_client() -> None:
+    """`huggingface_hub` closes its client in a child, which needs a lock that another thread can hold."""
     from huggingface_hub.utils import get_session
 
     client = get_session()
@@ -203,7 +203,7 @@ def test_connections_of_the_hubs_client_stay_the_parents() -> None:
 
 
 class SlowImport:
-    """A module `slow_to_import`, whose import waits for the end of this in the process that made it."""
+    """A module `slow_to_import`, whose import waits for the end of the block in the process that created it."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._begun, self._over, self._pid = threading.Event(), threading.Event(), os.getpid()
@@ -227,14 +227,14 @@ class SlowImport:
         self._thread.join(SECONDS)
 
 
-def test_what_another_thread_was_importing_is_imported_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_import_is_repeated_in_the_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with SlowImport(tmp_path, monkeypatch):
         assert in_child(lambda: importlib.import_module("slow_to_import").value) == 1
     assert importlib.import_module("slow_to_import").value == 1
 
 
-def test_torch_cannot_be_imported_anew_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forks, "_IMPORTED_ONCE", {"slow_to_import"})  # as torch, which takes seconds
+def test_a_second_import_of_torch_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forks, "_IMPORTED_ONCE", {"slow_to_import"})  # in place of torch, which takes seconds
 
     def message() -> str:
         with pytest.raises(ConfigurationError) as caught:
@@ -257,7 +257,7 @@ def output_of(program: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
 
 
-def test_a_child_that_ends_removes_nothing_of_its_parent(tmp_path: Path) -> None:
+def test_a_child_that_ends_does_not_remove_the_parents_files(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom pathlib import Path\nfrom modelenv.hub.repos.blobs import BlobStore\n"
         "from modelenv.testing import _private_folder\n"
@@ -271,7 +271,7 @@ def test_a_child_that_ends_removes_nothing_of_its_parent(tmp_path: Path) -> None
     assert not any(Path(path).exists() for path in paths)
 
 
-def test_the_lock_of_a_model_dies_with_its_process_though_a_child_lives(tmp_path: Path) -> None:
+def test_the_lock_of_a_model_is_released_when_its_process_dies_even_if_a_child_lives(tmp_path: Path) -> None:
     program = (
         "import os, sys, threading\nfrom pathlib import Path\nfrom modelenv.deadlines import Deadline\n"
         "from modelenv.references import ModelRef\nfrom modelenv.store.store import Store\n"
@@ -294,6 +294,6 @@ def test_the_lock_of_a_model_dies_with_its_process_though_a_child_lives(tmp_path
         process.wait(SECONDS)
         try:
             with Store(tmp_path).lock(ModelRef("acme/model"), Deadline(SECONDS)):
-                os.kill(child, 0)  # the child still lives
+                os.kill(child, 0)  # the child is still running
         finally:
             os.kill(child, signal.SIGKILL)

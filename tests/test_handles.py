@@ -1,4 +1,4 @@
-"""What `load_model` gives in a test run follows the test, whoever holds it. Whole runs: tests/plugin/test_held.py."""
+"""The handles that `load_model` returns follow the current test. Whole test runs: tests/plugin/test_held.py."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAME, TASK = "acme/market-sentiment", "text-classification"
 
 
 class Scope:
-    """A test, as the plugin tells the library of one."""
+    """The scope of a test, as the plugin passes it to the library."""
 
     def __init__(self, shared: Scope | None = None) -> None:
         self.shared = shared
@@ -41,7 +41,7 @@ class Scope:
 
 @pytest.fixture
 def shared(mock_models: None) -> Iterator[Scope]:
-    """What all tests of a run share; it holds until a test is entered."""
+    """The scope that all tests of a run share. It is current until the scope of a test is entered."""
     scope = Scope()
     before = enter_scope(scope)
     yield scope
@@ -52,16 +52,16 @@ def score(answer: Any) -> float:
     return float(answer[0]["score"])
 
 
-def test_whoever_looks_at_every_object_gets_no_error_of_a_model(tmp_path: Path, shared: Scope) -> None:
+def test_tools_that_inspect_all_objects_get_no_error(tmp_path: Path, shared: Scope) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
     enter_scope(Scope())
     with force_environment("persistent_volume", variables={"MODEL_VOLUME_DIR": str(tmp_path)}):
         assert not isinstance(held, FakePipeline)
         with pytest.raises(ModelNotFoundError):
-            held("the next call says what is wrong")
+            held("the next call raises the error")
 
 
-def test_each_test_has_a_fake_of_its_own(shared: Scope) -> None:
+def test_each_test_has_its_own_fake(shared: Scope) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
     held.when("shared").returns("NEGATIVE", 0.5)
     held("before the tests")
@@ -78,7 +78,7 @@ def test_each_test_has_a_fake_of_its_own(shared: Scope) -> None:
     held.assert_called_once_with("before the tests")
 
 
-def test_a_rule_of_one_test_is_none_of_those_that_all_share(shared: Scope) -> None:
+def test_an_answer_that_a_test_sets_is_not_shared_by_all_tests(shared: Scope) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
     enter_scope(Scope(shared))
     held.when("own").returns("NEGATIVE", 0.25)
@@ -87,7 +87,7 @@ def test_a_rule_of_one_test_is_none_of_those_that_all_share(shared: Scope) -> No
     assert score(held("own")) != 0.25
 
 
-def test_methods_and_parts_that_are_held_follow_too(shared: Scope) -> None:
+def test_stored_methods_and_parts_follow_the_test_too(shared: Scope) -> None:
     model = SmartModelManager().load_model(NAME, TASK)
     when, predict, config = model.when, model.predict, model.model.config
     enter_scope(Scope(shared))
@@ -99,7 +99,7 @@ def test_methods_and_parts_that_are_held_follow_too(shared: Scope) -> None:
     assert (bool(model) and bool(config) and "num_labels" in config.to_dict()) or "id2label" in config.to_dict()
 
 
-def test_it_is_taken_for_the_pipeline(shared: Scope) -> None:
+def test_a_handle_looks_like_its_pipeline(shared: Scope) -> None:
     manager = SmartModelManager()
     model = manager.load_model(NAME, TASK)
     assert manager.load_model(NAME, TASK) is model
@@ -108,14 +108,14 @@ def test_it_is_taken_for_the_pipeline(shared: Scope) -> None:
     assert repr(model).startswith("FakeTextClassification")
     assert callable(model)
     with pytest.raises(AttributeError, match="a fake pipeline has no 'save'"):
-        model.save  # noqa: B018
+        model.save  # noqa: B018 - the lookup raises
     enter_scope(Scope(shared))
     assert repr(model).startswith(f"<pipeline of {NAME}, loaded at ")
     assert f"{Path(__file__).name}:" in repr(model)
 
 
 @pytest.mark.parametrize("way", [copy.copy, copy.deepcopy])
-def test_a_copy_has_answers_and_calls_of_its_own(shared: Scope, way: Callable[[Any], Any]) -> None:
+def test_a_copy_has_its_own_answers_and_calls(shared: Scope, way: Callable[[Any], Any]) -> None:
     model = SmartModelManager().load_model(NAME, TASK)
     model.when("crash").returns("NEGATIVE", 0.25)
     copied = way(model)
@@ -126,7 +126,7 @@ def test_a_copy_has_answers_and_calls_of_its_own(shared: Scope, way: Callable[[A
     assert way(model.model.config).num_labels == 2
 
 
-def test_outside_of_a_test_run_it_is_the_pipeline_itself(clean_environ: dict[str, str], tmp_path: Path) -> None:
+def test_the_pipeline_itself_is_returned_outside_of_a_test_run(clean_environ: dict[str, str], tmp_path: Path) -> None:
     code = f"""
 from modelenv import SmartModelManager
 from modelenv.fakes import FakePipeline
@@ -135,7 +135,7 @@ assert issubclass(type(SmartModelManager("mock_models").load_model({NAME!r}, {TA
     subprocess.run([sys.executable, "-c", code], env=clean_environ, cwd=tmp_path, check=True, timeout=60)
 
 
-def test_a_load_that_fails_says_where_the_pipeline_was_loaded(shared: Scope, tmp_path: Path) -> None:
+def test_the_error_of_a_load_shows_where_the_pipeline_was_loaded(shared: Scope, tmp_path: Path) -> None:
     held = SmartModelManager().load_model("acme/missing", TASK)
     variables = {"MODEL_VOLUME_DIR": str(tmp_path)}
     with force_environment("persistent_volume", variables=variables), pytest.raises(ModelNotFoundError) as caught:
@@ -145,7 +145,7 @@ def test_a_load_that_fails_says_where_the_pipeline_was_loaded(shared: Scope, tmp
     assert f"{Path(__file__).name}:" in note
 
 
-def test_a_fake_that_was_changed_does_not_stand_for_another(shared: Scope) -> None:
+def test_a_fake_that_was_changed_cannot_be_replaced(shared: Scope) -> None:
     manager = SmartModelManager()
     held, line = manager.load_model(NAME, TASK), inspect.currentframe().f_lineno  # type: ignore[union-attr]
     held.task = "sentiment-analysis"
@@ -154,17 +154,17 @@ def test_a_fake_that_was_changed_does_not_stand_for_another(shared: Scope) -> No
     with pytest.raises(UnexpectedModelAccessError) as caught:
         held("x")
     assert str(caught.value) == (
-        f"{NAME}: the pipeline was changed after it was loaded (task was set or deleted), and another one would "
-        f"answer here, without the change\n"
+        f"{NAME}: the pipeline was changed after it was loaded (task was set or deleted), but another "
+        f"pipeline without this change would be used here\n"
         f"  found: loaded at {os.path.relpath(__file__)}:{line}\n"
         f"  what to do: pass the setting to load_model, or load the model in the test or in a function-scoped fixture"
     )
-    assert manager.load_model(NAME, TASK)("x")  # loaded anew, without the change
+    assert manager.load_model(NAME, TASK)("x")  # loaded again, without the change
     enter_scope(shared)
     assert held("x")
 
 
-def test_answers_that_are_set_are_no_change(shared: Scope) -> None:
+def test_setting_an_answer_is_not_a_change(shared: Scope) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
     held.return_value = "set"
     enter_scope(Scope(shared))
@@ -173,12 +173,12 @@ def test_answers_that_are_set_are_no_change(shared: Scope) -> None:
 
 
 def ask(model: Any, text: str) -> tuple[str, float]:
-    """Run in another process."""
+    """Call the model. Runs in another process."""
     return type(model).__name__, score(model(text))
 
 
 @pytest.mark.slow
-def test_a_fake_that_crosses_to_another_process_answers_as_scripted(shared: Scope) -> None:
+def test_a_fake_in_another_process_has_the_same_answers(shared: Scope) -> None:
     model = SmartModelManager().load_model(NAME, TASK)
     model.when("crash").returns("NEGATIVE", 0.25)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -196,7 +196,7 @@ def store(classifier: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.integration
-def test_a_fake_made_at_import_is_the_real_model_where_that_is_forced(shared: Scope, store: Path) -> None:
+def test_a_fake_from_an_import_is_the_real_model_if_that_is_forced(shared: Scope, store: Path) -> None:
     from transformers import TextClassificationPipeline
 
     manager = SmartModelManager()
@@ -209,14 +209,14 @@ def test_a_fake_made_at_import_is_the_real_model_where_that_is_forced(shared: Sc
             assert predict("bitcoin price crash")[0]["label"] == "NEGATIVE"
             assert isinstance(held, TextClassificationPipeline)
             assert test.used_real_model
-            held.batch_size = 2  # stays: it is the same pipeline in the next test
+            held.batch_size = 2  # this stays, because the next test has the same pipeline
     enter_scope(Scope(shared))
     with pytest.raises(UnexpectedModelAccessError, match="batch_size was set or deleted"):
         held("crash")
 
 
 @pytest.mark.integration
-def test_a_real_model_that_is_held_is_a_fake_in_a_unit_test(shared: Scope, store: Path) -> None:
+def test_a_stored_real_model_is_a_fake_in_a_unit_test(shared: Scope, store: Path) -> None:
     manager = SmartModelManager()
     with force_environment("local_cache", variables={"MODEL_CACHE_DIR": str(store), "MODEL_TIMEOUT": "200"}):
         held = manager.load_model(NAME, TASK)
@@ -228,7 +228,7 @@ def test_a_real_model_that_is_held_is_a_fake_in_a_unit_test(shared: Scope, store
 
 
 @pytest.mark.integration
-def test_a_handle_that_crosses_loads_the_real_model_where_that_is_forced(
+def test_a_handle_in_another_process_loads_the_real_model_if_that_is_forced(
     shared: Scope, store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held = SmartModelManager().load_model(NAME, TASK)
@@ -242,10 +242,10 @@ def test_a_handle_that_crosses_loads_the_real_model_where_that_is_forced(
     assert found > 0.8
 
 
-def test_a_fallback_is_not_tried_again_in_each_test(shared: Scope, tmp_path: Path) -> None:
+def test_a_failed_load_with_a_fallback_is_not_repeated_in_each_test(shared: Scope, tmp_path: Path) -> None:
     with force_environment(variables={"HF_HUB_OFFLINE": "1"}):
         manager = SmartModelManager("local_cache", settings=Settings.load(cache_dir=tmp_path), fallback="mock")
-        with pytest.warns(ModelFallbackWarning, match="a fake stands in"):
+        with pytest.warns(ModelFallbackWarning, match="a fake is used"):
             held = manager.load_model(NAME, TASK)
         for _ in range(2):
             enter_scope(Scope(shared))

@@ -1,4 +1,4 @@
-"""The manager in fast tests: what it resolves, refuses, shares and lets go of. Real loads: test_real_loads.py."""
+"""Fast tests of the manager. Real loads: tests/loading/test_real_loads.py."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ plain = "acme/plain"
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A project's folder with two aliases, as the working folder, and nothing set outside."""
+    """A project's folder with two aliases, as the working folder, without variables of the environment."""
     (tmp_path / "pyproject.toml").write_text(PROJECT)
     monkeypatch.chdir(tmp_path)
     for name in ("MODEL_SOURCE", "MODEL_CACHE_DIR", "MODEL_VOLUME_DIR", "MODEL_TIMEOUT", "ENVIRONMENT"):
@@ -42,7 +42,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_in_a_test_it_gives_fakes(project: Path) -> None:
+def test_a_manager_returns_fakes_in_a_test(project: Path) -> None:
     manager = SmartModelManager()
     assert manager.environment is ModelSource.MOCK_MODELS
     assert "a running test" in manager.explain().reason
@@ -51,7 +51,7 @@ def test_in_a_test_it_gives_fakes(project: Path) -> None:
     assert [sorted(row) for row in answer[0]] == [["label", "score"]] * 3
 
 
-def test_one_fake_per_key(project: Path) -> None:
+def test_there_is_one_fake_per_key(project: Path) -> None:
     manager = SmartModelManager()
     fake = manager.load_model("acme/model", "sentiment")
     assert manager.load_model("acme/model", "sentiment") is fake
@@ -63,7 +63,7 @@ def test_one_fake_per_key(project: Path) -> None:
     assert SmartModelManager().load_model("acme/model", "sentiment") is not fake
 
 
-def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
+def test_an_alias_defines_repo_revision_and_task(project: Path) -> None:
     settings = Settings.load()
 
     def resolve(name: str, task: str | None = None, **options: Any) -> Any:
@@ -87,7 +87,7 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "says"),
+    ("name", "task", "message"),
     [
         ("../etc", "sentiment", "must not point outside of its folder"),
         ("", "sentiment", "must not be empty"),
@@ -95,12 +95,12 @@ def test_aliases_bring_repo_revision_and_task(project: Path) -> None:
         ("acme/model", "summarization", "transformers 5 removed the task 'summarization'"),
     ],
 )
-def test_mistakes_are_errors_also_with_fakes(project: Path, name: str, task: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says):
+def test_mistakes_are_errors_even_with_fakes(project: Path, name: str, task: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         SmartModelManager(fallback="mock").load_model(name, task)
 
 
-def test_wrong_arguments_of_the_manager(project: Path) -> None:
+def test_invalid_arguments_are_configuration_errors(project: Path) -> None:
     with pytest.raises(ConfigurationError, match="unknown model source"):
         SmartModelManager("cloud")
     with pytest.raises(ConfigurationError, match="unknown fallback"):
@@ -130,7 +130,7 @@ def offline_manager(project: Path) -> SmartModelManager:
 def test_the_fallback_is_a_fake_with_a_warning(project: Path) -> None:
     with force_environment(variables={"HF_HUB_OFFLINE": "1"}):
         manager = offline_manager(project)
-        with pytest.warns(ModelFallbackWarning, match="a fake stands in for the model") as caught:
+        with pytest.warns(ModelFallbackWarning, match="a fake is used, because the real model") as caught:
             fake = manager.load_model("acme/model", "sentiment")
         assert caught[0].filename == __file__
         assert "offline mode is on, so it was not downloaded" in str(caught[0].message)
@@ -139,7 +139,7 @@ def test_the_fallback_is_a_fake_with_a_warning(project: Path) -> None:
         assert fake("x")[0]["score"] if isinstance(fake("x")[0], dict) else fake("x")[0][0]["score"]
 
 
-def test_no_fallback_where_real_models_were_asked_for(project: Path) -> None:
+def test_there_is_no_fallback_if_real_models_are_required(project: Path) -> None:
     with force_environment("local_cache", variables={"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelNotFoundError):
         offline_manager(project).load_model("acme/model", "sentiment")
 
@@ -169,7 +169,7 @@ def test_status_and_unload(project: Path) -> None:
     assert manager.status().models == ()
 
 
-def test_managers_follow_a_forced_environment_and_come_back(project: Path) -> None:
+def test_managers_follow_a_forced_environment_and_return(project: Path) -> None:
     manager = SmartModelManager()
     fake = manager.load_model("acme/model", "sentiment")
     before = dict(os.environ)
@@ -188,9 +188,7 @@ def test_managers_follow_a_forced_environment_and_come_back(project: Path) -> No
     assert manager.load_model("acme/model", "sentiment") is fake
 
 
-def test_settings_of_the_process_follow_a_forced_environment_and_arguments_stay(
-    project: Path, tmp_path: Path
-) -> None:
+def test_settings_are_read_again_in_a_forced_environment_except_for_arguments(project: Path, tmp_path: Path) -> None:
     made_at_import = SmartModelManager(settings=Settings.load(timeout=7))
     of_arguments = SmartModelManager(settings=Settings.load(source="mock_models"))
     of_another_process = SmartModelManager(settings=Settings.load(environ={"MODEL_SOURCE": "huggingface_hub"}))
@@ -206,5 +204,5 @@ def test_settings_of_the_process_follow_a_forced_environment_and_arguments_stay(
 def test_forcing_an_unknown_source_changes_nothing(project: Path) -> None:
     before = dict(os.environ)
     with pytest.raises(ConfigurationError, match="unknown model source"), force_environment("cloud"):
-        pytest.fail("it was forced")
+        pytest.fail("the block was entered")
     assert dict(os.environ) == before

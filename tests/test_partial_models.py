@@ -1,6 +1,7 @@
-"""A model is loaded whole or not at all: each file of every task's tiny model removed, cut, or led nowhere.
+"""An incomplete model gives the result of the whole model, bit by bit, or an error.
 
-What is loaded all the same gives the answer of the whole model, bit by bit. All loads are in this process.
+Each file of every task's tiny model is removed, truncated, or replaced by a broken link. All loads are in this
+process.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .tiny_inputs import answer
 
 pytestmark = pytest.mark.integration
 
-# A cut text file of lines in a folder that was filled by hand: its original length is unknown.
+# A truncated text file in a folder that was filled by hand cannot be detected, because its length is unknown.
 UNKNOWABLE = {("cut", "vocab.txt"), ("cut", "chat_template.jinja")}
 
 
@@ -74,7 +75,7 @@ def whole(request: pytest.FixtureRequest, environ: EmbeddedHub, tmp_path_factory
 
 
 def load(root: Path, name: str, task: str, folder: Path | None = None) -> Any:
-    """Load a model by name from a store, or a folder with transformers alone."""
+    """Load a model by name from a store, or from a folder with transformers only."""
     if folder is not None:
         import transformers
 
@@ -99,16 +100,16 @@ def cut(path: Path) -> None:
     Path(os.path.realpath(path)).write_bytes(content[: len(content) // 2])
 
 
-def lead_nowhere(path: Path) -> None:
+def break_link(path: Path) -> None:
     path.unlink()
     path.symlink_to("gone")
 
 
-DAMAGE: dict[str, Callable[[Path], None]] = {"removed": remove, "cut": cut, "led nowhere": lead_nowhere}
+DAMAGE: dict[str, Callable[[Path], None]] = {"removed": remove, "cut": cut, "broken link": break_link}
 
 
 def outcome(whole: Whole, root: Path, name: str) -> str | None:
-    """Load and call the model. Return how its result differs from the whole model's, or None for our own error."""
+    """Load and call the model. Return how its result differs from the whole model's, or None after our own error."""
     try:
         pipeline = load(root, name, whole.task)
     except ModelIntegrityError:

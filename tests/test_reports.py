@@ -1,4 +1,4 @@
-"""The log message of a load: a sentence with the right plurals."""
+"""A load is logged as a sentence with the right plurals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The manager that all tests of a run share reads its settings in each test, and keeps what it holds."""
+"""The manager that all tests of a run share reads its settings in each test, and keeps its models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modelenv.shared_manager import SharedManager
 
 
 class Test:
-    """What the plugin tells the library of a test."""
+    """The scope of a test, as the plugin passes it to the library."""
 
     __test__ = False
     shared: Scope | None = None
@@ -32,11 +32,11 @@ def scope(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     enter_scope(before)
 
 
-def test_settings_that_a_test_changed_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_that_have_changed_are_read_in_the_next_test(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SharedManager(Run())
     assert manager.settings.timeout is None
     monkeypatch.setenv("MODEL_TIMEOUT", "7")
-    assert manager.settings.timeout is None  # a manager reads them once in a test
+    assert manager.settings.timeout is None  # they are read once per test
     enter_scope(Test())
     assert manager.settings.timeout == 7
     enter_scope(Test())
@@ -44,7 +44,7 @@ def test_settings_that_a_test_changed_are_read_again(monkeypatch: pytest.MonkeyP
     assert manager.settings.timeout is None
 
 
-def test_a_setting_that_is_wrong_is_an_error_until_it_is_right(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_setting_is_an_error_until_it_is_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
     manager = SharedManager(Run())
     monkeypatch.setenv("MODEL_TIMEOUT", "soon")
     for _ in range(2):
@@ -56,7 +56,7 @@ def test_a_setting_that_is_wrong_is_an_error_until_it_is_right(monkeypatch: pyte
     assert manager.settings.timeout is None
 
 
-def test_each_test_has_fakes_of_its_own() -> None:
+def test_each_test_has_its_own_fakes() -> None:
     manager = SharedManager(Run())
     calls = []
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_each_test_has_fakes_of_its_own() -> None:
     assert calls == [1, 1]
 
 
-def test_answers_that_all_tests_share_outlast_settings_that_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_that_all_tests_share_stay_when_settings_are_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     manager, everywhere = SharedManager(Run()), Test()
     enter_scope(everywhere)
     manager.load_model("acme/model", "text-classification").when("crash").returns("NEGATIVE", 0.75)
@@ -81,7 +81,7 @@ def test_answers_that_all_tests_share_outlast_settings_that_are_read_again(monke
         assert manager.settings.timeout == float(timeout)
 
 
-def test_unload_leaves_the_pipelines_that_other_managers_of_the_run_use() -> None:
+def test_unload_keeps_pipelines_that_other_managers_of_the_run_use() -> None:
     run = Run()
     state = SharedManager(run)._state()
     key = PipelineKey.of(ModelRef.parse("acme/model"), "fill-mask", "local_cache", "", {})

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelenv.gate import LEFT_ALONE
 from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
-from pytest_modelenv.markers import LEFT_ALONE, MODEL_ACCESS
+from pytest_modelenv.markers import MODEL_ACCESS
 from pytest_modelenv.startup import (
     GUARDS_ERROR,
     RUNNING,

@@ -64,9 +64,9 @@ class _ImportTime:
     def __init__(self) -> None:
         self._lock = forks.new_lock()
         self._total, self._since, self._depth = 0.0, 0.0, 0
-        forks.at_fork(self, _ImportTime._forget_others)
+        forks.at_fork(self, _ImportTime._reset_in_child)
 
-    def _forget_others(self) -> None:
+    def _reset_in_child(self) -> None:
         self._depth = 0
 
     def seconds(self) -> float:
@@ -159,7 +159,7 @@ class Deadline:
         spent, not_counted = str(stages or self.stages), self._not_counted
         found = f"still {doing}" + (f"; so far {spent}" if spent else "")
         if not_counted >= _SHOWN:
-            found += f" (the {not_counted:.1f} s in which torch and transformers were imported do not count)"
+            found += f" (not counting {not_counted:.1f} s for the import of torch and transformers)"
         return ModelLoadTimeoutError(
             f"not loaded within {self.seconds:g} s",
             model=model,

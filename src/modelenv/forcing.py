@@ -1,7 +1,7 @@
-"""Forcing an environment for a while: variables, the Hugging Face libraries, and what managers share meanwhile.
+"""Forces an environment for a block: variables, the Hugging Face libraries, and the objects that managers share.
 
-A manager keeps its state apart for each environment that is forced. So a service that made its manager at import
-meets fakes in one test and real models in the next, and finds its own state again afterwards.
+A manager has a separate state for each environment. So a service that created its manager at import uses fakes in one
+test and real models in the next, and its own state again afterwards.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Forcing:
-    """One environment, forced or natural; managers keep their state apart by it.
+    """An environment, either forced or the natural one. Managers have a separate state for each.
 
     Attributes:
-        run: what managers share, or None: each for itself.
-        real_models: whether real models were asked for, so that no fake may stand in for one.
-        is_offline: whether a source that downloads nothing switched the Hub off.
-        offline_before: what HF_HUB_OFFLINE was before that, for a source inside that downloads.
+        run: The objects that managers share, or None if each manager has its own.
+        real_models: Whether real models are required, so that a fake must not replace one.
+        is_offline: Whether offline mode is on because the forced source downloads nothing.
+        offline_before: The value of HF_HUB_OFFLINE before that, for a nested source that downloads.
     """
 
     run: Run | None = None
@@ -37,16 +37,16 @@ class Forcing:
 
     @property
     def is_forced(self) -> bool:
-        """Whether this is not the natural environment."""
+        """Whether a block forces this environment."""
         return self is not _NATURAL
 
 
 class Scope(Protocol):
-    """One test of a run, or what all tests of the run share; managers keep the fakes of each apart.
+    """The scope of one test, or the scope that all tests share. Managers have separate fakes for each.
 
     Attributes:
-        shared: what all tests share: fixtures of wider scope, and code that runs at import. None if this is it.
-        used_real_model: whether a manager gave this test a real model.
+        shared: The scope that all tests share, for fixtures of wider scope and for imports. None if this is it.
+        used_real_model: Whether a manager has returned a real model in this scope.
     """
 
     shared: Scope | None
@@ -54,7 +54,7 @@ class Scope(Protocol):
 
 
 class _NoTests:
-    """The scope of a program that runs no tests."""
+    """The scope of a program that does not run tests."""
 
     shared: Scope | None = None
     used_real_model = False
@@ -69,27 +69,27 @@ _moment = object()
 
 
 def current_forcing() -> Forcing:
-    """Return the environment that is forced now, or the natural one."""
+    """Return the environment that is currently forced, or the natural one."""
     return _stack[-1]
 
 
 def current_scope() -> Scope:
-    """Return the test that runs now, or what all tests share."""
+    """Return the scope of the current test, or the scope that all tests share."""
     return _scope
 
 
 def runs_tests() -> bool:
-    """Whether a test run told this process which test runs."""
+    """Whether this process runs tests with the pytest plugin."""
     return _scope is not _NO_TESTS
 
 
 def moment() -> object:
-    """Return an object that is another one as soon as another environment or another test holds."""
+    """Return an object that is replaced by a new one whenever the environment or the test changes."""
     return _moment
 
 
 def enter_scope(scope: Scope) -> Scope:
-    """Tell managers which test runs from now on, and return which one ran before."""
+    """Set the current scope, and return the one before it."""
     global _scope
     before, _scope = _scope, scope
     _new_moment()
@@ -109,16 +109,21 @@ def force_environment(
     run: Run | None = None,
     offline: bool | None = None,
 ) -> Iterator[Forcing]:
-    """Force a source, and further variables, for a block. Blocks may be nested.
+    """Context manager: force a source of models, and environment variables, for a block. Blocks can be nested.
+
+    All managers follow it, including those that were created before the block, unless their source was passed as an
+    argument. At the end of the block, the variables and the Hugging Face libraries are restored.
 
     Args:
-        source: the source to force, or None to change variables only.
-        variables: further variables to set; None as a value removes one.
-        run: what the managers in this block share; by default what they shared before.
-        offline: whether the source switches the Hub off; by default it does if it downloads nothing.
+        source: The source to force, as a `ModelSource` or its value, such as `"mock_models"`. None changes only
+            variables.
+        variables: Environment variables to set, or to remove if the value is None.
+        run: The objects that managers in this block share; by default those of the surrounding environment.
+        offline: Whether `source` turns on the offline mode of the Hugging Face libraries; by default, if it downloads
+            nothing.
 
     Raises:
-        ConfigurationError: the source is unknown.
+        ConfigurationError: The source is unknown.
     """
     outer = current_forcing()
     wanted: dict[str, str | None] = {}
@@ -138,7 +143,7 @@ def force_environment(
         wanted.update(variables)
         is_offline = is_offline and _OFFLINE not in variables
     forcing = Forcing(run or outer.run, real, is_offline, offline_before)
-    with environment(wanted) if wanted else nullcontext():  # looking at the libraries costs, in every test
+    with environment(wanted) if wanted else nullcontext():  # looking at the libraries takes time in every test
         _stack.append(forcing)
         _new_moment()
         try:

@@ -23,15 +23,15 @@ T = TypeVar("T")
 
 # A second import of these in one process fails or crashes, because their C code registers its classes only once.
 _IMPORTED_ONCE = frozenset({"torch", "numpy"})
-# These register hooks that take a lock before a fork and release it afterwards. If another thread imports one of
-# them while a fork waits, Python releases a lock that it has not taken.
+# These modules register hooks that take a lock before a fork and release it afterwards. If another thread imports one
+# of them while a fork waits, Python releases a lock that it has not taken.
 _HOLDS_A_LOCK = ("concurrent.futures.thread", "logging")
 
 
 @dataclass(frozen=True)
 class _Hook:
     owner: weakref.ref[Any]
-    begin_anew: Callable[[Any], None]
+    reset: Callable[[Any], None]
 
 
 _registered: dict[int, _Hook] = {}
@@ -39,8 +39,8 @@ _numbers = itertools.count()
 _broken: set[str] = set()
 
 
-def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
-    """Call `begin_anew` with `owner` in each forked child of this process, for as long as the owner exists.
+def at_fork(owner: Owner, reset: Callable[[Owner], None]) -> None:
+    """Call `reset(owner)` in each forked child of this process, as long as the owner exists.
 
     No other thread exists in the child. The registration does not keep the owner alive.
     """
@@ -49,15 +49,15 @@ def at_fork(owner: Owner, begin_anew: Callable[[Owner], None]) -> None:
     def forget(_: object, registered: dict[int, _Hook] = _registered) -> None:
         registered.pop(number, None)
 
-    _registered[number] = _Hook(weakref.ref(owner, forget), begin_anew)
+    _registered[number] = _Hook(weakref.ref(owner, forget), reset)
 
 
 def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[Owner], None]) -> None:
-    """Call functions before and after each fork of this process, for as long as the owner exists.
+    """Call functions before and after each fork of this process, as long as the owner exists.
 
     Args:
         owner: The argument of the functions. The registration does not keep it alive.
-        before: Called before the fork, in the thread that forks. It must not wait for another thread.
+        before: Called before the fork, in the thread that forks. If it waits for another thread, use `hold_off`.
         after: Called in the parent after the fork, in the same thread.
     """
     reference = weakref.ref(owner)
@@ -70,10 +70,10 @@ def around_fork(owner: Owner, before: Callable[[Owner], None], after: Callable[[
 
 
 def hold_off(owner: Owner, wait: Callable[[Owner], None], go_on: Callable[[Owner], None]) -> None:
-    """Make each fork of this process wait for the owner, for as long as the owner exists.
+    """Make each fork of this process wait for the owner, as long as the owner exists.
 
-    Python calls the hook first that was registered last. So a hook that waits for another thread is registered after
-    the hooks of other modules that take locks, because that thread may need these locks.
+    Python calls the hook that was registered last first. So a hook that waits for another thread must be registered
+    after the hooks of other modules that take locks, because that thread might need these locks.
 
     Args:
         owner: The object that a fork waits for.
@@ -111,7 +111,7 @@ def only_here(function: Callable[..., object]) -> Callable[..., None]:
 
 
 class cached_property(functools.cached_property[T]):  # noqa: N801 - named as in functools
-    """`functools.cached_property`, whose lock (before Python 3.12) is free in a forked child."""
+    """A `functools.cached_property` whose lock (before Python 3.12) is free in a forked child."""
 
     def __init__(self, function: Callable[[Any], T]) -> None:
         super().__init__(function)
@@ -135,7 +135,7 @@ def _in_child() -> None:
     for hook in _registered.copy().values():
         try:
             if (owner := hook.owner()) is not None:
-                hook.begin_anew(owner)
+                hook.reset(owner)
         except BaseException as error:  # noqa: BLE001 - raised below
             errors.append(error)
     if errors:

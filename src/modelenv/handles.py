@@ -1,8 +1,8 @@
-"""What `load_model` returns inside a test run: a handle that answers as the pipeline of the test that runs now.
+"""The handles that `load_model` returns in a test run. A handle calls the pipeline that belongs to the current test.
 
-Code keeps its pipeline: in a module, behind `lru_cache`, on an object, in a session fixture. Without a handle it
-keeps what was right when it asked: a fake made at import would answer in an integration test, and the run would be
-green.
+Code stores its pipeline in a module, behind `lru_cache`, on an object or in a session fixture. Without a handle, it
+would keep the pipeline that was right at that time: an integration test would silently use a fake that was created at
+import, and pass.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ if TYPE_CHECKING:
     from modelenv.loading.shared import Run
 
 _Path = tuple[str, ...]
-_SCRIPTED = frozenset({"return_value", "side_effect"})  # setting these on a fake is a part of its test
+_SCRIPTED = frozenset({"return_value", "side_effect"})  # setting these on a fake is not a change of the pipeline
 _NOT_USER_CODE = ("modelenv", "pytest_modelenv", "_pytest", "pluggy", "asyncio")
 
 
 @dataclass(frozen=True)
 class Found:
-    """The pipeline that a call of `load_model` gives in one environment.
+    """The result of a call of `load_model` in one environment.
 
     Attributes:
-        key: what makes another load the same one.
-        pipeline: the pipeline, or a fake.
-        run: what was asked for a real pipeline, also where a fake stands in for it; None in an environment of fakes.
+        key: The key of the load.
+        pipeline: The pipeline, or a fake.
+        run: The run that loaded the pipeline, also if that failed and a fake replaces it. None if the source is
+            `mock_models`.
     """
 
     key: PipelineKey
@@ -44,21 +45,22 @@ class Found:
     @property
     def is_fake(self) -> bool:
         """Whether the pipeline is a fake."""
-        return _is_of_a_fake(self.pipeline)
+        return _is_from_fakes(self.pipeline)
 
 
 Load = Callable[[Found | None], Found]
 
 
 class Follower:
-    """Finds the pipeline that a handle answers as, anew whenever another environment or test holds.
+    """Finds the pipeline of a handle, again whenever the environment or the test changes.
 
     Args:
-        load: returns what the manager's `load_model` gives here and now. It takes what the last real load gave, and
-            returns that where another load would be the same: what was changed on the pipeline stays changed.
-        model: the model's name, for errors.
-        loaded_at: the line that loaded the pipeline, for errors.
-        fake: answers wherever fakes do, instead of the manager's: a copy, with the answers that were set on it.
+        load: Returns the result of the manager's `load_model` in the current environment. Its argument is the result
+            of the last real load. It returns this if another load would be the same, so that changes to the pipeline
+            stay.
+        model: The model's name, for errors.
+        loaded_at: The line that loaded the pipeline, for errors.
+        fake: The fake to use instead of the manager's, or None. This is a copy with its own answers.
     """
 
     def __init__(self, load: Load, model: str, loaded_at: str, fake: Any = None) -> None:
@@ -75,10 +77,10 @@ class Follower:
         self._changed: Any = None
 
     def answer_as(self, now: object, found: Found) -> None:
-        """Answer as this pipeline for as long as the moment `now` lasts.
+        """Use this pipeline as long as `moment()` returns `now`.
 
         Raises:
-            UnexpectedModelAccessError: an attribute was changed on another pipeline than this one.
+            UnexpectedModelAccessError: An attribute of another pipeline was changed, and would be lost.
         """
         if found.run is not None:
             self._held = found
@@ -86,8 +88,8 @@ class Follower:
             found = replace(found, pipeline=self._fake)
         if not self.fits(found):
             raise UnexpectedModelAccessError(
-                f"the pipeline was changed after it was loaded ({self._change} was set or deleted), and another one "
-                f"would answer here, without the change",
+                f"the pipeline was changed after it was loaded ({self._change} was set or deleted), but another "
+                f"pipeline without this change would be used here",
                 model=self._model,
                 found=f"loaded at {self._loaded_at}",
                 hint="pass the setting to load_model, or load the model in the test or in a function-scoped fixture",
@@ -95,15 +97,15 @@ class Follower:
         self._now = (now, found.pipeline)
 
     def fits(self, found: Found) -> bool:
-        """Whether this can answer as that pipeline: it is the one that was changed, or none was."""
+        """Whether the pipeline can be used: no pipeline was changed, or it is the changed one."""
         return self._changed is None or self._changed is found.pipeline
 
     def pipeline(self) -> Any:
-        """Return the pipeline of the environment and the test that hold now, loaded if it was not.
+        """Return the pipeline for the current environment and test, loading it if necessary.
 
         Raises:
-            UnexpectedModelAccessError: an attribute was changed on another pipeline than the one that answers here.
-            ModelEnvError: the load failed.
+            UnexpectedModelAccessError: An attribute of another pipeline was changed, and would be lost.
+            ModelEnvError: The load failed.
         """
         now = moment()
         then, pipeline = self._now
@@ -118,13 +120,13 @@ class Follower:
         return self._now[1]
 
     def note_change(self, name: str) -> None:
-        """Remember that an attribute of the present pipeline was set or deleted."""
+        """Remember that an attribute of the current pipeline was set or deleted."""
         self._change, self._changed = name, self.pipeline()
 
     def copied(self, copy_pipeline: Callable[[Any], Any]) -> Follower:
-        """Return another follower, whose present pipeline is a copy of this one's."""
+        """Return a new follower whose current pipeline is a copy of this one's."""
         pipeline = copy_pipeline(self.pipeline())
-        is_fake = _is_of_a_fake(pipeline)
+        is_fake = _is_from_fakes(pipeline)
         other = Follower(*self.origin, pipeline if is_fake else None)
         if not is_fake and self._held is not None:
             other.answer_as(moment(), replace(self._held, pipeline=pipeline))
@@ -132,10 +134,10 @@ class Follower:
 
     def __reduce__(self) -> tuple[Any, ...]:
         pipeline = self.pipeline()
-        return Follower, (*self.origin, pipeline if _is_of_a_fake(pipeline) else None)
+        return Follower, (*self.origin, pipeline if _is_from_fakes(pipeline) else None)
 
     def shown(self, path: _Path) -> str:
-        """Return what the part at `path` prints as; loads nothing."""
+        """Return the `repr` of the part at `path`. Loads nothing."""
         then, pipeline = self._now
         if then is moment():
             return repr(_at(path, pipeline))
@@ -143,13 +145,13 @@ class Follower:
 
 
 class ModelHandle:
-    """A pipeline, or a part of one, that follows the test: a fake in a unit test, else the real one.
+    """A proxy of the current test's pipeline, or of a part of it: a fake in a unit test, else the real pipeline.
 
-    It is called, read and changed like the pipeline, and `isinstance` takes it for one.
+    Calls, attributes and `isinstance` work as on the pipeline.
 
     Args:
-        follower: finds the pipeline.
-        path: the names that lead from the pipeline to this part.
+        follower: Finds the pipeline.
+        path: The names of the attributes that lead from the pipeline to this part.
     """
 
     __slots__ = ("__weakref__", "_follower", "_path")
@@ -159,21 +161,21 @@ class ModelHandle:
         object.__setattr__(self, "_path", path)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the pipeline, or the part, of the environment that holds now."""
+        """Call the pipeline or the part of the current environment and test."""
         __tracebackhide__ = True
-        return _present(self)(*args, **kwargs)
+        return _target(self)(*args, **kwargs)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         try:
-            kind: type = _present(self).__class__
-        except ModelEnvError:  # asked by tools that look at every object of the process; the next call raises it
+            kind: type = _target(self).__class__
+        except ModelEnvError:  # tools that inspect all objects get no error; the next call raises it
             return type(self)
         return kind
 
     def __getattr__(self, name: str) -> Any:
         __tracebackhide__ = True
-        owner = _present(self)
+        owner = _target(self)
         value = getattr(owner, name)
         if _is_part_of_a_fake(value) or (isinstance(value, MethodType) and value.__self__ is owner):
             parts, path = self._follower.parts, (*self._path, name)
@@ -181,17 +183,17 @@ class ModelHandle:
         return value
 
     def __setattr__(self, name: str, value: object) -> None:
-        owner = _present(self)
+        owner = _target(self)
         setattr(owner, name, value)
-        if not (name in _SCRIPTED and _is_of_a_fake(owner)):
+        if not (name in _SCRIPTED and _is_from_fakes(owner)):
             self._follower.note_change(".".join((*self._path, name)))
 
     def __delattr__(self, name: str) -> None:
-        delattr(_present(self), name)
+        delattr(_target(self), name)
         self._follower.note_change(".".join((*self._path, name)))
 
     def __dir__(self) -> list[str]:
-        return dir(_present(self))
+        return dir(_target(self))
 
     def __repr__(self) -> str:
         shown: str = self._follower.shown(self._path)
@@ -208,30 +210,30 @@ class ModelHandle:
 
 
 class HandlePart(ModelHandle):
-    """A part that was reached through a handle: a method, or the tokenizer, model or config of a fake."""
+    """A handle of a part of a pipeline: a method, or the tokenizer, model or config of a fake."""
 
     __slots__ = ()
 
     def __len__(self) -> int:
-        return len(_present(self))
+        return len(_target(self))
 
     def __bool__(self) -> bool:
-        return bool(_present(self))
+        return bool(_target(self))
 
     def __copy__(self) -> Any:
-        return copy.copy(_present(self))
+        return copy.copy(_target(self))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copy.deepcopy(_present(self), memo)
+        return copy.deepcopy(_target(self), memo)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _itself, (_present(self),)
+        return _itself, (_target(self),)
 
 
-def _present(handle: ModelHandle) -> Any:
-    """Return what a handle stands for in the environment and the test that hold now."""
+def _target(handle: ModelHandle) -> Any:
+    """Return the pipeline or the part of a handle in the current environment and test."""
     __tracebackhide__ = True
-    return _at(handle._path, handle._follower.pipeline())  # noqa: SLF001 - of this module
+    return _at(handle._path, handle._follower.pipeline())  # noqa: SLF001 - in the same module
 
 
 def _at(path: _Path, pipeline: Any) -> Any:
@@ -240,12 +242,12 @@ def _at(path: _Path, pipeline: Any) -> Any:
     return pipeline
 
 
-def _is_of_a_fake(value: object) -> bool:
+def _is_from_fakes(value: object) -> bool:
     return type(value).__module__.startswith("modelenv.fakes.")
 
 
 def _is_part_of_a_fake(value: object) -> bool:
-    return _is_of_a_fake(value) and type(value).__name__ != "FakeDevice"  # a device is a value, not a part
+    return _is_from_fakes(value) and type(value).__name__ != "FakeDevice"  # a device is a value, not a part
 
 
 def _handle_of(follower: Follower) -> ModelHandle:
@@ -257,8 +259,8 @@ def _itself(value: Any) -> Any:
 
 
 def user_line() -> str:
-    """Return the file and line of the innermost caller outside of modelenv and of the test runner."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, and far cheaper than inspect.stack()
+    """Return the file and line of the innermost caller outside of modelenv and the test runner."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - documented, and much faster than inspect.stack()
     while frame is not None:
         if frame.f_globals.get("__name__", "").partition(".")[0] not in _NOT_USER_CODE:
             return f"{os.path.relpath(frame.f_code.co_filename)}:{frame.f_lineno}"

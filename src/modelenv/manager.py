@@ -1,4 +1,4 @@
-"""`SmartModelManager`: the one call that gives a service its model, in every environment."""
+"""`SmartModelManager`: loads models with the same call in every environment."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from modelenv.forks import new_lock
 from modelenv.handles import Follower, Found, user_line
 from modelenv.manager_state import ManagerState
 
-# `modelenv.loading` is imported when the first manager is made: a program that imports the class alone starts faster.
+# `modelenv.loading` is imported when the first manager is created, so that importing the class is fast.
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -39,7 +39,7 @@ Fallback = Literal["raise", "mock"]
 
 @dataclass(frozen=True)
 class _Call:
-    """The arguments of one call of `load_model`."""
+    """The arguments of a call of `load_model`."""
 
     name: str
     model_type: str | None
@@ -51,22 +51,25 @@ class _Call:
 
 
 class SmartModelManager:
-    """Loads models from where this process gets them: fakes in tests, a volume in production, and so on.
+    """Loads models from the source that applies to this process: fakes in tests, a volume in production, or the Hub.
+
+    Create one manager and keep it. It loads each model once and shares it between all threads and tasks. It can be
+    used as a context manager, which unloads its models at the end of the block.
 
     Args:
-        source: forces the source: a `ModelSource`, or its value as text. By default it is detected.
-        settings: the settings; by default those of this process. Whenever a test forces another environment they
-            are read again, in the same way: what was an argument stays.
-        fallback: `raise` raises when a real model cannot be loaded. `mock` gives a fake instead, with a
-            `ModelFallbackWarning`; never from a persistent volume, never in a test that asked for real models, and
-            never for a mistake in the call or in the configuration (such as a proxy that cannot be used or a cache
-            that cannot be written), or for a model that is unsafe to load.
+        source: The source to use, as a `ModelSource` or its value. By default it is detected; see `explain`.
+        settings: The settings to use; by default those of this process. If a test forces another environment, they
+            are read again with the same arguments.
+        fallback: What to do if a real model cannot be loaded. `"raise"` raises the error. `"mock"` returns a fake
+            with a `ModelFallbackWarning`, but still raises the error for a persistent volume, in a test that requires
+            real models, for a mistake in the call or the configuration (such as an unusable proxy or a cache that
+            cannot be written), and for a model that is unsafe to load.
 
     Raises:
-        ConfigurationError: an argument or a setting is not valid.
+        ConfigurationError: An argument or a setting is invalid.
     """
 
-    _run: Run | None = None  # what this manager shares with others where the environment does not say
+    _run: Run | None = None  # shared with other managers, unless the environment has a run of its own
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class SmartModelManager:
         self._state()
 
     def _state(self) -> ManagerState:
-        """Return what this manager knows and holds in the environment that holds now."""
+        """Return the state of this manager in the current environment."""
         forcing = current_forcing()
         state = self._states.get(forcing)
         if state is None:
@@ -100,7 +103,7 @@ class SmartModelManager:
         return state
 
     def _read(self, forcing: Forcing) -> tuple[Settings, Explanation]:
-        """Read the settings of an environment, and find the source that follows from them."""
+        """Read the settings in an environment, and determine the source."""
         settings = self._settings_in(forcing)
         return settings, explain_environment(self._source, settings=settings)
 
@@ -111,16 +114,16 @@ class SmartModelManager:
 
     @property
     def environment(self) -> ModelSource:
-        """The source that models come from here."""
+        """The source of models in the current environment."""
         return self._state().source
 
     @property
     def settings(self) -> Settings:
-        """The settings in use here."""
+        """The settings in the current environment."""
         return self._state().settings
 
     def explain(self) -> Explanation:
-        """Return the source, the reason for it, and every probe's finding."""
+        """Return the source in the current environment, the reason for it, and the finding of every probe."""
         return self._state().explanation
 
     def load_model(
@@ -134,33 +137,35 @@ class SmartModelManager:
         trust_remote_code: bool = False,
         **pipeline_kwargs: Any,
     ) -> Any:
-        """Return the pipeline for a model: the same callable in every environment, loaded once.
+        """Return the pipeline of a model. It is called in the same way in every environment.
+
+        The first call loads the model. Later calls with the same arguments return the same pipeline.
 
         Args:
-            name: a repo id of the Hub, or an alias of `[tool.modelenv.models]`.
-            model_type: a transformers task or an alias of one; `sentiment` is text classification with the scores
-                of all labels. May be left out for an alias that declares its task.
-            revision: a branch, a tag or a commit; by default the alias's, else the default branch.
-            timeout: seconds for the whole load; by default the setting's, else the source's own.
-            allow_pickle: whether pickled weights may be loaded, which runs the code in them.
-            trust_remote_code: whether code that comes with the model may run; never from a persistent volume.
-            pipeline_kwargs: further arguments for `transformers.pipeline`, such as `top_k` or `device`.
+            name: A repo id on the Hub, or an alias from `[tool.modelenv.models]`.
+            model_type: A transformers task, or an alias of one. `sentiment` is text classification with the scores of
+                all labels. By default, the task that is declared for the alias or the locked model.
+            revision: A branch, a tag or a commit; by default the alias's revision, else the default branch.
+            timeout: The limit for the whole load in seconds; by default that of the settings, else of the source.
+            allow_pickle: Whether pickled weights can be loaded. Loading them runs the code in them.
+            trust_remote_code: Whether code that comes with the model can run. A persistent volume never allows it.
+            pipeline_kwargs: Other arguments of `transformers.pipeline`, such as `top_k` or `device`.
 
         Returns:
-            A transformers pipeline, or under `MOCK_MODELS` a fake with the same structure of output.
+            A transformers pipeline. With the source `mock_models`, a fake whose output has the same structure.
 
         Raises:
-            ConfigurationError: the name, the task or an argument is not valid.
-            ModelNotFoundError: the model is in none of the places that are tried here.
-            ModelDownloadError: the Hub could not be reached, or refused.
-            ModelLoadTimeoutError: the deadline passed.
-            ModelIntegrityError: the model's files are incomplete or damaged.
-            UnsafeModelError: the model would run code that was not allowed.
-            NoSpaceError: the disk is full.
+            ConfigurationError: The name, the task, an argument or a setting is invalid.
+            ModelNotFoundError: The model does not exist in any place that this source uses; the error lists them.
+            ModelDownloadError: The Hub could not be reached, or refused the download.
+            ModelLoadTimeoutError: The load took longer than `timeout`.
+            ModelIntegrityError: The model's files are incomplete or damaged.
+            UnsafeModelError: The model would run code that was not allowed.
+            NoSpaceError: The disk does not have enough free space.
         """
         now = moment()
         call = _Call(name, model_type, timeout, revision, allow_pickle, trust_remote_code, pipeline_kwargs)
-        return self._given(call, now, self._load(call))
+        return self._for_caller(call, now, self._load(call))
 
     async def aload_model(
         self,
@@ -168,22 +173,22 @@ class SmartModelManager:
         model_type: str | None = None,
         *,
         revision: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109 - the deadline of the load, not of this await alone
+        timeout: float | None = None,  # noqa: ASYNC109 - the limit of the load, not only of this await
         allow_pickle: bool = False,
         trust_remote_code: bool = False,
         **pipeline_kwargs: Any,
     ) -> Any:
-        """Return the pipeline as `load_model` does, without ever blocking the event loop."""
+        """Return the pipeline of a model, like `load_model`, without blocking the event loop."""
         now = moment()
         call = _Call(name, model_type, timeout, revision, allow_pickle, trust_remote_code, pipeline_kwargs)
-        return self._given(call, now, await self._aload(call))
+        return self._for_caller(call, now, await self._aload(call))
 
     def _load(self, call: _Call, held: Found | None = None) -> Found:
-        """Return what a call gives in this environment: what is held already, if another load would be the same."""
-        state, request, deadline = self._resolved(call)
+        """Return the result of a call in the current environment; `held` if another load would be the same."""
+        state, request, deadline = self._resolve(call)
         if state.source is ModelSource.MOCK_MODELS:
             return state.fake(request)
-        key, work = self._work(state, request, deadline)
+        key, work = self._plan(state, request, deadline)
         if held is not None and held.key == key and held.run is state.run:
             return replace(held, pipeline=state.fake(request).pipeline) if held.is_fake else held
         try:
@@ -191,22 +196,22 @@ class SmartModelManager:
         except ModelEnvError as error:
             if not self._falls_back(state, error):
                 raise
-            return _stand_in(state, request, key, error)
+            return _fake_instead(state, request, key, error)
 
     async def _aload(self, call: _Call) -> Found:
-        state, request, deadline = self._resolved(call)
+        state, request, deadline = self._resolve(call)
         if state.source is ModelSource.MOCK_MODELS:
             return state.fake(request)
-        key, work = self._work(state, request, deadline)
+        key, work = self._plan(state, request, deadline)
         try:
             return state.view(key, await state.run.pipelines.aget(key, work, deadline))
         except ModelEnvError as error:
             if not self._falls_back(state, error):
                 raise
-            return _stand_in(state, request, key, error)
+            return _fake_instead(state, request, key, error)
 
-    def _given(self, call: _Call, now: object, found: Found) -> Any:
-        """Return what a call gives its caller: the pipeline, or in a test run a handle that follows the test."""
+    def _for_caller(self, call: _Call, now: object, found: Found) -> Any:
+        """Return the pipeline, or in a test run a handle whose pipeline depends on the current test."""
         if not runs_tests():
             return found.pipeline
         state = self._state()
@@ -218,8 +223,8 @@ class SmartModelManager:
             follower.answer_as(now, found)
         return follower.handle
 
-    def _resolved(self, call: _Call) -> tuple[ManagerState, LoadRequest, Deadline]:
-        """Return what a call means here: the environment, what is to be loaded, and until when."""
+    def _resolve(self, call: _Call) -> tuple[ManagerState, LoadRequest, Deadline]:
+        """Return the state, the request and the deadline for a call in the current environment."""
         from modelenv.loading.request import resolve_request
 
         state = self._state()
@@ -231,10 +236,10 @@ class SmartModelManager:
         seconds = state.settings.timeout_of(state.source) if call.timeout is None else timeout_seconds(call.timeout)
         return state, request, Deadline(seconds)
 
-    def _work(
+    def _plan(
         self, state: ManagerState, request: LoadRequest, deadline: Deadline
     ) -> tuple[PipelineKey, Callable[[Load], Any]]:
-        """Return what makes this load the same as another, and what it has to do."""
+        """Return the key of a load, and the function that does it."""
         from modelenv.loading.load import Loader
 
         loader = Loader.of(state.source, state.settings, state.run)
@@ -244,23 +249,23 @@ class SmartModelManager:
         return key, lambda _: loader.load(request, deadline)
 
     def _falls_back(self, state: ManagerState, error: ModelEnvError) -> bool:
-        """Whether a fake may stand in for a load that failed: where that was asked for and is honest."""
+        """Whether to return a fake for a load that failed. See the argument `fallback`."""
         is_mistake = isinstance(error, ConfigurationError | UnsafeModelError)
         in_production = state.source is ModelSource.PERSISTENT_VOLUME
         return self._fallback == "mock" and not (is_mistake or in_production or state.real_models)
 
     def status(self) -> ManagerStatus:
-        """Return what this manager holds at the moment; loads nothing."""
+        """Return the models that this manager has loaded or is loading, for a health endpoint. Loads nothing."""
         return self._state().status()
 
     def unload(self, name: str | None = None) -> int:
-        """Let go of the pipelines of a model, or of all models; a later `load_model` loads them anew.
+        """Forget the pipelines of one model or of all models. A later `load_model` loads them again.
 
         Args:
-            name: a repo id or an alias; None means every model.
+            name: A repo id or an alias, or None for all models.
 
         Returns:
-            How many pipelines were let go.
+            The number of forgotten pipelines.
         """
         state = self._state()
         alias = state.settings.models.get(name) if name is not None else None
@@ -275,17 +280,17 @@ class SmartModelManager:
         self.unload()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Cross to another process as the arguments alone: what is held begins anew there."""
+        """Pickle the arguments only. A copy in another process loads its own pipelines."""
         return partial(SmartModelManager, settings=self._settings, fallback=self._fallback), (self._source,)
 
     def __repr__(self) -> str:
         return f"<SmartModelManager {self.environment.value}>"
 
 
-def _stand_in(state: ManagerState, request: LoadRequest, key: PipelineKey, error: ModelEnvError) -> Found:
-    """Return a fake for a load that failed, with a warning at the line that asked for the model."""
+def _fake_instead(state: ManagerState, request: LoadRequest, key: PipelineKey, error: ModelEnvError) -> Found:
+    """Return a fake for a load that failed, with a warning at the line that called `load_model`."""
     warnings.warn(
-        f"{request.ref}: a fake stands in for the model, because the real one could not be loaded:\n{error}",
+        f"{request.ref}: a fake is used, because the real model could not be loaded:\n{error}",
         ModelFallbackWarning,
         stacklevel=4,
     )

@@ -1,4 +1,4 @@
-"""What a manager holds in one environment: the pipelines that it used, and the fakes of each test."""
+"""The state of a manager in one environment: the pipelines that it has used, and the fakes of each test."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ManagerState:
-    """What a manager knows and holds in one environment.
+    """The state of a manager in one environment.
 
     Attributes:
-        settings: the settings that hold there.
-        explanation: the source, and why it applies.
-        real_models: whether a test asked for real models, so that no fake may stand in for one.
-        run: what this manager loads its pipelines with.
-        shares_run: whether other managers load theirs with it too.
-        used: the real pipelines of the run that this manager asked for.
-        views: what this manager gives of each of them.
-        followers: what finds the pipeline behind each handle that was given.
-        fakes: the fakes of each test, and those that all tests share.
+        settings: The settings in this environment.
+        explanation: The source, and the reason for it.
+        real_models: Whether a test requires real models, so that a fake must not replace one.
+        run: The objects with which this manager loads its pipelines.
+        shares_run: Whether other managers use the same run.
+        used: The keys of the run's real pipelines that this manager has used.
+        views: The object that this manager returns for each of these pipelines.
+        followers: The follower behind each handle that this manager has returned.
+        fakes: The fakes of each test, and those that all tests share.
+        lock: Held while a view, a follower or a fake is looked up or added.
     """
 
     settings: Settings
@@ -52,11 +53,11 @@ class ManagerState:
 
     @property
     def source(self) -> ModelSource:
-        """Where models come from."""
+        """The source of models."""
         return self.explanation.source
 
     def key_of(self, request: LoadRequest, task: str | None = None) -> PipelineKey:
-        """Return what makes another load the same as this one; `task` counts instead of the request's."""
+        """Return the key of a request. If `task` is given, it replaces the task of the request."""
         from modelenv.loading.cache import PipelineKey
 
         arguments = {
@@ -69,12 +70,12 @@ class ManagerState:
         return PipelineKey.of(request.ref, task or request.task, self.source.value, root, arguments)
 
     def view(self, key: PipelineKey, pipeline: Any) -> Found:
-        """Return what this manager gives of a pipeline that others share: the same object in each call."""
+        """Return the object that this manager returns for a shared pipeline: the same one for every call."""
         with self.lock:
             return Found(key, self.views.setdefault(key, self.run.view(pipeline)), self.run)
 
     def fake(self, request: LoadRequest) -> Found:
-        """Return the fake of the test that runs now. It begins with the answers that were set for all tests."""
+        """Return the fake of the current test. It starts with the answers that were set for all tests."""
         from modelenv.fakes import fake_of_facts
 
         key = self.key_of(request, request.task_name)
@@ -91,7 +92,7 @@ class ManagerState:
             return Found(key, fakes[key])
 
     def status(self) -> ManagerStatus:
-        """Return what is held at the moment."""
+        """Return the models that are loaded or loading."""
         from modelenv.loading.reports import ManagerStatus
 
         root = self.settings.root_of(self.source)
@@ -103,7 +104,7 @@ class ManagerState:
         )
 
     def unload(self, repo_id: str | None) -> int:
-        """Let go of the pipelines of a model, of all models for None; return how many they were."""
+        """Forget the pipelines of a model, or of all models for None, and return their number."""
         fakes = self.fakes.get(current_scope(), {})
         held = (*(key for key in self.run.pipelines.loads() if key in self.used), *fakes)
         keys = [key for key in held if repo_id in (None, key.ref.repo_id)]

@@ -1,4 +1,4 @@
-"""The manager that all tests of a run share: it follows the test, with the settings as they are in that test."""
+"""The manager that all tests of a run share. It uses the settings that apply in the current test."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from modelenv.manager_state import ManagerState
 
 
 class SharedManager(SmartModelManager):
-    """The manager of a test run. Any other reads its settings once in each environment, this one also in each test.
+    """The manager of a test run. Other managers read their settings once per environment, this one once per test.
 
-    They are read again only if something that they depend on has changed: tests are many, and most change nothing.
+    For speed, the settings are read again only if one of their inputs has changed.
 
     Args:
-        run: what the managers of the run share; used where no other is forced.
+        run: The objects that the managers of the run share, unless the environment has a run of its own.
     """
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._looked_in: WeakKeyDictionary[Forcing, Scope] = WeakKeyDictionary()
+        self._checked_in: WeakKeyDictionary[Forcing, Scope] = WeakKeyDictionary()
         self._inputs: WeakKeyDictionary[Forcing, Inputs] = WeakKeyDictionary()
         super().__init__()
 
     def _state(self) -> ManagerState:
         state, forcing, scope = super()._state(), current_forcing(), current_scope()
-        if self._looked_in.get(forcing) is scope:
+        if self._checked_in.get(forcing) is scope:
             return state
         inputs = self._inputs.get(forcing)
         if inputs is not None and not inputs.are_unchanged():
             settings, explanation = self._read(forcing)
-            # What is held stays, such as the answers that all tests share.
+            # Keep the rest of the state, such as the answers that all tests share.
             self._states[forcing] = state = replace(state, settings=settings, explanation=explanation)
             inputs = None
         if inputs is None:
             self._inputs[forcing] = Inputs.of(state.settings)
-        self._looked_in[forcing] = scope
+        self._checked_in[forcing] = scope
         return state

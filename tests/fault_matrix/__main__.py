@@ -1,8 +1,8 @@
-"""Runs the fault matrix and prints its table; ends with 1 if any cell is not as it must be.
+"""Runs the fault matrix and prints its table. The exit code is 1 if a cell is wrong.
 
-    python -m tests.fault_matrix [--texts] [--write]     from the repository's root
+    python -m tests.fault_matrix [--texts] [--write]     in the root of the repository
 
-`--texts` shows each error as well, `--write` puts the table into docs/faults.md.
+`--texts` also shows each error, and `--write` writes the table to docs/faults.md.
 """
 
 from __future__ import annotations

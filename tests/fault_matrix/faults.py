@@ -1,4 +1,4 @@
-"""The rows of the fault matrix: each one a fault of the Hub, and the seconds that a load has."""
+"""The rows of the fault matrix: the faults of the Hub, and the deadlines of the loads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from modelenv.hub.faults.rules import RuleFields
 
-# The token that every process of the matrix sends; it must not be found in any text.
+# The token that every process of the matrix sends. No text must contain it.
 TOKEN = "hf_" + "MatrixSecret" * 3
 WEIGHTS = "*.safetensors"
-_LONG = 120.0  # for loads that end before it, also on a busy machine
-_SHORT = 1.5  # for loads that only the deadline ends
-_ENDLESS = 3600.0  # seconds of a fault: a load that waited for its end would hang
-ESCAPED = "escaped"  # no file may have this in its name
-_OUT = f"../../../../{ESCAPED}"  # from the folder of blobs, and from a snapshot: beside the store
+_LONG = 120.0  # for loads that end earlier, even on a busy machine
+_SHORT = 1.5  # for loads that end only at the deadline
+_ENDLESS = 3600.0  # the seconds of a fault; a load that waited for its end would hang
+ESCAPED = "escaped"  # the name of a file that must never be created
+_OUT = f"../../../../{ESCAPED}"  # a path next to the store, from the folder of blobs and from a snapshot
 _NAMES = [_OUT, "config.json", "model.safetensors"]
 _OTHER_COMMIT = "b" * 40
 _REDIRECTED = {"Location": f"http://127.0.0.1:9/file?X-Signature={TOKEN}&token={TOKEN}"}
@@ -23,7 +23,14 @@ _REDIRECTED = {"Location": f"http://127.0.0.1:9/file?X-Signature={TOKEN}&token={
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, as a reader calls it, its rules, and the deadline of the loads that meet it."""
+    """A fault.
+
+    Attributes:
+        name: The name of the fault in the table.
+        rules: The rules of the fault.
+        deadline: The deadline of the loads, in seconds.
+        quick: Whether the row is part of the fast tests.
+    """
 
     name: str
     rules: tuple[RuleFields, ...]
@@ -70,23 +77,23 @@ ROWS = (
     Row("refused beyond the deadline", ({"refuse": _ENDLESS, "file": WEIGHTS, "times": 1},), _SHORT),
     Row("commit that leads out of the store", ({"lying_fields": {"sha": _OUT}, "kind": "info"},), quick=True),
     Row(
-        "commit that leads out, in a header",
+        "commit that leads out of the store, in a header",
         ({"lying_headers": {"X-Repo-Commit": _OUT}, "method": "HEAD", "file": WEIGHTS},),
     ),
     Row("another commit, in a header", ({"lying_headers": {"X-Repo-Commit": _OTHER_COMMIT}, "file": WEIGHTS},)),
     Row(
-        "ETag that leads out",
+        "ETag that leads out of the store",
         ({"lying_headers": {"ETag": f'"{_OUT}"', "X-Linked-Etag": f'"{_OUT}"'}, "file": WEIGHTS},),
         quick=True,
     ),
-    Row("hash that leads out, in a listing", ({"lying_fields": {"oid": _OUT}, "kind": "tree"},)),
+    Row("hash that leads out of the store, in a listing", ({"lying_fields": {"oid": _OUT}, "kind": "tree"},)),
     Row(
-        "file name that leads out",
+        "file name that leads out of the store",
         ({"lying_fields": {"siblings": [{"rfilename": name} for name in _NAMES]}, "kind": "info"},),
     ),
     Row("redirect loop", ({"redirect_loop": True, "file": WEIGHTS},)),
     Row(
-        "redirect to nobody, token in the address",
+        "redirect to a closed port, token in the URL",
         ({"status": 302, "headers": _REDIRECTED, "method": "GET", "file": WEIGHTS},),
         _SHORT,
     ),

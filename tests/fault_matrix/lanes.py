@@ -1,4 +1,4 @@
-"""The columns of the fault matrix: a Hub, a store in some state, and the processes that load from it."""
+"""The columns of the fault matrix: each has a Hub, a store in some state, and the processes that load from them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,16 @@ _CLEAN_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Cell:
-    """What happened in one cell: "model" or the error's name, an example of the error's text, and what was wrong."""
+    """The result of one cell.
+
+    Attributes:
+        row: The name of the fault.
+        lane: The name of the column.
+        outcome: "model" if the load succeeded, else the name of the error.
+        seconds: The time of the slowest load.
+        text: The text of one of the errors.
+        wrong: The problems that were found.
+    """
 
     row: str
     lane: str
@@ -39,7 +48,7 @@ class Cell:
 
 
 class Worker:
-    """A running process of worker.py."""
+    """A running worker.py process."""
 
     def __init__(self, endpoint: str, home: Path, log: Path) -> None:
         variables = {"HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_TOKEN": TOKEN}
@@ -53,7 +62,7 @@ class Worker:
         )  # fmt: skip
 
     def order(self, store: Path, failures: Path, deadline: float) -> dict[str, Any]:
-        """Let it fetch the model, and return what it answers."""
+        """Make the worker fetch the model, and return its answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         order = {"store": str(store), "failures": str(failures), "deadline": deadline}
@@ -65,7 +74,7 @@ class Worker:
         return answer
 
     def stop(self) -> None:
-        """End it: it leaves its loop when its input ends."""
+        """Stop the worker, which ends when its input is closed."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
@@ -76,7 +85,16 @@ class Worker:
 
 @dataclass(frozen=True)
 class Lane:
-    """One column: its Hub, its workers, and a store to begin with, if it does not begin with nothing."""
+    """One column.
+
+    Attributes:
+        name: The name of the column.
+        folder: A folder for all its files.
+        hub: Its Hub.
+        workers: Its workers.
+        expected: The sha256 of each file of the model.
+        template: The initial store, or None to start with an empty one.
+    """
 
     name: str
     folder: Path
@@ -86,7 +104,7 @@ class Lane:
     template: Path | None
 
     def run(self, row: Row, number: int) -> Cell:
-        """Let all workers load under the row's fault at once; then let one load without it, from the same store."""
+        """Load in all workers at the same time with the fault, then in one worker without it, from the same store."""
         folder = self.folder / str(number)
         store = folder / "store"
         if self.template is not None:
@@ -116,31 +134,31 @@ class Lane:
                 continue
             text = answer["text"]
             if not answer["typed"]:
-                yield f"an error that is not ours: {answer['error']}: {text}"
+                yield f"an error that is not a ModelEnvError: {answer['error']}: {text}"
             if not (text.startswith("acme/model: ") and "\n  found: " in text and "\n  what to do: " in text):
-                yield f"an error without model, cause or next step: {text}"
+                yield f"an error without model, cause or hint: {text}"
             if TOKEN in text or TOKEN in answer["fields"]:
                 yield f"a token in the text: {text}"
         if len({"files" in answer for answer in answers}) > 1:
-            yield f"not all workers fared alike: {answers}"
+            yield f"the workers have different outcomes: {answers}"
         texts = {answer.get("text") for answer in answers if answer.get("error") != "ModelLoadTimeoutError"}
         if len(texts) > 1:
-            yield f"workers failed with other words: {texts}"
+            yield f"the workers have different errors: {texts}"
 
     def _wrong_after(self, clean: dict[str, Any], store: Path) -> Iterator[str]:
         if clean.get("files") != self.expected:
-            yield f"the load after it: {clean}"
+            yield f"the load without the fault failed: {clean}"
         left = [str(path) for path in store.rglob("*.incomplete")]
         if left:
             yield f"left in the store: {left}"
         escaped = [str(path) for path in self.folder.rglob(f"*{ESCAPED}*")]
         if escaped:
-            yield f"written under a name that the Hub made up: {escaped}"
+            yield f"written outside of the store: {escaped}"
 
 
 @contextmanager
 def opened(name: str, folder: Path) -> Iterator[Lane]:
-    """Start a lane's Hub and workers; a "resumed load" begins with a store that a killed process left."""
+    """Start the Hub and the workers of a lane. A "resumed load" starts with the store of a killed process."""
     source = _write_model(folder / "repo")
     expected = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(source.iterdir())}
     with ExitStack() as stack:
@@ -157,12 +175,12 @@ def opened(name: str, folder: Path) -> Iterator[Lane]:
         if name == "resumed load":
             answer = workers[0].order(folder / "template", folder / "first", _CLEAN_SECONDS)
             assert answer.get("files") == expected, answer
-            lane = Lane(name, folder, hub, tuple(workers), expected, _break_off(folder / "template"))
+            lane = Lane(name, folder, hub, tuple(workers), expected, _interrupted(folder / "template"))
         yield lane
 
 
 def run_matrix(rows: Iterable[Row], folder: Path, lanes: Iterable[str] = tuple(LANES)) -> list[Cell]:
-    """Run the cells of these rows, the lanes at the same time, and return them by row."""
+    """Run the cells of these rows, all lanes at the same time, and return them by row."""
     rows, lanes = tuple(rows), tuple(lanes)
 
     def run_lane(name: str) -> list[Cell]:
@@ -186,8 +204,8 @@ def _write_model(folder: Path) -> Path:
     return folder
 
 
-def _break_off(store: Path) -> Path:
-    """Make the store what a process leaves that was killed while it received the weights."""
+def _interrupted(store: Path) -> Path:
+    """Change the store as if a process had been killed while it received the weights, and return it."""
     link = next(store.glob("models--*/snapshots/*/model.safetensors"))
     blob = link.resolve()
     blob.with_name(f"{blob.name}.0123abcd.incomplete").write_bytes(blob.read_bytes()[:100_000])
@@ -196,7 +214,7 @@ def _break_off(store: Path) -> Path:
     shutil.rmtree(store / ".locks" / "modelenv")
     note = store / ".locks/modelenv/models--acme--model/parts.json"
     note.parent.mkdir(parents=True)
-    note.write_text("[]")  # a fetch began when no part was there, and did not end
+    note.write_text("[]")  # a fetch started without any parts, and did not end
     return store
 
 

@@ -1,4 +1,4 @@
-"""The matrix as a table for people, in Markdown; the same text is printed and stands in docs/faults.md."""
+"""The matrix as a Markdown table, for the output and for docs/faults.md."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def render(cells: Sequence[Cell]) -> str:
 
 
 def shown(outcome: str) -> str:
-    """Return an outcome as the table shows it."""
+    """Return an outcome in the format of the table."""
     return outcome if outcome == "model" else " or ".join(f"`{name}`" for name in outcome.split(" or "))
 
 
 def documented(path: Path) -> str:
-    """Return the table that the file holds."""
+    """Return the table in the file."""
     return path.read_text(encoding="utf-8").partition(START)[2].partition(END)[0].strip()
 
 
 def write(path: Path, table: str) -> None:
-    """Put the table into the file."""
+    """Replace the table in the file."""
     before, _, rest = path.read_text(encoding="utf-8").partition(START)
     after = rest.partition(END)[2]
     path.write_text(f"{before}{START}\n{table}\n{END}{after}", encoding="utf-8")

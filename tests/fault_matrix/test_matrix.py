@@ -1,4 +1,4 @@
-"""Every fault of the Hub ends in a correct model or in one clear error, as docs/faults.md says."""
+"""Every fault of the Hub ends with a correct model or one clear error, as documented in docs/faults.md."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "faults.md"
 
 
 @pytest.mark.slow
-def test_a_part_of_the_matrix(tmp_path: Path) -> None:
+def test_the_quick_rows_are_as_documented(tmp_path: Path) -> None:
     rows = [row for row in ROWS if row.quick]
     cells = run_matrix(rows, tmp_path, ["cold load"])
     assert [reason for cell in cells for reason in cell.wrong] == []
-    told = dict(line.removeprefix("| ").split(" | ")[:2] for line in documented(DOCS).splitlines()[2:])
-    assert {cell.row: shown(cell.outcome) for cell in cells} == {row.name: told[row.name] for row in rows}
+    expected = dict(line.removeprefix("| ").split(" | ")[:2] for line in documented(DOCS).splitlines()[2:])
+    assert {cell.row: shown(cell.outcome) for cell in cells} == {row.name: expected[row.name] for row in rows}
 
 
 def test_the_documented_table_has_every_row() -> None:

@@ -1,4 +1,4 @@
-"""A process that fetches models as it is told: a JSON line on stdin for each, and a JSON line back."""
+"""A process that fetches models: it reads a JSON line from stdin for each fetch, and answers with a JSON line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub.hf_api  # noqa: F401 - no deadline is to pass in its import
+import huggingface_hub.hf_api  # noqa: F401 - so that no deadline passes during its import
 
 from modelenv.deadlines import Deadline
 from modelenv.errors import ModelEnvError
@@ -27,7 +27,7 @@ def fetch(order: dict[str, Any]) -> dict[str, Any]:
         obtained = find_or_fetch_model(
             Store(Path(order["store"])), ModelRef("acme/model"), Deadline(order["deadline"]), failures=failures
         )
-    except Exception as error:  # noqa: BLE001 - an error that is not ours is a finding of the matrix
+    except Exception as error:  # noqa: BLE001 - the matrix reports errors of other types
         answer = {
             "error": type(error).__name__,
             "typed": isinstance(error, ModelEnvError),

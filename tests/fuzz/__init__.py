@@ -1,1 +1,1 @@
-"""Random damage to the lock and to a volume's metadata: `python -m tests.fuzz --help`, from the repository's root."""
+"""Damages the lock and a volume's metadata at random: `python -m tests.fuzz --help`, in the repository's root."""

@@ -1,4 +1,4 @@
-"""Runs random damage: `python -m tests.fuzz --count 1000000 --seed 1`, half of it to each format."""
+"""Reads randomly damaged texts, half of each format: `python -m tests.fuzz --count 1000000 --seed 1`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from .mutations import FORMATS, check, damage
 
 
 def main() -> None:
-    """Read the arguments, run, and print what was done; the first wrong answer ends it with the content shown."""
+    """Read the arguments, check the texts, and print a summary. The first problem ends the run and shows the text."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
-    parser.add_argument("--count", type=int, default=1_000_000, help="texts in all (default: a million)")
+    parser.add_argument("--count", type=int, default=1_000_000, help="the number of texts (default: a million)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same texts")
     arguments = parser.parse_args()
     for name, form in FORMATS.items():

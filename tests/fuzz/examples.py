@@ -1,4 +1,4 @@
-"""One lock and one metadata as values and as texts: what the formats are held to, and what is damaged."""
+"""A lock and a volume's metadata, as values and as texts."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ models:
         sha256: "{SHA}"
         blob_id: "{BLOB}"
 """
-# The same values, in layouts of which no line is written by modelenv.
+# The same values, in layouts that modelenv never writes.
 OTHER_LOCK_TEXT = f"""\
 # [[models]]
 'version' = 1

@@ -1,4 +1,4 @@
-"""Damages a text at random, and checks what its reader makes of it."""
+"""Damages a text at random, and checks the result of its reader."""
 
 from __future__ import annotations
 
@@ -40,7 +40,15 @@ SNIPPETS = tuple(
 
 @dataclass(frozen=True)
 class Format:
-    """One of the two formats: an example, and what reads and writes it, and what else reads it."""
+    """One of the two formats.
+
+    Attributes:
+        example: A valid text.
+        parse: Returns the value of a text. Its second argument is the place, for errors.
+        write: Returns the text of a value.
+        read: Returns the data of a text with its lines.
+        other_reader: Returns the data of a text, according to another library.
+    """
 
     example: bytes
     parse: Callable[[str, str], Any]
@@ -71,8 +79,11 @@ def damage(content: bytes, random: Random) -> bytes:
 def check(form: Format, content: bytes) -> bool:
     """Read `content`, and return whether it was accepted.
 
-    What is accepted is written and read back as the same, a library reads the same data in it, and each text in it is
-    found on its line; what is not is a `LockfileError` that names a line of the file. Anything else is an error here.
+    The value of an accepted text must be the same after it was written and read again, another library must read the
+    same data, and each string must be on its line. Any other text must raise a `LockfileError` that names a line.
+
+    Raises:
+        AssertionError: One of these checks failed. Other errors of the reader are not caught.
     """
     try:
         text = Origin(PLACE, "do something").decode(content)
@@ -93,7 +104,7 @@ def check(form: Format, content: bytes) -> bool:
 
 
 def _texts(value: Any, where: Where = ()) -> Iterator[tuple[Where, str]]:
-    """Every text within a value, with the way to it."""
+    """Yield every string in a value, with its path."""
     if isinstance(value, str):
         yield where, value
     elif isinstance(value, dict | list):
@@ -159,7 +170,7 @@ def _change_lines(content: bytes, random: Random) -> bytes:
 
 
 def _change_value(content: bytes, random: Random) -> bytes:
-    """Put another value of the text, or a snippet, in the place of a value."""
+    """Replace a value by another value of the text, or by a snippet."""
     values = list(re.finditer(rb'"[^"\n]*"|\b\d+\b|\btrue\b|\bfalse\b', content))
     if not values:
         return content

@@ -1,4 +1,4 @@
-"""Hypothesis strategies for what a lock and a volume's metadata may hold."""
+"""Hypothesis strategies for locks and for the metadata of volumes."""
 
 from __future__ import annotations
 

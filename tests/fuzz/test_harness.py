@@ -1,4 +1,4 @@
-"""The harness says what it did, repeats itself, and fails where a reader does."""
+"""The harness prints a summary, is deterministic, and fails if a reader fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .__main__ import main
 from .mutations import FORMATS, check, damage
 
 
-def test_the_program_says_what_it_did(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_program_prints_a_summary(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["fuzz", "--count", "40", "--seed", "3"])
     main()
     lock, metadata = capsys.readouterr().out.splitlines()
@@ -20,13 +20,13 @@ def test_the_program_says_what_it_did(monkeypatch: pytest.MonkeyPatch, capsys: p
     assert metadata.startswith("metadata: 20 texts in ")
 
 
-def test_the_same_seed_damages_in_the_same_way() -> None:
+def test_the_same_seed_causes_the_same_damage() -> None:
     example = FORMATS["lock"].example
     assert damage(example, Random(5)) == damage(example, Random(5)) != damage(example, Random(6))
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_examples_are_accepted_and_noise_is_not(name: str) -> None:
+def test_the_examples_are_accepted_and_random_bytes_are_not(name: str) -> None:
     assert check(FORMATS[name], FORMATS[name].example)
     assert not check(FORMATS[name], b"\xff\x00")
 
@@ -36,7 +36,7 @@ def broken(text: str, path: str) -> object:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_reader_that_raises_something_else_or_reads_something_else_is_found(name: str) -> None:
+def test_wrong_errors_and_wrong_data_of_a_reader_are_found(name: str) -> None:
     form = FORMATS[name]
     with pytest.raises(RecursionError):
         check(replace(form, parse=broken), form.example)

@@ -1,1 +1,1 @@
-"""Kills `pull`, `pull --to` and `lock` at random moments, and sees what is left: `python -m tests.kills --help`."""
+"""Kills `pull`, `pull --to` and `lock` at random moments, and checks the result: `python -m tests.kills --help`."""

@@ -1,8 +1,9 @@
 """Kills the command line at random moments: `python -m tests.kills --count 500 --seed 1`.
 
-Each kill is one of `pull`, `pull --to` and `lock`, in one of several states; half of them come at a random time of
-the run, half at (or shortly after) a random change to the file system. Each is followed by a normal run. Ends with a
-table, and with exit code 1 if anything loaded wrong bytes, could not be read, hung, or was not mended by that run.
+Each kill stops `pull`, `pull --to` or `lock`, starting from one of several states. Half of the kills happen at a
+random time, and half at (or shortly after) a random change to the file system. A normal run follows each kill. Prints
+a table, and ends with exit code 1 if wrong bytes were loaded, a file could not be read, or the normal run hung or did
+not repair everything.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ _FOREIGN = ("HF_", "HUGGINGFACE_", "MODEL_", "PYTEST_", "TRANSFORMERS_", "GITHUB
 
 @dataclass(frozen=True)
 class Kill:
-    """One kill, and what came of it.
+    """The result of one kill.
 
     Attributes:
-        case: which.
-        moment: when it was meant to hit, in words.
-        share: how much of the run, or of its changes to the file system, should have been done by then.
-        code: how the run ended.
-        wrong: what was wrong.
-        left: what was left lying.
+        case: The name of the case.
+        moment: A description of the planned moment of the kill.
+        share: The planned moment, as a share of the run's time or of its changes to the file system.
+        code: The exit code of the run.
+        wrong: The problems that were found.
+        left: The temporary files that were left after the normal run.
     """
 
     case: str
@@ -49,18 +50,20 @@ class Kill:
 
 
 def kill_once(bench: Bench, name: str, length: Ended, random: Random, number: int) -> Kill:
-    """Run the case in new folders, kill it, look, run it again, and look again."""
+    """Run the case in new folders, kill it, check the result, run it again, and check again."""
     case = CASES[name]
     place = bench.lay_out(case, f"{number}", random)
-    child, moment, share = _doomed(place.child(case.arguments), length, random, by_time=number // len(CASES) % 2 == 0)
+    child, moment, share = _with_kill(
+        place.child(case.arguments), length, random, by_time=number // len(CASES) % 2 == 0
+    )
     first = run(child, SECONDS)
-    wrong = [] if first.code in (0, -SIGKILL) else [f"the run ended with {first.code}: {first.said[-500:]}"]
+    wrong = [] if first.code in (0, -SIGKILL) else [f"the run ended with {first.code}: {first.output[-500:]}"]
     wrong += [f"after the kill: {text}" for text in wrong_after_kill(bench, case, place)]
     second = run(place.child(case.arguments), SECONDS)
     if second.code == HUNG:
-        wrong.append(f"the run after it hung: {second.said[-500:]}")
+        wrong.append(f"the run after it hung: {second.output[-500:]}")
     elif second.code != 0:
-        wrong.append(f"the run after it ended with {second.code}: {second.said[-500:]}")
+        wrong.append(f"the run after it ended with {second.code}: {second.output[-500:]}")
     else:
         wrong += [f"after the run: {text}" for text in wrong_after_run(bench, case, place)]
     left = tuple(litter(place))
@@ -69,7 +72,7 @@ def kill_once(bench: Bench, name: str, length: Ended, random: Random, number: in
     return Kill(name, moment, share, first.code, tuple(wrong), left)
 
 
-def _doomed(child: Child, length: Ended, random: Random, *, by_time: bool) -> tuple[Child, str, float]:
+def _with_kill(child: Child, length: Ended, random: Random, *, by_time: bool) -> tuple[Child, str, float]:
     if by_time:
         after = random.uniform(0, length.seconds)
         return replace(child, after=after), f"after {after:.3f} s of {length.seconds:.3f} s", after / length.seconds
@@ -79,23 +82,23 @@ def _doomed(child: Child, length: Ended, random: Random, *, by_time: bool) -> tu
     return replace(child, event=event, delay=delay), moment, event / length.events
 
 
-def unharmed(bench: Bench, case: Case, name: str) -> Ended:
-    """Run the case without a kill, to know how long it takes and how often it changes the file system."""
+def without_kill(bench: Bench, case: Case, name: str) -> Ended:
+    """Run the case without a kill, to measure its time and its number of changes to the file system."""
     place = bench.lay_out(case, name, Random(0))
     ended = run(place.child(case.arguments), SECONDS)
     wrong = list(wrong_after_run(bench, case, place))
     if ended.code != 0 or wrong:
-        raise AssertionError(f"{name} ended with {ended.code} without a kill: {wrong} {ended.said}")
+        raise AssertionError(f"{name} ended with {ended.code} without a kill: {wrong} {ended.output}")
     return ended
 
 
 def hits_of(kills: list[Kill]) -> int:
-    """Return how many kills hit a running process; the others came when it had ended, and do not count."""
+    """Return the number of kills that hit a running process. The others were too late, and do not count."""
     return sum(kill.code == -SIGKILL for kill in kills)
 
 
 def table(kills: list[Kill]) -> str:
-    """Return how many runs there were of each case, how many were killed before their end, and what came of them."""
+    """Return a table with the number of runs, of kills that hit, and of kills with problems for each case."""
     rows = [("case", "runs", "killed", "wrong")]
     for name in CASES:
         own = [kill for kill in kills if kill.case == name]
@@ -107,12 +110,12 @@ def table(kills: list[Kill]) -> str:
 
 
 def main() -> int:
-    """Read the arguments, kill, and print what came of it."""
+    """Read the arguments, run the kills, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
-    parser.add_argument("--count", type=int, default=500, help="kills in all (default: 500)")
+    parser.add_argument("--count", type=int, default=500, help="the number of kills (default: 500)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same moments")
-    parser.add_argument("--seconds", type=float, default=3600, help="begin no kill after so long")
-    parser.add_argument("--keep", action="store_true", help="keep the folders of what went wrong")
+    parser.add_argument("--seconds", type=float, default=3600, help="start no kill after this time")
+    parser.add_argument("--keep", action="store_true", help="keep the folders of kills with problems")
     arguments = parser.parse_args()
     for variable in [name for name in os.environ if name.startswith(_FOREIGN)]:
         del os.environ[variable]
@@ -123,7 +126,7 @@ def main() -> int:
     started, kills = time.monotonic(), []
     try:
         with made_bench(root) as bench:
-            lengths = {name: unharmed(bench, case, f"unharmed {name}") for name, case in CASES.items()}
+            lengths = {name: without_kill(bench, case, f"without a kill {name}") for name, case in CASES.items()}
             for number in itertools.count():
                 if hits_of(kills) == arguments.count or time.monotonic() - started > arguments.seconds:
                     break
@@ -141,7 +144,7 @@ def main() -> int:
     print("kills by tenth of the run: " + " ".join(str(tenths[tenth]) for tenth in range(10)))
     left = Counter(text for kill in kills for text in kill.left)
     for text, count in left.most_common():
-        print(f"left lying after the normal run, {count} times: {text}")
+        print(f"left after the normal run, {count} times: {text}")
     print(f"{hits_of(kills)} of {arguments.count} kills in {time.monotonic() - started:.0f} s, seed {arguments.seed}")
     return int(any(kill.wrong for kill in kills))
 

@@ -1,4 +1,4 @@
-"""What the kills happen to: a Hub with two commits of two models, and stores, volumes and locks in every state."""
+"""The test bench for kills: a Hub with two commits of two models, and stores, volumes and locks in every state."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ _HEAVY = (
     "modelenv.volume.filling",
 )
 Truth = Mapping[str, Mapping[str, str]]
-"""For each repo and commit, `repo@commit`, the sha256 of every file by its path."""
+"""The sha256 of every file, by `repo@commit` and by path."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One verb in one state.
+    """A command in one state.
 
     Attributes:
-        arguments: of the command line; `VOLUME` stands for the volume's folder.
-        project: which template the project comes from: its lock is made, of commit A, or of commit B.
-        cache: which template the cache comes from, or None for an empty one.
-        volume: the same for the volume.
-        damaged: the template in which one byte is flipped before, `cache` or `volume`.
+        arguments: The arguments of the command line. `VOLUME` is replaced by the volume's folder.
+        project: The template of the project: `none` without a lock, `a` or `b` with the lock of that commit.
+        cache: The template of the cache, or None for an empty cache.
+        volume: The template of the volume, or None for an empty volume.
+        damaged: The folder in which one byte is flipped first: `cache`, `volume` or None.
     """
 
     arguments: tuple[str, ...]
@@ -94,19 +94,19 @@ class Place:
         return self.project / "modelenv.lock"
 
     def child(self, arguments: tuple[str, ...], **more: float | None) -> Child:
-        """Return a run of the command line here."""
+        """Return a run of the command line in these folders."""
         given = tuple(str(self.volume) if word == "VOLUME" else word for word in arguments)
-        return Child(given, self.project, {"MODEL_CACHE_DIR": str(self.cache)}, self.root / "said.txt", **more)
+        return Child(given, self.project, {"MODEL_CACHE_DIR": str(self.cache)}, self.root / "output.txt", **more)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The templates, and what is true of them.
+    """The templates, and their correct content.
 
     Attributes:
-        root: the folder of everything.
-        truth: the hashes of each commit's files.
-        locks: the lock of commit A and that of commit B, as bytes.
+        root: The folder that contains everything.
+        truth: The hashes of the files of each commit.
+        locks: The content of the locks of the commits `a` and `b`.
     """
 
     root: Path
@@ -114,7 +114,7 @@ class Bench:
     locks: Mapping[str, bytes]
 
     def lay_out(self, case: Case, name: str, random: Random) -> Place:
-        """Return new folders in the state that the case asks for."""
+        """Return new folders in the state of the case."""
         place = Place(self.root / "runs" / name)
         place.root.mkdir(parents=True)
         shutil.copytree(self.root / "templates" / case.project / "project", place.project)
@@ -133,7 +133,7 @@ class Bench:
 
 
 def flip_byte(path: Path, random: Random) -> None:
-    """Change one byte of a file, anywhere in it."""
+    """Change one random bit of a file."""
     content = bytearray(path.read_bytes())
     content[random.randrange(len(content))] ^= 1 << random.randrange(8)
     path.write_bytes(content)
@@ -141,7 +141,7 @@ def flip_byte(path: Path, random: Random) -> None:
 
 @contextmanager
 def made_bench(root: Path) -> Iterator[Bench]:
-    """Serve the models, make the templates with the command line, and keep the Hub for the length of the block."""
+    """Context manager: serve the models, and create the templates with the command line."""
     served, truth, locks = root / "hub", {}, {}
     _write_models(served, Random(1))
     with _hub(served, root):
@@ -157,7 +157,7 @@ def made_bench(root: Path) -> Iterator[Bench]:
             for arguments in (("lock",), ("pull",), ("pull", "--to", "VOLUME")):
                 ended = run(made.child(arguments), SECONDS)
                 if ended.code != 0:
-                    raise AssertionError(f"{arguments} ended with {ended.code}: {ended.said}")
+                    raise AssertionError(f"{arguments} ended with {ended.code}: {ended.output}")
             locks[which] = made.lock.read_bytes()
             truth.update(_truth(served, read_lockfile(made.lock)))
         yield Bench(root, truth, locks)
@@ -179,23 +179,23 @@ def _write_models(served: Path, random: Random) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         names = [f"model-{number:05}-of-{_SHARDS:05}.safetensors" for number in range(1, _SHARDS + 1)]
         for name in names:
-            _write_anew(folder / name, _safetensors(random))
+            _replace_file(folder / name, _safetensors(random))
         index = {"metadata": {}, "weight_map": {name[:11]: name for name in names}}
-        _write_anew(folder / "model.safetensors.index.json", json.dumps(index).encode())
+        _replace_file(folder / "model.safetensors.index.json", json.dumps(index).encode())
         config = {"model_type": "bert", "architectures": ["BertForSequenceClassification"], "n": random.random()}
-        _write_anew(folder / "config.json", json.dumps(config).encode())
-        _write_anew(folder / "vocab.txt", random.randbytes(5_000).hex().encode())
+        _replace_file(folder / "config.json", json.dumps(config).encode())
+        _replace_file(folder / "vocab.txt", random.randbytes(5_000).hex().encode())
 
 
-def _write_anew(path: Path, content: bytes) -> None:
-    """Replace a file that the Hub may be serving."""
+def _replace_file(path: Path, content: bytes) -> None:
+    """Replace a file that the Hub might be serving."""
     temporary = path.with_name(f".{path.name}")
     temporary.write_bytes(content)
     temporary.replace(path)
 
 
 def _safetensors(random: Random) -> bytes:
-    """Return a valid file of weights, which are noise."""
+    """Return a valid file of random weights."""
     header = {"weights": {"dtype": "U8", "shape": [_SHARD_SIZE], "data_offsets": [0, _SHARD_SIZE]}}
     text = json.dumps(header).encode()
     return struct.pack("<Q", len(text)) + text + random.randbytes(_SHARD_SIZE)
@@ -203,12 +203,12 @@ def _safetensors(random: Random) -> bytes:
 
 @contextmanager
 def _hub(served: Path, root: Path) -> Iterator[None]:
-    """Serve in a process of its own, so that this one has a single thread and may fork; slowly, to kill within."""
+    """Serve in another process, so that this one has a single thread and can fork. Slowly, so that kills hit."""
     faults, log = root / "faults.toml", root / "hub.txt"
     faults.write_text(f'[[fault]]\nfile = "*.safetensors"\nbytes_per_second = {_BYTES_PER_SECOND}\n')
     command = [sys.executable, "-m", "modelenv", "hub", "serve", str(served), "--faults", str(faults)]
-    with log.open("wb") as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=subprocess.STDOUT)
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
     try:
         deadline = time.monotonic() + SECONDS
         while not (found := re.search(r"^export HF_ENDPOINT=(\S+) ", log.read_text(), re.MULTILINE)):
@@ -216,7 +216,7 @@ def _hub(served: Path, root: Path) -> Iterator[None]:
                 raise AssertionError(f"the embedded Hub did not start: {log.read_text()}")
             time.sleep(0.05)
         os.environ["HF_ENDPOINT"] = found[1]  # before huggingface_hub is imported
-        for name in _HEAVY:  # so that the forked runs spend their time on files, not on imports
+        for name in _HEAVY:  # so that the forked runs spend their time on files instead of imports
             import_module(name)
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What must hold at every moment, and what must hold once a normal run has followed."""
+"""Checks after a kill, and after the normal run that follows it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .bench import Bench, Case, Place
 
 _SECONDS = 200.0
 _NUMBERS = re.compile(r"[0-9a-f]{6,}|\d+")
-_PASSING = ("*.tmp", "*.incomplete", ".modelenv/staging/*", ".locks/modelenv/staging/*")
+_TEMPORARY = ("*.tmp", "*.incomplete", ".modelenv/staging/*", ".locks/modelenv/staging/*")
 
 
 def wrong_after_kill(bench: Bench, case: Case, place: Place) -> Iterator[str]:
-    """Yield what is wrong right after a kill: whatever loads must be right, and nothing may be half."""
+    """Yield the problems after a kill: everything that loads must be right, and nothing can be incomplete."""
     before = {"none": (), "a": ("a",), "b": ("b",)}[case.project]
     allowed = [bench.locks[which] for which in before]
-    yield from _wrong_lock(place.lock, [*allowed, bench.locks["b"]], may_lack=case.project == "none")
+    yield from _wrong_lock(place.lock, [*allowed, bench.locks["b"]], can_lack=case.project == "none")
     if case.damaged != "cache":
         yield from _wrong_snapshots(bench, place)
     yield from _wrong_loads(bench, place, bench.locked("b"), must=False)
@@ -37,8 +37,8 @@ def wrong_after_kill(bench: Bench, case: Case, place: Place) -> Iterator[str]:
 
 
 def wrong_after_run(bench: Bench, case: Case, place: Place) -> Iterator[str]:
-    """Yield what is wrong once a normal run has ended: all must be as if nothing had happened."""
-    yield from _wrong_lock(place.lock, [bench.locks["b"]], may_lack=False)
+    """Yield the problems after the normal run: the result must be the same as without a kill."""
+    yield from _wrong_lock(place.lock, [bench.locks["b"]], can_lack=False)
     yield from _wrong_snapshots(bench, place)
     if case.arguments == ("pull",):
         yield from _wrong_loads(bench, place, bench.locked("b"), must=True)
@@ -47,15 +47,15 @@ def wrong_after_run(bench: Bench, case: Case, place: Place) -> Iterator[str]:
 
 
 def litter(place: Place) -> list[str]:
-    """Return what passing files are left, without the numbers in their names."""
-    found = {path for pattern in _PASSING for path in place.root.rglob(pattern)}
+    """Return the temporary files that are left, without the numbers in their names."""
+    found = {path for pattern in _TEMPORARY for path in place.root.rglob(pattern)}
     return sorted({_NUMBERS.sub("N", str(path.relative_to(place.root))) for path in found})
 
 
-def _wrong_lock(path: Path, allowed: Collection[bytes], *, may_lack: bool) -> Iterator[str]:
+def _wrong_lock(path: Path, allowed: Collection[bytes], *, can_lack: bool) -> Iterator[str]:
     if not path.exists():
-        if not may_lack:
-            yield "the lock is gone"
+        if not can_lack:
+            yield "the lock is missing"
         return
     try:
         read_lockfile(path)
@@ -66,7 +66,7 @@ def _wrong_lock(path: Path, allowed: Collection[bytes], *, may_lack: bool) -> It
 
 
 def _wrong_snapshots(bench: Bench, place: Place) -> Iterator[str]:
-    """Every file that a snapshot shows must be right, also for programs that verify nothing."""
+    """Every file in a snapshot must be right, because other programs might not verify it."""
     for snapshot in place.cache.rglob("snapshots/*"):
         owner = snapshot.parent.parent.name.removeprefix("models--").replace("--", "/")
         truth = bench.truth[f"{owner}@{snapshot.name}"]
@@ -74,7 +74,7 @@ def _wrong_snapshots(bench: Bench, place: Place) -> Iterator[str]:
             if path.is_file() and not path.name.endswith(".tmp"):
                 name = path.relative_to(snapshot).as_posix()
                 if truth.get(name) != _sha256(path):
-                    yield f"a snapshot shows wrong bytes: {path.relative_to(place.root)}"
+                    yield f"a snapshot contains wrong bytes: {path.relative_to(place.root)}"
 
 
 def _wrong_loads(bench: Bench, place: Place, lock: Lockfile, *, must: bool) -> Iterator[str]:
@@ -86,7 +86,7 @@ def _wrong_loads(bench: Bench, place: Place, lock: Lockfile, *, must: bool) -> I
             if must:
                 yield f"{model.alias} does not load from the cache: {error}"
             continue
-        yield from _wrong_files(bench.truth[f"{model.repo}@{model.commit}"], path, "what loads from the cache")
+        yield from _wrong_files(bench.truth[f"{model.repo}@{model.commit}"], path, "the model in the cache")
 
 
 def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, damaged: bool) -> Iterator[str]:
@@ -97,12 +97,12 @@ def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, dam
         return
     if metadata is None:
         if must or (place.volume / "model-metadata.yaml").exists():
-            yield "the volume says nothing of what it holds"
+            yield "the volume has no metadata"
         yield from _loaded_without_metadata(place.volume, bench.locked("b"))
         return
-    said = {(model.locked.alias, model.locked.commit) for model in metadata.models}
-    if said not in [{(model.alias, model.commit) for model in bench.locked(which).models} for which in sets]:
-        yield f"the volume names a mixture: {said}"
+    found = {(model.locked.alias, model.locked.commit) for model in metadata.models}
+    if found not in [{(model.alias, model.commit) for model in bench.locked(which).models} for which in sets]:
+        yield f"the metadata of the volume mixes two sets: {found}"
     for model in metadata.models:
         ref = ModelRef(model.locked.repo)
         try:
@@ -112,11 +112,11 @@ def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, dam
                 yield f"{model.locked.alias} does not load from the volume: {error}"
             continue
         truth = bench.truth[f"{model.locked.repo}@{model.locked.commit}"]
-        yield from _wrong_files(truth, path, "what loads from the volume")
+        yield from _wrong_files(truth, path, "the model on the volume")
 
 
 def _loaded_without_metadata(volume: Path, lock: Lockfile) -> Iterator[str]:
-    """Nothing may load from a set that is not complete, whatever is there of it."""
+    """No model must load from a set that is not complete."""
     for model in lock.models:
         folder = volume / model.repo
         try:
@@ -124,7 +124,7 @@ def _loaded_without_metadata(volume: Path, lock: Lockfile) -> Iterator[str]:
         except ModelIntegrityError:
             continue
         if folder.exists():
-            yield f"{model.alias} would load from a volume that is not complete"
+            yield f"{model.alias} would load from an incomplete volume"
 
 
 def _wrong_files(truth: dict[str, str] | object, folder: Path, what: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Runs of the command line in forked processes, which end by themselves or are killed."""
+"""Runs the command line in forked processes, which end normally or are killed."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Child:
     """A run of the command line.
 
     Attributes:
-        arguments: its arguments.
-        folder: where it runs.
-        variables: added to the environment.
-        log: the file for what it says.
-        after: it is killed so many seconds after its start; None for never.
-        event: it is killed just before it changes the file system for the so-many-th time; None for never.
-        delay: seconds between that moment and the kill.
+        arguments: The arguments of the command line.
+        folder: The working folder.
+        variables: Additional environment variables.
+        log: The file for the output.
+        after: The seconds after which the run is killed, or None.
+        event: The number of the change to the file system before which the run is killed, or None.
+        delay: The seconds between that change and the kill.
     """
 
     arguments: tuple[str, ...]
@@ -43,17 +43,24 @@ class Child:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: its exit code, negative for a signal, HUNG if it had to be ended; seconds, changes, text."""
+    """The end of a run.
+
+    Attributes:
+        code: The exit code; negative for a signal, and `HUNG` if the run did not end in time.
+        seconds: The time of the run.
+        events: The number of changes to the file system.
+        output: The output.
+    """
 
     code: int
     seconds: float
     events: int
-    said: str
+    output: str
 
 
 def run(child: Child, seconds: float) -> Ended:
-    """Run it to its end, which comes within `seconds`, or else is `HUNG`."""
-    child.log.touch()  # the kill may come before the child has opened it
+    """Run the child until it ends or is killed, or until `seconds` have passed (`HUNG`)."""
+    child.log.touch()  # the kill can happen before the child has opened it
     reading, writing = os.pipe()
     started = time.monotonic()
     process = os.fork()
@@ -74,12 +81,12 @@ def run(child: Child, seconds: float) -> Ended:
         os.close(watched)
         os.close(reading)
     code = HUNG if hung else os.waitstatus_to_exitcode(status)
-    said = child.log.read_text(errors="replace")
-    return Ended(code, time.monotonic() - started, int(counted or b"0"), said)
+    output = child.log.read_text(errors="replace")
+    return Ended(code, time.monotonic() - started, int(counted or b"0"), output)
 
 
 def _become(child: Child, writing: int) -> None:
-    """Be that run, to the end of this process."""
+    """Run the command line in this process, and end the process."""
     code = 70
     try:
         log = os.open(child.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -100,7 +107,7 @@ def _become(child: Child, writing: int) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os.write(writing, str(counter.count).encode())
-    except BaseException:  # noqa: BLE001 - nothing of this process may run on in the one that it was forked from
+    except BaseException:  # noqa: BLE001 - a forked process must never continue in the code of its parent
         import traceback
 
         traceback.print_exc()
@@ -110,7 +117,7 @@ def _become(child: Child, writing: int) -> None:
 
 
 class _Changes:
-    """Counts the changes to files below a folder, and kills this process at the one that was asked for."""
+    """Counts the changes to files below a folder, and kills this process at the change with a given number."""
 
     def __init__(self, root: Path, deadly: int | None, delay: float) -> None:
         self.count = 0
@@ -120,7 +127,7 @@ class _Changes:
         self._lock = threading.Lock()
 
     def see(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Look at an event of the interpreter; it comes before what it announces."""
+        """Handle an audit event. The interpreter raises it before the change."""
         if event != "open" and event not in _CHANGES:
             return
         if event == "open" and not (isinstance(arguments[2], int) and arguments[2] & _WRITES):

@@ -225,7 +225,8 @@ def test_everything_is_undone_however_a_test_ends(
 
 
 def test_a_marker_is_parsed_once(project: pytest.Pytester, pytestconfig: pytest.Config) -> None:
-    from pytest_modelenv.markers import call_of, model_call, prepare
+    from pytest_modelenv.gate import prepare
+    from pytest_modelenv.markers import call_of, model_call
     from pytest_modelenv.options import resolve_options
 
     (item,) = project.getitems("import pytest\n\n@pytest.mark.model('a/b', task='ner')\ndef test_one(model): pass\n")
