@@ -1,9 +1,10 @@
-"""The Hub requests of `pytest -n 4`: with modelenv, and with a session fixture `pipeline(name)` in each worker.
+"""The Hub requests of `pytest -n 4`, with modelenv and with session fixtures, and of loaders by plain name.
 
     python benchmarks/hub_requests.py [WORKERS] [RUNS]
 
 Serves all-MiniLM-L6-v2 (91 MB) and a small classifier from an embedded Hub. Each suite runs with a cold cache, then
-with a warm one, alternating. The reference is a single `snapshot_download` of both models.
+with a warm one, alternating. The reference is a single `snapshot_download` of both models. With RUNS=0, only the
+loaders are measured: unchanged code by plain name, without modelenv and after `modelenv.install()`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,17 @@ from huggingface_hub import snapshot_download
 for name in ("{CLASSIFIER}", "{EMBEDDING}"):
     snapshot_download(name)
 """
+
+INSTALL = "import modelenv; modelenv.install()\n"
+TASK = "text-classification"
+LOADERS = {
+    "AutoTokenizer": f"from transformers import AutoTokenizer as A; A.from_pretrained('{CLASSIFIER}')",
+    "AutoModel": f"from transformers import AutoModel as A; A.from_pretrained('{CLASSIFIER}')",
+    "pipeline(task, model=)": f"from transformers import pipeline as p; p('{TASK}', model='{CLASSIFIER}')",
+    "pipeline(model=)": f"from transformers import pipeline as p; p(model='{CLASSIFIER}')",
+    "SentenceTransformer": f"from sentence_transformers import SentenceTransformer as S; S('{EMBEDDING}')",
+    "tokenizers.Tokenizer": f"from tokenizers import Tokenizer as T; T.from_pretrained('{CLASSIFIER}')",
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +74,23 @@ def main() -> int:
                         cache = work / f"cache-{run}-{number}"
                         measured = measure(hub, command, work / f"suite-{number}", cache)
                         taken.setdefault((name, state), []).append(measured)
-        report(taken, runs)
+            if taken:
+                report(taken, runs)
+            report_loaders(hub, work)
     return 0
+
+
+def report_loaders(hub, work: Path) -> None:  # type: ignore[no-untyped-def]
+    """Print the requests of each loader by plain name, cold and warm, raw and after `modelenv.install()`."""
+    print(f"{'loader':24} {'':10} {'cold':>5} {'MB':>7} {'warm':>5}")
+    for number, (name, code) in enumerate(LOADERS.items()):
+        for kind, program in (("raw", code), ("install()", INSTALL + code)):
+            cache = work / f"loader-{number}-{kind}"
+            command = [sys.executable, "-c", program]
+            # else the client asks for a list of agents, once a day
+            alone = {"HF_HUB_DISABLE_TELEMETRY": "1"}
+            cold, warm = (measure(hub, command, work / "suite-3", cache, **alone) for _ in range(2))
+            print(f"{name:24} {kind:10} {cold.requests:5} {cold.bytes / 1e6:7.1f} {warm.requests:5}")
 
 
 def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped-def]
@@ -76,9 +103,11 @@ def write_lock(hub, folder: Path, work: Path) -> int:  # type: ignore[no-untyped
     return sum(len(model.files) for model in read_lockfile(folder / "modelenv.lock").models)
 
 
-def measure(hub, command: list[str], folder: Path, cache: Path) -> Measured:  # type: ignore[no-untyped-def]
+def measure(  # type: ignore[no-untyped-def]
+    hub, command: list[str], folder: Path, cache: Path, **more: str
+) -> Measured:
     """Run a command, and measure its requests to the Hub."""
-    set_variables = {**variables(hub.endpoint, cache), "OMP_NUM_THREADS": "1"}
+    set_variables = {**variables(hub.endpoint, cache), "OMP_NUM_THREADS": "1", **more}
     hub.clear()
     seconds = run_seconds(command, folder, set_variables)
     requests = hub.requests

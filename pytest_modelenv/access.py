@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,8 +42,8 @@ RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
 RUN_HOOKS: pytest.StashKey[Callable[[pytest.Config, ModelRun], object]] = pytest.StashKey()
 # The guards of this process. They are set once there is something to guard.
 GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
-# Counts the requests to the Hub, in the mode `report`.
-_HUB_WATCH: pytest.StashKey[HubWatch] = pytest.StashKey()
+# What counts the requests to the Hub in the mode `report`, once there is something to watch; empty before.
+_HUB_WATCH: pytest.StashKey[dict[str, HubWatch]] = pytest.StashKey()
 # What is installed in this process.
 _INSTALLED: pytest.StashKey[_Installed] = pytest.StashKey()
 # Tells the library which test is running.
@@ -85,7 +84,6 @@ def guards_of(config: pytest.Config) -> ModelGuards:
         from pytest_modelenv.guards.guards import ModelGuards
 
         config.stash[GUARDS] = ModelGuards(config, lambda: models_of(config))
-        run_of(config)  # it reports what the guards found
     return config.stash[GUARDS]
 
 
@@ -97,15 +95,18 @@ def guard_imports(config: pytest.Config) -> None:
     """
     if ENDPOINT not in config.stash:
         config.stash[ENDPOINT], config.stash[STARTED] = hub_endpoint(), time.time()
+        config.stash[_HUB_WATCH] = {}
     mode, before = guards_mode(config), config.stash.get(_INSTALLED, None)
     if before is not None:
         if before.mode == mode:
             return
         before.undo.close()
-    installed = config.stash[_INSTALLED] = _Installed(mode, ExitStack())
+    installed = config.stash[_INSTALLED] = _Installed(mode)
     config.add_cleanup(installed.undo.close)
     if mode == GUARDS_OFF:
         return
+    if mode == GUARDS_ERROR:
+        guards_of(config)  # now: later, several threads could create them at the same time
     names = PATCHED if mode == GUARDS_ERROR else WATCHED
     watch = ImportWatch((*names, *HEAVY), lambda name: _importing(config, name))
     watch.install()
@@ -133,7 +134,7 @@ def _patch(config: pytest.Config, name: str) -> None:
     if installed.mode == GUARDS_ERROR:
         from pytest_modelenv.guards.patches import patch_module
 
-        patches = patch_module(name, _LazyGuards(config))
+        patches = patch_module(name, guards_of(config))
     else:
         from pytest_modelenv.guards.watched_calls import watch_module
 
@@ -143,40 +144,39 @@ def _patch(config: pytest.Config, name: str) -> None:
 
 
 def _hub_watch_of(config: pytest.Config) -> HubWatch:
-    """Return what counts this process's requests to the Hub. Creates it on the first call."""
-    if _HUB_WATCH not in config.stash:
+    """Return what counts this process's requests to the Hub. Creates it on the first call, in any thread."""
+    created = config.stash[_HUB_WATCH]
+    if not created:
         from pytest_modelenv.guards.watching import HubWatch
 
-        config.stash[_HUB_WATCH] = HubWatch(config, lambda: run_of(config))
-    return config.stash[_HUB_WATCH]
+        created.setdefault("watch", HubWatch(config))  # atomic
+    return created["watch"]
+
+
+def reported_run(config: pytest.Config) -> ModelRun | None:
+    """Return this process's part of the run, or None. Starts it if there is something to report.
+
+    Only hooks call this: code under test can import and send requests in any thread.
+    """
+    has_imports = GUARDS in config.stash and config.stash[GUARDS].imports.found
+    if has_imports or any(watch.found for watch in config.stash[_HUB_WATCH].values()):
+        return run_of(config)
+    return config.stash.get(RUN, None)
 
 
 def _facts_of(config: pytest.Config) -> dict[str, list[dict[str, Any]]]:
     """Return the heavy imports and the requests to the Hub since the last call, as plain types."""
     return {
         IMPORTS: config.stash[GUARDS].imports.take() if GUARDS in config.stash else [],
-        REQUESTS: config.stash[_HUB_WATCH].take() if _HUB_WATCH in config.stash else [],
+        REQUESTS: [fact for watch in config.stash[_HUB_WATCH].values() for fact in watch.take()],
     }
 
 
-@dataclass(frozen=True)
 class _Installed:
-    """The guards that are installed in this process.
+    """The guards that are installed in this process: their mode, and what uninstalls them."""
 
-    Attributes:
-        mode: Their mode.
-        undo: Uninstalls them.
-    """
+    __slots__ = ("mode", "undo")
 
-    mode: str
-    undo: ExitStack
-
-
-class _LazyGuards:
-    """The guards of a process, created when a guarded function is first called."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(guards_of(self._config), name)
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.undo = ExitStack()

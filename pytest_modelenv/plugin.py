@@ -70,6 +70,7 @@ def pytest_make_collect_report(
     report = yield
     show_shortened(collector, report)
     stash[startup.COLLECTING] = None
+    access.reported_run(collector.config)
     if access.GUARDS in stash:
         stash[access.GUARDS].collected(report)
     return report
@@ -120,10 +121,16 @@ def pytest_runtest_makereport(
         report = yield
     if guards is not None and is_refusal:
         guards.shorten(report, call)
-    if access.RUN in stash:
-        used_real_model = access.scopes_of(item.config).used_real_model
-        stash[access.RUN].put_facts_on(report, item, used_real_model=used_real_model)
+    if (run := access.reported_run(item.config)) is not None:
+        run.put_facts_on(report, item, used_real_model=access.scopes_of(item.config).used_real_model)
     return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Report what was found since the last test report, if the run has not started: else its own hook does."""
+    if access.RUN not in session.config.stash and (run := access.reported_run(session.config)) is not None:
+        run.finish()
 
 
 class RunHooks:
@@ -141,10 +148,8 @@ class RunHooks:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Fail a test with an invalid marker."""
-        from pytest_modelenv.gate import MISTAKE
-
-        if MISTAKE in item.stash:
-            pytest.fail(item.stash[MISTAKE], pytrace=False)
+        if startup.MISTAKE in item.stash:
+            pytest.fail(item.stash[startup.MISTAKE], pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the facts that are attached to a test report."""

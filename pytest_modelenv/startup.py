@@ -1,6 +1,6 @@
 """Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-This module creates nothing else, and imports no other module of modelenv.
+This module creates nothing else, and imports no other module of modelenv but `project_files`.
 
 PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
@@ -11,6 +11,8 @@ import os
 from typing import Any
 
 import pytest
+
+from pytest_modelenv.project_files import project_table, project_texts
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 # The values of `modelenv.environment.sources.ModelSource`.
@@ -39,10 +41,8 @@ COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
 # When the run started, in seconds since the epoch. Under pytest-xdist: when the controller started.
 STARTED: pytest.StashKey[float] = pytest.StashKey()
-# The texts of the project's `pyproject.toml` and `.env`.
-PROJECT_TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
-# The table `[tool.modelenv]` in the project's `pyproject.toml`, or None.
-PROJECT_TABLE: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
+# The error message for a test with an invalid marker.
+MISTAKE: pytest.StashKey[str] = pytest.StashKey()
 # The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
@@ -63,22 +63,28 @@ _GATE = (
 
 
 def add_options(parser: pytest.Parser) -> None:
-    """Add the options to the command line and the ini-file."""
+    """Add the options to the command line and the ini-file.
+
+    pytest stores them under names with a prefix: a project can have an option `--model_source` of its own.
+    """
     group = parser.getgroup("modelenv", "models: fakes in unit tests, real models in integration tests")
     group.addoption(
         "--real-models",
+        dest="modelenv_real_models",
         action="store_true",
         default=False,
         help="run the tests marked `integration`, with real models; all others still get fakes",
     )
     group.addoption(
         "--model-source",
+        dest="modelenv_model_source",
         metavar="SOURCE",
         help="where --real-models gets them: download_on_demand (default), local_cache, persistent_volume or "
         "huggingface_hub",
     )
     group.addoption(
         "--model-cache-dir",
+        dest="modelenv_model_cache_dir",
         metavar="DIR",
         help="folder of models that all workers share; by default MODEL_CACHE_DIR, else the ini-option "
         "model_cache_dir, else MODEL_CACHE_DIR in .env, else cache_dir in [tool.modelenv], else a folder in "
@@ -86,24 +92,28 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--model-host",
+        dest="modelenv_model_host",
         choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
         help="one process holds the real models for all workers, which then never import torch; run (default): it "
         "ends with the run; keep: it stays for the next runs; off: each worker loads its own models",
     )
     group.addoption(
         "--model-memory",
+        dest="modelenv_model_memory",
         metavar="SIZE",
         help="memory limit for real models, such as 4G, or 50%% (default) of the machine's; the least recently used "
         "models are unloaded",
     )
     group.addoption(
         "--no-model-plan",
+        dest="modelenv_no_model_plan",
         action="store_true",
         default=False,
         help="with --real-models, keep the collection order instead of grouping the tests by model",
     )
     group.addoption(
         "--model-guards",
+        dest="modelenv_model_guards",
         metavar="MODE",
         choices=_GUARDS,
         help="error: a test without real models that reaches the Hub or loads real weights fails; report: it does "
@@ -113,7 +123,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--no-model-guards",
         action="store_const",
-        dest="model_guards",
+        dest="modelenv_model_guards",
         const=GUARDS_OFF,
         help="the same as --model-guards=off",
     )
@@ -168,15 +178,16 @@ def guards_mode(config: pytest.Config) -> str:
     if ini and ini not in _GUARDS:
         raise pytest.UsageError(f"ini-option model_guards: {ini!r} is not a mode; choose one of {', '.join(_GUARDS)}")
     chosen: str | None = (
-        of_run.get(GUARDS_OF_RUN) or getattr(config.known_args_namespace, "model_guards", None) or ini
+        of_run.get(GUARDS_OF_RUN) or getattr(config.known_args_namespace, "modelenv_model_guards", None) or ini
     )
     return chosen or (GUARDS_ERROR if (project_table(config) or {}).get("models") else GUARDS_REPORT)
 
 
 def asks_for_nothing(config: pytest.Config) -> bool:
     """Whether the user sets no option about models, so that nothing is resolved before a test uses one."""
-    option = config.option
-    asked = option.real_models or option.model_source is not None or option.model_cache_dir is not None
+    asked = config.getoption("--real-models") or any(
+        config.getoption(name) is not None for name in ("--model-source", "--model-cache-dir")
+    )
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
     return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force(config))
 
@@ -190,7 +201,7 @@ def a_file_may_force(config: pytest.Config) -> bool:
     project, variables = project_texts(config)
     if "tool.modelenv" in project and "source" in project:
         return True
-    return SOURCE_VARIABLE in variables and (config.option.real_models or _names_a_source(variables))
+    return SOURCE_VARIABLE in variables and (config.getoption("--real-models") or _names_a_source(variables))
 
 
 def forces_a_source(config: pytest.Config) -> bool:
@@ -201,54 +212,6 @@ def forces_a_source(config: pytest.Config) -> bool:
 def _names_a_source(text: str) -> bool:
     text = text.lower()
     return any(source in text for source in SOURCES)
-
-
-def project_texts(config: pytest.Config) -> tuple[str, str]:
-    """Return the texts of the project's `pyproject.toml` and `.env`, read once. A missing file is an empty text.
-
-    `modelenv.Settings` uses the same files: the nearest `pyproject.toml`, and `.env` beside it.
-    """
-    if PROJECT_TEXTS not in config.stash:
-        config.stash[PROJECT_TEXTS] = _project_texts()
-    return config.stash[PROJECT_TEXTS]
-
-
-def project_table(config: pytest.Config) -> dict[str, Any] | None:
-    """Return the table `[tool.modelenv]` in the project's `pyproject.toml`, or None if there is none."""
-    if PROJECT_TABLE not in config.stash:
-        config.stash[PROJECT_TABLE] = _project_table(project_texts(config)[0])
-    return config.stash[PROJECT_TABLE]
-
-
-def _project_table(text: str) -> dict[str, Any] | None:
-    if "modelenv" not in text:
-        return None
-    import tomllib
-
-    try:
-        table: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None  # the programs that need the file report that
-    for name in ("tool", "modelenv"):
-        table = table.get(name) if isinstance(table, dict) else None
-    return table if isinstance(table, dict) else None
-
-
-def _project_texts() -> tuple[str, str]:
-    start = os.path.realpath(".")
-    folders = [start]
-    while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import
-        folders.append(parent)
-    project = next((each for each in folders if os.path.isfile(f"{each}/pyproject.toml")), None)  # noqa: PTH113
-    return "" if project is None else _text(f"{project}/pyproject.toml"), _text(f"{project or start}/.env")
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
-        return ""
 
 
 def endpoint_of(config: pytest.Config) -> str | None:

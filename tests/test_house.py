@@ -22,6 +22,7 @@ READS_ENVIRONMENT = {
     "modelenv/environment/settings.py",  # reads all settings, once
     "modelenv/environment/libraries.py",  # sets variables for a block and restores them
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
+    "modelenv/commands/running.py",  # hands them to the command that it becomes
     "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
     "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
     "pytest_modelenv/options.py",  # for options that are not set
@@ -31,6 +32,7 @@ READS_ENVIRONMENT = {
 OPENS_SOCKETS = {
     "modelenv/hub",  # serves on loopback
     "modelenv/host",  # serves on loopback
+    "modelenv/fetching/monitor.py",  # shuts down the sockets of the client
 }
 # The modules that can import huggingface_hub or an HTTP client, and why.
 USES_THE_HUB_CLIENT = {
@@ -89,6 +91,7 @@ LAYERS = (
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
     ),
+    ("pytest_modelenv.project_files",),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
     ("modelenv.shared_manager",),

@@ -56,7 +56,7 @@ class ModelGuards:
         self._config = config
         self._models = models
         self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
-        self._real_models = bool(getattr(config.known_args_namespace, "real_models", False))
+        self._real_models = bool(getattr(config.known_args_namespace, "modelenv_real_models", False))
         test_paths = tuple((config.rootpath / path).resolve() for path in config.getini("testpaths"))
         self._own_models = OwnModels(config.rootpath, test_paths, lambda: start_of(config), self._folders_of_this_run)
         self._refused: deque[UnexpectedModelAccessError] = deque()

@@ -10,9 +10,9 @@ Nothing here waits or takes a lock: tests can fork at any moment.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -23,7 +23,8 @@ from pytest_modelenv.startup import endpoint_of, running_code
 if TYPE_CHECKING:
     import pytest
 
-# Set by `modelenv.fetching.monitor` on its own requests, which the summary of real models counts.
+# The module that sends modelenv's own requests, and the extension with which it marks them. The summary of real
+# models shows them.
 _OF_MODELENV = "modelenv.fetching.monitor"
 
 
@@ -35,12 +36,10 @@ class HubWatch:
 
     Args:
         config: pytest's configuration. It is used before pytest has parsed all its options.
-        noted: Called after each request.
     """
 
-    def __init__(self, config: pytest.Config, noted: Callable[[], object]) -> None:
+    def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._noted = noted
         # Appending is atomic, so threads need no lock. A forked child leaves its parent's events alone.
         self._events: deque[tuple[int, tuple[str, str], str | None, str, float]] = deque()
         self.of_call: ContextVar[list[SentRequest] | None] = ContextVar("of_call", default=None)
@@ -55,7 +54,6 @@ class HubWatch:
         sent = self.find(url, extensions)
         if sent is not None:
             sent.add("requests", 1)
-            self._noted()
         return sent
 
     def find(self, url: str, extensions: object = ()) -> SentRequest | None:
@@ -69,11 +67,11 @@ class HubWatch:
         return None
 
     def xet(self, endpoint: str | None) -> None:
-        """Note a call of the native Xet client, unless it goes to a Hub that the tests serve."""
+        """Note a call of the native Xet client, unless it goes to a Hub that the tests serve, or is modelenv's."""
         is_own = self._addresses.are_replaced() and (endpoint is None or is_on_this_machine(endpoint))
-        if not is_own:
+        monitor = sys.modules.get(_OF_MODELENV)
+        if not is_own and (monitor is None or not monitor.is_downloading()):
             self.add(running_code(self._config), None, "transfers", 1)
-            self._noted()
 
     def redirected(self, url: str, location: str, repo: str | None) -> None:
         """Remember where the Hub redirects a request, such as to a server for large files: that belongs to it too."""
@@ -82,6 +80,11 @@ class HubWatch:
     def add(self, sender: tuple[str, str], repo: str | None, kind: str, amount: float) -> None:
         """Add an amount to the sender's requests, transfers, bytes or seconds."""
         self._events.append((os.getpid(), sender, repo, kind, amount))
+
+    @property
+    def found(self) -> bool:
+        """Whether something was counted since the last call to `take`."""
+        return bool(self._events)
 
     def take(self) -> list[dict[str, Any]]:
         """Return what was counted since the last call, as plain types: one fact for each sender."""

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from modelenv.commands.outcome import Outcome, columns, error_code, error_of_system, error_text
+from modelenv.commands.outcome import Outcome, error_code, error_of_system, error_text
 from modelenv.commands.progress import Progress
-from modelenv.environment.detection import explain_environment
 from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
 from modelenv.volume.layout import VolumeLayout
@@ -76,28 +73,9 @@ def env(
     as_json: AsJson = False,
 ) -> None:
     """Show which environment was detected, and why."""
-    settings = Settings.load(env_file=context.obj, source=source)
-    explanation = explain_environment(settings=settings)
-    root = settings.root_of(explanation.source)
-    facts = {
-        "source": explanation.source.value,
-        "reason": explanation.reason,
-        "root": None if root is None else str(root),
-        "timeout": settings.timeout_of(explanation.source),
-        "device": settings.device,
-    }
-    origins = dict(settings.origins)
-    if as_json:
-        findings = [asdict(found) for found in explanation.findings]
-        typer.echo(json.dumps({**facts, "probes": findings, "origins": origins}, indent=2))
-        return
-    typer.echo(f"{facts['source']}, decided by {facts['reason']}")
-    typer.echo(f"models: {facts['root'] or 'none, fakes only'}; timeout {facts['timeout']:g} s\n")
-    probes = [(found.probe, found.answer or "-", found.detail) for found in explanation.findings]
-    typer.echo("\n".join([*columns(("probe", "answer", "found"), *probes), ""]))
-    values = ((name, getattr(settings, name), origin) for name, origin in origins.items())
-    values = ((name, "-" if value is None else str(value), origin) for name, value, origin in values)
-    typer.echo("\n".join(columns(("setting", "value", "from"), *values)))
+    from modelenv.commands import explaining
+
+    _finish(explaining.explain(Settings.load(env_file=context.obj, source=source)), as_json)
 
 
 @app.command()
@@ -185,6 +163,19 @@ def prune(
     settings, _ = _start(context, as_json)
     outcome = storing.prune(settings, dry_run=dry_run, unshared=unshared, volume=volume, cache_dir=cache_dir)
     _finish(outcome, as_json)
+
+
+@app.command(context_settings={"allow_interspersed_args": False})
+def run(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="[--] COMMAND...", help="The command and its arguments.")],
+    cache_dir: CacheDir = None,
+) -> None:
+    """Run a command that finds the locked models offline by their plain names, whatever program it is."""
+    from modelenv.commands import running
+
+    settings, progress = _start(context, as_json=False)
+    running.run(settings, progress, command, cache_dir=cache_dir)
 
 
 @app.command()

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
+from modelenv import force_environment
 from modelenv.errors import ModelDownloadError, ModelIntegrityError
 from modelenv.hub import EmbeddedHub
 from modelenv.locks.values import LockedModel
@@ -104,14 +105,12 @@ def test_a_damaged_file_in_a_store_that_is_only_read_is_an_error(
         install()
 
 
-def test_a_file_that_the_commit_lacks_is_absent_and_remembered(
-    hub: EmbeddedHub, install: Install, locked: LockedModel
-) -> None:
+def test_a_file_that_the_commit_lacks_is_absent(hub: EmbeddedHub, install: Install, project: Path) -> None:
     install()
     for name in ("adapter_config.json", "sub/config.json"):
         with pytest.raises(RemoteEntryNotFoundError, match="does not exist at this commit"):
             hf_hub_download(REPO, name)
-        assert try_to_load_from_cache(REPO, name, revision=locked.commit) is not None
+    assert not list((project / "cache").rglob(".no_exist"))  # only the Hub knows for all programs
     hub.assert_no_requests()
 
 
@@ -129,6 +128,18 @@ def test_a_file_that_is_not_locked_is_fetched_at_the_locked_commit(
     }
     hub.stop()
     assert hf_hub_download(REPO, "README.md") == str(path)
+
+
+def test_a_file_that_is_not_locked_and_damaged_is_fetched_again(
+    hub: EmbeddedHub, install: Install, folder: Path, locked: LockedModel
+) -> None:
+    install()
+    path = Path(hf_hub_download(REPO, "README.md"))
+    path.resolve().write_text("damaged")
+    hub.clear()
+    hf_hub_download(REPO, "README.md", force_download=True)
+    assert path.read_bytes() == (folder / "README.md").read_bytes()
+    assert asked(hub) == ["HEAD resolve README.md", "GET resolve README.md"]
 
 
 def test_a_file_that_is_not_locked_and_absent_is_asked_for_once(hub: EmbeddedHub, install: Install) -> None:
@@ -214,3 +225,20 @@ def test_the_store_can_have_the_models_in_plain_folders(
     hub.stop()
     path = hf_hub_download(REPO, "config.json", cache_dir=tmp_path / "other")
     assert Path(path).read_bytes() == (folder / "config.json").read_bytes()
+
+
+def test_in_offline_mode_the_cache_is_verified_when_installing(
+    hub: EmbeddedHub, install: Install, locked: LockedModel, project: Path
+) -> None:
+    with install():
+        folder = Path(snapshot_download(REPO))
+    (project / "cache/models--acme--model/refs/main").unlink()
+    hub.stop()
+    with force_environment(variables={"HF_HUB_OFFLINE": "1"}):
+        with install():
+            assert snapshot_download(REPO) == str(folder)
+            assert hf_hub_download(REPO, "config.json") == str(folder / "config.json")
+        (folder / "config.json").resolve().write_text("damaged")
+        with pytest.raises(ModelIntegrityError, match=r"changed config\.json") as error:
+            install()
+    assert "unset HF_HUB_OFFLINE" in str(error.value)

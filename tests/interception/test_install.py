@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from huggingface_hub import HfApi, constants, get_async_session, set_client_factory
+from huggingface_hub import HfApi, constants, get_async_session, hf_hub_download, set_client_factory
 from huggingface_hub.utils import _http
 
 import modelenv
 from modelenv import ConfigurationError, LockfileError
 from modelenv.hub import EmbeddedHub
+from modelenv.locks.values import LockedModel
 
 from .conftest import REPO, Install, asked
 
@@ -90,6 +91,22 @@ def test_a_factory_that_was_set_before_is_wrapped_and_restored(hub: EmbeddedHub,
         set_client_factory(_http.default_client_factory)
 
 
+def test_a_factory_that_always_returns_one_client_is_answered_each_time(hub: EmbeddedHub, install: Install) -> None:
+    client = _http.default_client_factory()
+    set_client_factory(lambda: client)
+    try:
+        for _ in range(2):
+            with install() as installation:
+                _http._GLOBAL_CLIENT_FACTORY()
+                _http._GLOBAL_CLIENT_FACTORY()
+                client.get(f"{hub.endpoint}/api/models/{REPO}")
+                assert installation.answered == 1
+                client._state = type(client._state).UNOPENED  # uninstalling closes the shared client
+        hub.assert_no_requests()
+    finally:
+        set_client_factory(_http.default_client_factory)
+
+
 def test_a_factory_that_was_set_later_stays(install: Install) -> None:
     with install():
         set_client_factory(_http.default_client_factory)
@@ -106,6 +123,25 @@ def test_a_second_call_returns_the_same_installation(install: Install, tmp_path:
     with pytest.raises(ConfigurationError):
         install(cache_dir=tmp_path / "other")
     assert first.is_active
+
+
+def test_the_users_own_cache_stays_the_cache(install: Install, tmp_path: Path, locked: LockedModel) -> None:
+    before = os.environ.get("HF_HUB_CACHE")
+    installation = install("huggingface_hub")
+    path = Path(hf_hub_download(REPO, "config.json"))
+    assert path.is_relative_to(tmp_path / "hf" / "hub")
+    assert (installation.cache, os.environ.get("HF_HUB_CACHE")) == (tmp_path / "hf" / "hub", before)
+
+
+def test_the_folder_for_downloads_on_demand_is_private(
+    install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    installation = install("download_on_demand", cache_dir=None)
+    folder = tmp_path / f"modelenv-{os.getuid()}" / "models"
+    assert installation.cache == folder
+    assert folder.stat().st_mode & 0o777 == folder.parent.stat().st_mode & 0o777 == 0o700
+    assert Path(hf_hub_download(REPO, "config.json")).is_relative_to(folder)
 
 
 def test_fakes_need_no_installation(hub: EmbeddedHub, install: Install) -> None:
@@ -162,8 +198,12 @@ def test_the_asynchronous_client_is_answered_too(hub: EmbeddedHub, install: Inst
     assert asked(hub) == ["GET resolve model.safetensors"]
 
 
-def test_installing_imports_no_other_library(run: Callable[..., str]) -> None:
-    code = f"import sys, modelenv; modelenv.install(); print(*(set(sys.modules) & {NOTHING}))"
+@pytest.mark.parametrize("source", ["local_cache", "huggingface_hub", "mock_models"])
+def test_installing_imports_no_other_library(run: Callable[..., str], source: str) -> None:
+    code = (
+        f"import sys, modelenv; modelenv.install({source!r}); modelenv.install({source!r}); modelenv.uninstall()\n"
+        f"print(*(set(sys.modules) & {NOTHING}))"
+    )
     assert run(code).split() == []
 
 

@@ -199,6 +199,40 @@ def test_the_block(run_program: RunTests, silent: pytest.Pytester, mode: tuple[s
     )
 
 
+IN_THREADS = """
+import http.client
+import threading
+import urllib.request
+
+def ask(together, errors):
+    together.wait(60)
+    try:
+        urllib.request.urlopen("URL/api/models/acme/crypto")
+    except Exception as error:
+        errors.append(type(error).__name__)
+
+def test_one():
+    together, errors = threading.Barrier(8), []
+    threads = [threading.Thread(target=ask, args=(together, errors)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(sorted(errors))
+"""
+
+
+def test_the_first_requests_of_a_run_can_be_in_threads(run_program: RunTests, silent: pytest.Pytester) -> None:
+    silent.makepyfile(test_asks=IN_THREADS.replace("URL", NOWHERE))
+    result = run_program("-s")
+    result.assert_outcomes(passed=1)
+    assert block_of(result)[0] == "1 test sent 8 requests to the Hub: 0 B, T s"
+    assert str(["URLError"] * 8) in result.stdout.str()
+    result = run_program("-s", "--model-guards=error")
+    result.assert_outcomes(failed=1)
+    assert str(["UnexpectedModelAccessError"] * 8) in result.stdout.str()
+
+
 CRASHES = """
 import os
 import urllib.request

@@ -90,7 +90,7 @@ def watch_of(endpoint: str, nodeid: str = "test_it") -> HubWatch:
     stash = pytest.Stash()
     stash[ENDPOINT] = endpoint
     stash[RUNNING] = SimpleNamespace(nodeid=nodeid)  # type: ignore[assignment]
-    return HubWatch(SimpleNamespace(stash=stash), lambda: None)  # type: ignore[arg-type]
+    return HubWatch(SimpleNamespace(stash=stash))  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -333,16 +333,21 @@ def test_a_forked_child_reports_only_its_own_requests(hub: str, watch: HubWatch)
 
 
 @pytest.mark.model_access
-def test_xet(hub: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xet(hub: str) -> None:
     import hf_xet
 
-    monkeypatch.setitem(sys.modules, "huggingface_hub.constants", None)  # type: ignore[arg-type]
+    from modelenv.deadlines import Deadline
+    from modelenv.fetching.monitor import monitored
+
     watch = watch_of(hub)
     with watching(watch):
         session = hf_xet.XetSession()
         session.new_file_download_group(endpoint="https://cas-server.xethub.hf.co")
         (fact,) = watch.take()
         assert (fact["requests"], fact["transfers"], fact["bytes"]) == (0, 1, 0)
+        with monitored(Deadline(SECONDS), "acme/crypto"):
+            session.new_file_download_group(endpoint="https://cas-server.xethub.hf.co")
+        assert watch.take() == []
 
 
 def test_the_functions_look_like_the_originals(watch: HubWatch) -> None:

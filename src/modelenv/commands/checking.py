@@ -109,7 +109,7 @@ def verify(
     wrong = [checked for checked in found if not checked.is_fine]
     lines = [line for checked in found for line in checked.lines()]
     lines.append(
-        f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} not as locked" if wrong else "all fine")
+        f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} with problems" if wrong else "all fine")
     )
     if lock is not None and any(checked.mend is None for checked in wrong):
         options = f" --to {root}" if is_volume else f" --cache-dir {root}" if cache_dir is not None else ""

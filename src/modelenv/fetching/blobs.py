@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -239,14 +239,15 @@ def _all_at_once(
     files: list[WantedFile], fetch: Callable[[WantedFile], Fingerprint], monitor: Monitor
 ) -> dict[str, Fingerprint]:
     """Fetch several files at a time. Raise the first error after all running fetches have stopped."""
+    futures: dict[Future[Fingerprint], WantedFile] = {}
     with ThreadPoolExecutor(min(_AT_ONCE, len(files)), "modelenv-fetch") as pool:
-        futures = {pool.submit(fetch, file): file for file in files}
         try:
+            futures.update((pool.submit(fetch, file), file) for file in files)
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             failed = next((future for future in done if future.exception() is not None), None)
         finally:
             monitor.stop()  # stop the running fetches after an error or an interruption
-            for future in futures:
+            for future in list(futures):
                 future.cancel()
     if failed is not None:
         failed.result()

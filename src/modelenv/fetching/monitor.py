@@ -12,11 +12,12 @@ requests the rest after one second (`http_get` in file_download.py). Only it can
 
 from __future__ import annotations
 
+import socket
 import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -69,6 +70,7 @@ class Monitor:
     answered: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _stopped: threading.Event = field(default_factory=threading.Event, repr=False)
+    _reading: set[socket.socket] = field(default_factory=set, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
@@ -95,8 +97,38 @@ class Monitor:
             self.progress(received)
 
     def stop(self) -> None:
-        """Stop the download: running requests end when they next receive bytes, and waits end at once."""
+        """Stop the download: waits and the bodies that are being received end at once, other requests a little later.
+
+        A thread that waits for the next bytes is woken by shutting its socket down.
+        """
         self._stopped.set()
+        with self._lock:
+            for each in self._reading:
+                with suppress(OSError):  # already closed by the other side
+                    socket.socket.shutdown(each, socket.SHUT_RDWR)  # of an SSL socket too, whose own one is not safe
+
+    @contextmanager
+    def receiving(self, response: httpx2.Response) -> Iterator[None]:
+        """Context manager: receive the body of a response, until `stop` is called.
+
+        Raises:
+            StoppedError: `stop` was called.
+        """
+        stream = response.extensions.get("network_stream")
+        used = None if stream is None else stream.get_extra_info("socket")
+        if used is not None:
+            with self._lock:
+                self._reading.add(used)
+        try:
+            self.go_on()
+            yield
+        except Exception:
+            if self._stopped.is_set():
+                raise StoppedError from None
+            raise
+        finally:
+            with self._lock:
+                self._reading.discard(used)
 
     def go_on(self) -> None:
         """Check that the download can continue.
@@ -142,6 +174,11 @@ def monitored(deadline: Deadline, model: str, progress: Progress | None = None) 
         yield monitor
     finally:
         del _monitors[monitor.tag]
+
+
+def is_downloading() -> bool:
+    """Whether a monitored download is running in this process."""
+    return bool(_monitors)
 
 
 def is_monitored(request: httpx2.Request) -> bool:
@@ -213,10 +250,11 @@ def _watched(response: httpx2.Response, monitor: Monitor) -> Any:
 
         def __iter__(self) -> Iterator[bytes]:
             try:
-                for piece in stream:
-                    monitor.count(received=len(piece))
-                    monitor.go_on()
-                    yield piece
+                with monitor.receiving(response):
+                    for piece in stream:
+                        monitor.count(received=len(piece))
+                        monitor.go_on()
+                        yield piece
             except library.TransportError as error:
                 trouble = _described(error)
                 monitor.raise_if_late(trouble, spare=_RESUME_PAUSE)

@@ -17,7 +17,7 @@ from modelenv.files.hashing import hash_file
 from modelenv.files.layouts import CacheFolder, cache_folders
 from modelenv.forks import new_lock
 from modelenv.interception.locked_repos import DEFAULT_BRANCH, LockedCommit
-from modelenv.locks.values import LockedFile, LockedValueError
+from modelenv.locks.values import SHA1, LockedFile
 from modelenv.store.checks import Checks
 from modelenv.store.integrity import check_links, matches_blob_name
 from modelenv.store.store import Store
@@ -232,12 +232,11 @@ def _unlocked(cache: Path, commit: LockedCommit, path: str) -> tuple[LockedFile,
     check_links(folder, root=cache, model=commit.model.repo)
     blob = Path(os.path.realpath(link))
     known = hash_file(blob)
-    if isinstance(known, OSError) or not matches_blob_name(blob):
+    if isinstance(known, OSError) or known.sha256 is None:
         return None
-    try:
-        return LockedFile(path, known.size, known.sha256 or "", blob.name), blob
-    except LockedValueError:  # a mirror's ETag, from which the content cannot be checked
-        return None
+    if blob.name != known.sha256 and not (SHA1.fullmatch(blob.name) and matches_blob_name(blob)):
+        return None  # damaged, or a mirror's ETag, from which the content cannot be checked
+    return LockedFile(path, known.size, known.sha256, blob.name), blob
 
 
 def write_references(cache: CacheFolder, commit: LockedCommit) -> None:

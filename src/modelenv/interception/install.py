@@ -17,17 +17,16 @@ from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.forks import cached_property, new_lock, only_here
 from modelenv.interception.counts import Counts, Unlocked
+from modelenv.interception.locked_repos import LockedRepos, lock_in
 from modelenv.interception.on_import import OnImport
-from modelenv.locks.locked_models import lock_of
+from modelenv.locks.project_lock import Lockfile
 
 if TYPE_CHECKING:
     from typing import Self
 
     from modelenv.interception.files import Files
-    from modelenv.interception.locked_repos import LockedRepos
     from modelenv.interception.replies import Reply
     from modelenv.interception.responder import Responder
-    from modelenv.locks.project_lock import Lockfile
 
 logger = logging.getLogger("modelenv")
 FACTORIES = "huggingface_hub.utils._http"  # the module with the factories of the clients
@@ -98,7 +97,7 @@ class Installation:
 
     @cached_property
     def _files(self) -> Files:
-        seconds = self._settings.timeout_of(self.source)
+        seconds = self._settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND)  # as `modelenv pull`
         if self.source is not ModelSource.PERSISTENT_VOLUME:
             from modelenv.interception.files import CacheFiles
             from modelenv.store.store import Store
@@ -126,26 +125,18 @@ class Installation:
             return str(self._settings.volume_dir / VOLUME_METADATA)
         return str(self._settings.lock_path or "modelenv.lock")
 
-    def _lock(self) -> Lockfile | None:
-        if self.source is ModelSource.PERSISTENT_VOLUME:
-            from modelenv.volume.reading import volume_metadata
-
-            metadata = volume_metadata(self._settings.volume_dir)
-            if metadata is not None:
-                return metadata.lockfile
-        return lock_of(self._settings)
+    @property
+    def _key(self) -> tuple[object, ...]:
+        return _key(self.source, self.refuses, self._settings)
 
     def _repos(self) -> LockedRepos:
-        from modelenv.interception.locked_repos import LockedRepos
-        from modelenv.locks.project_lock import Lockfile
-
-        lock = self._lock() or Lockfile()
+        lock = lock_in(self.source, self._settings) or Lockfile()
         if self._known is None or self._known.lock is not lock:
             self._known = LockedRepos(lock)
         return self._known
 
     def _start(self) -> None:
-        if self._lock() is None:
+        if lock_in(self.source, self._settings) is None:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
             self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
@@ -166,6 +157,13 @@ class Installation:
         from modelenv.interception.requests import answer_request
 
         return answer_request(request, self._responder) if self.is_active else None
+
+
+def _key(source: ModelSource, refuses: bool, settings: Settings) -> tuple[object, ...]:
+    """Return what makes two installations the same. Imports nothing."""
+    is_own = source not in (ModelSource.MOCK_MODELS, ModelSource.HUGGINGFACE_HUB)
+    root = settings.root_of(source) if is_own else None
+    return source, refuses, root, settings.lock_path, settings.timeout
 
 
 _installing = new_lock()
@@ -198,13 +196,12 @@ def install(
     if source is not None:
         source = ModelSource.parse(source)
     with _installing:
-        settings = (
-            (Settings.load() if source is None else Settings.load(source=source)) if settings is None else settings
-        )
+        if settings is None:
+            settings = Settings.load(source=source)
         found = explain_environment(source, settings=settings).source
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
-            if (_current.source, _current.refuses, _current._settings) == (found, refuses, settings):  # noqa: SLF001
+            if _current._key == _key(found, refuses, settings):  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",

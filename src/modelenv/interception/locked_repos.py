@@ -6,12 +6,30 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ModelEnvError
 from modelenv.forks import cached_property
+from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
 
 DEFAULT_BRANCH = "main"
+
+
+def lock_in(source: ModelSource, settings: Settings) -> Lockfile | None:
+    """Return what is locked: by the metadata of the volume, or else by the project's lock. None without either.
+
+    Raises:
+        LockfileError: The lock or the metadata cannot be read.
+    """
+    if source is ModelSource.PERSISTENT_VOLUME:
+        from modelenv.volume.reading import volume_metadata  # only volumes need it
+
+        metadata = volume_metadata(settings.volume_dir)
+        if metadata is not None:
+            return metadata.lockfile
+    return lock_of(settings)
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,10 @@ def wrap_client(client: Any, answer: Answer) -> Any:
     wrapper = _AsyncTransport if is_async else _Transport
 
     def wrapped(inner: Any) -> Any:
-        is_ours = inner is None or isinstance(inner, wrapper)  # None: the default transport is used for this address
-        return inner if is_ours else wrapper(inner, answer, library)
+        if inner is None:  # the default transport is used for this address
+            return None
+        is_wrapped = isinstance(inner, wrapper) and inner.answer == answer  # by a factory that returns one client
+        return inner if is_wrapped else wrapper(inner, answer, library)
 
     client._transport = wrapped(client._transport)  # noqa: SLF001 - the only way to keep what the factory has set
     mounts = client._mounts  # noqa: SLF001
@@ -49,11 +51,11 @@ class _Transport:
 
     def __init__(self, inner: httpx2.BaseTransport, answer: Answer, library: Any) -> None:
         self._inner = inner
-        self._answer = answer
+        self.answer = answer
         self._library = library
 
     def handle_request(self, request: httpx2.Request) -> Any:
-        outcome = self._answer(request)
+        outcome = self.answer(request)
         if isinstance(outcome, Reply):
             return _response(outcome, request, self._library)
         return self._inner.handle_request(_redirected(request, outcome, self._library))
@@ -74,13 +76,13 @@ class _AsyncTransport:
 
     def __init__(self, inner: httpx2.AsyncBaseTransport, answer: Answer, library: Any) -> None:
         self._inner = inner
-        self._answer = answer
+        self.answer = answer
         self._library = library
 
     async def handle_async_request(self, request: httpx2.Request) -> Any:
         from anyio import to_thread
 
-        outcome = await to_thread.run_sync(self._answer, request)
+        outcome = await to_thread.run_sync(self.answer, request)
         if isinstance(outcome, Reply):
             return _response(outcome, request, self._library)
         return await self._inner.handle_async_request(_redirected(request, outcome, self._library))

@@ -6,6 +6,8 @@ layout, and would copy them there. So its cache is a private temporary folder, w
 
 from __future__ import annotations
 
+import hashlib
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelNotFoundError
-from modelenv.files.disk import reading
+from modelenv.files.disk import make_private, reading
 from modelenv.files.layouts import cache_folders
 from modelenv.interception.files import write_references
 from modelenv.interception.locked_repos import LockedCommit
@@ -29,6 +31,19 @@ _PREFIX = "modelenv-volume-"
 def new_cache() -> Path:
     """Create the private folder for the links."""
     return Path(tempfile.mkdtemp(prefix=_PREFIX))
+
+
+def kept_cache(root: Path) -> Path:
+    """Return the private folder for the links to a volume that stays, and create it if necessary.
+
+    Raises:
+        ConfigurationError: Another user created it.
+    """
+    top = Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}"
+    folder = top / "volumes" / hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
+    for each in (top, folder.parent, folder):
+        make_private(each)
+    return folder
 
 
 @dataclass(frozen=True)
@@ -82,7 +97,7 @@ class VolumeFiles:
             link, target = snapshot / path, folder / path
             if not link.is_symlink() or link.readlink() != target:
                 link.parent.mkdir(parents=True, exist_ok=True)
-                staged = link.with_name(f".{link.name}.{id(link):x}.tmp")
+                staged = link.with_name(f".{link.name}.{os.urandom(8).hex()}.tmp")
                 staged.symlink_to(target)
                 staged.replace(link)
         write_references(cache, commit)

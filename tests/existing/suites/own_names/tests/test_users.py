@@ -11,6 +11,11 @@ def test_model(model, tiny_model):
     assert (model, tiny_model) == ("User", "a tiny database model")
 
 
+def test_options(pytestconfig):
+    assert pytestconfig.getoption("--model_source") == "the database"
+    assert pytestconfig.option.real_models
+
+
 @pytest.mark.integration
 def test_download(model_name):
     assert hf_hub_download(model_name, "config.json")

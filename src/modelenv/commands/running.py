@@ -1,0 +1,68 @@
+"""The command `modelenv run`: replaces itself by a command that finds the locked models offline.
+
+Any program that uses the Hugging Face cache, in any language, finds them by HF_HUB_CACHE and the references in it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from modelenv.commands.fetching import pull
+from modelenv.commands.places import cache_of, needed_lock, volume_of
+from modelenv.commands.progress import Progress
+from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
+from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.files.layouts import cache_folders
+from modelenv.interception.files import write_references
+from modelenv.interception.locked_repos import LockedRepos, lock_in
+from modelenv.interception.volume_files import VolumeFiles, kept_cache
+from modelenv.store.checks import Checks
+
+
+def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache_dir: Path | None = None) -> NoReturn:
+    """Verify the locked models, fetch what is missing unless they are on a volume, and become the command.
+
+    Args:
+        settings: The settings, which name the lock.
+        progress: Shows the progress.
+        command: The command and its arguments.
+        cache_dir: A cache other than the detected one.
+
+    Raises:
+        ConfigurationError: There is no such command.
+        LockfileError: There is no lock.
+        ModelEnvError: A model could not be fetched, or is damaged and could not be fetched again.
+    """
+    program = shutil.which(command[0])
+    if program is None:
+        raise ConfigurationError("there is no such command", found=command[0], hint="check its name and PATH")
+    volume = volume_of(settings, None) if cache_dir is None else None
+    cache = _cache(settings, progress, cache_dir) if volume is None else _cache_of_volume(settings, volume)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environ = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
+    os.execve(program, list(command), environ)  # noqa: S606 - the user's own command, without a shell
+
+
+def _cache(settings: Settings, progress: Progress, cache_dir: Path | None) -> Path:
+    lock, store = needed_lock(settings), cache_of(settings, cache_dir)
+    pull(settings, progress, [model.alias for model in lock.models], cache_dir=cache_dir)
+    for commit in LockedRepos(lock).commits:
+        write_references(cache_folders(store.root, commit.model.ref)[0], commit)
+    return store.root
+
+
+def _cache_of_volume(settings: Settings, volume: Path) -> Path:
+    lock = lock_in(ModelSource.PERSISTENT_VOLUME, settings)
+    if lock is None:
+        raise LockfileError(f"{volume}: there is neither metadata of modelenv nor a lock", hint="run `modelenv lock`")
+    files = VolumeFiles(volume, kept_cache(volume), Checks(remembers=False))
+    for commit in LockedRepos(lock).commits:
+        files.check(commit)
+    return files.cache

@@ -1,0 +1,83 @@
+"""`modelenv run -- COMMAND`: the command finds the locked models offline, and keeps its exit code and signals."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..waiting import wait_until
+from .conftest import Project
+
+DOWNLOAD = "import sys; from huggingface_hub import hf_hub_download as d; print(d('acme/first', 'config.json'))"
+NOBODY = {"HF_ENDPOINT": "http://127.0.0.1:9"}
+
+
+def commit_of(project: Project) -> str:
+    lines = (project.folder / "modelenv.lock").read_text().splitlines()
+    return next(line for line in lines if line.startswith("commit =")).split('"')[1]
+
+
+def test_the_command_finds_the_locked_commit_offline(locked: Project) -> None:
+    folder = locked.cache / "models--acme--first"
+    snapshot = folder / "snapshots" / commit_of(locked)
+    said = locked.run("run", "--", sys.executable, "-c", DOWNLOAD)
+    assert said == f"{snapshot}/config.json\n"
+    assert {kind for _, kind, _ in locked.asked()} == {"resolve"}
+    (folder / "refs" / "main").write_text("0" * 40)
+    assert locked.run("run", sys.executable, "-c", DOWNLOAD, **NOBODY) == said
+
+
+def test_the_exit_code_and_the_arguments_are_the_commands(filled: Project) -> None:
+    code = "import sys; print(sys.argv[1:]); sys.exit(7)"
+    assert filled.run("run", sys.executable, "-c", code, "--json", "-h", code=7) == "['--json', '-h']\n"
+
+
+@pytest.mark.slow
+def test_signals_reach_the_command(filled: Project, tmp_path: Path) -> None:
+    code = "import pathlib, signal, sys; pathlib.Path(sys.argv[1]).touch(); signal.pause()"
+    command = [sys.executable, "-m", "modelenv", "run", "--", sys.executable, "-c", code, str(tmp_path / "started")]
+    process = subprocess.Popen(command, cwd=filled.folder, env=filled.environ)
+    wait_until((tmp_path / "started").exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == -signal.SIGTERM
+
+
+def test_a_command_that_does_not_exist(locked: Project) -> None:
+    assert locked.lines("run", "--", "no-such-command", code=1) == [
+        "error: there is no such command",
+        "  found: no-such-command",
+        "  what to do: check its name and PATH",
+    ]
+    assert locked.asked() == []
+
+
+def test_without_a_lock_nothing_is_run(project: Project) -> None:
+    assert project.lines("run", "--", sys.executable, "-c", "print(1)", code=1)[0].endswith("there is no lock")
+
+
+@pytest.mark.slow
+def test_a_damaged_file_stops_the_command(filled: Project) -> None:
+    [blob] = {path.resolve() for path in filled.cache.glob("models--acme--first/snapshots/*/config.json")}
+    blob.write_text("damaged")
+    text = filled.run("run", "--", sys.executable, "-c", "print('run')", code=3, **NOBODY)
+    assert "acme/first: could not be fetched" in text
+    assert "run\n" not in text
+
+
+@pytest.mark.slow
+def test_on_a_volume_the_command_gets_links_to_verified_files(locked: Project, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    locked.run("pull", "--to", str(volume))
+    variables = {**NOBODY, "MODEL_CACHE_DIR": "", "MODEL_VOLUME_DIR": str(volume), "TMPDIR": str(tmp_path)}
+    code = DOWNLOAD.replace("print(", "import pathlib; print(pathlib.Path(").replace("'))", "')).resolve())")
+    for _ in range(2):
+        path = Path(locked.run("run", "--", sys.executable, "-c", code, **variables).strip())
+        assert path.is_relative_to(volume)
+    path.chmod(0o644)
+    path.write_text("damaged")
+    text = locked.run("run", "--", sys.executable, "-c", code, code=1, **variables)
+    assert "changed config.json" in text
