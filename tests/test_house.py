@@ -58,6 +58,7 @@ WRITES = {
     "modelenv/fetching/blobs.py",  # the blobs that it fetches
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
+    "modelenv/volume/placing.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
     "modelenv/interception/volume_files.py",  # links to a volume's files, in a private temporary folder
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
