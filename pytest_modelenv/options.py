@@ -27,6 +27,7 @@ T = TypeVar("T")
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
+HUB_CACHE_VARIABLE = "HF_HUB_CACHE"
 PLANS = "modelenv_plans"  # the key in `workerinput`: whether the tests are reordered
 _DEFAULT_MEMORY = "50%"
 # The modes of pytest-xdist's --dist in which the plugin can reorder the tests.
@@ -159,6 +160,11 @@ def shared_cores(workers: int) -> dict[str, str]:
     if os.environ.get("OMP_NUM_THREADS"):
         return {}
     return {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers))}
+
+
+def hub_cache() -> str | None:
+    """Return the current value of HF_HUB_CACHE, or None if it is not set."""
+    return os.environ.get(HUB_CACHE_VARIABLE)
 
 
 def _real_source(text: str, origin: str) -> str:

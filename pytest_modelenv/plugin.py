@@ -147,11 +147,13 @@ class RunHooks:
         self._run.prepare_models(session.items)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with an invalid marker."""
+        """Fail a test with an invalid marker, or whose locked models are damaged."""
         from pytest_modelenv.gate import MISTAKE
 
         if MISTAKE in item.stash:
             pytest.fail(item.stash[MISTAKE], pytrace=False)
+        if startup.FORCED_SOURCE in item.stash:
+            self._run.check_locked_models(item)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the facts that are attached to a test report."""
