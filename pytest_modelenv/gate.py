@@ -13,7 +13,8 @@ import pytest
 
 from pytest_modelenv.markers import parse_markers
 from pytest_modelenv.options import ModelOptions
-from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, forces_a_source, gate_marker, project_table
+from pytest_modelenv.project_files import forces_a_source, project_table
+from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, gate_marker
 
 # The error message for a test with an invalid marker.
 MISTAKE = pytest.StashKey[str]()
@@ -25,7 +26,7 @@ _FIXTURES = frozenset(
      "real_models", "tiny_model")
 )  # fmt: skip
 _FIXTURES_MODULE = "pytest_modelenv.fixtures"
-_OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker")
+_OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker", "model_source")
 
 
 def project_uses_models(config: pytest.Config) -> bool:

@@ -32,7 +32,7 @@ class LockedModels:
 
     def __init__(self, project_dir: Path) -> None:
         self._project_dir = project_dir
-        self._known: dict[tuple[ModelSource, bool], Installation | None] = {}
+        self._known: dict[tuple[ModelSource, str | None, bool], Installation | None] = {}
         self._answered: dict[str, None] = {}
         self._fetches: deque[dict[str, Any]] = deque()
         self._hub_cache: str | None = None
@@ -55,7 +55,7 @@ class LockedModels:
             ConfigurationError: A setting is invalid.
             LockfileError: The lock or the volume's metadata cannot be read.
         """
-        key = (source, refuse)
+        key = (source, cache_dir, refuse)
         if key not in self._known:
             from modelenv.environment.settings import Settings
             from modelenv.environment.sources import ModelSource

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelenv.locked_models import LockedModels
 from pytest_modelenv.options import MOCK_MODELS
 from pytest_modelenv.report import HOST, idle_lines, print_summary, summary_lines
 from pytest_modelenv.session_cache import ModelSession
@@ -41,11 +42,18 @@ class ModelRun:
 
     Args:
         config: pytest's configuration.
+        locked: What answers for the Hub from the lock.
         take_facts: Returns the heavy imports and the requests to the Hub since its last call, as plain types.
     """
 
-    def __init__(self, config: pytest.Config, take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]]) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        locked: LockedModels,
+        take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]],
+    ) -> None:
         self._config = config
+        self._locked = locked
         self._take_more_facts = take_facts
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
             kind: [] for kind in (_LOADS, _NOTICES, _LOCKED, _IDLE, IMPORTS, REQUESTS)
@@ -63,7 +71,7 @@ class ModelRun:
         Raises:
             pytest.UsageError: An option is invalid.
         """
-        return ModelSession(self._config)
+        return ModelSession(self._config, self._locked)
 
     @property
     def _has_models(self) -> bool:
@@ -113,7 +121,7 @@ class ModelRun:
         if _TROUBLE in item.stash:
             pytest.fail(item.stash[_TROUBLE], pytrace=False)
         try:
-            self.models.locked.prepare()
+            self._locked.prepare()
         except ModelEnvError as error:
             pytest.fail(str(error), pytrace=False)
 
@@ -180,7 +188,7 @@ class ModelRun:
         facts = dict(self._take_more_facts())
         if self._has_models:
             facts.update(_by_kind(self.models.take_reports()))
-            facts[_LOCKED] = self.models.locked.take()
+        facts[_LOCKED] = self._locked.take()
         return {kind: found for kind, found in facts.items() if found}
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:

@@ -44,17 +44,18 @@ class ModelSession:
 
     Args:
         config: pytest's configuration.
+        locked: What answers for the Hub from the lock.
 
     Raises:
         pytest.UsageError: An option is invalid.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, locked: LockedModels) -> None:
         self.options: ModelOptions = resolve_options(config)
         chosen_cache_dir(config)  # reports an invalid option now
         self._config = config
         self._reports: deque[LoadReport | Notice] = deque()
-        self.locked = LockedModels(config.invocation_params.dir)
+        self.locked = locked
 
     def header(self) -> str:
         """Return the header line: the source and the cache folder, each with its origin."""
@@ -64,13 +65,15 @@ class ModelSession:
             forced = f"{options.forced.origin.removeprefix('variable ')} forces {options.forced.value}"
         if not options.real_models:
             return FAKES if forced is None else f"modelenv: {forced}; real models with --real-models"
-        parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
+        is_suite = options.suite is not None and options.suite.value != MOCK_MODELS
+        in_all = " in all tests" if is_suite else ""
+        parts = [f"modelenv: real models{in_all} from {options.source.value} ({options.source.origin})"]
         if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
             cache = self.folders.cache
             parts.append(f"cache {cache.value} ({cache.origin})")
         if options.host.value != HOST_OFF:
             parts.append(f"held by one process ({options.host.origin})")
-        if forced:
+        if forced and not is_suite:
             parts.append(f"all other tests: {forced}")
         return ", ".join(parts)
 
@@ -106,7 +109,6 @@ class ModelSession:
 
     def close(self) -> None:
         """Remove the run's folder if this process created it."""
-        self.locked.close()
         if self._owns_run:
             shutil.rmtree(self.folders.run, ignore_errors=True)
 

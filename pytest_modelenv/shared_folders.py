@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_modelenv.options import (
+    DOWNLOAD_ON_DEMAND,
     LOCAL_CACHE,
     ModelOptions,
     Resolved,
@@ -23,6 +24,7 @@ from pytest_modelenv.options import (
     project_settings,
 )
 
+_IN_PYTESTS_CACHE, _PYTESTS_CACHE = "modelenv", "pytest's cache folder"
 _HANDED_DOWN = "modelenv_folders"
 
 
@@ -77,4 +79,26 @@ def _default_cache(config: pytest.Config, options: ModelOptions, run: Path) -> R
     cache: pytest.Cache | None = getattr(config, "cache", None)
     if cache is None:  # pytest runs with -p no:cacheprovider
         return Resolved(run / "cache", "a folder of this run, because pytest has no cache folder")
-    return Resolved(cache.mkdir("modelenv"), "pytest's cache folder")
+    return Resolved(cache.mkdir(_IN_PYTESTS_CACHE), _PYTESTS_CACHE)
+
+
+def early_cache_dir(config: pytest.Config, source: str) -> Resolved[str | None] | None:
+    """Return the models folder for a source before pytest is configured, with None for a source with its own folder.
+
+    Returns:
+        None if the folder is not known yet.
+
+    Raises:
+        pytest.UsageError: An option or a setting is invalid.
+    """
+    if source not in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
+        return Resolved(None, "default")
+    chosen = chosen_cache_dir(config) or project_cache_dir(config)
+    if chosen is not None:
+        return Resolved(str(chosen.value), chosen.origin)
+    if source == LOCAL_CACHE:
+        return Resolved(None, "default")
+    if not config.pluginmanager.hasplugin("cacheprovider"):
+        return None
+    cache = pytest.Cache.for_config(config, _ispytest=True)  # the only way before pytest is configured
+    return Resolved(str(cache.mkdir(_IN_PYTESTS_CACHE)), _PYTESTS_CACHE)

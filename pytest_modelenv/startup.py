@@ -1,6 +1,6 @@
 """Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-This module creates nothing else, and imports no other module of modelenv.
+This module creates nothing else.
 
 PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
+from pytest_modelenv.project_files import SOURCE_VARIABLE, a_file_may_force, project_table
+
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
-# The values of `modelenv.environment.sources.ModelSource`.
-SOURCES = ("persistent_volume", "mock_models", "download_on_demand", "local_cache", "huggingface_hub")
 GUARDS_REPORT, GUARDS_ERROR, GUARDS_OFF = "report", "error", "off"
-SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
 NEEDS_REAL_MODELS = "needs --real-models"
 FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run without any options
@@ -39,10 +38,6 @@ COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
 # When the run started, in seconds since the epoch. Under pytest-xdist: when the controller started.
 STARTED: pytest.StashKey[float] = pytest.StashKey()
-# The texts of the project's `pyproject.toml` and `.env`.
-PROJECT_TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
-# The table `[tool.modelenv]` in the project's `pyproject.toml`, or None.
-PROJECT_TABLE: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
 # The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
@@ -79,8 +74,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--model-source",
         dest="modelenv_model_source",
         metavar="SOURCE",
-        help="where --real-models gets them: download_on_demand (default), local_cache, persistent_volume or "
-        "huggingface_hub",
+        help="where --real-models gets them: download_on_demand, local_cache, persistent_volume or "
+        "huggingface_hub; by default MODEL_SOURCE, else the ini-option model_source, else download_on_demand",
     )
     group.addoption(
         "--model-cache-dir",
@@ -135,6 +130,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
     )
     parser.addini("model_guards", "the same as --model-guards: report, error or off", default="")
+    parser.addini(
+        "model_source",
+        "the source of models of all tests, such as download_on_demand: they need no marker, and get real models "
+        "without --real-models; --model-source and MODEL_SOURCE override it",
+        default="",
+    )
     parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
     parser.addini(
         "model_marker",
@@ -189,77 +190,13 @@ def asks_for_nothing(config: pytest.Config) -> bool:
         config.getoption(name) is not None for name in ("--model-source", "--model-cache-dir")
     )
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
-    return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force(config))
+    ini = config.getini("model_cache_dir") or config.getini("model_source")
+    return not (asked or variables or ini or a_file_may_force(config))
 
 
-def a_file_may_force(config: pytest.Config) -> bool:
-    """Whether the project's `pyproject.toml` or `.env` could name a source.
-
-    If not, `modelenv.Settings` is not needed, nor its import. A MODEL_SOURCE in `.env` that is not one of modelenv's
-    sources could belong to another program. It is ignored unless the user asks for real models.
-    """
-    project, variables = project_texts(config)
-    if "tool.modelenv" in project and "source" in project:
-        return True
-    return SOURCE_VARIABLE in variables and (config.getoption("--real-models") or _names_a_source(variables))
-
-
-def forces_a_source(config: pytest.Config) -> bool:
-    """Whether MODEL_SOURCE, or a file of the project, names one of modelenv's sources."""
-    return _names_a_source(os.environ.get(SOURCE_VARIABLE, "")) or a_file_may_force(config)
-
-
-def _names_a_source(text: str) -> bool:
-    text = text.lower()
-    return any(source in text for source in SOURCES)
-
-
-def project_texts(config: pytest.Config) -> tuple[str, str]:
-    """Return the texts of the project's `pyproject.toml` and `.env`, read once. A missing file is an empty text.
-
-    `modelenv.Settings` uses the same files: the nearest `pyproject.toml`, and `.env` beside it.
-    """
-    if PROJECT_TEXTS not in config.stash:
-        config.stash[PROJECT_TEXTS] = _project_texts()
-    return config.stash[PROJECT_TEXTS]
-
-
-def project_table(config: pytest.Config) -> dict[str, Any] | None:
-    """Return the table `[tool.modelenv]` in the project's `pyproject.toml`, or None if there is none."""
-    if PROJECT_TABLE not in config.stash:
-        config.stash[PROJECT_TABLE] = _project_table(project_texts(config)[0])
-    return config.stash[PROJECT_TABLE]
-
-
-def _project_table(text: str) -> dict[str, Any] | None:
-    if "modelenv" not in text:
-        return None
-    import tomllib
-
-    try:
-        table: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None  # the programs that need the file report that
-    for name in ("tool", "modelenv"):
-        table = table.get(name) if isinstance(table, dict) else None
-    return table if isinstance(table, dict) else None
-
-
-def _project_texts() -> tuple[str, str]:
-    start = os.path.realpath(".")
-    folders = [start]
-    while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import
-        folders.append(parent)
-    project = next((each for each in folders if os.path.isfile(f"{each}/pyproject.toml")), None)  # noqa: PTH113
-    return "" if project is None else _text(f"{project}/pyproject.toml"), _text(f"{project or start}/.env")
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
-        return ""
+def option_of(config: pytest.Config, name: str) -> Any:
+    """Return the value of one of the plugin's options, also before pytest has parsed all options."""
+    return getattr(config.known_args_namespace, f"modelenv_{name}")
 
 
 def endpoint_of(config: pytest.Config) -> str | None:

@@ -26,6 +26,7 @@ READS_ENVIRONMENT = {
     "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
     "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
     "pytest_modelenv/options.py",  # for options that are not set
+    "pytest_modelenv/project_files.py",  # whether the user forces a source
     "pytest_modelenv/startup.py",  # whether the user sets a variable about models
 }
 # The modules that can open sockets, and why.
@@ -77,7 +78,7 @@ LAYERS = (
     ("pytest_modelenv.plugin",),
     ("pytest_modelenv.fixtures",),
     ("pytest_modelenv.access",),
-    ("pytest_modelenv.run",),
+    ("pytest_modelenv.run", "pytest_modelenv.suite"),
     ("pytest_modelenv.scopes", "pytest_modelenv.report"),
     ("pytest_modelenv.guards",),
     ("pytest_modelenv.session_cache",),
@@ -97,6 +98,7 @@ LAYERS = (
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
     ),
+    ("pytest_modelenv.project_files",),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
     ("modelenv.shared_manager",),
