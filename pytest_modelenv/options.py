@@ -10,8 +10,17 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
-from pytest_modelenv.project_files import SOURCE_VARIABLE, SOURCES, a_file_may_force, project_texts
-from pytest_modelenv.startup import CACHE_VARIABLE, HOST_OFF, HOST_RUN, guards_mode, option_of
+from pytest_modelenv.project_files import project_texts
+from pytest_modelenv.startup import (
+    CACHE_VARIABLE,
+    HOST_OFF,
+    HOST_RUN,
+    SOURCE_VARIABLE,
+    SOURCES,
+    a_file_may_force,
+    guards_mode,
+    option_of,
+)
 
 if TYPE_CHECKING:
     from modelenv.environment.settings import Settings

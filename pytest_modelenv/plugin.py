@@ -157,11 +157,9 @@ class RunHooks:
         self._run.prepare_models(session.items)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with an invalid marker, or whose locked models are damaged."""
-        from pytest_modelenv.gate import MISTAKE
-
-        if MISTAKE in item.stash:
-            pytest.fail(item.stash[MISTAKE], pytrace=False)
+        """Fail a test with an invalid marker, or whose locked models cannot be used."""
+        if startup.MISTAKE in item.stash:
+            pytest.fail(item.stash[startup.MISTAKE], pytrace=False)
         if startup.FORCED_SOURCE in item.stash:
             self._run.check_locked_models(item)
 

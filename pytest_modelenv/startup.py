@@ -1,6 +1,6 @@
 """Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-This module creates nothing else.
+This module creates nothing else, and imports no other module of modelenv but `project_files`.
 
 PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
-from pytest_modelenv.project_files import SOURCE_VARIABLE, a_file_may_force, project_table
+from pytest_modelenv.project_files import project_table, project_texts
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
+# The values of `modelenv.environment.sources.ModelSource`.
+SOURCES = ("persistent_volume", "mock_models", "download_on_demand", "local_cache", "huggingface_hub")
 GUARDS_REPORT, GUARDS_ERROR, GUARDS_OFF = "report", "error", "off"
+SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
 NEEDS_REAL_MODELS = "needs --real-models"
 FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run without any options
@@ -38,6 +41,8 @@ COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
 # When the run started, in seconds since the epoch. Under pytest-xdist: when the controller started.
 STARTED: pytest.StashKey[float] = pytest.StashKey()
+# The error message for a test with an invalid marker.
+MISTAKE: pytest.StashKey[str] = pytest.StashKey()
 # The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
@@ -197,6 +202,28 @@ def asks_for_nothing(config: pytest.Config) -> bool:
 def option_of(config: pytest.Config, name: str) -> Any:
     """Return the value of one of the plugin's options, also before pytest has parsed all options."""
     return getattr(config.known_args_namespace, f"modelenv_{name}")
+
+
+def a_file_may_force(config: pytest.Config) -> bool:
+    """Whether the project's `pyproject.toml` or `.env` could name a source.
+
+    If not, `modelenv.Settings` is not needed, nor its import. A MODEL_SOURCE in `.env` that is not one of modelenv's
+    sources could belong to another program. It is ignored unless the user asks for real models.
+    """
+    project, variables = project_texts(config)
+    if "tool.modelenv" in project and "source" in project:
+        return True
+    return SOURCE_VARIABLE in variables and (option_of(config, "real_models") or _names_a_source(variables))
+
+
+def forces_a_source(config: pytest.Config) -> bool:
+    """Whether MODEL_SOURCE, or a file of the project, names one of modelenv's sources."""
+    return _names_a_source(os.environ.get(SOURCE_VARIABLE, "")) or a_file_may_force(config)
+
+
+def _names_a_source(text: str) -> bool:
+    text = text.lower()
+    return any(source in text for source in SOURCES)
 
 
 def endpoint_of(config: pytest.Config) -> str | None:

@@ -26,7 +26,6 @@ READS_ENVIRONMENT = {
     "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
     "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
     "pytest_modelenv/options.py",  # for options that are not set
-    "pytest_modelenv/project_files.py",  # whether the user forces a source
     "pytest_modelenv/startup.py",  # whether the user sets a variable about models
 }
 # The modules that can open sockets, and why.
@@ -59,6 +58,7 @@ WRITES = {
     "modelenv/fetching/blobs.py",  # the blobs that it fetches
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
+    "modelenv/volume/placing.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
     "modelenv/interception/volume_files.py",  # links to a volume's files, in a private temporary folder
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock

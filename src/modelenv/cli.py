@@ -14,6 +14,7 @@ from modelenv.commands.outcome import Outcome, error_code, error_of_system, erro
 from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
+from modelenv.volume.layout import VolumeLayout
 
 app = typer.Typer(
     help="Load Hugging Face models with the same code in tests, on a laptop, in CI and in production.",
@@ -88,6 +89,13 @@ def pull(
     replace: Annotated[
         bool, typer.Option("--replace", help="With --to: drop what other locks put on the volume.")
     ] = False,
+    layout: Annotated[
+        VolumeLayout | None,
+        typer.Option(
+            help="With --to: `plain` for folders named <org>/<name>; `hub` for any program, with HF_HUB_CACHE. "
+            "Default: that of the volume, else plain."
+        ),
+    ] = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,6 +105,8 @@ def pull(
 
     if (add or replace) and (to is None or (add and replace)):
         raise typer.BadParameter("--add and --replace require --to and exclude each other")
+    if layout is not None and to is None:
+        raise typer.BadParameter("--layout requires --to")
     settings, progress = _start(context, as_json)
     if to is None:
         _finish(fetching.pull(settings, progress, names or (), cache_dir=cache_dir), as_json)
@@ -104,7 +114,8 @@ def pull(
         raise typer.BadParameter("--to fills a volume with all locked models; it takes no names")
     else:
         others = Others.ADDED_TO if add else Others.REPLACED if replace else Others.REFUSED
-        _finish(fetching.pull_to(settings, progress, to, cache_dir=cache_dir, others=others), as_json)
+        outcome = fetching.pull_to(settings, progress, to, cache_dir=cache_dir, others=others, layout=layout)
+        _finish(outcome, as_json)
 
 
 @app.command()

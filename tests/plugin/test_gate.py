@@ -213,9 +213,9 @@ def test_a_project_names_its_own_gate(run_tests: RunTests, project: pytest.Pytes
 
 def test_duplicated_names_agree(pytestconfig: pytest.Config) -> None:
     from modelenv import ModelSource
-    from pytest_modelenv import gate, project_files
+    from pytest_modelenv import gate, startup
 
-    assert set(project_files.SOURCES) == {source.value for source in ModelSource}
+    assert set(startup.SOURCES) == {source.value for source in ModelSource}
     fixtures = vars(pytestconfig.pluginmanager.get_plugin("modelenv-fixtures"))
     assert {name for name in fixtures if not name.startswith("_")} == gate._FIXTURES
 
