@@ -63,8 +63,10 @@ def test_a_warm_suite_runs_without_the_hub(suite: Suite) -> None:
     without = suite.run("-p", "no:modelenv", "-o", "addopts=", "--override-ini=model_source=", *options)
     cold = suite.run(*N2, *options)
     assert sorted(cold.tests) == sorted(without.tests)
-    sent = [(each.repo_id, each.file) for each in suite.hub.requests]
-    assert all(each.method == "GET" and each.kind == "resolve" for each in suite.hub.requests)
+    # The weights are on another server, to which the Hub redirects.
+    asked = [each for each in suite.hub.requests if not each.path.startswith("/cdn-lfs/")]
+    assert [each for each in asked if (each.method, each.kind) != ("GET", "resolve")] == []
+    sent = [(each.repo_id, each.file) for each in asked]
     assert len(sent) == len(set(sent))  # each file once, for both workers
     for mode in (WITHOUT_XDIST, N0, N2):
         warm = suite.run(*mode, *options, endpoint=NO_HUB)
