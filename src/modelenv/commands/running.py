@@ -19,8 +19,8 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.files.layouts import cache_folders
-from modelenv.interception.files import write_references
 from modelenv.interception.locked_repos import LockedRepos, lock_in
+from modelenv.interception.references import write_references
 from modelenv.interception.volume_files import VolumeFiles, kept_cache
 from modelenv.store.checks import Checks
 

@@ -214,6 +214,7 @@ def install(
         ConfigurationError: A setting is invalid, or other arguments are installed already.
         LockfileError: The lock or the volume's metadata cannot be read.
         ModelIntegrityError: A file in the store is damaged, and the store cannot be changed.
+        ModelNotFoundError: In offline mode, the store has another commit of a locked model, but not the locked one.
     """
     global _current
     if source is not None:

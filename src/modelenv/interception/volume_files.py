@@ -17,8 +17,8 @@ from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelNotFoundError
 from modelenv.files.disk import make_private, reading
 from modelenv.files.layouts import cache_folders
-from modelenv.interception.files import write_references
 from modelenv.interception.locked_repos import LockedCommit
+from modelenv.interception.references import write_references
 from modelenv.locks.values import LockedFile
 from modelenv.store.checks import Checks
 from modelenv.store.store import Store
