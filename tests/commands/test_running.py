@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,14 +22,53 @@ def commit_of(project: Project) -> str:
     return next(line for line in lines if line.startswith("commit =")).split('"')[1]
 
 
+@pytest.fixture(autouse=True)
+def temporary(project: Project, tmp_path: Path) -> None:
+    """Keep the links in a folder of the test."""
+    (tmp_path / "temporary").mkdir()
+    project.environ["TMPDIR"] = str(tmp_path / "temporary")
+
+
 def test_the_command_finds_the_locked_commit_offline(locked: Project) -> None:
     folder = locked.cache / "models--acme--first"
-    snapshot = folder / "snapshots" / commit_of(locked)
+    commit = commit_of(locked)
     said = locked.run("run", "--", sys.executable, "-c", DOWNLOAD)
-    assert said == f"{snapshot}/config.json\n"
+    assert said.endswith(f"/models--acme--first/snapshots/{commit}/config.json\n")
+    assert Path(said.strip()).resolve() == (folder / "snapshots" / commit / "config.json").resolve()
     assert {kind for _, kind, _ in locked.asked()} == {"resolve"}
+    (folder / "refs").mkdir(exist_ok=True)
     (folder / "refs" / "main").write_text("0" * 40)
     assert locked.run("run", sys.executable, "-c", DOWNLOAD, **NOBODY) == said
+    assert (folder / "refs" / "main").read_text() == "0" * 40  # the references of other programs are not changed
+
+
+@pytest.mark.slow  # three commands
+def test_another_project_with_the_same_cache_does_not_change_what_a_running_command_finds(
+    filled: Project, tmp_path: Path
+) -> None:
+    code = f"import sys; print('started', flush=True); sys.stdin.readline(); {DOWNLOAD}"
+    command = [sys.executable, "-m", "modelenv", "run", "--", sys.executable, "-c", code]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=filled.folder, env=filled.environ, stdin=pipe, stdout=pipe, text=True
+    ) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() not in ("started\n", ""):
+            pass
+        newest = filled.push("first", id2label={"0": "NEW", "1": "ER"})
+        other = Project(tmp_path / "other", filled.hub, filled.repos, filled.environ)
+        shutil.copytree(filled.folder, other.folder, ignore=shutil.ignore_patterns("cache", "modelenv.lock"))
+        other.prepare("lock")
+        assert f"/snapshots/{newest}/" in other.run("run", "--", sys.executable, "-c", DOWNLOAD)
+        said, _ = process.communicate("go\n", timeout=60)
+    assert f"/snapshots/{commit_of(filled)}/" in said
+
+
+@pytest.mark.slow
+def test_modelenv_in_the_command_uses_the_cache_itself(filled: Project) -> None:
+    code = f"import modelenv; modelenv.install(); {DOWNLOAD}"
+    said = filled.run("run", "--", sys.executable, "-c", code, **NOBODY)
+    assert said == f"{filled.cache}/models--acme--first/snapshots/{commit_of(filled)}/config.json\n"
 
 
 def test_the_exit_code_and_the_arguments_are_the_commands(filled: Project) -> None:
@@ -72,7 +112,7 @@ def test_a_damaged_file_stops_the_command(filled: Project) -> None:
 def test_on_a_volume_the_command_gets_links_to_verified_files(locked: Project, tmp_path: Path) -> None:
     volume = tmp_path / "volume"
     locked.run("pull", "--to", str(volume))
-    variables = {**NOBODY, "MODEL_CACHE_DIR": "", "MODEL_VOLUME_DIR": str(volume), "TMPDIR": str(tmp_path)}
+    variables = {**NOBODY, "MODEL_CACHE_DIR": "", "MODEL_VOLUME_DIR": str(volume)}
     code = DOWNLOAD.replace("print(", "import pathlib; print(pathlib.Path(").replace("'))", "')).resolve())")
     for _ in range(2):
         path = Path(locked.run("run", "--", sys.executable, "-c", code, **variables).strip())

@@ -1,6 +1,8 @@
 """The command `modelenv run`: replaces itself by a command that finds the locked models offline.
 
 Any program that uses the Hugging Face cache, in any language, finds them by HF_HUB_CACHE and the references in it.
+That cache has links to the locked files only. It is made for one content of the lock, so that no other program moves
+a reference in it while the command runs.
 """
 
 from __future__ import annotations
@@ -18,10 +20,9 @@ from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
-from modelenv.files.layouts import cache_folders
+from modelenv.interception.links import kept_cache, link_files
 from modelenv.interception.locked_repos import LockedRepos, lock_in
-from modelenv.interception.references import write_references
-from modelenv.interception.volume_files import VolumeFiles, kept_cache
+from modelenv.interception.volume_files import VolumeFiles
 from modelenv.store.checks import Checks
 
 
@@ -43,26 +44,32 @@ def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache
     if program is None:
         raise ConfigurationError("there is no such command", found=command[0], hint="check its name and PATH")
     volume = volume_of(settings, None) if cache_dir is None else None
-    cache = _cache(settings, progress, cache_dir) if volume is None else _cache_of_volume(settings, volume)
+    variables = (
+        _links_to_cache(settings, progress, cache_dir) if volume is None else _links_to_volume(settings, volume)
+    )
     sys.stdout.flush()
     sys.stderr.flush()
-    environ = {**os.environ, "HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": "1"}
+    environ = {**os.environ, **variables, "HF_HUB_OFFLINE": "1"}
     os.execve(program, list(command), environ)  # noqa: S606 - the user's own command, without a shell
 
 
-def _cache(settings: Settings, progress: Progress, cache_dir: Path | None) -> Path:
+def _links_to_cache(settings: Settings, progress: Progress, cache_dir: Path | None) -> dict[str, str]:
+    """Return the variables for links to the files in the cache. modelenv in the command uses the cache itself."""
     lock, store = needed_lock(settings), cache_of(settings, cache_dir)
-    pull(settings, progress, [model.alias for model in lock.models], cache_dir=cache_dir)
+    pulled = pull(settings, progress, [model.alias for model in lock.models], cache_dir=cache_dir)
+    folders = {row["alias"]: Path(row["path"]) for row in pulled.data["models"]}
+    links = kept_cache(lock, store.root)
     for commit in LockedRepos(lock).commits:
-        write_references(cache_folders(store.root, commit.model.ref)[0], commit)
-    return store.root
+        for model in commit.entries:
+            link_files(links, commit, [file.path for file in model.files], folders[model.alias])
+    return {"HF_HUB_CACHE": str(links), "MODEL_CACHE_DIR": str(store.root)}
 
 
-def _cache_of_volume(settings: Settings, volume: Path) -> Path:
+def _links_to_volume(settings: Settings, volume: Path) -> dict[str, str]:
     lock = lock_in(ModelSource.PERSISTENT_VOLUME, settings)
     if lock is None:
         raise LockfileError(f"{volume}: there is neither metadata of modelenv nor a lock", hint="run `modelenv lock`")
-    files = VolumeFiles(volume, kept_cache(volume), Checks(remembers=False))
+    files = VolumeFiles(volume, kept_cache(lock, volume), Checks(remembers=False))
     for commit in LockedRepos(lock).commits:
         files.check(commit)
-    return files.cache
+    return {"HF_HUB_CACHE": str(files.cache)}

@@ -104,7 +104,8 @@ class Installation:
             from modelenv.store.store import Store
 
             return CacheFiles(Store.of(self.source, self._settings), seconds, self._counts.note_fetch)
-        from modelenv.interception.volume_files import VolumeFiles, new_cache
+        from modelenv.interception.links import new_cache
+        from modelenv.interception.volume_files import VolumeFiles
         from modelenv.store.checks import Checks
 
         files = VolumeFiles(self._settings.volume_dir, new_cache(), Checks(remembers=False))
