@@ -125,6 +125,27 @@ def test_a_second_call_returns_the_same_installation(install: Install, tmp_path:
     assert first.is_active
 
 
+def test_a_block_leaves_an_earlier_installation_alone(hub: EmbeddedHub, install: Install) -> None:
+    first = install()
+    for _ in range(2):
+        with install() as inner, install():
+            assert inner is first
+        assert first.is_active
+    HfApi().model_info(REPO)
+    hub.assert_no_requests()
+    with first:
+        pass
+    assert not first.is_active
+    with install() as outer:
+        with install():
+            pass
+        assert outer.is_active
+        modelenv.uninstall()
+        assert not outer.is_active
+        again = install()
+    assert (outer.is_active, again.is_active) == (False, True)
+
+
 def test_the_users_own_cache_stays_the_cache(install: Install, tmp_path: Path, locked: LockedModel) -> None:
     before = os.environ.get("HF_HUB_CACHE")
     installation = install("huggingface_hub")

@@ -35,7 +35,9 @@ DOWNLOADS = "huggingface_hub.file_download"  # the module that every load import
 
 @dataclass(eq=False)
 class Installation:
-    """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
+    """What `install()` has installed. As a context manager, it undoes one call of `install()` at the block's end.
+
+    So code that installs for a block leaves an earlier installation alone.
 
     Attributes:
         source: The source of the models.
@@ -51,6 +53,7 @@ class Installation:
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
     _permission: str = field(default="", repr=False)
+    _calls: int = field(default=1, repr=False)
 
     @property
     def answered(self) -> int:
@@ -88,7 +91,10 @@ class Installation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.uninstall()
+        with _installing:
+            self._calls -= 1
+            if self._calls <= 0:
+                self._uninstall()
 
     @property
     def _cache(self) -> Path | None:
@@ -227,6 +233,7 @@ def install(
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
             if _current._key == _key(found, refuses, settings):  # noqa: SLF001
+                _current._calls += 1  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",
