@@ -17,6 +17,7 @@ from huggingface_hub.utils import _http
 import modelenv
 from modelenv import ConfigurationError, LockfileError
 from modelenv.hub import EmbeddedHub
+from modelenv.locks.project_lock import Lockfile, write_lockfile
 from modelenv.locks.values import LockedModel
 
 from .conftest import REPO, Install, asked
@@ -192,13 +193,38 @@ def test_a_damaged_lock_is_an_error(install: Install, project: Path) -> None:
     assert state() == before
 
 
-def test_a_lock_that_changes_is_read_again(hub: EmbeddedHub, install: Install, project: Path) -> None:
+def test_a_lock_that_changes_is_read_again(
+    hub: EmbeddedHub, install: Install, project: Path, locked: LockedModel
+) -> None:
+    path = project / "modelenv.lock"
+    path.unlink()
     installation = install()
+    write_lockfile(path, Lockfile((locked,)))
     HfApi().model_info(REPO)
-    (project / "modelenv.lock").unlink()
+    hub.assert_no_requests()
+    path.write_text(f"{path.read_text().partition('[[')[0]}models = []\n")
     HfApi().model_info(REPO)
     assert asked(hub) == ["GET info"]
     assert installation.answered == 1
+
+
+def test_a_lock_that_is_removed_is_an_error_until_it_is_back(
+    hub: EmbeddedHub, install: Install, project: Path
+) -> None:
+    path = project / "modelenv.lock"
+    install()
+    text = path.read_text()
+    path.unlink()
+    with pytest.raises(LockfileError) as error:
+        hf_hub_download(REPO, "config.json")
+    assert str(error.value).splitlines() == [
+        f"{path}: the lock was removed while modelenv.install() answers from it",
+        "  what to do: restore it, or call modelenv.uninstall()",
+    ]
+    hub.assert_no_requests()
+    path.write_text(text)
+    assert HfApi().model_info(REPO).id == REPO
+    hub.assert_no_requests()
 
 
 def test_the_asynchronous_client_is_answered_too(hub: EmbeddedHub, install: Install, folder: Path) -> None:

@@ -14,7 +14,7 @@ from modelenv.environment.detection import explain_environment
 from modelenv.environment.libraries import environment
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
-from modelenv.errors import ConfigurationError
+from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.forks import cached_property, new_lock, only_here
 from modelenv.interception.counts import Counts, Unlocked, Watcher
 from modelenv.interception.locked_repos import LockedRepos, lock_in
@@ -138,12 +138,19 @@ class Installation:
         return _key(self.source, self.refuses, self._settings)
 
     def _repos(self) -> LockedRepos:
-        lock = lock_in(self.source, self._settings) or Lockfile()
+        lock = lock_in(self.source, self._settings)
+        if lock is None and self._known is not None and self._known.lock.models:
+            raise LockfileError(
+                f"{self._origin}: the lock was removed while modelenv.install() answers from it",
+                hint="restore it, or call modelenv.uninstall()",
+            )
+        lock = lock or Lockfile()
         if self._known is None or self._known.lock is not lock:
             self._known = LockedRepos(lock)
         return self._known
 
     def _start(self) -> None:
+        self._repos()  # a lock that is removed after this is an error
         if lock_in(self.source, self._settings) is None:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
