@@ -99,6 +99,19 @@ def test_without_a_lock_nothing_is_run(project: Project) -> None:
     assert project.lines("run", "--", sys.executable, "-c", "print(1)", code=1)[0].endswith("there is no lock")
 
 
+def test_a_lock_that_is_not_as_declared_stops_the_command(locked: Project) -> None:
+    path = locked.folder / "pyproject.toml"
+    second = '{ repo = "acme/second", revision = "v9" }'
+    path.write_text(path.read_text().replace('"acme/second"', second) + 'third = "acme/third"\n')
+    assert locked.lines("run", "--", sys.executable, "-c", "print(1)", code=1) == [
+        "error: PROJECT/modelenv.lock: the lock is not as declared",
+        "  found: second: another revision (declared v9, locked the default branch); "
+        "third: not locked (declared acme/third)",
+        "  what to do: run `modelenv lock` and commit the result",
+    ]
+    assert locked.asked() == []
+
+
 @pytest.mark.slow
 def test_a_damaged_file_stops_the_command(filled: Project) -> None:
     [blob] = {path.resolve() for path in filled.cache.glob("models--acme--first/snapshots/*/config.json")}

@@ -208,6 +208,20 @@ def test_a_lock_that_changes_is_read_again(
     assert installation.answered == 1
 
 
+def test_a_lock_that_is_not_as_declared_is_a_warning(
+    install: Install, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with install():
+        assert caplog.text == ""
+    declared = f'm = {{ repo = "{REPO}", revision = "v9" }}\nn = "acme/two"\n'
+    (project / "pyproject.toml").write_text(f"[tool.modelenv.models]\n{declared}")
+    install()
+    assert caplog.messages == [
+        f"{project}/modelenv.lock: not as declared, run `modelenv lock`: "
+        "m: another revision (declared v9, locked the default branch); n: not locked (declared acme/two)"
+    ]
+
+
 def test_a_lock_that_is_removed_is_an_error_until_it_is_back(
     hub: EmbeddedHub, install: Install, project: Path
 ) -> None:

@@ -23,6 +23,7 @@ from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.interception.links import kept_cache, link_files
 from modelenv.interception.locked_repos import LockedRepos, lock_in
 from modelenv.interception.volume_files import VolumeFiles
+from modelenv.locks.declarations import not_as_declared
 from modelenv.store.checks import Checks
 
 
@@ -37,7 +38,7 @@ def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache
 
     Raises:
         ConfigurationError: There is no such command.
-        LockfileError: There is no lock.
+        LockfileError: There is no lock, or it is not as declared.
         ModelEnvError: A model could not be fetched, or is damaged and could not be fetched again.
     """
     program = shutil.which(command[0])
@@ -56,6 +57,13 @@ def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache
 def _links_to_cache(settings: Settings, progress: Progress, cache_dir: Path | None) -> dict[str, str]:
     """Return the variables for links to the files in the cache. modelenv in the command uses the cache itself."""
     lock, store = needed_lock(settings), cache_of(settings, cache_dir)
+    stale = not_as_declared(settings.models, lock)
+    if stale:
+        raise LockfileError(
+            f"{settings.lock_path}: the lock is not as declared",
+            found="; ".join(map(str, stale)),
+            hint="run `modelenv lock` and commit the result",
+        )
     pulled = pull(settings, progress, [model.alias for model in lock.models], cache_dir=cache_dir)
     folders = {row["alias"]: Path(row["path"]) for row in pulled.data["models"]}
     links = kept_cache(lock, store.root)

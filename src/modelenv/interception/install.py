@@ -153,6 +153,13 @@ class Installation:
         self._repos()  # a lock that is removed after this is an error
         if lock_in(self.source, self._settings) is None:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
+        elif self.source is not ModelSource.PERSISTENT_VOLUME:
+            from modelenv.locks.declarations import not_as_declared
+
+            stale = not_as_declared(self._settings.models, self._repos().lock)
+            if stale:
+                found = "; ".join(map(str, stale))
+                logger.warning("%s: not as declared, run `modelenv lock`: %s", self._origin, found)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
             self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
         watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self.prepare})
