@@ -30,7 +30,7 @@ def test_a_file_is_fetched_once_and_then_without_requests(
     assert path.read_bytes() == (folder / "model.safetensors").read_bytes()
     assert asked(hub) == ["GET resolve model.safetensors"]
     hub.clear()
-    for revision in (None, "main", locked.commit):
+    for revision in (None, "main", "refs/heads/main", locked.commit[:8], locked.commit):
         assert hf_hub_download(REPO, "model.safetensors", revision=revision) == str(path)
     hub.assert_no_requests()
     assert installation.answered >= 3
