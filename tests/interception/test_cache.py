@@ -48,6 +48,20 @@ def test_a_snapshot_has_the_locked_files(hub: EmbeddedHub, install: Install, loc
     assert snapshot_download(REPO, revision=locked.commit) == str(folder)
 
 
+def test_another_spelling_of_the_id_is_the_same_model(
+    hub: EmbeddedHub, install: Install, folder: Path, locked: LockedModel
+) -> None:
+    (folder / "config.json").write_text('{"model_type": "other"}')
+    hub.add(folder, REPO)
+    installation = install()
+    snapshot = Path(snapshot_download("Acme/Model"))
+    assert snapshot.name == locked.commit
+    assert hf_hub_download("Acme/Model", "config.json") == str(snapshot / "config.json")
+    assert "other" not in (snapshot / "config.json").read_text()
+    assert sorted(asked(hub)) == [f"GET resolve {name}" for name in FILES]
+    assert installation.passed_through == {}
+
+
 def test_the_client_keeps_no_listing_without_the_files_that_are_not_locked(install: Install, project: Path) -> None:
     install()
     snapshot_download(REPO)

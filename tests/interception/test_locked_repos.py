@@ -54,6 +54,15 @@ def test_full_names_and_short_commits_are_the_same_revisions() -> None:
     }  # fmt: skip
 
 
+def test_the_case_of_a_repo_id_does_not_matter() -> None:
+    repos = LockedRepos(Lockfile((model("a", ONE, None, "config.json"),)))
+    for spelling in ("Acme/Model", "acme/MODEL"):
+        found = repos.find(spelling, ONE[:9])
+        assert found is not None
+        assert found.model.repo == "acme/model"
+        assert repos.revisions(spelling) == ("main",)
+
+
 def test_models_at_the_same_commit_share_their_files() -> None:
     models = model("a", ONE, None, "config.json"), model("b", ONE, None, "x.onnx", patterns=("*.onnx",))
     found = LockedRepos(Lockfile(models)).find("acme/model", None)

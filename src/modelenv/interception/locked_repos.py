@@ -83,8 +83,10 @@ class LockedRepos:
         """Return the locked commit for a revision of a repo, or None if that revision is not locked.
 
         The default branch is taken to be `main`, because the client asks for `main` if its caller names no revision.
-        As on the Hub, the full name of a branch or tag and the first digits of a commit are accepted.
+        As on the Hub, the full name of a branch or tag and the first digits of a commit are accepted, and the case of
+        the repo id does not matter.
         """
+        repo = self._spelling(repo)
         found = next((model for name in _names(revision) if (model := self.lock.find(repo, name)) is not None), None)
         if found is None and revision is not None and _SHORT_COMMIT.fullmatch(revision):
             starting = [each for each in self.lock.models if each.repo == repo and each.commit.startswith(revision)]
@@ -93,7 +95,16 @@ class LockedRepos:
 
     def revisions(self, repo: str) -> tuple[str, ...]:
         """Return the locked revisions of a repo, for errors."""
+        repo = self._spelling(repo)
         return tuple(sorted({model.revision or DEFAULT_BRANCH for model in self.lock.models if model.repo == repo}))
+
+    def _spelling(self, repo: str) -> str:
+        return self._spellings.get(repo) or self._spellings.get(repo.lower(), repo)
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, str]:
+        repos = [model.repo for model in self.lock.models]
+        return {**{repo.lower(): repo for repo in repos}, **{repo: repo for repo in repos}}
 
     @property
     def commits(self) -> tuple[LockedCommit, ...]:

@@ -84,7 +84,7 @@ class Responder:
             return None
         reply = self._reply(call, commit, asked)
         if reply is not None:
-            self.counts.count_answer(call.repo)
+            self.counts.count_answer(commit.model.repo)
             return reply
         what = Unlocked(call.repo, call.revision, call.path if call.kind == "file" else call.kind)
         if self.refuses and call.kind == "file":
