@@ -20,7 +20,7 @@ from modelenv.interception.responses import (
     paths_reply,
     tree_reply,
 )
-from modelenv.interception.routes import Call, read_call
+from modelenv.interception.routes import Call, read_call, written_repo
 
 logger = logging.getLogger("modelenv")
 _TRUE = ("true", "1")
@@ -75,6 +75,7 @@ class Responder:
         """
         call = read_call(asked.method, asked.path)
         if call is None:
+            self._warn_of_write(written_repo(asked.method, asked.path))
             is_refused = self.refuses and asked.path.startswith(_ABOUT_USERS)
             return absent_reply(asked.path) if is_refused else None
         repos = self.repos()
@@ -95,6 +96,13 @@ class Responder:
             raise self._refusal(what, asked, "request information that only the Hub has outside of this environment")
         self._pass(what)
         return call.at(commit.model.commit)
+
+    def _warn_of_write(self, repo: str | None) -> None:
+        if repo is not None and self.repos().revisions(repo) and self.counts.count_write(repo):
+            logger.warning(
+                "%s is locked, and this program writes to it. It reads the locked commit, which can be an old one: "
+                "call modelenv.uninstall() before it reads what it changes", repo,
+            )  # fmt: skip
 
     def _reply(self, call: Call, commit: LockedCommit, asked: Asked) -> Reply | None:
         """Return the response, or None if the lock does not give it."""
