@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,16 @@ NOBODY = {"HF_ENDPOINT": "http://127.0.0.1:9"}
 def commit_of(project: Project) -> str:
     lines = (project.folder / "modelenv.lock").read_text().splitlines()
     return next(line for line in lines if line.startswith("commit =")).split('"')[1]
+
+
+def failed(project: Project, code: int, *command: str, **variables: str) -> list[str]:
+    """Run a command that cannot be started, and return the lines of stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", "modelenv", "run", "--", *command],
+        cwd=project.folder, env={**project.environ, **variables}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    return done.stderr.replace(str(project.folder), "PROJECT").splitlines()
 
 
 @pytest.fixture(autouse=True)
@@ -86,13 +97,53 @@ def test_signals_reach_the_command(filled: Project, tmp_path: Path) -> None:
     assert process.wait(60) == -signal.SIGTERM
 
 
-def test_a_command_that_does_not_exist(locked: Project) -> None:
-    assert locked.lines("run", "--", "no-such-command", code=1) == [
+@pytest.mark.parametrize("name", ["no-such-command", "./none", "cd-"])
+def test_a_command_that_does_not_exist(locked: Project, name: str) -> None:
+    assert failed(locked, 127, name) == [
         "error: there is no such command",
-        "  found: no-such-command",
-        "  what to do: check its name and PATH",
+        f"  found: {name}",
+        "  what to do: check its name and PATH. For a shell's own command, such as `cd`, use sh -c '...'",
     ]
     assert locked.asked() == []
+
+
+def test_a_file_that_is_not_executable_and_a_folder(locked: Project) -> None:
+    (locked.folder / "start-it").write_text("#!/bin/sh\n")
+    message = [
+        "error: the command is not executable",
+        "  found: ./start-it",
+        "  what to do: run `chmod +x ./start-it`, or name its interpreter, as in `modelenv run -- sh ./start-it`",
+    ]
+    assert failed(locked, 126, "./start-it") == message
+    path = f"{locked.folder}{os.pathsep}{os.environ['PATH']}"
+    assert failed(locked, 126, "start-it", PATH=path)[:2] == [message[0], "  found: PROJECT/start-it"]
+    assert failed(locked, 126, str(locked.folder)) == [
+        "error: a folder is not a command", "  found: PROJECT", "  what to do: name a program"
+    ]  # fmt: skip
+    assert locked.asked() == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "code", "found", "hint"),
+    [
+        (
+            "exit 0\n", 126, "Exec format error",
+            "begin a script with a line such as `#!/bin/sh`, or use `modelenv run -- sh ./start-it`",
+        ),
+        (
+            "#!/no/interpreter\n", 127, "No such file or directory",
+            "check the interpreter in the first line of the script",
+        ),
+    ],
+)  # fmt: skip
+def test_a_script_without_an_interpreter(filled: Project, text: str, code: int, found: str, hint: str) -> None:
+    (filled.folder / "start-it").write_text(text)
+    (filled.folder / "start-it").chmod(0o755)
+    lines = failed(filled, code, "./start-it")
+    assert lines[-3:] == [
+        "error: the command cannot be started", f"  found: ./start-it: {found}", f"  what to do: {hint}"
+    ]  # fmt: skip
 
 
 def test_without_a_lock_nothing_is_run(project: Project) -> None:

@@ -7,6 +7,7 @@ a reference in it while the command runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sys
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from modelenv.commands.fetching import pull
+from modelenv.commands.outcome import CommandNotFoundError, CommandNotRunnableError
 from modelenv.commands.places import cache_of, needed_lock, volume_of
 from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
-from modelenv.errors import ConfigurationError, LockfileError
+from modelenv.errors import LockfileError
 from modelenv.interception.links import kept_cache, link_files
 from modelenv.interception.locked_repos import LockedRepos, lock_in
 from modelenv.interception.volume_files import VolumeFiles
@@ -37,13 +39,11 @@ def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache
         cache_dir: A cache other than the detected one.
 
     Raises:
-        ConfigurationError: There is no such command.
+        CommandNotRunnableError: There is no such command, or it cannot be started.
         LockfileError: There is no lock, or it is not as declared.
         ModelEnvError: A model could not be fetched, or is damaged and could not be fetched again.
     """
-    program = shutil.which(command[0])
-    if program is None:
-        raise ConfigurationError("there is no such command", found=command[0], hint="check its name and PATH")
+    program = _program(command[0])
     volume = volume_of(settings, None) if cache_dir is None else None
     variables = (
         _links_to_cache(settings, progress, cache_dir) if volume is None else _links_to_volume(settings, volume)
@@ -51,7 +51,36 @@ def run(settings: Settings, progress: Progress, command: Sequence[str], *, cache
     sys.stdout.flush()
     sys.stderr.flush()
     environ = {**os.environ, **variables, "HF_HUB_OFFLINE": "1"}
-    os.execve(program, list(command), environ)  # noqa: S606 - the user's own command, without a shell
+    try:
+        os.execve(program, list(command), environ)  # noqa: S606 - the user's own command, without a shell
+    except OSError as error:
+        raise _not_started(program, error) from None
+
+
+def _program(name: str) -> str:
+    """Return the path of the command."""
+    program = shutil.which(name)
+    if program is not None:
+        return program
+    file = shutil.which(name, mode=os.F_OK) or (name if os.sep in name and Path(name).exists() else None)
+    if file is None:
+        hint = "check its name and PATH. For a shell's own command, such as `cd`, use sh -c '...'"
+        raise CommandNotFoundError("there is no such command", found=name, hint=hint)
+    if Path(file).is_dir():
+        raise CommandNotRunnableError("a folder is not a command", found=file, hint="name a program")
+    hint = f"run `chmod +x {file}`, or name its interpreter, as in `modelenv run -- sh {file}`"
+    raise CommandNotRunnableError("the command is not executable", found=file, hint=hint)
+
+
+def _not_started(program: str, error: OSError) -> CommandNotRunnableError:
+    kind = CommandNotFoundError if error.errno == errno.ENOENT else CommandNotRunnableError
+    hints = {
+        errno.ENOEXEC: f"begin a script with a line such as `#!/bin/sh`, or use `modelenv run -- sh {program}`",
+        errno.ENOENT: "check the interpreter in the first line of the script",
+        errno.E2BIG: "pass fewer or shorter arguments",
+    }
+    hint = hints.get(error.errno or 0, "check that this user can run it")
+    return kind("the command cannot be started", found=f"{program}: {error.strerror}", hint=hint)
 
 
 def _links_to_cache(settings: Settings, progress: Progress, cache_dir: Path | None) -> dict[str, str]:
