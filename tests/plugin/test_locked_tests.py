@@ -55,8 +55,7 @@ def locked(folder: Path, lock: Lock) -> LockedModel:
 def project(
     project: pytest.Pytester, hub: EmbeddedHub, locked: LockedModel, monkeypatch: pytest.MonkeyPatch
 ) -> pytest.Pytester:
-    """A project with the lock, whose code knows nothing of modelenv, and an empty cache."""
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+    """A project with the lock, whose code does not use modelenv, and an empty cache. `hub` sets HF_ENDPOINT."""
     monkeypatch.setenv("MODEL_TIMEOUT", "200")
     (project.path / "pyproject.toml").write_text(PYPROJECT)
     write_lockfile(project.path / "modelenv.lock", Lockfile((locked,)))
