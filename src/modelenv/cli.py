@@ -167,6 +167,21 @@ def run(
     running.run(settings, progress, command, cache_dir=cache_dir)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def adopt(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="[--] COMMAND...", help="The command and its arguments.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run it once, and only show what to declare.")] = False,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a command, declare and lock the models that it asks for, and run it again without the Hub."""
+    from modelenv.commands import adopting
+
+    settings, progress = _start(context, as_json)
+    _finish(adopting.adopt(settings, progress, command, dry_run=dry_run, cache_dir=cache_dir), as_json)
+
+
 @app.command()
 def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
     """Find problems of the setup, and say how to fix them. Exit code 1 if there are any."""
