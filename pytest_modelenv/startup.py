@@ -18,7 +18,6 @@ SOURCES = ("persistent_volume", "mock_models", "download_on_demand", "local_cach
 GUARDS_REPORT, GUARDS_ERROR, GUARDS_OFF = "report", "error", "off"
 SOURCE_VARIABLE = "MODEL_SOURCE"
 CACHE_VARIABLE = "MODEL_CACHE_DIR"
-ADOPTION_VARIABLE = "MODELENV_ADOPTION"
 NEEDS_REAL_MODELS = "needs --real-models"
 FAKES = "modelenv: fakes; real models with --real-models"  # the header of a run without any options
 
@@ -174,7 +173,7 @@ def guards_mode(config: pytest.Config) -> str:
     Raises:
         pytest.UsageError: The ini-option `model_guards` is not one of them.
     """
-    if os.environ.get(ADOPTION_VARIABLE):  # this run records the requests itself
+    if "MODELENV_ADOPTION" in os.environ:  # `modelenv adopt` records the requests itself
         return GUARDS_OFF
     of_run: dict[str, Any] = getattr(config, "workerinput", {})
     ini = str(config.getini("model_guards")).strip()

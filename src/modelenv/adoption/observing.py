@@ -9,7 +9,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -66,19 +66,19 @@ class Observer:
             self._request(method, _url_of(connection, str(url)), False, ConnectionRefusedError)
             return put(connection, method, url, *args, **kwargs)
 
-        library.HTTPConnection.putrequest = putrequest  # type: ignore[attr-defined]
+        library.HTTPConnection.putrequest = putrequest
 
     def _request(self, method: str, url: str, by_client: bool, error: type[Exception]) -> None:
         path = self._path_on_hub(url)
         if path is None:
             return
         call = read_call(method, path)
-        values = {"is_request": True, "by_client": by_client}
         if call is None:
-            self._record(Asked(_test(), url=url.partition("?")[0], **values))
+            asked = Asked(_test(), url=url.partition("?")[0])
         else:
             file = call.path if call.kind == "file" else ""
-            self._record(Asked(_test(), call.repo_type, call.repo, call.revision, file, **values))
+            asked = Asked(_test(), call.repo_type, call.repo, call.revision, file)
+        self._record(replace(asked, is_request=True, by_client=by_client))
         if self.adoption.is_offline:
             raise error(f"{method} {url}: the Hub is out of reach in this run of `modelenv adopt`")
 

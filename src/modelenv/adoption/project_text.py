@@ -25,13 +25,17 @@ def with_declarations(text: str, new: Mapping[str, Alias], *, path: Path) -> str
     Raises:
         ConfigurationError: The text is not valid TOML, or has another value in place of a table.
     """
-    import tomlkit
-
     before = _parsed(text, path)
     if not new:
         return text
-    values = {name: _value(alias) for name, alias in new.items()}
-    if _at(before, _TABLE) is None and "modelenv" not in before.get("tool", {}):
+    after = _added(text.replace("\r\n", "\n"), before, {name: _value(alias) for name, alias in new.items()}, path)
+    return after.replace("\n", "\r\n") if "\r\n" in text else after
+
+
+def _added(text: str, before: Mapping[str, Any], values: Mapping[str, Any], path: Path) -> str:
+    import tomlkit
+
+    if "modelenv" not in before.get("tool", {}):
         lines = [f"{_key(name)} = {_inline(value)}\n" for name, value in values.items()]
         text = text if not text or text.endswith("\n") else text + "\n"
         after = "".join([text, "\n" if text else "", f"{_HEADER}\n", *lines])
@@ -42,8 +46,7 @@ def with_declarations(text: str, new: Mapping[str, Alias], *, path: Path) -> str
             if name not in table:
                 table[name] = tomlkit.table()
             table = table[name]
-        for name, value in values.items():
-            table[name] = tomlkit.value(_inline(value))
+        _add(table, {name: tomlkit.value(_inline(value)) for name, value in values.items()})
         after = tomlkit.dumps(document)
     if not _is(after, _with(before, values)):
         raise ConfigurationError(
@@ -53,6 +56,21 @@ def with_declarations(text: str, new: Mapping[str, Alias], *, path: Path) -> str
             hint="add these lines by hand, then run `modelenv lock`",
         )
     return after
+
+
+def _add(table: Any, items: Mapping[str, Any]) -> None:
+    """Add items before the blank lines and comments at the end of a table, which belong to what follows."""
+    from tomlkit.items import Comment, Table, Whitespace
+
+    last = []
+    if isinstance(table, Table):
+        body = table.value.body
+        while body and isinstance(body[-1][1], Comment | Whitespace):
+            last.append(body.pop()[1])
+    for name, item in items.items():
+        table[name] = item
+    for trivia in reversed(last):
+        table.add(trivia)
 
 
 def _parsed(text: str, path: Path) -> dict[str, Any]:
@@ -67,13 +85,6 @@ def _is(text: str, expected: Mapping[str, Any]) -> bool:
         return tomllib.loads(text) == expected
     except tomllib.TOMLDecodeError:  # such as a second table `tool`
         return False
-
-
-def _at(document: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    value: Any = document
-    for name in names:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
 
 
 def _with(document: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -49,18 +49,20 @@ def run_command(
         adoption = Adoption(folder, endpoint, **offline)
         output.flush()
         done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
-            list(command), executable=program, env=_environ(adoption), stdout=output, check=False
+            list(command), executable=program, env=variables_of(adoption, os.environ), stdout=output, check=False
         )
         code = done.returncode
         return Run(code if code >= 0 else 128 - code, read(Path(folder)))
 
 
-def _environ(adoption: Adoption) -> dict[str, str]:
-    def joined(name: str, separator: str, *values: str) -> str:
-        return separator.join([*values, *filter(None, [os.environ.get(name)])])
+def variables_of(adoption: Adoption, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables for a command: `environ`, and those with which its processes are observed."""
+
+    def joined(name: str, separator: str, value: str) -> str:
+        return separator.join([value, *filter(None, [environ.get(name)])])
 
     return {
-        **os.environ,
+        **environ,
         VARIABLE: adoption.text(),
         "PYTHONPATH": joined("PYTHONPATH", os.pathsep, str(INJECTED)),
         "PYTEST_PLUGINS": joined("PYTEST_PLUGINS", ",", _PLUGIN),

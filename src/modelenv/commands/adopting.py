@@ -82,7 +82,7 @@ def adopt(
         return Outcome([stopped], {"stopped": stopped}, first.code or 1)
     adopted = _what_to_declare(settings, progress, first, cache_dir)
     path = settings.project_file or Path.cwd() / PROJECT_FILE
-    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    before = path.read_bytes().decode() if path.exists() else ""  # with the line endings that it has
     after = with_declarations(before, adopted.new, path=path)
     if dry_run:
         return _dry(path, before, after, adopted, first.code)
@@ -90,7 +90,8 @@ def adopt(
         lines = ["the command asked for no model on the Hub: nothing to declare", *_leftover_lines(adopted.leftovers)]
         return Outcome(lines, {"models": [], "leftovers": list(adopted.leftovers)}, first.code)
     if after != before:
-        write_text(path, after)
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        write_text(path.resolve(), after, mode=mode)
     settings = settings.read_again()
     write_lock(settings, progress, cache_dir=cache_dir)
     aliases = [name for ref in adopted.models for name in aliases_of(ref, settings.models)]
