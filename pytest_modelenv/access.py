@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -102,7 +101,7 @@ def guard_imports(config: pytest.Config) -> None:
         if before.mode == mode:
             return
         before.undo.close()
-    installed = config.stash[_INSTALLED] = _Installed(mode, ExitStack())
+    installed = config.stash[_INSTALLED] = _Installed(mode)
     config.add_cleanup(installed.undo.close)
     if mode == GUARDS_OFF:
         return
@@ -173,14 +172,11 @@ def _facts_of(config: pytest.Config) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-@dataclass(frozen=True)
 class _Installed:
-    """The guards that are installed in this process.
+    """The guards that are installed in this process: their mode, and what uninstalls them."""
 
-    Attributes:
-        mode: Their mode.
-        undo: Uninstalls them.
-    """
+    __slots__ = ("mode", "undo")
 
-    mode: str
-    undo: ExitStack
+    def __init__(self, mode: str) -> None:
+        self.mode = mode
+        self.undo = ExitStack()

@@ -13,10 +13,9 @@ import pytest
 
 from pytest_modelenv.markers import parse_markers
 from pytest_modelenv.options import ModelOptions
-from pytest_modelenv.startup import FORCED_SOURCE, NEEDS_REAL_MODELS, forces_a_source, gate_marker, project_table
+from pytest_modelenv.project_files import project_table
+from pytest_modelenv.startup import FORCED_SOURCE, MISTAKE, NEEDS_REAL_MODELS, forces_a_source, gate_marker
 
-# The error message for a test with an invalid marker.
-MISTAKE = pytest.StashKey[str]()
 # Set on tests with the gate marker if that marker has another meaning in the project.
 LEFT_ALONE = pytest.StashKey[bool]()
 _HOSTED = pytest.StashKey[bool]()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
+from pytest_modelenv.project_files import project_texts
 from pytest_modelenv.startup import (
     CACHE_VARIABLE,
     HOST_OFF,
@@ -16,7 +17,6 @@ from pytest_modelenv.startup import (
     SOURCE_VARIABLE,
     a_file_may_force,
     guards_mode,
-    project_texts,
 )
 
 if TYPE_CHECKING:

@@ -148,10 +148,8 @@ class RunHooks:
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Fail a test with an invalid marker."""
-        from pytest_modelenv.gate import MISTAKE
-
-        if MISTAKE in item.stash:
-            pytest.fail(item.stash[MISTAKE], pytrace=False)
+        if startup.MISTAKE in item.stash:
+            pytest.fail(item.stash[startup.MISTAKE], pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the facts that are attached to a test report."""

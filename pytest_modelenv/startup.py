@@ -1,6 +1,6 @@
 """Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-This module creates nothing else, and imports no other module of modelenv.
+This module creates nothing else, and imports no other module of modelenv but `project_files`.
 
 PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
@@ -11,6 +11,8 @@ import os
 from typing import Any
 
 import pytest
+
+from pytest_modelenv.project_files import project_table, project_texts
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
 # The values of `modelenv.environment.sources.ModelSource`.
@@ -39,10 +41,8 @@ COLLECTING: pytest.StashKey[str | None] = pytest.StashKey()
 ENDPOINT: pytest.StashKey[str | None] = pytest.StashKey()
 # When the run started, in seconds since the epoch. Under pytest-xdist: when the controller started.
 STARTED: pytest.StashKey[float] = pytest.StashKey()
-# The texts of the project's `pyproject.toml` and `.env`.
-PROJECT_TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
-# The table `[tool.modelenv]` in the project's `pyproject.toml`, or None.
-PROJECT_TABLE: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
+# The error message for a test with an invalid marker.
+MISTAKE: pytest.StashKey[str] = pytest.StashKey()
 # The source that is forced while the test runs, for tests that have one.
 FORCED_SOURCE: pytest.StashKey[str] = pytest.StashKey()
 
@@ -214,54 +214,6 @@ def forces_a_source(config: pytest.Config) -> bool:
 def _names_a_source(text: str) -> bool:
     text = text.lower()
     return any(source in text for source in SOURCES)
-
-
-def project_texts(config: pytest.Config) -> tuple[str, str]:
-    """Return the texts of the project's `pyproject.toml` and `.env`, read once. A missing file is an empty text.
-
-    `modelenv.Settings` uses the same files: the nearest `pyproject.toml`, and `.env` beside it.
-    """
-    if PROJECT_TEXTS not in config.stash:
-        config.stash[PROJECT_TEXTS] = _project_texts()
-    return config.stash[PROJECT_TEXTS]
-
-
-def project_table(config: pytest.Config) -> dict[str, Any] | None:
-    """Return the table `[tool.modelenv]` in the project's `pyproject.toml`, or None if there is none."""
-    if PROJECT_TABLE not in config.stash:
-        config.stash[PROJECT_TABLE] = _project_table(project_texts(config)[0])
-    return config.stash[PROJECT_TABLE]
-
-
-def _project_table(text: str) -> dict[str, Any] | None:
-    if "modelenv" not in text:
-        return None
-    import tomllib
-
-    try:
-        table: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError:
-        return None  # the programs that need the file report that
-    for name in ("tool", "modelenv"):
-        table = table.get(name) if isinstance(table, dict) else None
-    return table if isinstance(table, dict) else None
-
-
-def _project_texts() -> tuple[str, str]:
-    start = os.path.realpath(".")
-    folders = [start]
-    while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import
-        folders.append(parent)
-    project = next((each for each in folders if os.path.isfile(f"{each}/pyproject.toml")), None)  # noqa: PTH113
-    return "" if project is None else _text(f"{project}/pyproject.toml"), _text(f"{project or start}/.env")
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return file.read()
-    except OSError:
-        return ""
 
 
 def endpoint_of(config: pytest.Config) -> str | None:

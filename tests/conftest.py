@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,12 @@ NOT_FAST = frozenset({"integration", "slow"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker of tests that are slow without a real model: whole inner runs, load, random damage."""
+    """Register the marker of tests that are slow without a real model: whole inner runs, load, random damage.
+
+    Programs that tests interrupt inherit how this process handles SIGINT. A run in the background ignores it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "slow: not in the fast suite; collected with --real-models")
 
 

@@ -192,7 +192,7 @@ def test_locks_of_the_hubs_client_are_free_in_the_child() -> None:
 
 
 def test_the_child_does_not_use_connections_of_the_hubs_client() -> None:
-    """`huggingface_hub` closes its client in a child, which needs a lock that another thread may hold."""
+    """`huggingface_hub` closes its client in a child, which needs a lock that another thread can hold."""
     from huggingface_hub.utils import get_session
 
     client = get_session()

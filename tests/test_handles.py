@@ -108,7 +108,7 @@ def test_a_handle_looks_like_its_pipeline(shared: Scope) -> None:
     assert repr(model).startswith("FakeTextClassification")
     assert callable(model)
     with pytest.raises(AttributeError, match="a fake pipeline has no 'save'"):
-        model.save  # noqa: B018
+        model.save  # noqa: B018 - the lookup raises
     enter_scope(Scope(shared))
     assert repr(model).startswith(f"<pipeline of {NAME}, loaded at ")
     assert f"{Path(__file__).name}:" in repr(model)

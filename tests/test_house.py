@@ -60,6 +60,7 @@ WRITES = {
     "modelenv/fetching/blobs.py",  # the blobs that it fetches
     "modelenv/volume/filling.py",
     "modelenv/volume/copying.py",
+    "modelenv/volume/placing.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
     "modelenv/interception/volume_files.py",  # links to a volume's files, in a private temporary folder
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
@@ -94,8 +95,10 @@ LAYERS = (
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
     ),
+    ("pytest_modelenv.project_files",),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
+    ("modelenv.cli_servers",),
     ("modelenv.shared_manager",),
     ("modelenv.commands", "modelenv.manager"),
     ("modelenv.manager_state",),

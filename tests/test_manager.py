@@ -87,7 +87,7 @@ def test_an_alias_defines_repo_revision_and_task(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "says"),
+    ("name", "task", "message"),
     [
         ("../etc", "sentiment", "must not point outside of its folder"),
         ("", "sentiment", "must not be empty"),
@@ -95,8 +95,8 @@ def test_an_alias_defines_repo_revision_and_task(project: Path) -> None:
         ("acme/model", "summarization", "transformers 5 removed the task 'summarization'"),
     ],
 )
-def test_mistakes_are_errors_even_with_fakes(project: Path, name: str, task: str, says: str) -> None:
-    with pytest.raises(ConfigurationError, match=says):
+def test_mistakes_are_errors_even_with_fakes(project: Path, name: str, task: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
         SmartModelManager(fallback="mock").load_model(name, task)
 
 

@@ -10,42 +10,35 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from modelenv.cli_servers import host_app, hub_app, path_of
 from modelenv.commands.outcome import Outcome, error_code, error_of_system, error_text
 from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
 from modelenv.errors import ModelEnvError
+from modelenv.volume.layout import VolumeLayout
 
 app = typer.Typer(
     help="Load Hugging Face models with the same code in tests, on a laptop, in CI and in production.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},  # inherited by all commands
 )
-hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
-host_app = typer.Typer(help="Model hosts that are kept between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
-
-
-def _folder(text: str) -> Path:
-    """Return the path. An empty string, such as from an unset shell variable, must not mean the current folder."""
-    if not text.strip():
-        raise typer.BadParameter("a path must not be empty; use '.' for the current folder")
-    return Path(text)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache-dir", parser=_folder, metavar="PATH", help="The cache to use. Default: the detected one."),
+    typer.Option("--cache-dir", parser=path_of, metavar="PATH", help="The cache to use. Default: the detected one."),
 ]
 VolumeDir = Annotated[
     Path | None,
-    typer.Option("--volume", parser=_folder, metavar="PATH", help="Use a volume filled by `pull --to`."),
+    typer.Option("--volume", parser=path_of, metavar="PATH", help="Use a volume filled by `pull --to`."),
 ]
 Names = Annotated[list[str] | None, typer.Argument(help="Model aliases or repo ids. Default: all.")]
 EnvFile = Annotated[
     Path | None,
-    typer.Option("--env-file", parser=_folder, metavar="PATH", help="Read variables from this file."),
+    typer.Option("--env-file", parser=path_of, metavar="PATH", help="Read variables from this file."),
 ]
 
 
@@ -82,12 +75,19 @@ def pull(
     context: typer.Context,
     names: Names = None,
     to: Annotated[
-        Path | None, typer.Option(parser=_folder, metavar="PATH", help="Fill this volume for production.")
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Fill this volume for production.")
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="With --to: keep what other locks put on the volume.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="With --to: drop what other locks put on the volume.")
     ] = False,
+    layout: Annotated[
+        VolumeLayout | None,
+        typer.Option(
+            help="With --to: `plain` for folders named <org>/<name>; `hub` for any program, with HF_HUB_CACHE. "
+            "Default: that of the volume, else plain."
+        ),
+    ] = None,
     cache_dir: CacheDir = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,6 +97,8 @@ def pull(
 
     if (add or replace) and (to is None or (add and replace)):
         raise typer.BadParameter("--add and --replace require --to and exclude each other")
+    if layout is not None and to is None:
+        raise typer.BadParameter("--layout requires --to")
     settings, progress = _start(context, as_json)
     if to is None:
         _finish(fetching.pull(settings, progress, names or (), cache_dir=cache_dir), as_json)
@@ -104,7 +106,8 @@ def pull(
         raise typer.BadParameter("--to fills a volume with all locked models; it takes no names")
     else:
         others = Others.ADDED_TO if add else Others.REPLACED if replace else Others.REFUSED
-        _finish(fetching.pull_to(settings, progress, to, cache_dir=cache_dir, others=others), as_json)
+        outcome = fetching.pull_to(settings, progress, to, cache_dir=cache_dir, others=others, layout=layout)
+        _finish(outcome, as_json)
 
 
 @app.command()
@@ -239,46 +242,6 @@ def _start(context: typer.Context, as_json: bool) -> tuple[Settings, Progress]:
 def _finish(outcome: Outcome, as_json: bool) -> None:
     typer.echo(outcome.text(as_json=as_json))
     raise typer.Exit(outcome.code)
-
-
-@host_app.command("status")
-def host_status() -> None:
-    """Show the kept hosts and the models that they hold."""
-    from modelenv.host.kept_hosts import kept_hosts
-
-    hosts = [held for _, held in kept_hosts()]
-    for held in hosts:
-        models = ", ".join(held.models) or "no model"
-        typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
-    if not hosts:
-        typer.echo("no kept hosts")
-
-
-@host_app.command("stop")
-def host_stop() -> None:
-    """Stop all kept hosts."""
-    from modelenv.host.kept_hosts import kept_hosts
-
-    for client, held in kept_hosts():
-        client.stop()
-        typer.echo(f"stopping process {held.pid}")
-
-
-@hub_app.command()
-def serve(
-    folder: Annotated[
-        Path, typer.Argument(parser=_folder, metavar="PATH", help="A folder of models: <org>/<name>/ or <name>/.")
-    ],
-    port: Annotated[int, typer.Option(help="The port. 0 picks a free one.")] = 0,
-    faults: Annotated[
-        Path | None,
-        typer.Option(parser=_folder, metavar="PATH", help="A TOML file of faults: which requests fail, and how."),
-    ] = None,
-) -> None:
-    """Serve a folder of models on loopback, for any client of the Hub."""
-    from modelenv.hub import serve as serve_folder
-
-    serve_folder(folder, port=port, faults=faults, echo=typer.echo)
 
 
 def main() -> None:

@@ -46,7 +46,7 @@ def test_verify_a_cache(filled: Project) -> None:
         f"first ({short}): 1 difference in {where}",
         "  changed model.safetensors: expected 134 bytes, found 7 bytes",
     ]
-    assert lines[-2:] == ["PROJECT/cache: 2 models, 2 not as locked", "to fix: modelenv pull"]
+    assert lines[-2:] == ["PROJECT/cache: 2 models, 2 with problems", "to fix: modelenv pull"]
     filled.run("pull")
     assert filled.lines("verify")[-1] == "PROJECT/cache: 2 models, all fine"
 
@@ -60,7 +60,7 @@ def test_verify_reports_missing_models(locked: Project) -> None:
     lines = locked.lines("verify", "--cache-dir", str(locked.folder / "other"), code=1)
     assert lines[1].startswith(f"second ({commit(locked, 'second')[:12]}): as locked, ")
     assert lines[2:] == [
-        "PROJECT/other: 2 models, 1 not as locked",
+        "PROJECT/other: 2 models, 1 with problems",
         "to fix: modelenv pull --cache-dir PROJECT/other",
     ]
 
@@ -72,7 +72,7 @@ def test_verify_full_finds_a_change_that_kept_size_and_time(filled: Project) -> 
     blob.write_bytes(content[:-1] + b"x")
     os.utime(blob, ns=(state.st_atime_ns, state.st_mtime_ns))
     filled.run("verify")  # not found, as documented: size, time and inode are unchanged
-    assert filled.lines("verify", "--full", code=1)[-2] == "PROJECT/cache: 2 models, 1 not as locked"
+    assert filled.lines("verify", "--full", code=1)[-2] == "PROJECT/cache: 2 models, 1 with problems"
 
 
 @pytest.mark.slow

@@ -44,7 +44,7 @@ def test_a_lock_that_lacks_the_weights_of_a_module(dense: Project, tmp_path: Pat
         f"required by modules.json) in PROJECT/cache/models--acme--second/snapshots/{commit.name}",
         "  to fix: run `modelenv lock --upgrade`; if that does not help, the repo is incomplete: use another "
         "revision",
-        "PROJECT/cache: 2 models, 1 not as locked",
+        "PROJECT/cache: 2 models, 1 with problems",
     ]
     assert dense.lines("lock", "--upgrade", "second")[:2] == [
         f"second: commit {commit.name[:12]} as before",

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from modelenv import force_environment
@@ -105,14 +105,12 @@ def test_a_damaged_file_in_a_store_that_is_only_read_is_an_error(
         install()
 
 
-def test_a_file_that_the_commit_lacks_is_absent_and_remembered(
-    hub: EmbeddedHub, install: Install, locked: LockedModel
-) -> None:
+def test_a_file_that_the_commit_lacks_is_absent(hub: EmbeddedHub, install: Install, project: Path) -> None:
     install()
     for name in ("adapter_config.json", "sub/config.json"):
         with pytest.raises(RemoteEntryNotFoundError, match="does not exist at this commit"):
             hf_hub_download(REPO, name)
-        assert try_to_load_from_cache(REPO, name, revision=locked.commit) is not None
+    assert not list((project / "cache").rglob(".no_exist"))  # only the Hub knows for all programs
     hub.assert_no_requests()
 
 

@@ -127,10 +127,10 @@ def test_a_volume_is_verified_and_loads_without_the_project(
 def test_libraries_are_imported_while_files_are_hashed(tmp_path: Path, clean_environ: dict[str, str]) -> None:
     code = """
 import sys, threading
-from modelenv.loading.choose_folder import _import_meanwhile
-_import_meanwhile(1)
+from modelenv.loading.choose_folder import _import_during_hashing
+_import_during_hashing(1)
 assert "torch" not in sys.modules and threading.active_count() == 1
-_import_meanwhile(1 << 30)
+_import_during_hashing(1 << 30)
 [thread] = [thread for thread in threading.enumerate() if thread.name == "modelenv-import"]
 assert not thread.daemon
 thread.join(200)

@@ -197,7 +197,7 @@ def test_a_load_from_a_slow_hub_ends_at_the_deadline(hub: EmbeddedHub) -> None:
     for call in (load, aload):
         with pytest.raises(ModelLoadTimeoutError, match="not loaded within 1 s"):
             call()
-        assert not any(asked.body_bytes > 50_000_000 for asked in hub.requests)
+        assert not any(request.body_bytes > 50_000_000 for request in hub.requests)
 
 
 def test_a_late_download_does_not_keep_the_process_alive(hub: EmbeddedHub, clean_environ: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from modelenv.references import ModelRef
 from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.volume.filling import Filled, Volume
+from modelenv.volume.layout import VolumeLayout
 from modelenv.volume.reading import find_on_volume, volume_metadata
 from modelenv.volume.sharing import Others
 
@@ -63,11 +64,11 @@ def push(hub: EmbeddedHub, lock: Lock, source: Path, config: str) -> LockedModel
 def fill(root: Path, store: Store) -> Fill:
     """A function that fills the volume with the given models."""
 
-    def run(*models: LockedModel, others: Others = Others.REFUSED) -> Filled:
+    def run(*models: LockedModel, others: Others = Others.REFUSED, layout: VolumeLayout | None = None) -> Filled:
         def obtain(model: LockedModel) -> Path:
             return obtain_locked(store, model, Deadline(20), fetches=True, checks=Checks()).path
 
-        return Volume(root).fill(Lockfile(models), obtain, Deadline(20), others=others)
+        return Volume(root).fill(Lockfile(models), obtain, Deadline(20), others=others, layout=layout)
 
     return run
 

@@ -28,7 +28,8 @@ from modelenv.store.snapshots import snapshots
 from modelenv.store.store import FoundModel, Store
 from modelenv.store.verification import Difference, Kind
 from modelenv.store.weights import check_weights
-from modelenv.volume.metadata import VolumeModel
+from modelenv.volume.hub_cache import lacking, separate_snapshots, wrong_references
+from modelenv.volume.metadata import VolumeMetadata, VolumeModel
 from modelenv.volume.reading import verify_on_volume
 
 
@@ -108,7 +109,7 @@ def verify(
     wrong = [checked for checked in found if not checked.is_fine]
     lines = [line for checked in found for line in checked.lines()]
     lines.append(
-        f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} not as locked" if wrong else "all fine")
+        f"{root}: {counted(len(found), 'model')}, " + (f"{len(wrong)} with problems" if wrong else "all fine")
     )
     if lock is not None and any(checked.mend is None for checked in wrong):
         options = f" --to {root}" if is_volume else f" --cache-dir {root}" if cache_dir is not None else ""
@@ -162,6 +163,7 @@ def _on_volume(
     models = [model for model in metadata.models if model.locked.alias in wanted]
     with progress.bar(f"verifying {root}", total_size(model.locked for model in models)) as advance:
         found = [_placed(root, model, lock, Checks(full=full, progress=advance)) for model in models]
+        found += _for_other_programs(root, metadata, {model.locked.repo for model in models}, full=full)
     held = {model.locked.alias for model in metadata.models}
     missing = [] if lock is None or names else [model for model in lock.models if model.alias not in held]
     return found + [Checked(model.alias, model.commit, str(root), problem="missing") for model in missing]
@@ -178,6 +180,26 @@ def _placed(root: Path, model: VolumeModel, lock: Lockfile | None, checks: Check
     if locked is not None and locked.commit != model.locked.commit:
         stale = f"stale (the lock names commit {locked.commit[:12]})"
     return _loadable(Checked(*where, verified.differences, stale, hashed=verified.hashed), model.locked)
+
+
+def _for_other_programs(root: Path, metadata: VolumeMetadata, repos: set[str], *, full: bool) -> Iterator[Checked]:
+    """Yield what Hugging Face programs would not read as locked, although the folders in the metadata are."""
+    for snapshot in separate_snapshots(metadata):
+        model = snapshot.model
+        where = (model.repo, model.commit, str(root / snapshot.name))
+        if model.repo in repos:
+            try:
+                differences = lacking(root, snapshot, Checks(full=full))
+            except ModelEnvError as error:
+                yield Checked(*where, problem=error.what, mend=error.hint)
+                continue
+            if differences:
+                yield Checked(*where, differences)
+    for reference, commit in wrong_references(root, metadata):
+        model = reference.model
+        if model.repo in repos:
+            problem = f"the reference names {commit or 'no commit'}"
+            yield Checked(model.repo, model.commit, str(root / reference.name), problem=problem)
 
 
 def _unlocked(store: Store, names: Sequence[str], progress: Progress) -> list[Checked]:

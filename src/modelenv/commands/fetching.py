@@ -28,6 +28,7 @@ from modelenv.store.store import Store
 from modelenv.store.verification import HashMemory
 from modelenv.tasks import resolve_task
 from modelenv.volume.filling import Volume
+from modelenv.volume.layout import VolumeLayout, layout_of
 from modelenv.volume.sharing import Others
 
 
@@ -80,6 +81,7 @@ def pull_to(
     *,
     cache_dir: Path | None = None,
     others: Others = Others.REFUSED,
+    layout: VolumeLayout | None = None,
 ) -> Outcome:
     """Fill a volume with the locked models. They are fetched into the cache first.
 
@@ -89,6 +91,7 @@ def pull_to(
         root: The volume.
         cache_dir: A cache other than the detected one.
         others: How to treat models on the volume that the lock does not name.
+        layout: The layout of the volume. Default: that of the volume, else `PLAIN`.
 
     Raises:
         ModelEnvError: There is no lock, or a model could not be fetched or written. The volume is unchanged.
@@ -103,7 +106,7 @@ def pull_to(
                 return _obtain(store, model, Checks(memory, progress=advance), _seconds(settings)).path
 
         deadline = Deadline(_seconds(settings) * (1 + len(lock.models)))
-        filled = Volume(root, copied, memory).fill(lock, obtain, deadline, others=others)
+        filled = Volume(root, copied, memory).fill(lock, obtain, deadline, others=others, layout=layout)
     for placed in filled.metadata.models:  # not only those that were copied now
         check_locked(root / placed.folder, placed.locked)
     folders = {model.locked.alias: model.folder for model in filled.metadata.models}
@@ -112,12 +115,12 @@ def pull_to(
         for alias, folder in folders.items()
     ]
     lines += [f"{model.alias}: {model.repo} was dropped from this volume" for model in filled.dropped]
-    lines += [f"removed {folder}, which is no longer used" for folder in filled.removed]
+    lines += [f"removed {name}, which is no longer used" for name in filled.removed]
     lines.append(
         f"{root}: {counted(len(folders), 'model')}, metadata " + ("written" if filled.changed else "unchanged")
     )
     data = {
-        "volume": str(root), "folders": folders, "copied": list(filled.copied),
+        "volume": str(root), "layout": layout_of(filled.metadata), "folders": folders, "copied": list(filled.copied),
         "removed": list(filled.removed), "changed": filled.changed,
         "dropped": [model.alias for model in filled.dropped],
     }  # fmt: skip

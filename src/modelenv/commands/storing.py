@@ -65,7 +65,7 @@ def prune(
     modelenv's own downloads, and files that were set aside. A cache may be shared, so a commit is removed only if
     modelenv fetched it for this lock and nothing shows that others use it. Models that the lock does not name are
     left alone.
-    From a volume: the folders that `pull --to` created and the metadata does not name.
+    From a volume: the folders and references that `pull --to` created and that no model in the metadata needs.
 
     Args:
         settings: The settings, which name the lock and the detected source.

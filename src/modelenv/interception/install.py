@@ -97,7 +97,7 @@ class Installation:
 
     @cached_property
     def _files(self) -> Files:
-        seconds = self._settings.timeout_of(self.source)
+        seconds = self._settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND)  # as `modelenv pull`
         if self.source is not ModelSource.PERSISTENT_VOLUME:
             from modelenv.interception.files import CacheFiles
             from modelenv.store.store import Store
@@ -163,7 +163,7 @@ def _key(source: ModelSource, refuses: bool, settings: Settings) -> tuple[object
     """Return what makes two installations the same. Imports nothing."""
     is_own = source not in (ModelSource.MOCK_MODELS, ModelSource.HUGGINGFACE_HUB)
     root = settings.root_of(source) if is_own else None
-    return source, refuses, root, settings.lock_path, settings.timeout_of(source)
+    return source, refuses, root, settings.lock_path, settings.timeout
 
 
 _installing = new_lock()

@@ -72,7 +72,7 @@ class Responder:
         call = read_call(asked.method, asked.path)
         if call is None:
             is_refused = self.refuses and is_about_users(asked.path)
-            return absent_reply(asked.path, None) if is_refused else None
+            return absent_reply(asked.path) if is_refused else None
         repos = self.repos()
         commit = repos.find(call.repo, call.revision) if call.repo_type == "model" else None
         if commit is None:
@@ -86,7 +86,7 @@ class Responder:
         if self.refuses and call.kind == "file":
             self.counts.count_refused(what)
             reason = f"{call.path} is not one of the files of {call.repo} in {self.origin}"
-            return absent_reply(call.path, None, reason)
+            return absent_reply(call.path, reason)
         if self.refuses:
             raise self._refusal(what, asked, "request information that only the Hub has outside of this environment")
         self._pass(what)
@@ -117,7 +117,7 @@ class Responder:
         if file is not None:
             return file_reply(asked.method, sha, file, self.files.path(commit, file), asked.headers)
         if commit.is_absent(call.path) or self.files.is_known_absent(commit, call.path):
-            return absent_reply(call.path, sha)
+            return absent_reply(call.path)
         known = self.files.unlocked(commit, call.path)
         return None if known is None else file_reply(asked.method, sha, *known, asked.headers)
 

@@ -87,7 +87,7 @@ def tree_reply(commit: LockedCommit, folder: str, *, recursive: bool) -> Reply:
     start = f"{folder}/" if folder else ""
     paths = [path for path in commit.files if path.startswith(start)]
     if not paths:
-        return absent_reply(folder, commit.model.commit)
+        return absent_reply(folder)
     shown = [path for path in paths if recursive or "/" not in path[len(start) :]]
     folders = {parent for path in paths for parent in _parents(path) if parent.startswith(start)}
     folders = {name for name in folders if recursive or "/" not in name[len(start) :]}
@@ -163,17 +163,13 @@ def file_reply(method: str, commit: str, file: LockedFile, path: Path, headers: 
     return Reply(206, answer, FilePart(path, start, stop - start))
 
 
-def absent_reply(path: str, commit: str | None, reason: str = "") -> Reply:
-    """Return the response for a file or folder that is absent.
+def absent_reply(path: str, reason: str | None = None) -> Reply:
+    """Return the response for a file or folder that is absent, or that is treated so for a reason.
 
-    Args:
-        path: The file or folder.
-        commit: The commit that certainly lacks it. The client then remembers that for ever, also for programs without
-            modelenv. None if the commit could have it.
-        reason: Why it is absent, if not because the commit lacks it.
+    It does not name the commit, so the client does not write down for ever that the commit lacks the file: a lock is
+    no listing of a commit, and the cache can be shared with programs without modelenv.
     """
-    headers = {} if commit is None else {"X-Repo-Commit": commit}
-    return _error(404, reason or f"{path} does not exist at this commit", "EntryNotFound", headers)
+    return _error(404, reason or f"{path} does not exist at this commit", "EntryNotFound", {})
 
 
 def _error(status: int, message: str, code: str | None, headers: Mapping[str, str]) -> Reply:

@@ -1,4 +1,4 @@
-"""Chooses the folder that a model is loaded from: on a volume, of a lock, in a store; fetched if it must be."""
+"""Chooses the folder that a model is loaded from: on a volume or in a store, locked or not, fetched if necessary."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LONG_HASHING = 4 << 20  # bytes: hashing fewer is too fast for an import at the
 
 @dataclass(frozen=True)
 class FolderChoice:
-    """The choice of the folder to load.
+    """Chooses the folder to load, for one source.
 
     Attributes:
         source: The source of the models; never `MOCK_MODELS`.
@@ -44,7 +44,7 @@ class FolderChoice:
         return volume_metadata(self.store.root) if self.source is ModelSource.PERSISTENT_VOLUME else None
 
     def obtain(self, request: LoadRequest, metadata: VolumeMetadata | None, deadline: Deadline) -> Obtained:
-        """Return a folder with verified files. What is missing is fetched, if the source downloads.
+        """Return a folder with verified files. Missing files are fetched if the source downloads.
 
         Raises:
             ModelEnvError: See `SmartModelManager.load_model`.
@@ -53,7 +53,7 @@ class FolderChoice:
         def begin_hashing(size: int) -> None:
             deadline.stages.enter(_HASHING)
             if self.run.build is None:
-                _import_meanwhile(size)
+                _import_during_hashing(size)
 
         checks = Checks(self.run.hashes, remembers=self.source.downloads, before_hashing=begin_hashing)
         if self.source is not ModelSource.PERSISTENT_VOLUME:
@@ -103,7 +103,7 @@ class FolderChoice:
         )
 
 
-def _import_meanwhile(size: int) -> None:
+def _import_during_hashing(size: int) -> None:
     """Import torch and transformers while files are hashed, which does not hold the interpreter's lock.
 
     The thread is not a daemon, so a program that ends early, such as after finding a damaged file, waits for it. An
