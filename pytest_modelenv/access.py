@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_modelenv.guards.watching import HubWatch
     from pytest_modelenv.run import ModelRun
     from pytest_modelenv.session_cache import ModelSession
+    from pytest_modelenv.suite import SuiteEnvironment
 
 # This process's part of the run. It is set once something in this process uses models.
 RUN: pytest.StashKey[ModelRun] = pytest.StashKey()
@@ -46,6 +47,8 @@ GUARDS: pytest.StashKey[ModelGuards] = pytest.StashKey()
 _HUB_WATCH: pytest.StashKey[dict[str, HubWatch]] = pytest.StashKey()
 # What is installed in this process.
 _INSTALLED: pytest.StashKey[_Installed] = pytest.StashKey()
+# The environment outside of tests that force another one.
+_SUITE: pytest.StashKey[SuiteEnvironment] = pytest.StashKey()
 # Tells the library which test is running.
 _SCOPES: pytest.StashKey[Scopes] = pytest.StashKey()
 
@@ -64,9 +67,19 @@ def run_of(config: pytest.Config) -> ModelRun:
     if RUN not in config.stash:
         from pytest_modelenv.run import ModelRun
 
-        config.stash[RUN] = run = ModelRun(config, lambda: _facts_of(config))
+        config.stash[RUN] = run = ModelRun(config, suite_of(config).locked, lambda: _facts_of(config))
         config.pluginmanager.register(config.stash[RUN_HOOKS](config, run), "modelenv-run")
     return config.stash[RUN]
+
+
+def suite_of(config: pytest.Config) -> SuiteEnvironment:
+    """Return the environment outside of tests that force another one. Creates it on the first call."""
+    if _SUITE not in config.stash:
+        from pytest_modelenv.suite import SuiteEnvironment
+
+        config.stash[_SUITE] = suite = SuiteEnvironment(config)
+        config.add_cleanup(suite.close)
+    return config.stash[_SUITE]
 
 
 def models_of(config: pytest.Config) -> ModelSession:

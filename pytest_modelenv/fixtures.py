@@ -102,7 +102,9 @@ def real_models(pytestconfig: pytest.Config) -> Iterator[None]:
     session = models_of(pytestconfig)
     if not session.options.real_models:
         pytest.skip(NEEDS_REAL_MODELS)
-    with session.forcing(session.options.source.value):
+    source = session.options.source.value
+    with session.forcing(source, installation=session.installation(source, pytestconfig.stash[RUNNING])):
+        session.locked.prepare()
         yield
 
 

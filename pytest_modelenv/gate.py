@@ -24,7 +24,7 @@ _FIXTURES = frozenset(
      "real_models", "tiny_model")
 )  # fmt: skip
 _FIXTURES_MODULE = "pytest_modelenv.fixtures"
-_OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker")
+_OWN_OPTIONS = ("forbid_heavy_imports", "model_cache_dir", "model_marker", "model_source")
 
 
 def project_uses_models(config: pytest.Config) -> bool:

@@ -57,6 +57,12 @@ def model_access() -> None:
     """Parse the arguments of `pytest.mark.model_access`: it takes none."""
 
 
+def allows_access(item: pytest.Item) -> bool:
+    """Return whether a test is marked `model_access`, in modelenv's sense."""
+    mark = item.get_closest_marker(MODEL_ACCESS)
+    return mark is not None and not mark.args and not mark.kwargs
+
+
 def model_call(node: pytest.Item) -> ModelCall:
     """Return the arguments of a test's closest `model` marker.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -15,8 +16,10 @@ from pytest_modelenv.startup import (
     HOST_OFF,
     HOST_RUN,
     SOURCE_VARIABLE,
+    SOURCES,
     a_file_may_force,
     guards_mode,
+    option_of,
 )
 
 if TYPE_CHECKING:
@@ -27,7 +30,9 @@ T = TypeVar("T")
 DOWNLOAD_ON_DEMAND = "download_on_demand"
 LOCAL_CACHE = "local_cache"
 MOCK_MODELS = "mock_models"
+HUB_CACHE_VARIABLE = "HF_HUB_CACHE"
 PLANS = "modelenv_plans"  # the key in `workerinput`: whether the tests are reordered
+_INI_SOURCE = "ini-option model_source"
 _DEFAULT_MEMORY = "50%"
 # The modes of pytest-xdist's --dist in which the plugin can reorder the tests.
 _OWN_ORDER = ("no", "load", "worksteal")
@@ -48,9 +53,10 @@ class ModelOptions:
     """The user's options.
 
     Attributes:
-        real_models: Whether integration tests get real models.
+        real_models: Whether tests that need real models get them.
         source: The `ModelSource` of the real models, as a string.
         forced: The source for all other tests, from MODEL_SOURCE or a setting of the project. None if not set.
+        suite: The source that all tests get by the ini-option `model_source`, or what overrides it. None if not set.
         host: Whether one process holds the real models for all workers: `off`, `run` or `keep`.
         guards: What happens if a test with fakes accesses a real model: `report`, `error` or `off`.
         memory: The memory limit for real models in bytes, for all processes together.
@@ -60,6 +66,7 @@ class ModelOptions:
     real_models: bool
     source: Resolved[str]
     forced: Resolved[str] | None
+    suite: Resolved[str] | None
     host: Resolved[str]
     guards: str
     memory: int
@@ -73,28 +80,62 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         pytest.UsageError: The source is not a source of real models, or the memory limit is invalid. The message
             lists the valid values.
     """
-    option = config.getoption("--model-source")
-    real_models = bool(config.getoption("--real-models"))
-    forced = _forced_source(config)
-    if option is not None:
-        source = Resolved(_real_source(option, "--model-source"), "--model-source")
-    elif real_models and forced is not None and forced.value != MOCK_MODELS:
-        source = Resolved(_real_source(forced.value, forced.origin), forced.origin)
-    else:
-        source = Resolved(DOWNLOAD_ON_DEMAND, "default")
+    asked = bool(option_of(config, "real_models"))
+    suite = suite_source(config)
+    real_models = asked or (suite is not None and suite.value != MOCK_MODELS)
     return ModelOptions(
         real_models,
-        source,
-        forced,
-        host=_host(config, real_models),
+        real_source(config),
+        _forced_source(config),
+        suite,
+        host=_host(config, asked, real_models),
         guards=guards_mode(config),
         memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
-        plans=real_models and _plans(config),
+        plans=asked and _plans(config),
     )
 
 
+def suite_source(config: pytest.Config) -> Resolved[str] | None:
+    """Return the source of all tests that have no other one, or None if the ini-option `model_source` is not set.
+
+    Raises:
+        pytest.UsageError: It is not a source.
+    """
+    ini = str(config.getini("model_source")).strip().lower()
+    if not ini:
+        return None
+    _check_source(ini, _INI_SOURCE, SOURCES)
+    option = option_of(config, "model_source")
+    if option is not None:
+        return Resolved(_real_source(option, "--model-source"), "--model-source")
+    variable = _source_variable()
+    if variable:
+        return Resolved(
+            _check_source(variable, f"variable {SOURCE_VARIABLE}", SOURCES), f"variable {SOURCE_VARIABLE}"
+        )
+    return Resolved(ini, _INI_SOURCE)
+
+
+def real_source(config: pytest.Config) -> Resolved[str]:
+    """Return the source of real models.
+
+    Raises:
+        pytest.UsageError: It is not a source of real models.
+    """
+    option, suite = option_of(config, "model_source"), suite_source(config)
+    if option is not None:
+        return Resolved(_real_source(option, "--model-source"), "--model-source")
+    if suite is not None and suite.value != MOCK_MODELS:
+        return suite
+    if option_of(config, "real_models"):
+        forced = _forced_source(config)
+        if forced is not None and forced.value != MOCK_MODELS:
+            return Resolved(_real_source(forced.value, forced.origin), forced.origin)
+    return Resolved(DOWNLOAD_ON_DEMAND, "default")
+
+
 def _forced_source(config: pytest.Config) -> Resolved[str] | None:
-    variable = os.environ.get(SOURCE_VARIABLE, "").strip().lower()
+    variable = _source_variable()
     if variable:
         return Resolved(variable, f"variable {SOURCE_VARIABLE}")
     if not a_file_may_force(config):
@@ -122,16 +163,20 @@ def project_settings(config: pytest.Config) -> Settings | None:
     try:
         return Settings.load()
     except ConfigurationError as error:
-        if config.getoption("--real-models") or "tool.modelenv" in project_texts(config)[0]:
+        if option_of(config, "real_models") or "tool.modelenv" in project_texts(config)[0]:
             raise pytest.UsageError(str(error)) from None
         return None
 
 
-def _host(config: pytest.Config, real_models: bool) -> Resolved[str]:
+def _source_variable() -> str:
+    return os.environ.get(SOURCE_VARIABLE, "").strip().lower()
+
+
+def _host(config: pytest.Config, asked: bool, real_models: bool) -> Resolved[str]:
     option = config.getoption("--model-host")
     if option is not None:
         return Resolved(option if real_models else HOST_OFF, f"--model-host={option}")
-    return Resolved(HOST_RUN if real_models else HOST_OFF, "default")
+    return Resolved(HOST_RUN if asked else HOST_OFF, "default")
 
 
 def _memory(text: str) -> int:
@@ -161,13 +206,22 @@ def shared_cores(workers: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": str(max(1, usable_cores() // workers))}
 
 
-def _real_source(text: str, origin: str) -> str:
-    from modelenv.environment.sources import ModelSource
+def hub_cache() -> str | None:
+    """Return the current value of HF_HUB_CACHE, or None if it is not set."""
+    return os.environ.get(HUB_CACHE_VARIABLE)
 
-    real = [source.value for source in ModelSource if source is not ModelSource.MOCK_MODELS]
-    if text.strip().lower() not in real:
-        raise pytest.UsageError(f"{origin}: {text!r} is not a source of real models; choose one of {', '.join(real)}")
-    return text.strip().lower()
+
+def _real_source(text: str, origin: str) -> str:
+    real = [source for source in SOURCES if source != MOCK_MODELS]
+    return _check_source(text.strip().lower(), origin, real, "a source of real models", repr(text))
+
+
+def _check_source(
+    value: str, origin: str, valid: Sequence[str], what: str = "a source of models", shown: str | None = None
+) -> str:
+    if value not in valid:
+        raise pytest.UsageError(f"{origin}: {shown or repr(value)} is not {what}; choose one of {', '.join(valid)}")
+    return value
 
 
 def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
@@ -176,14 +230,14 @@ def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
     Raises:
         pytest.UsageError: The option is empty, or the path is a file.
     """
-    option = config.getoption("--model-cache-dir")
+    option = option_of(config, "model_cache_dir")
     variable = os.environ.get(CACHE_VARIABLE)
     ini = str(config.getini("model_cache_dir"))
     if option is not None:
         return _folder(option, config.invocation_params.dir, "--model-cache-dir")
     if variable:
         # Without --real-models, the variable could belong to another program.
-        needed = bool(config.getoption("--real-models"))
+        needed = bool(option_of(config, "real_models"))
         return _folder(variable, Path.cwd(), f"variable {CACHE_VARIABLE}", check=needed)
     if ini:
         return _folder(ini, config.rootpath, "ini-option model_cache_dir")

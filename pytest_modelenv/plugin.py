@@ -29,8 +29,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Install the guards, and add the fixtures, before the first conftest.py is imported."""
+    """Install the guards, and add the fixtures, before the first conftest.py is imported.
+
+    If tests can have real models, the lock already answers for the Hub.
+    """
     _watch(early_config)
+    if startup.option_of(early_config, "real_models") or early_config.getini("model_source"):
+        access.suite_of(early_config).begin()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -38,7 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     startup.register_markers(config)
     _watch(config)
     if not startup.asks_for_nothing(config):
-        access.models_of(config).start_host()
+        suite = access.suite_of(config)
+        suite.conftests_imported()
+        models = access.models_of(config)
+        suite.configure(models)
+        models.start_host()
     if config.getoption("tx", None):  # the controller of pytest-xdist: its workers can use models
         access.run_of(config)
 
@@ -144,12 +153,15 @@ class RunHooks:
         """Tell the model host to load the models of the tests while the first tests run."""
         if access.GUARDS in self._config.stash:
             self._config.stash[access.GUARDS].collection_ended()
+        access.suite_of(self._config).collected()
         self._run.prepare_models(session.items)
 
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Fail a test with an invalid marker."""
+        """Fail a test with an invalid marker, or whose locked models cannot be used."""
         if startup.MISTAKE in item.stash:
             pytest.fail(item.stash[startup.MISTAKE], pytrace=False)
+        if startup.FORCED_SOURCE in item.stash:
+            self._run.check_locked_models(item)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the facts that are attached to a test report."""

@@ -12,6 +12,8 @@ import pytest
 
 # The texts of both files.
 _TEXTS: pytest.StashKey[tuple[str, str]] = pytest.StashKey()
+# The folder with the `pyproject.toml`, or None.
+_FOLDER: pytest.StashKey[str | None] = pytest.StashKey()
 # The table `[tool.modelenv]`, or None.
 _TABLE: pytest.StashKey[dict[str, Any] | None] = pytest.StashKey()
 
@@ -22,8 +24,15 @@ def project_texts(config: pytest.Config) -> tuple[str, str]:
     `modelenv.Settings` uses the same files: the nearest `pyproject.toml`, and `.env` beside it.
     """
     if _TEXTS not in config.stash:
-        config.stash[_TEXTS] = _project_texts()
+        config.stash[_FOLDER], config.stash[_TEXTS] = _project_files()
     return config.stash[_TEXTS]
+
+
+def has_lock(config: pytest.Config) -> bool:
+    """Whether the project has a `modelenv.lock`, beside its `pyproject.toml`."""
+    project_texts(config)
+    folder = config.stash[_FOLDER]
+    return folder is not None and os.path.isfile(f"{folder}/modelenv.lock")  # noqa: PTH113 - without another import
 
 
 def project_table(config: pytest.Config) -> dict[str, Any] | None:
@@ -47,13 +56,15 @@ def _project_table(text: str) -> dict[str, Any] | None:
     return table if isinstance(table, dict) else None
 
 
-def _project_texts() -> tuple[str, str]:
+def _project_files() -> tuple[str | None, tuple[str, str]]:
+    """Return the project's folder, and the texts of its files."""
     start = os.path.realpath(".")
     folders = [start]
     while (parent := os.path.dirname(folders[-1])) != folders[-1]:  # noqa: PTH120 - without another import
         folders.append(parent)
     project = next((each for each in folders if os.path.isfile(f"{each}/pyproject.toml")), None)  # noqa: PTH113
-    return "" if project is None else _text(f"{project}/pyproject.toml"), _text(f"{project or start}/.env")
+    own = "" if project is None else _text(f"{project}/pyproject.toml")
+    return project, (own, _text(f"{project or start}/.env"))
 
 
 def _text(path: str) -> str:

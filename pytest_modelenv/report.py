@@ -9,21 +9,20 @@ if TYPE_CHECKING:
     import pytest
 
 HOST = "the model host"
+_THROUGH_CLIENT = "used through the Hub's client"
 _NAMED = 3  # how many of the tests without a real model are named
 
 
 def print_summary(
     terminalreporter: pytest.TerminalReporter,
-    loads: Sequence[tuple[str, dict[str, Any]]],
-    notices: Sequence[tuple[str, dict[str, Any]]],
+    models: Sequence[str],
     imports: Sequence[tuple[str, dict[str, Any]]],
     requests: Sequence[tuple[str, dict[str, Any]]],
-    idle: Sequence[str],
 ) -> None:
-    """Print the real models, the integration tests that used none, the heavy imports, and the requests, if any."""
-    if loads or notices or idle:
+    """Print the lines about real models, the heavy imports, and the requests, if any."""
+    if models:
         terminalreporter.write_sep("=", "real models")
-        for line in (*summary_lines(loads, notices), *idle_lines(idle)):
+        for line in models:
             terminalreporter.write_line(line)
     if imports:
         from pytest_modelenv.guards.heavy_imports import import_lines
@@ -41,20 +40,27 @@ def print_summary(
 
 
 def summary_lines(
-    loads: Sequence[tuple[str, dict[str, Any]]], notices: Sequence[tuple[str, dict[str, Any]]] = ()
+    loads: Sequence[tuple[str, dict[str, Any]]],
+    notices: Sequence[tuple[str, dict[str, Any]]] = (),
+    locked: Sequence[tuple[str, dict[str, Any]]] = (),
 ) -> list[str]:
     """Return the lines about each model: how it was fetched and loaded, or why that failed, and the notices.
 
     Args:
         loads: Pairs of the worker's name and a `LoadReport` as plain types.
         notices: Pairs of the worker's name and a `Notice` as plain types.
+        locked: Pairs of the worker's name and a use of a locked model by code without `load_model`.
     """
     lines = []
-    for name in sorted({load["repo_id"] for _, load in loads} | {notice["model"] for _, notice in notices}):
+    names = {fact["repo_id"] for _, fact in (*loads, *locked)} | {notice["model"] for _, notice in notices}
+    for name in sorted(names):
         its_loads = [(worker, load) for worker, load in loads if load["repo_id"] == name]
         good = [(worker, load) for worker, load in its_loads if load["error"] is None]
         if good:
             lines.append(f"{name}: {_files(its_loads)}; {_loaded(good)}")
+        its_uses = [(worker, use) for worker, use in locked if use["repo_id"] == name]
+        if its_uses:
+            lines.append(f"{name}: {_files(_by_worker(its_uses))}; {_used(its_uses)}")
         errors = dict.fromkeys(load["error"] for _, load in its_loads if load["error"] is not None)
         lines += [f"{name}: failed: {error}" for error in errors]
         texts = dict.fromkeys(notice["text"] for _, notice in notices if notice["model"] == name)
@@ -87,6 +93,27 @@ def _files(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     )
 
 
+def _by_worker(uses: Sequence[tuple[str, dict[str, Any]]]) -> list[tuple[str, dict[str, Any]]]:
+    """Return one fact per worker, with what the worker fetched in all."""
+    totals: dict[str, dict[str, Any]] = {}
+    for worker, use in uses:
+        total = totals.setdefault(worker, {"files": 0, "bytes": 0, "requests": 0, "fetch_seconds": 0.0})
+        total["fetch_seconds"] += use["seconds"]
+        for what in ("files", "bytes", "requests"):
+            total[what] += use[what]
+    return [(worker, {**total, "fetched": total["requests"] > 0}) for worker, total in sorted(totals.items())]
+
+
+def _used(uses: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    workers = sorted({worker for worker, _ in uses})
+    return f"{_THROUGH_CLIENT}{'' if workers == [''] else _by(workers)}"
+
+
+def _by(workers: Sequence[str]) -> str:
+    plural = "worker" if len(workers) == 1 else "workers"
+    return f" by {len(workers)} {plural} ({', '.join(workers)})"
+
+
 def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
     slowest = max(load["load_seconds"] for _, load in loads)
     workers = sorted({worker for worker, _ in loads})
@@ -94,5 +121,4 @@ def _loaded(loads: Sequence[tuple[str, dict[str, Any]]]) -> str:
         return f"held by {HOST}, loaded in {slowest:.1f} s"
     if workers == [""]:
         return f"loaded in {slowest:.1f} s"
-    plural = "worker" if len(workers) == 1 else "workers"
-    return f"loaded by {len(workers)} {plural} ({', '.join(workers)}) in at most {slowest:.1f} s"
+    return f"loaded{_by(workers)} in at most {slowest:.1f} s"

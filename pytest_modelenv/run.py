@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelenv.locked_models import LockedModels
 from pytest_modelenv.options import MOCK_MODELS
-from pytest_modelenv.report import HOST, print_summary
+from pytest_modelenv.report import HOST, idle_lines, print_summary, summary_lines
 from pytest_modelenv.session_cache import ModelSession
 from pytest_modelenv.startup import (
     ENDPOINT,
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
 
 # More kinds of facts: attributes of test reports, and keys of a worker's output.
 _LOADS, _NOTICES, _IDLE = "modelenv_loads", "modelenv_notices", "modelenv_idle"
+_LOCKED = "modelenv_locked"  # what unchanged code got from the lock
 _MISTAKE = "modelenv_mistake"  # the key of a usage error in a worker's output
+# Why the lock cannot answer for a test.
+_TROUBLE = pytest.StashKey[str]()
 
 
 class ModelRun:
@@ -38,14 +42,21 @@ class ModelRun:
 
     Args:
         config: pytest's configuration.
+        locked: What answers for the Hub from the lock.
         take_facts: Returns the heavy imports and the requests to the Hub since its last call, as plain types.
     """
 
-    def __init__(self, config: pytest.Config, take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]]) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        locked: LockedModels,
+        take_facts: Callable[[], Mapping[str, list[dict[str, Any]]]],
+    ) -> None:
         self._config = config
+        self._locked = locked
         self._take_more_facts = take_facts
         self._facts: dict[str, list[tuple[str, dict[str, Any]]]] = {
-            kind: [] for kind in (_LOADS, _NOTICES, _IDLE, IMPORTS, REQUESTS)
+            kind: [] for kind in (_LOADS, _NOTICES, _LOCKED, _IDLE, IMPORTS, REQUESTS)
         }
 
     @property
@@ -60,7 +71,7 @@ class ModelRun:
         Raises:
             pytest.UsageError: An option is invalid.
         """
-        return ModelSession(self._config)
+        return ModelSession(self._config, self._locked)
 
     @property
     def _has_models(self) -> bool:
@@ -91,11 +102,28 @@ class ModelRun:
 
     @contextmanager
     def forcing_source_of(self, item: pytest.Item) -> Iterator[None]:
-        """Context manager: force the source in the test's markers."""
+        """Context manager: force the source in the test's markers. The lock answers for the Hub if it is real."""
+        from modelenv.errors import ModelEnvError
         from pytest_modelenv.gate import is_hosted
 
-        with self.models.forcing(item.stash[FORCED_SOURCE], hosted=is_hosted(item)):
+        source, installation = item.stash[FORCED_SOURCE], None
+        try:
+            installation = self.models.installation(source, item)
+        except ModelEnvError as error:
+            item.stash[_TROUBLE] = str(error)
+        with self.models.forcing(source, hosted=is_hosted(item), installation=installation):
             yield
+
+    def check_locked_models(self, item: pytest.Item) -> None:
+        """Fail a test whose locked models cannot be used. Called in its setup."""
+        from modelenv.errors import ModelEnvError
+
+        if _TROUBLE in item.stash:
+            pytest.fail(item.stash[_TROUBLE], pytrace=False)
+        try:
+            self._locked.prepare()
+        except ModelEnvError as error:
+            pytest.fail(str(error), pytrace=False)
 
     def prepare_models(self, items: list[pytest.Item]) -> None:
         """Tell the model host to load the models of the tests while the first tests run."""
@@ -130,7 +158,8 @@ class ModelRun:
         """Print the summary of what the processes of the run reported."""
         idle = [fact["test"] for _, fact in self._facts[_IDLE]]
         facts = self._facts
-        print_summary(terminalreporter, facts[_LOADS], facts[_NOTICES], facts[IMPORTS], facts[REQUESTS], idle)
+        models = summary_lines(facts[_LOADS], facts[_NOTICES], facts[_LOCKED])
+        print_summary(terminalreporter, [*models, *idle_lines(idle)], facts[IMPORTS], facts[REQUESTS])
 
     def close(self) -> None:
         """Remove what belongs only to this run."""
@@ -159,6 +188,7 @@ class ModelRun:
         facts = dict(self._take_more_facts())
         if self._has_models:
             facts.update(_by_kind(self.models.take_reports()))
+        facts[_LOCKED] = self._locked.take()
         return {kind: found for kind, found in facts.items() if found}
 
     def _add(self, worker: str, facts: Mapping[str, Any]) -> None:

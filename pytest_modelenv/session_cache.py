@@ -1,65 +1,42 @@
-"""The state of one pytest process for its whole session, and the folders that all processes of a run share.
-
-The controller of pytest-xdist chooses the shared folders and passes them to its workers. Without pytest-xdist, the
-only process chooses them.
-"""
+"""The state of one pytest process for its whole session."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelenv.locked_models import LockedModels
+from pytest_modelenv.markers import allows_access
 from pytest_modelenv.options import (
     DOWNLOAD_ON_DEMAND,
     LOCAL_CACHE,
     MOCK_MODELS,
     PLANS,
     ModelOptions,
-    Resolved,
     chosen_cache_dir,
-    project_cache_dir,
-    project_settings,
     resolve_options,
     shared_cores,
 )
-from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, GUARDS_OFF, HOST_OFF, runs_tests
+from pytest_modelenv.shared_folders import SharedFolders
+from pytest_modelenv.startup import CACHE_VARIABLE, FAKES, GUARDS_ERROR, GUARDS_OFF, HOST_OFF, runs_tests
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from modelenv.environment.sources import ModelSource
+    from modelenv.interception.install import Installation
     from modelenv.loading.reports import LoadReport, Notice
     from modelenv.loading.shared import Run
     from modelenv.manager import SmartModelManager
     from pytest_modelenv.hosting import Hosting
     from pytest_modelenv.hub_tasks import HubTasks
-
-_HANDED_DOWN = "modelenv_folders"
-
-
-@dataclass(frozen=True)
-class SharedFolders:
-    """The folders that all processes of a run share.
-
-    Attributes:
-        cache: The models folder.
-        is_chosen: Whether the user chose the models folder. If so, it is also the local cache.
-        run: A folder for this run only. The process that created it removes it at the end.
-        controller: The id of the process that created the run's folder. The run ends when this process ends.
-    """
-
-    cache: Resolved[Path]
-    is_chosen: bool
-    run: Path
-    controller: int
 
 
 class ModelSession:
@@ -67,16 +44,18 @@ class ModelSession:
 
     Args:
         config: pytest's configuration.
+        locked: What answers for the Hub from the lock.
 
     Raises:
         pytest.UsageError: An option is invalid.
     """
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, locked: LockedModels) -> None:
         self.options: ModelOptions = resolve_options(config)
-        self._chosen_cache = chosen_cache_dir(config)
+        chosen_cache_dir(config)  # reports an invalid option now
         self._config = config
         self._reports: deque[LoadReport | Notice] = deque()
+        self.locked = locked
 
     def header(self) -> str:
         """Return the header line: the source and the cache folder, each with its origin."""
@@ -86,13 +65,15 @@ class ModelSession:
             forced = f"{options.forced.origin.removeprefix('variable ')} forces {options.forced.value}"
         if not options.real_models:
             return FAKES if forced is None else f"modelenv: {forced}; real models with --real-models"
-        parts = [f"modelenv: real models from {options.source.value} ({options.source.origin})"]
+        is_suite = options.suite is not None and options.suite.value != MOCK_MODELS
+        in_all = " in all tests" if is_suite else ""
+        parts = [f"modelenv: real models{in_all} from {options.source.value} ({options.source.origin})"]
         if options.source.value in (DOWNLOAD_ON_DEMAND, LOCAL_CACHE):
             cache = self.folders.cache
             parts.append(f"cache {cache.value} ({cache.origin})")
         if options.host.value != HOST_OFF:
             parts.append(f"held by one process ({options.host.origin})")
-        if forced:
+        if forced and not is_suite:
             parts.append(f"all other tests: {forced}")
         return ", ".join(parts)
 
@@ -114,40 +95,16 @@ class ModelSession:
     @cached_property
     def folders(self) -> SharedFolders:
         """The shared folders, from the controller or chosen here."""
-        handed_down = getattr(self._config, "workerinput", {}).get(_HANDED_DOWN)
-        if handed_down is not None:
-            cache = Resolved(Path(handed_down["cache"]), handed_down["origin"])
-            run, controller = Path(handed_down["run"]), handed_down["controller"]
-            return SharedFolders(cache, handed_down["is_chosen"], run, controller)
-        try:
-            run = Path(tempfile.mkdtemp(prefix="modelenv-run-"))
-        except OSError as error:
-            raise pytest.UsageError(f"modelenv needs a writable temporary folder: {error}") from error
-        chosen = self._chosen_cache or project_cache_dir(self._config)
-        return SharedFolders(chosen or self._default_cache(run), chosen is not None, run, os.getpid())
+        return SharedFolders.of(self._config, self.options)
 
     @property
     def tiny_models(self) -> Path:
         """The folder for the models of the fixture `tiny_model`."""
         return self.folders.run / "tiny"
 
-    def _default_cache(self, run: Path) -> Resolved[Path]:
-        if self.options.source.value == LOCAL_CACHE and (settings := project_settings(self._config)) is not None:
-            return Resolved(settings.cache_dir, "the local cache, default")
-        cache: pytest.Cache | None = getattr(self._config, "cache", None)
-        if cache is None:  # pytest runs with -p no:cacheprovider
-            return Resolved(run / "cache", "a folder of this run, because pytest has no cache folder")
-        return Resolved(cache.mkdir("modelenv"), "pytest's cache folder")
-
     def hand_down(self, workerinput: dict[str, Any]) -> None:
-        """Pass the folders to a worker, as plain types, because `workerinput` takes nothing else."""
-        workerinput[_HANDED_DOWN] = {
-            "cache": str(self.folders.cache.value),
-            "origin": self.folders.cache.origin,
-            "is_chosen": self.folders.is_chosen,
-            "run": str(self.folders.run),
-            "controller": self.folders.controller,
-        }
+        """Pass the folders, and whether the tests are reordered, to a worker."""
+        self.folders.hand_down(workerinput)
         workerinput[PLANS] = self.options.plans
 
     def close(self) -> None:
@@ -226,11 +183,29 @@ class ModelSession:
             return self.run
         return Run(PipelineCache(), self.run.failures, self.run.on_load)
 
+    def installation(self, source: str, item: pytest.Item | None) -> Installation | None:
+        """Return what answers for the Hub from the lock while this test runs, or None if nothing does.
+
+        Raises:
+            ConfigurationError: A setting is invalid.
+            LockfileError: The lock or the volume's metadata cannot be read.
+        """
+        if source == MOCK_MODELS:
+            return None
+        from modelenv.environment.sources import ModelSource
+
+        real = ModelSource(source)
+        refuse = self.options.guards == GUARDS_ERROR and not (item is not None and allows_access(item))
+        return self.locked.find(real, self._cache_dir_of(real), refuse=refuse)
+
     @contextmanager
-    def forcing(self, source: ModelSource | str, *, hosted: bool = True) -> Iterator[None]:
+    def forcing(
+        self, source: ModelSource | str, *, hosted: bool = True, installation: Installation | None = None
+    ) -> Iterator[None]:
         """Context manager: force a source, with the run's cache folder and pipelines.
 
-        If not `hosted`, pipelines are in this process. Inside a block of `apart`, only the source is forced.
+        If not `hosted`, pipelines are in this process. `installation` answers for the Hub. Inside a block of `apart`,
+        only the source is forced.
         """
         from modelenv.environment.sources import ModelSource
         from modelenv.forcing import current_forcing, force_environment
@@ -238,10 +213,18 @@ class ModelSession:
         source = ModelSource.parse(source)
         run = self.run if hosted else self.own_run
         is_apart = current_forcing().run not in (None, self.run, self.own_run)
-        variables = {} if is_apart else self._variables(source, in_process=not hosted or self.hosting is None)
+        variables: dict[str, str | None] = {}
+        if is_apart:
+            installation = None
+        else:
+            variables.update(self.locked.variables(installation))
+            variables.update(self._variables(source, in_process=not hosted or self.hosting is None))
         # In offline mode, the libraries would raise their own errors, which code under test often catches.
         offline = False if source == MOCK_MODELS and self.options.guards != GUARDS_OFF else None
-        with force_environment(source, variables=variables, run=None if is_apart else run, offline=offline):
+        with (
+            force_environment(source, variables=variables, run=None if is_apart else run, offline=offline),
+            self.locked.answering(installation),
+        ):
             yield
         self._keep_within_memory()
 
@@ -264,7 +247,8 @@ class ModelSession:
         from modelenv.forcing import force_environment
         from modelenv.loading.shared import Run
 
-        with force_environment(variables=variables, run=Run()):
+        everything = {**self.locked.variables(None), **variables}
+        with force_environment(variables=everything, run=Run()), self.locked.answering(None):
             yield
 
     def _variables(self, source: ModelSource, *, in_process: bool) -> dict[str, str]:
@@ -273,6 +257,10 @@ class ModelSession:
         variables = {"HF_HUB_DISABLE_TELEMETRY": "1"}  # saves a request to the Hub in each process
         if in_process and self._workers > 1:
             variables.update(shared_cores(self._workers))
-        if source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen):
-            variables[CACHE_VARIABLE] = str(self.folders.cache.value)
-        return variables
+        cache_dir = self._cache_dir_of(source)
+        return variables if cache_dir is None else {**variables, CACHE_VARIABLE: cache_dir}
+
+    def _cache_dir_of(self, source: ModelSource) -> str | None:
+        """Return the folder of models that all workers share, or None if a source has its own."""
+        is_shared = source == DOWNLOAD_ON_DEMAND or (source == LOCAL_CACHE and self.folders.is_chosen)
+        return str(self.folders.cache.value) if is_shared else None

@@ -79,8 +79,8 @@ def add_options(parser: pytest.Parser) -> None:
         "--model-source",
         dest="modelenv_model_source",
         metavar="SOURCE",
-        help="where --real-models gets them: download_on_demand (default), local_cache, persistent_volume or "
-        "huggingface_hub",
+        help="where --real-models gets them: download_on_demand, local_cache, persistent_volume or "
+        "huggingface_hub; by default MODEL_SOURCE, else the ini-option model_source, else download_on_demand",
     )
     group.addoption(
         "--model-cache-dir",
@@ -135,6 +135,12 @@ def add_options(parser: pytest.Parser) -> None:
         default=False,
     )
     parser.addini("model_guards", "the same as --model-guards: report, error or off", default="")
+    parser.addini(
+        "model_source",
+        "the source of models of all tests, such as download_on_demand: they need no marker, and get real models "
+        "without --real-models; --model-source and MODEL_SOURCE override it",
+        default="",
+    )
     parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
     parser.addini(
         "model_marker",
@@ -191,7 +197,13 @@ def asks_for_nothing(config: pytest.Config) -> bool:
         config.getoption(name) is not None for name in ("--model-source", "--model-cache-dir")
     )
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
-    return not (asked or variables or config.getini("model_cache_dir") or a_file_may_force(config))
+    ini = config.getini("model_cache_dir") or config.getini("model_source")
+    return not (asked or variables or ini or a_file_may_force(config))
+
+
+def option_of(config: pytest.Config, name: str) -> Any:
+    """Return the value of one of the plugin's options, also before pytest has parsed all options."""
+    return getattr(config.known_args_namespace, f"modelenv_{name}")
 
 
 def a_file_may_force(config: pytest.Config) -> bool:
@@ -203,7 +215,7 @@ def a_file_may_force(config: pytest.Config) -> bool:
     project, variables = project_texts(config)
     if "tool.modelenv" in project and "source" in project:
         return True
-    return SOURCE_VARIABLE in variables and (config.getoption("--real-models") or _names_a_source(variables))
+    return SOURCE_VARIABLE in variables and (option_of(config, "real_models") or _names_a_source(variables))
 
 
 def forces_a_source(config: pytest.Config) -> bool:

@@ -72,7 +72,8 @@ WRITES = {
     "modelenv/host",  # its socket, lock and log
     "modelenv/testing.py",  # models made for tests
     "modelenv/tiny",  # models made for tests
-    "pytest_modelenv/session_cache.py",  # the folder that the workers share
+    "pytest_modelenv/session_cache.py",  # removes the folder that the workers share
+    "pytest_modelenv/shared_folders.py",  # creates it
 }
 # The layers, from top to bottom. A package imports only lower layers, also in functions and for type checkers.
 LAYERS = (
@@ -80,11 +81,17 @@ LAYERS = (
     ("pytest_modelenv.plugin",),
     ("pytest_modelenv.fixtures",),
     ("pytest_modelenv.access",),
-    ("pytest_modelenv.run",),
+    ("pytest_modelenv.run", "pytest_modelenv.suite"),
     ("pytest_modelenv.scopes", "pytest_modelenv.report"),
     ("pytest_modelenv.guards",),
     ("pytest_modelenv.session_cache",),
-    ("pytest_modelenv.hosting", "pytest_modelenv.hub_tasks", "pytest_modelenv.planning"),
+    (
+        "pytest_modelenv.hosting",
+        "pytest_modelenv.hub_tasks",
+        "pytest_modelenv.locked_models",
+        "pytest_modelenv.planning",
+        "pytest_modelenv.shared_folders",
+    ),
     ("pytest_modelenv.gate",),
     ("pytest_modelenv.markers",),
     ("pytest_modelenv.options",),

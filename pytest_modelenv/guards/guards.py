@@ -20,7 +20,7 @@ from pytest_modelenv.gate import LEFT_ALONE
 from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
-from pytest_modelenv.markers import MODEL_ACCESS
+from pytest_modelenv.markers import allows_access
 from pytest_modelenv.startup import (
     GUARDS_ERROR,
     RUNNING,
@@ -139,8 +139,7 @@ class ModelGuards:
     def _is_exempt(self, item: pytest.Item | None) -> bool:
         if item is None:
             return False
-        mark = item.get_closest_marker(MODEL_ACCESS)
-        return LEFT_ALONE in item.stash or (mark is not None and not mark.args and not mark.kwargs)
+        return LEFT_ALONE in item.stash or allows_access(item)
 
     def _refuse(self, what: str, model: str | None, hint: str | None = None) -> UnexpectedModelAccessError:
         from modelenv.errors import UnexpectedModelAccessError

@@ -122,14 +122,14 @@ class Suite:
     make_environ: MakeEnviron
     hub: EmbeddedHub
 
-    def run(self, *args: str) -> Outcome:
+    def run(self, *args: str, endpoint: str | None = None) -> Outcome:
         """Run the suite with an empty Hugging Face cache. The Hub's log then has the requests of this run only."""
         self.hub.clear()
         report = self.folder / "report.xml"
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *INSTALLED_HERE, f"--junit-xml={report}", *args],
             cwd=self.folder,
-            env=self.make_environ(HF_ENDPOINT=self.hub.endpoint, HF_HUB_DISABLE_PROGRESS_BARS="1"),
+            env=self.make_environ(HF_ENDPOINT=endpoint or self.hub.endpoint, HF_HUB_DISABLE_PROGRESS_BARS="1"),
             capture_output=True,
             text=True,
             timeout=SECONDS,

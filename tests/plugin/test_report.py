@@ -121,3 +121,21 @@ def test_failed_loads_reach_the_summary_on_the_test_reports(
     lines = [line for line in result.outlines if line.startswith("acme/missing: ")]
     assert lines == ["acme/missing: failed: not in this store"]
     result.stdout.fnmatch_lines(["*= real models =*", "acme/missing: failed: *"])
+
+
+def use(worker: str, requests: int = 0) -> tuple[str, dict[str, Any]]:
+    amounts = {"files": requests, "bytes": 100 * requests, "requests": requests, "seconds": 0.1 * requests}
+    return worker, {"repo_id": "acme/crypto", **amounts}
+
+
+def test_locked_models_that_the_tests_loaded_themselves() -> None:
+    through = "used through the Hub's client"
+    assert summary_lines([], [], [use(""), use("")]) == [f"acme/crypto: cached, 0 requests to the Hub; {through}"]
+    assert summary_lines([], [], [use("gw1", 2), use("gw0"), use("gw1", 1), use("gw1")]) == [
+        "acme/crypto: fetched by gw1 (3 files, 300 bytes, 3 requests to the Hub, 0.3 s); "
+        f"{through} by 2 workers (gw0, gw1)"
+    ]
+    assert summary_lines([load("", load_seconds=1)], [], [use("")]) == [
+        "acme/crypto: cached, 0 requests to the Hub; loaded in 1.0 s",
+        f"acme/crypto: cached, 0 requests to the Hub; {through}",
+    ]

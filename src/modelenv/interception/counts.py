@@ -6,12 +6,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modelenv.forks import new_lock
 
 if TYPE_CHECKING:
     import threading
+
+    from modelenv.fetching.snapshot import Fetched
+
+
+class Watcher(Protocol):
+    """Is told what installations do. Called from any thread."""
+
+    def answered(self, repo: str) -> None:
+        """Called after a request for a repo was answered without the Hub."""
+
+    def fetched(self, repo: str, fetched: Fetched) -> None:
+        """Called after files of a repo were fetched. `fetched.files` is their number."""
 
 
 @dataclass(frozen=True, order=True)
@@ -35,8 +47,13 @@ class Unlocked:
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """The counts of one installation. Thread-safe."""
+    """The counts of one installation. Thread-safe.
 
+    Attributes:
+        watcher: Is told about answers and fetches.
+    """
+
+    watcher: Watcher | None = None
     _answered: Counter[str] = field(default_factory=Counter)
     _passed: Counter[Unlocked] = field(default_factory=Counter)
     _refused: Counter[Unlocked] = field(default_factory=Counter)
@@ -60,6 +77,13 @@ class Counts:
     def count_answer(self, repo: str) -> None:
         """Count a request that was answered."""
         self._count(self._answered, repo)
+        if self.watcher is not None:
+            self.watcher.answered(repo)
+
+    def note_fetch(self, repo: str, fetched: Fetched) -> None:
+        """Tell the watcher about files that were fetched."""
+        if self.watcher is not None:
+            self.watcher.fetched(repo, fetched)
 
     def count_passed(self, what: Unlocked) -> bool:
         """Count a request that is sent to the Hub. Returns whether it is the first for this."""

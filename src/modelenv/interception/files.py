@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from modelenv.store.verification import Difference, Kind
 if TYPE_CHECKING:
     import threading
 
+    from modelenv.fetching.snapshot import Fetched
     from modelenv.loading.locked_folder import FoundFolder
 
 logger = logging.getLogger("modelenv")
@@ -79,6 +80,10 @@ class _Wanted:
             return frozenset(path for path, count in self._paths.get(commit, {}).items() if count)
 
 
+def _ignore(repo: str, fetched: Fetched) -> None:
+    del repo, fetched
+
+
 @dataclass(frozen=True)
 class CacheFiles:
     """The files in a store, fetched into it under its lock.
@@ -86,11 +91,13 @@ class CacheFiles:
     Attributes:
         store: The store.
         seconds: The time limit for obtaining one file.
+        on_fetch: Called after files of a repo were fetched.
         checks: How files are checked.
     """
 
     store: Store
     seconds: float
+    on_fetch: Callable[[str, Fetched], None] = _ignore
     checks: Checks = field(default_factory=Checks)
     _wanted: _Wanted = field(default_factory=_Wanted, repr=False)
 
@@ -214,10 +221,13 @@ class _FileRoad:
         size = sum(file.size for file in locked.files if file.path in paths)
         remove_leftovers(store, locked.ref)
         with download_bar(f"{locked.repo} ({counted(len(paths), 'file')})", size) as progress:
-            return repair(
+            mended = repair(
                 store, locked, found, self.deadline, replace(checks, progress=progress),
                 is_needed=lambda difference: _is_damage(difference) or difference.path in paths,
             )  # fmt: skip
+        if mended.fetched is not None:
+            self.files.on_fetch(locked.repo, replace(mended.fetched, files=len(paths)))
+        return mended
 
 
 def _is_damage(difference: Difference) -> bool:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import atexit
 import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError
 from modelenv.forks import cached_property, new_lock, only_here
-from modelenv.interception.counts import Counts, Unlocked
+from modelenv.interception.counts import Counts, Unlocked, Watcher
 from modelenv.interception.locked_repos import LockedRepos, lock_in
 from modelenv.interception.on_import import OnImport
 from modelenv.locks.project_lock import Lockfile
@@ -50,6 +50,7 @@ class Installation:
     _counts: Counts = field(default_factory=Counts, repr=False)
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
+    _permission: str = field(default="", repr=False)
 
     @property
     def answered(self) -> int:
@@ -102,7 +103,7 @@ class Installation:
             from modelenv.interception.files import CacheFiles
             from modelenv.store.store import Store
 
-            return CacheFiles(Store.of(self.source, self._settings), seconds)
+            return CacheFiles(Store.of(self.source, self._settings), seconds, self._counts.note_fetch)
         from modelenv.interception.volume_files import VolumeFiles, new_cache
         from modelenv.store.checks import Checks
 
@@ -117,7 +118,7 @@ class Installation:
     def _responder(self) -> Responder:
         from modelenv.interception.responder import Responder
 
-        return Responder(self._files, self._repos, self._origin, self.refuses, self._counts)
+        return Responder(self._files, self._repos, self._origin, self.refuses, self._counts, self._permission)
 
     @property
     def _origin(self) -> str:
@@ -140,19 +141,20 @@ class Installation:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
             self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
-        watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self._prepare})
+        watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self.prepare})
         self._undo.callback(watch.uninstall)
         watch.install()
 
-    def _prepare(self) -> None:
+    def prepare(self) -> None:
+        """Check what is in the cache. `install()` does it as soon as `huggingface_hub` can download."""
         self._files.prepare(self._repos().commits)
 
     def _wrap_factories(self) -> None:
         from modelenv.interception.factories import wrap_factories
 
-        self._undo.callback(wrap_factories(self._answer))
+        self._undo.callback(wrap_factories(self.answer))
 
-    def _answer(self, request: Any) -> Reply | str | None:
+    def answer(self, request: Any) -> Reply | str | None:
         """Return the response to a request, the path to request instead, or None to send the request as it is."""
         from modelenv.interception.requests import answer_request
 
@@ -168,6 +170,27 @@ def _key(source: ModelSource, refuses: bool, settings: Settings) -> tuple[object
 
 _installing = new_lock()
 _current: Installation | None = None
+_watcher: Watcher | None = None
+
+
+@contextmanager
+def separate_installations(watcher: Watcher | None) -> Iterator[None]:
+    """Context manager: `install()` ignores earlier installations in this block, and what it installs ends with it.
+
+    A test run has a block for each environment that it forces, so that code which calls `install()` in several of
+    them gets an installation for each.
+
+    Args:
+        watcher: Is told what the installations of the block do.
+    """
+    global _current, _watcher
+    before = _current, _watcher
+    _current, _watcher = None, watcher
+    try:
+        yield
+    finally:
+        uninstall()
+        _current, _watcher = before
 
 
 def install(
@@ -210,7 +233,7 @@ def install(
                 hint="call modelenv.uninstall() first",
             )
         is_active = found is not ModelSource.MOCK_MODELS
-        installation = Installation(found, refuses, is_active, settings)
+        installation = Installation(found, refuses, is_active, settings, Counts(_watcher))
         if is_active:
             try:
                 installation._start()  # noqa: SLF001

@@ -55,6 +55,7 @@ class Responder:
         origin: The file that says so, for errors.
         refuses: Whether requests for what is not locked are refused.
         counts: The counts of all requests.
+        permission: How to allow what is refused, for errors. Empty if it cannot be allowed.
     """
 
     files: Files
@@ -62,6 +63,7 @@ class Responder:
     origin: str
     refuses: bool
     counts: Counts
+    permission: str = ""
 
     def respond(self, asked: Asked) -> Reply | str | None:
         """Return the response, the raw path to request instead, or None to send the request as it is.
@@ -147,7 +149,7 @@ class Responder:
             model=str(what),
             expected=f"a model and revision in {self.origin}",
             found=f"{asked.method} {asked.path}",
-            hint=hint,
+            hint=f"{hint}; or allow it: {self.permission}" if self.permission else hint,
         )
 
 
