@@ -50,3 +50,8 @@ def test_a_line_that_a_killed_process_did_not_finish_is_left_out(tmp_path: Path)
     seen = read(tmp_path)
     assert seen.asked == (Asked("t", "model", "acme/m"),)
     assert (seen.processes, seen.problems, seen.failed) == (1, ("no lock",), {"u"})
+
+
+def test_a_process_that_outlives_its_run_records_nothing(tmp_path: Path) -> None:
+    append(str(tmp_path / "gone"), "started", [{}])
+    assert list(tmp_path.iterdir()) == []

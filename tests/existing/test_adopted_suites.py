@@ -152,6 +152,18 @@ def test_an_adopted_suite_runs_without_the_hub(
     assert len(failed) - len(FAIL_WITHOUT_THE_HUB.get(name, [])) == text.count("that_fails -")
 
 
+def test_an_adopted_suite_runs_by_plain_pytest(tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub) -> None:
+    suite = copied("tokenizer", tmp_path, make_environ, hub)
+    source = suite.adopt()["model_source"]
+    hub.stop()
+    done = subprocess.run(
+        [*COMMAND, "-o", f"model_source={source}"],
+        cwd=suite.folder, env=suite.environ, capture_output=True, text=True, timeout=SECONDS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["cached_pipeline", "local_snapshot"])
 def test_a_changed_byte_is_found_before_it_is_loaded(
     name: str, tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub

@@ -6,6 +6,7 @@ The calls are needed because a file that is in the cache is often used without a
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable
@@ -100,6 +101,7 @@ class Observer:
 
     def _watched(self, original: Callable[..., Any], counts: Callable[[Any], bool]) -> Callable[..., Any]:
         """Return the function, which then records the file that it is called for, also if it fails."""
+        signature = inspect.signature(original)
 
         @functools.wraps(original)
         def call(*args: Any, **kwargs: Any) -> Any:
@@ -109,24 +111,25 @@ class Observer:
                 return found
             finally:
                 if counts(found):
-                    self._file(args, kwargs)
+                    self._file(signature, args, kwargs)
 
         return call
 
-    def _file(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        endpoint = kwargs.get("endpoint") or sys.modules["huggingface_hub.constants"].ENDPOINT
-        repo, file = (*args, *[None] * 2)[:2]
-        repo, file = kwargs.get("repo_id", repo), kwargs.get("filename", file)
-        if not isinstance(repo, str) or not isinstance(file, str) or _origin(endpoint) != _origin(self._endpoint):
+    def _file(self, signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:  # the function raises it, too
             return
-        folder = kwargs.get("subfolder")
+        repo, file, folder = given["repo_id"], given["filename"], given.get("subfolder")
+        endpoint = given.get("endpoint") or sys.modules["huggingface_hub.constants"].ENDPOINT
+        if (
+            not isinstance(repo, str)
+            or not isinstance(file, str)
+            or _origin(endpoint) != _origin(self.adoption.endpoint)
+        ):
+            return
         file = f"{folder}/{file}" if folder else file
-        repo_type = kwargs.get("repo_type") or "model"
-        self._record(Asked(_test(), str(repo_type), repo, kwargs.get("revision"), file))
-
-    @property
-    def _endpoint(self) -> str:
-        return self.adoption.endpoint
+        self._record(Asked(_test(), given.get("repo_type") or "model", repo, given.get("revision"), file))
 
     def _record(self, asked: Asked) -> None:
         append(self.adoption.folder, "asked", [asdict(asked)])

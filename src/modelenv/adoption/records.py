@@ -105,10 +105,16 @@ class Seen:
 
 
 def append(folder: str, kind: str, values: Iterable[dict[str, Any]]) -> None:
-    """Append lines to the file of this process. A forked process has its own file."""
+    """Append lines to the file of this process. A forked process has its own file.
+
+    A process that outlives its run records nothing more, because the folder is gone.
+    """
     lines = "".join(json.dumps({"kind": kind, **each}) + "\n" for each in values)
     path = os.path.join(folder, f"{os.getpid()}.jsonl")  # noqa: PTH118 - without another import
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    except FileNotFoundError:
+        return
     try:
         os.write(descriptor, lines.encode())
     finally:

@@ -6,7 +6,7 @@ import difflib
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from modelenv.commands.places import cache_of, needed_lock
 from modelenv.commands.progress import Progress
 from modelenv.environment.project import PROJECT_FILE, Alias
 from modelenv.environment.settings import Settings
+from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelNotFoundError
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.text_file import write_text
@@ -99,7 +100,15 @@ def adopt(
     progress.say("second run: the lock answers, and the Hub is out of reach")
     cache = cache_of(settings, cache_dir).root
     second = run_command(program, command, output, project=path.parent, cache=cache)
-    return _outcome(path, adopted, needed_lock(settings), settings.models, (first, second))
+    outcome = _outcome(path, adopted, needed_lock(settings), settings.models, (first, second))
+    if not first.seen.finished:
+        return outcome
+    is_users = cache == settings.root_of(ModelSource.HUGGINGFACE_HUB)
+    source = ModelSource.HUGGINGFACE_HUB if is_users else ModelSource.DOWNLOAD_ON_DEMAND
+    how = (
+        f"pytest runs like this with model_source = {source.value} in its ini file, or -o model_source={source.value}"
+    )
+    return replace(outcome, lines=[*outcome.lines, how], data={**outcome.data, "model_source": source.value})
 
 
 def _why_to_stop(first: Run) -> str | None:
