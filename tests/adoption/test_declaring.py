@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from modelenv.adoption.declaring import Contents, Use, merge_commits, new_declarations, summarize
+from modelenv.adoption.declaring import Contents, Use, merge_commits, names_of_commits, new_declarations, summarize
 from modelenv.adoption.records import Asked
 from modelenv.environment.project import Alias
+from modelenv.locks.project_lock import Lockfile
+from modelenv.locks.values import LockedFile, LockedModel
 from modelenv.references import ModelRef
 
 COMMIT, OTHER = "a" * 40, "b" * 40
@@ -85,21 +87,31 @@ def test_each_revision_has_its_own_name() -> None:
 
 def test_a_commit_belongs_to_the_branch_that_stands_for_it() -> None:
     by_commit, by_other = ModelRef(TINY.repo_id, COMMIT), ModelRef(TINY.repo_id, OTHER)
-    contents = {
-        by_commit: Contents(COMMIT, MODEL),
-        by_other: Contents(OTHER, MODEL),
-        TINY: Contents(COMMIT, MODEL),
-    }
+    names = names_of_commits(Lockfile(), {TINY: Contents(COMMIT, MODEL), by_other: Contents(OTHER, MODEL)})
     models = {
         by_commit: Use({"a"}, {"t1"}, 1),
         TINY: Use({"b"}, {"t1", "t2"}, 2),
         by_other: Use({"c"}, {"t3"}, 4),
-        ModelRef("acme/gone"): Use({"d"}),
     }
-    assert merge_commits(models, contents) == {
+    assert merge_commits(models, names) == {
         TINY: Use({"a", "b"}, {"t1", "t2"}, 3),
         by_other: Use({"c"}, {"t3"}, 4),
     }
+
+
+@pytest.mark.parametrize("revision", [None, "main"])
+def test_a_locked_commit_belongs_to_what_is_declared(revision: str | None) -> None:
+    """If the lock answers already, only the commit is seen."""
+    files = (LockedFile("config.json", 1, "0" * 64, "1" * 40),)
+    lock = Lockfile(
+        (
+            LockedModel("tiny", TINY.repo_id, revision, COMMIT, None, files),
+            LockedModel("pinned", TINY.repo_id, OTHER, OTHER, None, files),
+        )
+    )
+    models = {ModelRef(TINY.repo_id, COMMIT): Use({"a"}), ModelRef(TINY.repo_id, OTHER): Use({"b"})}
+    merged = merge_commits(models, names_of_commits(lock, {}))
+    assert merged == {TINY: Use({"a"}), ModelRef(TINY.repo_id, OTHER): Use({"b"})}
 
 
 def test_what_was_asked_is_sorted_into_models_and_leftovers() -> None:

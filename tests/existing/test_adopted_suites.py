@@ -155,11 +155,15 @@ def test_an_adopted_suite_runs_without_the_hub(
 def test_an_adopted_suite_runs_by_plain_pytest(tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub) -> None:
     suite = copied("tokenizer", tmp_path, make_environ, hub)
     source = suite.adopt()["model_source"]
+    written = [(suite.folder / each).read_text() for each in WRITTEN]
+    (suite.folder / "pytest.ini").write_text(f"[pytest]\nmodel_source = {source}\n")
+    again = suite.adopt()  # the lock answers in the first run already
+    assert (again["added"], again["codes"]) == ([], [0, 0])
+    assert [(suite.folder / each).read_text() for each in WRITTEN] == written
     hub.stop()
     done = subprocess.run(
-        [*COMMAND, "-o", f"model_source={source}"],
-        cwd=suite.folder, env=suite.environ, capture_output=True, text=True, timeout=SECONDS, check=False,
-    )  # fmt: skip
+        COMMAND, cwd=suite.folder, env=suite.environ, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
     assert done.returncode == 0, done.stdout
     assert "4 passed" in done.stdout
 

@@ -15,6 +15,7 @@ from modelenv.errors import ConfigurationError, ModelEnvError
 from modelenv.files.layouts import CONFIG
 from modelenv.interception.locked_repos import DEFAULT_BRANCH
 from modelenv.interception.routes import is_about_users
+from modelenv.locks.project_lock import Lockfile
 from modelenv.references import ModelRef, is_commit
 from modelenv.store.needed_files import plan_files
 from modelenv.store.weights import PICKLES
@@ -90,21 +91,30 @@ def summarize(asked: Iterable[Asked]) -> Found:
 
 def _ref(asked: Asked) -> ModelRef | None:
     try:
-        return ModelRef.parse(asked.repo, None if asked.revision in ("", DEFAULT_BRANCH) else asked.revision)
+        return _named(asked.repo, asked.revision)
     except ConfigurationError:  # the client library refuses it, too
         return None
 
 
-def merge_commits(models: Mapping[ModelRef, Use], contents: Mapping[ModelRef, Contents]) -> dict[ModelRef, Use]:
-    """Join what was asked of a branch or tag and of the commit that it stands for.
+def _named(repo: str, revision: str | None) -> ModelRef:
+    return ModelRef(repo, None if revision in ("", DEFAULT_BRANCH) else revision)
 
-    Libraries ask for a branch first, and then for files of the commit that it stands for.
+
+def names_of_commits(lock: Lockfile, contents: Mapping[ModelRef, Contents]) -> dict[tuple[str, str], ModelRef]:
+    """Return the branch or tag that stands for a commit of a repo, in the lock or on the Hub.
+
+    Libraries ask for a branch, and then for files of the commit that it stands for.
     """
-    names = {(ref.repo_id, contents[ref].commit): ref for ref in contents if not is_commit(ref.revision)}
+    locked = {(each.repo, each.commit): _named(each.repo, each.revision) for each in lock.models}
+    there = {(ref.repo_id, each.commit): ref for ref, each in contents.items()}
+    return {commit: ref for commit, ref in (*locked.items(), *there.items()) if not is_commit(ref.revision)}
+
+
+def merge_commits(models: Mapping[ModelRef, Use], names: Mapping[tuple[str, str], ModelRef]) -> dict[ModelRef, Use]:
+    """Join what was asked of a branch or tag and of the commit that it stands for."""
     merged: dict[ModelRef, Use] = {}
     for ref, use in models.items():
-        if ref in contents:
-            merged.setdefault(names.get((ref.repo_id, contents[ref].commit), ref), Use()).add(use)
+        merged.setdefault(names.get((ref.repo_id, ref.revision or ""), ref), Use()).add(use)
     return dict(sorted(merged.items(), key=lambda item: (item[0].repo_id, item[0].revision or "")))
 
 

@@ -15,6 +15,7 @@ from modelenv.adoption.declaring import (
     Use,
     aliases_of,
     merge_commits,
+    names_of_commits,
     new_declarations,
     summarize,
 )
@@ -30,6 +31,7 @@ from modelenv.environment.project import PROJECT_FILE, Alias
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.errors import ConfigurationError, ModelNotFoundError
+from modelenv.locks.locked_models import lock_of
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.text_file import write_text
 from modelenv.references import ModelRef, is_commit
@@ -43,7 +45,7 @@ class _Adopted:
     """What is declared for what the command asked for."""
 
     models: Mapping[ModelRef, Use]
-    contents: Mapping[ModelRef, Contents]
+    names: Mapping[tuple[str, str], ModelRef]
     new: Mapping[str, Alias]
     leftovers: Sequence[str]
 
@@ -125,23 +127,23 @@ def _why_to_stop(first: Run) -> str | None:
 
 def _what_to_declare(settings: Settings, progress: Progress, first: Run, cache_dir: Path | None) -> _Adopted:
     found, locker = summarize(first.seen.asked), locker_of(settings, progress, cache_dir)
+    lock = lock_of(settings) or Lockfile()
     contents: dict[ModelRef, Contents] = {}
     leftovers = [f"{what} ({counted(requests, 'request')})" for what, requests in found.leftovers.items()]
-    commits: dict[tuple[str, str | None], Contents] = {}
     for ref, use in sorted(found.models.items(), key=lambda item: is_commit(item[0].revision)):
-        known = commits.get((ref.repo_id, ref.revision))  # libraries ask for a branch, then for its commit
-        if known is None:
-            progress.say(f"{ref}: asking the Hub")
-            try:
-                commit, files = locker.contents(ref)
-            except ModelNotFoundError:
-                leftovers.append(f"{ref}: not on the Hub, or not accessible ({counted(use.requests, 'request')})")
-                continue
-            known = Contents(commit, frozenset(files))
-            commits[ref.repo_id, commit] = known
-        contents[ref] = known
-    models = merge_commits(found.models, contents)
-    return _Adopted(models, contents, new_declarations(models, contents, settings.models), leftovers)
+        name = names_of_commits(lock, contents).get((ref.repo_id, ref.revision or ""), ref)
+        if name in contents:
+            continue
+        progress.say(f"{ref}: asking the Hub")
+        try:
+            commit, files = locker.contents(ref)
+        except ModelNotFoundError:
+            leftovers.append(f"{ref}: not on the Hub, or not accessible ({counted(use.requests, 'request')})")
+        else:
+            contents[name] = Contents(commit, frozenset(files))
+    names = names_of_commits(lock, contents)
+    models = {ref: use for ref, use in merge_commits(found.models, names).items() if ref in contents}
+    return _Adopted(models, names, new_declarations(models, contents, settings.models), leftovers)
 
 
 def _dry(path: Path, before: str, after: str, adopted: _Adopted, code: int) -> Outcome:
@@ -156,7 +158,7 @@ def _outcome(
 ) -> Outcome:
     first, second = runs
     after = summarize(second.seen.asked)
-    again = merge_commits(after.models, adopted.contents)
+    again = merge_commits(after.models, adopted.names)
     rows = [
         _row(ref, use, again.get(ref, Use()), lock, aliases_of(ref, declared)) for ref, use in adopted.models.items()
     ]
