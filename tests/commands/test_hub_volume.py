@@ -83,7 +83,7 @@ def test_verify_finds_what_only_other_programs_would_read(filled: Project, tmp_p
         f"acme/second ({model.commit[:12]}): 1 difference in {snapshot}",
         "  missing config.json: expected 22 bytes",
         f"acme/first ({first.commit[:12]}): the reference names {'0' * 40} in {volume}/models--acme--first/refs/main",
-        f"{volume}: 5 models, 2 not as locked",
+        f"{volume}: 5 models, 2 with problems",
         f"to fix: modelenv pull --to {volume}",
     ]
     assert filled.json("verify", "weights", "--volume", str(volume), code=1)["models"][1]["name"] == "acme/second"
