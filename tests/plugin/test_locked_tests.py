@@ -435,3 +435,24 @@ def test_a_lock_that_cannot_be_read_is_an_error_of_a_suite(run_tests: RunTests, 
     (project.path / "modelenv.lock").write_text("[nothing")
     [error] = errors_of(run_tests())
     assert "modelenv.lock" in error
+
+
+LEAVING = """
+import sys
+import modelenv
+
+def test_first(model_env, tmp_path):
+    model_env("local_cache", cache_dir=tmp_path)
+    assert "modelenv.interception.install" not in sys.modules
+    assert modelenv.install().is_active
+
+def test_second(model_env, tmp_path):
+    assert not modelenv.install().is_active
+    model_env("local_cache", cache_dir=tmp_path)
+    assert modelenv.install().cache == tmp_path
+"""
+
+
+def test_what_a_test_installs_ends_with_it(run_program: RunTests, project: pytest.Pytester) -> None:
+    project.makepyfile(LEAVING)
+    run_program("-p", "no:randomly").assert_outcomes(passed=2)
