@@ -305,3 +305,19 @@ def test_add_and_replace_require_a_volume_and_exclude_each_other(folder: Path, a
     said = " ".join(result.output.replace("│", " ").split())
     assert "--add and --replace require --to and exclude each other" in said
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--layout", "hub"), "--layout requires --to"),
+        (("--to", "volume", "--layout", "flat"), "'flat' is not one of 'plain', 'hub'"),
+    ],
+)
+def test_a_layout_is_one_of_two_and_requires_a_volume(
+    folder: Path, arguments: tuple[str, ...], expected: str
+) -> None:
+    result = CliRunner().invoke(cli.app, ["pull", *arguments], catch_exceptions=False)
+    assert result.exit_code == 2
+    assert expected in " ".join(result.output.replace("│", " ").split())
+    assert list(folder.iterdir()) == []

@@ -7,6 +7,7 @@ read to its end counts as far as it was read.
 from __future__ import annotations
 
 import functools
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from types import MappingProxyType
@@ -142,9 +143,10 @@ def _getresponse(watch: HubWatch, original: Any) -> Any:
             return original(self)
         with sent.timed():
             response = original(self)
-        sent.answered(response.status, response.headers.get("Location"))
-        if response.fp is not None:
-            response.fp = _File(response.fp, sent, is_chunked=bool(response.chunked))
+        if isinstance(response, sys.modules["http.client"].HTTPResponse):  # a connection can have a class of its own
+            sent.answered(response.status, response.headers.get("Location"))
+            if response.fp is not None:
+                response.fp = _File(response.fp, sent, is_chunked=bool(response.chunked))
         return response
 
     return getresponse

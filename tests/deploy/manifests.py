@@ -11,7 +11,7 @@ import yaml
 
 HOME = Path(__file__).resolve().parents[2]
 DEPLOY = HOME / "deploy"
-VARIANTS = ("job", "init-container")
+VARIANTS = ("job", "init-container", "hub-layout")
 _KNOWN = {"apiVersion", "kind", "resources", "patches"}
 Manifest = dict[str, Any]
 
@@ -35,10 +35,13 @@ def resolve(folder: Path) -> list[Manifest]:
 def _add(target: Manifest, operation: dict[str, Any]) -> None:
     assert operation["op"] == "add", operation
     *parents, last = operation["path"].strip("/").split("/")
-    place = target
+    place: Any = target
     for name in parents:
-        place = place[name]
-    place[last] = copy.deepcopy(operation["value"])
+        place = place[int(name) if isinstance(place, list) else name]
+    if last == "-":
+        place.append(copy.deepcopy(operation["value"]))
+    else:
+        place[last] = copy.deepcopy(operation["value"])
 
 
 def pod_of(manifest: Manifest) -> Manifest | None:

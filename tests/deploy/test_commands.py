@@ -41,6 +41,16 @@ for folder in ("/", "/etc", "/service", "/app/models", "/tmp"):
 rights = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if ":\\t" in line)
 print(json.dumps([found, os.getuid(), os.getgroups(), int(rights["CapBnd"], 16), rights["NoNewPrivs"]]))
 """
+BY_NAME = """
+import json, tomllib
+from transformers import pipeline
+from modelenv import SmartModelManager
+
+name = tomllib.load(open("pyproject.toml", "rb"))["tool"]["modelenv"]["models"]["stock"]["repo"]
+manager = SmartModelManager()
+classifiers = pipeline("text-classification", model=name), manager.load_model(name, "text-classification")
+print("found:", json.dumps([classify("Bitcoin price surge, a record high")[0]["label"] for classify in classifiers]))
+"""
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,9 @@ def cluster(classifier: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield found
 
 
-def fill(cluster: Cluster, claim: Path, name: str) -> tuple[Pod, list[str]]:
+def fill(cluster: Cluster, claim: Path, name: str, variant: str = "job") -> tuple[Pod, list[str]]:
     """Return the Job's pod and the command that runs it, with the network that the Hub needs."""
-    pod = cluster.pod(the("Job", "job"), claim, name, HF_ENDPOINT=cluster.hub.endpoint)
+    pod = cluster.pod(the("Job", variant), claim, name, HF_ENDPOINT=cluster.hub.endpoint)
     pod.let_write()
     [container] = pod.spec["containers"]
     return pod, pod.command(container, container["command"], has_network=True)
@@ -224,6 +234,17 @@ def test_the_server_serves_from_the_read_only_volume(volume: Path, cluster: Clus
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert state(volume) == before
+
+
+def test_with_the_hub_layout_code_that_does_not_use_modelenv_loads_the_locked_models(cluster: Cluster) -> None:
+    claim = cluster.work / "hub-layout"
+    run(fill(cluster, claim, "filling hub-layout", "hub-layout")[1])
+    pod = cluster.pod(the("Deployment", "hub-layout"), claim, "reading hub-layout")
+    [container] = pod.spec["containers"]
+    probe = pod.command(container, container["startupProbe"]["exec"]["command"], has_network=False)
+    assert "3 models, all fine" in run(probe)
+    found = run(pod.command(container, ["python", "-c", BY_NAME], has_network=False))
+    assert 'found: ["POSITIVE", "POSITIVE"]' in found.splitlines()
 
 
 def flip(path: Path) -> None:

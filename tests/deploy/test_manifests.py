@@ -78,7 +78,7 @@ def test_no_manifest_names_a_namespace_and_each_is_there_once(variant: str) -> N
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests]
     assert len(set(names)) == len(names)
     assert not [manifest for manifest in manifests if "namespace" in manifest["metadata"]]
-    job = {("Job", "fill-models")} if variant == "job" else set()
+    job = {("Job", "fill-models")} if variant != "init-container" else set()
     assert set(names) == {
         ("PersistentVolumeClaim", "models"), ("Deployment", "sentiment-service"), ("Service", "sentiment-service"),
     } | job  # fmt: skip
@@ -132,6 +132,20 @@ def test_job_and_init_container_are_the_same_container() -> None:
     assert deployment["initContainers"] == job["containers"]
     assert deployment["securityContext"] == job["securityContext"]
     assert deployment["volumes"] == job["volumes"]
+
+
+def test_the_hub_layout_differs_in_the_command_and_in_one_variable() -> None:
+    for kind in ("Job", "Deployment"):
+        plain, hub = pod_of(the(kind, "job")), pod_of(the(kind, "hub-layout"))
+        assert plain is not None
+        assert hub is not None
+        [container], [other] = plain["containers"], hub["containers"]
+        if kind == "Job":
+            container["command"] += ["--layout", "hub"]
+        else:
+            container["env"].append({"name": "HF_HUB_CACHE", "value": "/app/models"})
+        assert hub == plain
+        assert other == container
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -48,6 +48,7 @@ class Case:
         project: The template of the project: `none` without a lock, `a` or `b` with the lock of that commit.
         cache: The template of the cache, or None for an empty cache.
         volume: The template of the volume, or None for an empty volume.
+        layout: The layout of the template of the volume: `volume` or `hub`.
         damaged: The folder in which one byte is flipped first: `cache`, `volume` or None.
     """
 
@@ -55,9 +56,15 @@ class Case:
     project: str
     cache: str | None = None
     volume: str | None = None
+    layout: str = "volume"
     damaged: str | None = None
 
+    @property
+    def is_hub(self) -> bool:
+        return "hub" in self.arguments
 
+
+HUB = ("pull", "--to", "VOLUME", "--layout", "hub")
 CASES = {
     "pull, cold": Case(("pull",), "b"),
     "pull, older commit there": Case(("pull",), "b", cache="a"),
@@ -66,6 +73,10 @@ CASES = {
     "pull --to, cache warm": Case(("pull", "--to", "VOLUME"), "b", cache="b"),
     "pull --to, older commit there": Case(("pull", "--to", "VOLUME"), "b", cache="b", volume="a"),
     "pull --to, damaged byte": Case(("pull", "--to", "VOLUME"), "b", cache="b", volume="b", damaged="volume"),
+    "pull --to, hub, all cold": Case(HUB, "b"),
+    "pull --to, hub, older commit there": Case(HUB, "b", cache="b", volume="a", layout="hub"),
+    "pull --to, hub, plain there": Case(HUB, "b", cache="b", volume="a"),
+    "pull --to, hub, damaged byte": Case(HUB, "b", cache="b", volume="b", layout="hub", damaged="volume"),
     "lock, cold": Case(("lock",), "none"),
     "lock --upgrade": Case(("lock", "--upgrade"), "a", cache="a"),
 }
@@ -95,7 +106,8 @@ class Place:
 
     def child(self, arguments: tuple[str, ...], **more: float | None) -> Child:
         """Return a run of the command line in these folders."""
-        given = tuple(str(self.volume) if word == "VOLUME" else word for word in arguments)
+        folders = {"VOLUME": str(self.volume), "HUB_VOLUME": str(self.root / "hub")}
+        given = tuple(folders.get(word, word) for word in arguments)
         return Child(given, self.project, {"MODEL_CACHE_DIR": str(self.cache)}, self.root / "output.txt", **more)
 
 
@@ -118,9 +130,9 @@ class Bench:
         place = Place(self.root / "runs" / name)
         place.root.mkdir(parents=True)
         shutil.copytree(self.root / "templates" / case.project / "project", place.project)
-        for what, template in (("cache", case.cache), ("volume", case.volume)):
+        for what, template, source in (("cache", case.cache, "cache"), ("volume", case.volume, case.layout)):
             if template is not None:
-                shutil.copytree(self.root / "templates" / template / what, place.root / what, symlinks=True)
+                shutil.copytree(self.root / "templates" / template / source, place.root / what, symlinks=True)
         if case.damaged is not None:
             files = (path for path in (place.root / case.damaged).rglob("*") if not path.is_symlink())
             large = sorted(path for path in files if path.is_file() and path.stat().st_size >= _SHARD_SIZE)
@@ -154,7 +166,8 @@ def made_bench(root: Path) -> Iterator[Bench]:
                 _write_models(served, Random(2))
             made = Place(root / "templates" / which)
             shutil.copytree(place.project, made.project)
-            for arguments in (("lock",), ("pull",), ("pull", "--to", "VOLUME")):
+            hub = ("pull", "--to", "HUB_VOLUME", "--layout", "hub")
+            for arguments in (("lock",), ("pull",), ("pull", "--to", "VOLUME"), hub):
                 ended = run(made.child(arguments), SECONDS)
                 if ended.code != 0:
                     raise AssertionError(f"{arguments} ended with {ended.code}: {ended.output}")

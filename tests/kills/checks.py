@@ -29,21 +29,27 @@ def wrong_after_kill(bench: Bench, case: Case, place: Place) -> Iterator[str]:
     allowed = [bench.locks[which] for which in before]
     yield from _wrong_lock(place.lock, [*allowed, bench.locks["b"]], can_lack=case.project == "none")
     if case.damaged != "cache":
-        yield from _wrong_snapshots(bench, place)
+        yield from _wrong_snapshots(bench, place.cache)
     yield from _wrong_loads(bench, place, bench.locked("b"), must=False)
     if "VOLUME" in case.arguments:
         sets = {"b"} if case.volume is None else {case.volume, "b"}
         yield from _wrong_volume(bench, place, sets, must=case.volume is not None, damaged=case.damaged == "volume")
+        if case.damaged != "volume":
+            yield from _wrong_snapshots(bench, place.volume, whole=True)
+        yield from _wrong_references(place.volume)
 
 
 def wrong_after_run(bench: Bench, case: Case, place: Place) -> Iterator[str]:
     """Yield the problems after the normal run: the result must be the same as without a kill."""
     yield from _wrong_lock(place.lock, [bench.locks["b"]], can_lack=False)
-    yield from _wrong_snapshots(bench, place)
+    yield from _wrong_snapshots(bench, place.cache)
     if case.arguments == ("pull",):
         yield from _wrong_loads(bench, place, bench.locked("b"), must=True)
     if "VOLUME" in case.arguments:
         yield from _wrong_volume(bench, place, {"b"}, must=True, damaged=False)
+        yield from _wrong_snapshots(bench, place.volume, whole=True)
+    if case.is_hub:
+        yield from _wrong_references(place.volume, bench.locked("b"))
 
 
 def litter(place: Place) -> list[str]:
@@ -65,16 +71,29 @@ def _wrong_lock(path: Path, allowed: Collection[bytes], *, can_lack: bool) -> It
         yield f"the lock is neither the old one nor the new one: {path.read_text()[:300]}"
 
 
-def _wrong_snapshots(bench: Bench, place: Place) -> Iterator[str]:
+def _wrong_snapshots(bench: Bench, root: Path, *, whole: bool = False) -> Iterator[str]:
     """Every file in a snapshot must be right, because other programs might not verify it."""
-    for snapshot in place.cache.rglob("snapshots/*"):
+    for snapshot in root.rglob("snapshots/*"):
         owner = snapshot.parent.parent.name.removeprefix("models--").replace("--", "/")
         truth = bench.truth[f"{owner}@{snapshot.name}"]
         for path in snapshot.rglob("*"):
             if path.is_file() and not path.name.endswith(".tmp"):
                 name = path.relative_to(snapshot).as_posix()
                 if truth.get(name) != _sha256(path):
-                    yield f"a snapshot contains wrong bytes: {path.relative_to(place.root)}"
+                    yield f"a snapshot contains wrong bytes: {path.relative_to(root)}"
+        if whole and any(not (snapshot / name).is_file() for name in truth):
+            yield f"a snapshot is not complete: {snapshot.relative_to(root)}"
+
+
+def _wrong_references(volume: Path, lock: Lockfile | None = None) -> Iterator[str]:
+    """Every reference on a volume must name a snapshot, and with a lock that of its commit."""
+    for path in volume.rglob("refs/*"):
+        if not (path.parent.parent / "snapshots" / path.read_text()).is_dir():
+            yield f"a reference names no snapshot: {path}"
+    for model in () if lock is None else lock.models:
+        path = volume / f"models--{model.repo.replace('/', '--')}" / "refs/main"
+        if not path.is_file() or path.read_text() != model.commit:
+            yield f"the reference of {model.alias} is not that of the lock"
 
 
 def _wrong_loads(bench: Bench, place: Place, lock: Lockfile, *, must: bool) -> Iterator[str]:
@@ -118,7 +137,8 @@ def _wrong_volume(bench: Bench, place: Place, sets: set[str], *, must: bool, dam
 def _loaded_without_metadata(volume: Path, lock: Lockfile) -> Iterator[str]:
     """No model must load from a set that is not complete."""
     for model in lock.models:
-        folder = volume / model.repo
+        snapshot = volume / f"models--{model.repo.replace('/', '--')}" / "snapshots" / model.commit
+        folder = snapshot if snapshot.is_dir() else volume / model.repo
         try:
             check_put_there_by_hand(volume, folder if folder.is_dir() else None, model=model.repo)
         except ModelIntegrityError:

@@ -8,11 +8,12 @@ import stat
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from modelenv.deadlines import Deadline
-from modelenv.errors import ConfigurationError, ModelIntegrityError, UnsafeModelError
+from modelenv.errors import ConfigurationError, ModelIntegrityError, NoSpaceError, UnsafeModelError
 from modelenv.hub import EmbeddedHub
 from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedModel
@@ -210,6 +211,7 @@ class Watching:
             self.seen += [path.relative_to(self.root).as_posix()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("swap", [False, True])
 def test_the_same_commit_with_other_files_is_never_seen_half(
     fill: Fill, first: LockedModel, root: Path, swap: bool, monkeypatch: pytest.MonkeyPatch
@@ -370,6 +372,31 @@ def test_a_snapshot_of_another_program_is_an_error(fill: Fill, first: LockedMode
     )
 
 
+@pytest.mark.parametrize("newer", [False, True])
+def test_what_the_metadata_names_is_ours_without_the_list_of_our_folders(
+    fill: Fill, first: LockedModel, second: LockedModel, root: Path, newer: bool
+) -> None:
+    fill(first, layout=HUB)
+    (root / ".modelenv/folders.json").unlink()
+    (root / snapshot(first) / "vocab.txt").unlink()
+    model = second if newer else first
+    fill(model)
+    assert read(root, locked=model) == root / snapshot(model)
+    assert reference(root) == model.commit
+
+
+def test_another_layout_needs_no_space(fill: Fill, first: LockedModel, root: Path, monkeypatch: Any) -> None:
+    fill(first)
+    used = shutil.disk_usage(root)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: used._replace(free=0))
+    fill(first, layout=HUB)
+    assert read(root) == root / snapshot(first)
+    assert (root / snapshot(first) / "config.json").samefile(root / "acme/model/config.json")
+    (root / snapshot(first) / "config.json").unlink()
+    with pytest.raises(NoSpaceError):
+        fill(first)
+
+
 @pytest.mark.parametrize("link", [HOME, f"{HOME}/snapshots", f"{HOME}/refs"])
 def test_nothing_is_written_through_a_link(
     fill: Fill, first: LockedModel, root: Path, tmp_path: Path, link: str
@@ -387,6 +414,7 @@ class KilledError(BaseException):
     """Stands for SIGKILL."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["grown", "newer"])
 def test_a_pull_that_is_killed_at_any_step_is_completed_by_the_next(
     fill: Fill, first: LockedModel, second: LockedModel, root: Path, model: str, monkeypatch: pytest.MonkeyPatch

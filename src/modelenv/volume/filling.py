@@ -172,7 +172,8 @@ class Volume:
         plan = Plan(lock.models, layout or layout_of(before) or VolumeLayout.PLAIN)
         self._own.check_links(plan.written)
         if plan.layout is VolumeLayout.HUB:
-            check_not_of_others(self._own, plan.models, self._checks)
+            ours = {*self._own.listed(), *kept_names(before)}
+            check_not_of_others(self.root, plan.models, ours, self._checks)
         return before, plan
 
     def _serve(self, metadata: VolumeMetadata, *, unchanged: VolumeMetadata | None = None) -> None:
@@ -217,15 +218,16 @@ class Volume:
     ) -> tuple[str, ...]:
         """Copy each model that has no folder yet, add its folder, and return the aliases."""
         lacking = {key_of(model): model for model in reversed(plan.models) if key_of(model) not in folders}
-        check_space(self.root, total_size(lacking.values()), NO_MODEL, hint=_HINT)
+        there = {key: name for key, model in lacking.items() if (name := _named(before, model)) is not None}
+        here = {key: name for key, name in there.items() if self._holds(name, lacking[key])}  # in the other layout
+        new = (model for key, model in lacking.items() if key not in here)
+        check_space(self.root, total_size(new), NO_MODEL, hint=_HINT)
         for key, model in reversed(lacking.items()):
             owned = self._own.listed()
             name = next(name for name in plan.names_of(model) if self._is_free(name, model, owned))
-            here = _named(before, model)
-            is_here = here is not None and self._holds(here, model)  # in the other layout
-            source = self.root / here if here is not None and is_here else obtain(model)
+            source = self.root / here[key] if key in here else obtain(model)
             sources = {file.path: source for file in model.files}
-            self._own.place_model(model, sources, name, link=is_here)
+            self._own.place_model(model, sources, name, link=key in here)
             folders[key] = name
         return tuple(model.alias for model in reversed(lacking.values()))
 

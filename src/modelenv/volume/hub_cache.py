@@ -56,26 +56,31 @@ def lacking(root: Path, snapshot: Snapshot, checks: Checks) -> tuple[Difference,
     return tuple(each for each in verified.differences if each.kind is not Kind.EXTRA)
 
 
-def check_not_of_others(own: OwnFiles, models: Sequence[LockedModel], checks: Checks) -> None:
+def check_not_of_others(root: Path, models: Sequence[LockedModel], ours: set[str], checks: Checks) -> None:
     """Check that another program did not create what Hugging Face programs would read instead of these models.
+
+    Args:
+        root: The folder of the volume.
+        models: The models that the volume will have.
+        ours: The snapshots and references that we created.
+        checks: How files are checked.
 
     Raises:
         ConfigurationError: A snapshot or a reference exists that is not ours, and is not as locked.
         UnsafeModelError: A link is in the path of a snapshot.
     """
-    ours = own.listed()
     for reference in references_of(models):
         name, commit = reference.name, reference.model.commit
-        if name in ours or not os.path.lexists(own.root / name):
+        if name in ours or not os.path.lexists(root / name):
             continue
-        there = _read(own.root / name)
+        there = _read(root / name)
         if there != commit:
-            raise _of_others(own.root, name, f"a reference to {commit}", f"which names {there or 'no commit'}")
+            raise _of_others(root, name, f"a reference to {commit}", f"which names {there or 'no commit'}")
     for snapshot in snapshots_of(models):
-        if snapshot.name in ours or not os.path.lexists(own.root / snapshot.name):
+        if snapshot.name in ours or not os.path.lexists(root / snapshot.name):
             continue
-        if verify_on_volume(own.root, VolumeModel(snapshot.model, snapshot.name), checks).differences:
-            raise _of_others(own.root, snapshot.name, "exactly the locked files", "which modelenv did not create")
+        if verify_on_volume(root, VolumeModel(snapshot.model, snapshot.name), checks).differences:
+            raise _of_others(root, snapshot.name, "exactly the locked files", "which modelenv did not create")
 
 
 def serve(own: OwnFiles, metadata: VolumeMetadata, *, unchanged: set[str], checks: Checks) -> None:
