@@ -245,6 +245,7 @@ def test_locked():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("importing", ["", "import huggingface_hub.file_download"])
 def test_a_flipped_byte_is_found(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, importing: str
@@ -268,6 +269,7 @@ def test_a_flipped_byte_is_found(
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.slow
 def test_a_lock_that_cannot_be_read_is_an_error_of_the_test(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub
 ) -> None:
@@ -371,6 +373,7 @@ def test_fake(model_cache_dir):
 """
 
 
+@pytest.mark.slow
 @without_and_n2
 def test_the_lock_answers_while_test_files_are_collected(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, make_model: MakeModel, mode: tuple[str, ...]
