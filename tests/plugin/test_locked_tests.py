@@ -396,7 +396,7 @@ def test_the_lock_answers_while_test_files_are_collected(
     ],
 )
 def test_what_overrides_the_ini_option(
-    run_tests: RunTests,
+    run_program: RunTests,
     project: pytest.Pytester,
     monkeypatch: pytest.MonkeyPatch,
     environ: str,
@@ -407,13 +407,13 @@ def test_what_overrides_the_ini_option(
     monkeypatch.setenv("MODEL_SOURCE", environ)
     project.makeini(SUITE_INI)
     project.makepyfile(f"import modelenv\ndef test_it(): assert modelenv.detect_environment() == {source!r}")
-    result = run_tests(*options)
+    result = run_program(*options)
     result.assert_outcomes(passed=1)
     assert header_of(result).startswith(f"modelenv: real models in all tests from {source} ({origin})")
 
 
 def test_a_suite_can_be_run_with_fakes(
-    run_tests: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    run_program: RunTests, project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODEL_SOURCE", "mock_models")
     project.makeini(SUITE_INI)
@@ -421,21 +421,21 @@ def test_a_suite_can_be_run_with_fakes(
         "import modelenv, pytest\ndef test_it(): assert modelenv.detect_environment() == 'mock_models'\n"
         "@pytest.mark.integration\ndef test_real(): pass"
     )
-    run_tests().assert_outcomes(passed=1, skipped=1)
+    run_program().assert_outcomes(passed=1, skipped=1)
 
 
-def test_an_unknown_source_is_a_usage_error(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_an_unknown_source_is_a_usage_error(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makeini(SUITE_INI.replace("download_on_demand", "the_database"))
-    assert errors_of(run_tests()) == [
+    assert errors_of(run_program()) == [
         "ini-option model_source: 'the_database' is not a source of models; choose one of persistent_volume, "
         "mock_models, download_on_demand, local_cache, huggingface_hub"
     ]
 
 
-def test_a_lock_that_cannot_be_read_is_an_error_of_a_suite(run_tests: RunTests, project: pytest.Pytester) -> None:
+def test_a_lock_that_cannot_be_read_is_an_error_of_a_suite(run_program: RunTests, project: pytest.Pytester) -> None:
     project.makeini(SUITE_INI)
     (project.path / "modelenv.lock").write_text("[nothing")
-    [error] = errors_of(run_tests())
+    [error] = errors_of(run_program())
     assert "modelenv.lock" in error
 
 
