@@ -179,6 +179,8 @@ def guards_mode(config: pytest.Config) -> str:
     Raises:
         pytest.UsageError: The ini-option `model_guards` is not one of them.
     """
+    if "MODELENV_ADOPTION" in os.environ:  # `modelenv adopt` records the requests itself
+        return GUARDS_OFF
     of_run: dict[str, Any] = getattr(config, "workerinput", {})
     ini = str(config.getini("model_guards")).strip()
     if ini and ini not in _GUARDS:
