@@ -268,6 +268,18 @@ def test_installing_imports_no_other_library(run: Callable[..., str], source: st
     assert run(code).split() == []
 
 
+def test_offline_a_damaged_file_is_an_error_of_install_itself(install: Install, run: Callable[..., str]) -> None:
+    with install():
+        Path(hf_hub_download(REPO, "config.json")).resolve().write_text("damaged")
+    code = (
+        "import sys, modelenv\ntry: modelenv.install()\nexcept modelenv.ModelIntegrityError as error: print(error)\n"
+        "print('huggingface_hub.file_download' in sys.modules)"
+    )
+    lines = run(code, HF_HUB_OFFLINE="1").splitlines()
+    assert "changed config.json" in "".join(lines)
+    assert lines[-1] == "False"
+
+
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_the_order_of_imports_does_not_matter(hub: EmbeddedHub, run: Callable[..., str], order: str) -> None:
     lines = ["import modelenv; installed = modelenv.install()", "import huggingface_hub.file_download"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.environment.detection import explain_environment
-from modelenv.environment.libraries import environment
+from modelenv.environment.libraries import environment, is_set_offline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
 from modelenv.errors import ConfigurationError, LockfileError
@@ -162,7 +162,12 @@ class Installation:
                 logger.warning("%s: not as declared, run `modelenv lock`: %s", self._origin, found)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
             self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
-        watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self.prepare})
+        actions = {FACTORIES: self._wrap_factories}
+        if is_set_offline():
+            self.prepare()  # now, so that an error is raised by install() and not by the import of huggingface_hub
+        else:
+            actions[DOWNLOADS] = self.prepare
+        watch = OnImport(actions)
         self._undo.callback(watch.uninstall)
         watch.install()
 
