@@ -138,6 +138,9 @@ def test_a_block_leaves_an_earlier_installation_alone(hub: EmbeddedHub, install:
         pass
     assert not first.is_active
     with install() as outer:
+        assert install() is outer  # a call in the block does not keep the installation
+    assert not outer.is_active
+    with install() as outer:
         with install():
             pass
         assert outer.is_active

@@ -35,9 +35,9 @@ DOWNLOADS = "huggingface_hub.file_download"  # the module that every load import
 
 @dataclass(eq=False)
 class Installation:
-    """What `install()` has installed. As a context manager, it undoes one call of `install()` at the block's end.
+    """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
 
-    So code that installs for a block leaves an earlier installation alone.
+    If `install()` was called before the block, too, the earlier installation stays.
 
     Attributes:
         source: The source of the models.
@@ -53,7 +53,8 @@ class Installation:
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
     _permission: str = field(default="", repr=False)
-    _calls: int = field(default=1, repr=False)
+    _calls: int = field(default=1, repr=False)  # of install(), less those of blocks that have ended
+    _blocks: list[bool] = field(default_factory=list, repr=False)  # open blocks: whether its end uninstalls
 
     @property
     def answered(self) -> int:
@@ -88,13 +89,16 @@ class Installation:
         self._undo.close()
 
     def __enter__(self) -> Self:
+        with _installing:
+            self._blocks.append(self._calls == 1 and not self._blocks)
         return self
 
     def __exit__(self, *_: object) -> None:
         with _installing:
-            self._calls -= 1
-            if self._calls <= 0:
+            if self._blocks.pop():
                 self._uninstall()
+            else:
+                self._calls -= 1
 
     @property
     def _cache(self) -> Path | None:
