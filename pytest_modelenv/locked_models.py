@@ -5,6 +5,7 @@ Code that names a locked model, as in `AutoTokenizer.from_pretrained("org/name")
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from modelenv.interception.install import Installation
     from modelenv.interception.switching import InstallationSwitch
 
+_INSTALL = "modelenv.interception.install"
 _PERMISSION = "@pytest.mark.model_access (this test), --model-guards=report (all tests)"
 
 
@@ -69,17 +71,28 @@ class LockedModels:
 
     def variables(self, installation: Installation | None) -> Mapping[str, str | None]:
         """Return the variables with which to force an environment in which this installation answers, or none."""
-        if not self._switch.is_answering:
+        if not self._is_answering:
             self._hub_cache = hub_cache()
         if installation is not None:
             return {HUB_CACHE_VARIABLE: str(installation.cache)}
-        return {HUB_CACHE_VARIABLE: self._hub_cache} if self._switch.is_answering else {}
+        return {HUB_CACHE_VARIABLE: self._hub_cache} if self._is_answering else {}
+
+    @property
+    def _is_answering(self) -> bool:
+        return "_switch" in vars(self) and self._switch.is_answering
 
     @contextmanager
     def answering(self, installation: Installation | None) -> Iterator[None]:
-        """Context manager: let this installation answer, or none."""
-        with self._switch.answering(installation):
+        """Context manager: let this installation answer, or none. What `install()` installs in it ends with it."""
+        if installation is not None or _INSTALL in sys.modules:
+            with self._switch.answering(installation):
+                yield
+            return
+        try:  # the usual case of tests with fakes, in which nothing needs to be imported
             yield
+        finally:
+            if _INSTALL in sys.modules:
+                sys.modules[_INSTALL].uninstall()
 
     def prepare(self) -> None:
         """Check the cache once, if the libraries are imported: they do not ask for a file that they find there.
@@ -87,7 +100,8 @@ class LockedModels:
         Raises:
             ModelIntegrityError, UnsafeModelError: A file is damaged, and cannot be fetched again.
         """
-        self._switch.prepare()
+        if "_switch" in vars(self):
+            self._switch.prepare()
 
     def answered(self, repo: str) -> None:
         """Note that the running test used a locked model."""

@@ -178,6 +178,8 @@ def guards_mode(config: pytest.Config) -> str:
     A worker of pytest-xdist has the mode of the controller, once it knows it. An invalid mode counts as none:
     `check_choices` reports it, once each conftest.py can have added an option of the same name.
     """
+    if "MODELENV_ADOPTION" in os.environ:  # `modelenv adopt` records the requests itself
+        return GUARDS_OFF
     of_run: dict[str, Any] = getattr(config, "workerinput", {})
     ini = str(ini_of(config, "model_guards") or "").strip()
     asked = (of_run.get(GUARDS_OF_RUN), option_of(config, "model_guards"), ini)

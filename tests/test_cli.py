@@ -86,7 +86,7 @@ def test_every_command_has_short_help() -> None:
         return [names, *(path for name, each in below for path in paths(each, *names, name))]
 
     found = paths(get_command(cli.app))
-    assert len(found) == 16
+    assert len(found) == 17
     for path in found:
         shown = invoke(*path, "-h")
         assert "Usage: " in shown

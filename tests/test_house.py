@@ -23,6 +23,8 @@ READS_ENVIRONMENT = {
     "modelenv/environment/libraries.py",  # sets variables for a block and restores them
     "modelenv/environment/hub_client.py",  # finds the variable that the Hub's client cannot use
     "modelenv/commands/running.py",  # hands them to the command that it becomes
+    "modelenv/adoption",  # hands them to the command, and reads what it handed down and which test runs
+    "pytest_modelenv/adopting.py",  # reads what was handed down
     "modelenv/forcing.py",  # restores the user's HF_HUB_OFFLINE
     "modelenv/host/folder.py",  # a kept host serves only processes with the same settings for threads and devices
     "pytest_modelenv/options.py",  # for options that are not set
@@ -64,6 +66,7 @@ WRITES = {
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
     "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",
+    "modelenv/commands/adopting.py",  # the declarations in pyproject.toml
     "modelenv/volume/metadata.py",
     "modelenv/hub/repos/blobs.py",  # what clients upload to the embedded Hub
     "modelenv/host",  # its socket, lock and log
@@ -94,6 +97,7 @@ LAYERS = (
     ("pytest_modelenv.options",),
     (
         "pytest_modelenv.startup",
+        "pytest_modelenv.adopting",
         "pytest_modelenv.memory",
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
@@ -101,11 +105,13 @@ LAYERS = (
     ("pytest_modelenv.project_files", "pytest_modelenv.option_names"),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
+    ("modelenv.cli_servers",),
     ("modelenv.shared_manager",),
     ("modelenv.commands", "modelenv.manager"),
     ("modelenv.manager_state",),
     ("modelenv.handles", "modelenv.host"),
     ("modelenv.forcing",),
+    ("modelenv.adoption",),
     ("modelenv.interception",),
     ("modelenv.loading",),
     ("modelenv.volume", "modelenv.fetching"),
@@ -210,7 +216,8 @@ def test_all_hooks_are_in_one_file() -> None:
         functions = (node for node in ast.walk(tree_of(path)) if isinstance(node, ast.FunctionDef))
         return {function.name for function in functions if function.name.startswith("pytest_")}
 
-    assert set(named((path, hooks(path)) for path in PLUGIN_FILES)) == {"pytest_modelenv/plugin.py"}
+    plugins = {"pytest_modelenv/plugin.py", "pytest_modelenv/adopting.py"}  # the second is only for `modelenv adopt`
+    assert set(named((path, hooks(path)) for path in PLUGIN_FILES)) == plugins
 
 
 def test_heavy_libraries_are_imported_only_inside_functions() -> None:

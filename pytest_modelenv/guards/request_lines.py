@@ -8,7 +8,8 @@ from typing import Any
 from pytest_modelenv.startup import COLLECTED, OTHER_CODE, TEST
 
 WHAT_TO_DO = (
-    "--model-guards=error makes a test that should use a fake fail instead, and names the line: see docs/guards.md"
+    "run `modelenv adopt -- pytest ...` to lock these models (docs/existing-code.md); --model-guards=error makes a "
+    "test that should use a fake fail instead, and names the line (docs/guards.md)"
 )
 _SHOWN = 10  # how many of the tests are named
 _REPOS = 3  # how many repos of each are named

@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from modelenv.cli_servers import host_app, hub_app, path_of
 from modelenv.commands.outcome import Outcome, error_code, error_of_system, error_text
 from modelenv.commands.progress import Progress
 from modelenv.environment.settings import Settings
@@ -21,32 +22,23 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},  # inherited by all commands
 )
-hub_app = typer.Typer(help="An embedded Hub on loopback.", no_args_is_help=True)
 app.add_typer(hub_app, name="hub")
-host_app = typer.Typer(help="Model hosts that are kept between test runs.", no_args_is_help=True)
 app.add_typer(host_app, name="host")
-
-
-def _folder(text: str) -> Path:
-    """Return the path. An empty string, such as from an unset shell variable, must not mean the current folder."""
-    if not text.strip():
-        raise typer.BadParameter("a path must not be empty; use '.' for the current folder")
-    return Path(text)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache-dir", parser=_folder, metavar="PATH", help="The cache to use. Default: the detected one."),
+    typer.Option("--cache-dir", parser=path_of, metavar="PATH", help="The cache to use. Default: the detected one."),
 ]
 VolumeDir = Annotated[
     Path | None,
-    typer.Option("--volume", parser=_folder, metavar="PATH", help="Use a volume filled by `pull --to`."),
+    typer.Option("--volume", parser=path_of, metavar="PATH", help="Use a volume filled by `pull --to`."),
 ]
 Names = Annotated[list[str] | None, typer.Argument(help="Model aliases or repo ids. Default: all.")]
 EnvFile = Annotated[
     Path | None,
-    typer.Option("--env-file", parser=_folder, metavar="PATH", help="Read variables from this file."),
+    typer.Option("--env-file", parser=path_of, metavar="PATH", help="Read variables from this file."),
 ]
 
 
@@ -83,7 +75,7 @@ def pull(
     context: typer.Context,
     names: Names = None,
     to: Annotated[
-        Path | None, typer.Option(parser=_folder, metavar="PATH", help="Fill this volume for production.")
+        Path | None, typer.Option(parser=path_of, metavar="PATH", help="Fill this volume for production.")
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="With --to: keep what other locks put on the volume.")] = False,
     replace: Annotated[
@@ -178,6 +170,21 @@ def run(
     running.run(settings, progress, command, cache_dir=cache_dir)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def adopt(
+    context: typer.Context,
+    command: Annotated[list[str], typer.Argument(metavar="[--] COMMAND...", help="The command and its arguments.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run it once, and only show what to declare.")] = False,
+    cache_dir: CacheDir = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run a command, declare and lock the models that it asks for, and run it again without the Hub."""
+    from modelenv.commands import adopting
+
+    settings, progress = _start(context, as_json)
+    _finish(adopting.adopt(settings, progress, command, dry_run=dry_run, cache_dir=cache_dir), as_json)
+
+
 @app.command()
 def doctor(context: typer.Context, cache_dir: CacheDir = None, as_json: AsJson = False) -> None:
     """Find problems of the setup, and say how to fix them. Exit code 1 if there are any."""
@@ -235,46 +242,6 @@ def _start(context: typer.Context, as_json: bool) -> tuple[Settings, Progress]:
 def _finish(outcome: Outcome, as_json: bool) -> None:
     typer.echo(outcome.text(as_json=as_json))
     raise typer.Exit(outcome.code)
-
-
-@host_app.command("status")
-def host_status() -> None:
-    """Show the kept hosts and the models that they hold."""
-    from modelenv.host.kept_hosts import kept_hosts
-
-    hosts = [held for _, held in kept_hosts()]
-    for held in hosts:
-        models = ", ".join(held.models) or "no model"
-        typer.echo(f"process {held.pid} holds {models}; idle for {held.idle_seconds:.0f} s")
-    if not hosts:
-        typer.echo("no kept hosts")
-
-
-@host_app.command("stop")
-def host_stop() -> None:
-    """Stop all kept hosts."""
-    from modelenv.host.kept_hosts import kept_hosts
-
-    for client, held in kept_hosts():
-        client.stop()
-        typer.echo(f"stopping process {held.pid}")
-
-
-@hub_app.command()
-def serve(
-    folder: Annotated[
-        Path, typer.Argument(parser=_folder, metavar="PATH", help="A folder of models: <org>/<name>/ or <name>/.")
-    ],
-    port: Annotated[int, typer.Option(help="The port. 0 picks a free one.")] = 0,
-    faults: Annotated[
-        Path | None,
-        typer.Option(parser=_folder, metavar="PATH", help="A TOML file of faults: which requests fail, and how."),
-    ] = None,
-) -> None:
-    """Serve a folder of models on loopback, for any client of the Hub."""
-    from modelenv.hub import serve as serve_folder
-
-    serve_folder(folder, port=port, faults=faults, echo=typer.echo)
 
 
 def main() -> None:

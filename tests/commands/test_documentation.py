@@ -45,5 +45,5 @@ def test_every_command_is_documented() -> None:
 
     group = get_command(app)
     verbs = set(getattr(group, "commands", {})) - {"env", "hub", "host"}
-    assert verbs == {"pull", "verify", "list", "prune", "doctor", "lock", "outdated", "cache-key", "run"}
+    assert verbs == {"pull", "verify", "list", "prune", "doctor", "lock", "outdated", "cache-key", "run", "adopt"}
     assert [verb for verb in sorted(verbs) if f"{verb}" not in TEXT] == []

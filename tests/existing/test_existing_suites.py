@@ -176,7 +176,7 @@ def assert_block_is_right(block: list[str], suite: Suite, mode: tuple[str, ...])
     total, *lines, what_to_do = block
     requests, received = len(suite.hub.requests), sum(each.body_bytes for each in suite.hub.requests)
     assert f" sent {counted(requests, 'request')} to the Hub: {size_text(received)}, " in total
-    assert what_to_do.startswith("--model-guards=error makes ")
+    assert what_to_do.startswith("run `modelenv adopt -- pytest ...` to lock these models ")
     found = {line.rpartition(": ")[0]: line.rpartition(": ")[2] for line in lines}
     # With several workers, the first test in each of them can be another one.
     assert set(found) == senders if mode != N2 else senders & set(found)

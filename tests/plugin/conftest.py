@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from typing import TYPE_CHECKING
 
 import pytest
 
-import modelenv.fakes
-
-# A run in this process removes the modules that it imports first. So modules that it could import are imported here.
-import modelenv.fetching.failures
-import modelenv.manager  # noqa: F401 - see above
-from modelenv.fakes.registry import FAMILIES, find_family
+import modelenv
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-for _task in FAMILIES:
-    find_family(_task)
 
 PLAIN_INI = """[pytest]
 addopts = -p pytest_modelenv.plugin --strict-markers --strict-config -ra
@@ -26,6 +20,20 @@ filterwarnings = error
 """
 # Most tests are of the guards that refuse, as in a project that declares models.
 INI = f"{PLAIN_INI}model_guards = error\n"
+THIRD_PARTY = ("filelock", "huggingface_hub.file_download", "huggingface_hub.hf_api", "yaml")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_modules() -> None:
+    """Import what a test or its inner run could import: `pytester` removes the modules that were not there before it.
+
+    A module that is imported twice has two copies of its state, such as the endpoint of `huggingface_hub`.
+    """
+    for module in pkgutil.walk_packages(modelenv.__path__, "modelenv."):
+        if not module.name.endswith(".__main__"):
+            importlib.import_module(module.name)
+    for name in THIRD_PARTY:
+        importlib.import_module(name)
 
 
 @pytest.fixture

@@ -182,8 +182,8 @@ def test_the_block(run_program: RunTests, silent: pytest.Pytester, mode: tuple[s
     assert len(lines) == 10
     assert more == "and 7 more"
     assert what_to_do == (
-        "--model-guards=error makes a test that should use a fake fail instead, and names the line: "
-        "see docs/guards.md"
+        "run `modelenv adopt -- pytest ...` to lock these models (docs/existing-code.md); --model-guards=error makes "
+        "a test that should use a fake fail instead, and names the line (docs/guards.md)"
     )
     shown = {line for line in lines if "test_many" not in line}
     assert shown <= {

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from modelenv import force_environment
 from modelenv.locks.project_lock import Lockfile, write_lockfile
 
 from ..fetching.conftest import Lock, MakeModel, hub, lock, make_model
 from .projects import REAL, errors_of, header_of, summary_of, without_and_n2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from modelenv.hub import EmbeddedHub
@@ -52,17 +54,14 @@ def locked(folder: Path, lock: Lock) -> LockedModel:
 
 
 @pytest.fixture
-def project(
-    project: pytest.Pytester, hub: EmbeddedHub, locked: LockedModel, monkeypatch: pytest.MonkeyPatch
-) -> pytest.Pytester:
+def project(project: pytest.Pytester, hub: EmbeddedHub, locked: LockedModel) -> Iterator[pytest.Pytester]:
     """A project with the lock, whose code knows nothing of modelenv, and an empty cache."""
-    monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
-    monkeypatch.setenv("MODEL_TIMEOUT", "200")
     (project.path / "pyproject.toml").write_text(PYPROJECT)
     write_lockfile(project.path / "modelenv.lock", Lockfile((locked,)))
     project.makepyfile(service=SERVICE)
     hub.clear()
-    return project
+    with force_environment(variables={"HF_ENDPOINT": hub.endpoint, "MODEL_TIMEOUT": "200"}):
+        yield project
 
 
 def contents(hub: EmbeddedHub) -> list[str | None]:
@@ -246,6 +245,7 @@ def test_locked():
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("importing", ["", "import huggingface_hub.file_download"])
 def test_a_flipped_byte_is_found(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, importing: str
@@ -269,6 +269,7 @@ def test_a_flipped_byte_is_found(
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.slow
 def test_a_lock_that_cannot_be_read_is_an_error_of_the_test(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub
 ) -> None:
@@ -372,6 +373,7 @@ def test_fake(model_cache_dir):
 """
 
 
+@pytest.mark.slow
 @without_and_n2
 def test_the_lock_answers_while_test_files_are_collected(
     run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, make_model: MakeModel, mode: tuple[str, ...]
@@ -435,3 +437,40 @@ def test_a_lock_that_cannot_be_read_is_an_error_of_a_suite(run_program: RunTests
     (project.path / "modelenv.lock").write_text("[nothing")
     [error] = errors_of(run_program())
     assert "modelenv.lock" in error
+
+
+LEAVING = """
+import sys
+import modelenv
+
+def test_first(model_env, tmp_path):
+    model_env("local_cache", cache_dir=tmp_path)
+    assert "modelenv.interception.install" not in sys.modules
+    assert modelenv.install().is_active
+
+def test_second(model_env, tmp_path):
+    assert not modelenv.install().is_active
+    model_env("local_cache", cache_dir=tmp_path)
+    assert modelenv.install().cache == tmp_path
+"""
+
+
+def test_what_a_test_installs_ends_with_it(run_program: RunTests, project: pytest.Pytester) -> None:
+    project.makepyfile(LEAVING)
+    run_program("-p", "no:randomly").assert_outcomes(passed=2)
+
+
+@pytest.mark.slow
+def test_a_volume(
+    run_program: RunTests, project: pytest.Pytester, hub: EmbeddedHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files come from the volume, offline, and what is not on it is refused in every mode of the guards."""
+    volume = project.path / "volume"
+    project.run(sys.executable, "-m", "modelenv", "pull", "--to", str(volume), timeout=100)
+    monkeypatch.setenv("MODEL_VOLUME_DIR", str(volume))
+    hub.clear()
+    hub.stop()
+    project.makepyfile(INTEGRATION, test_other=NOT_LOCKED)
+    result = run_program(*REAL, "--model-source=persistent_volume", "--model-guards=report")
+    result.assert_outcomes(passed=6, failed=2)
+    assert hub.requests == ()

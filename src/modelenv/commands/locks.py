@@ -37,7 +37,7 @@ def write_lock(
     before = lock_of(settings) or Lockfile()
     check_names(upgrade or (), set(settings.models))
     moved = set() if upgrade is None else set(upgrade or settings.models)
-    after = _locker(settings, progress, cache_dir).lock(settings.models, before, upgrade=moved)
+    after = locker_of(settings, progress, cache_dir).lock(settings.models, before, upgrade=moved)
     changed = changes(before, after)
     written = write_lockfile(path, after)
     total = counted(len(after.models), "model")
@@ -69,7 +69,7 @@ def outdated(settings: Settings, progress: Progress) -> Outcome:
         ModelEnvError: There is no lock, or the Hub cannot be asked.
     """
     lock = needed_lock(settings)
-    locker = _locker(settings, progress, None)
+    locker = locker_of(settings, progress, None)
     movable = [model for model in lock.models if model.revision != model.commit]
     newest = {model.alias: locker.newest(model) for model in movable}
     moved = [model for model in movable if newest[model.alias] != model.commit]
@@ -99,7 +99,8 @@ def cache_key(settings: Settings) -> Outcome:
     return Outcome([key], {"cache_key": key})
 
 
-def _locker(settings: Settings, progress: Progress, cache_dir: Path | None) -> Locker:
+def locker_of(settings: Settings, progress: Progress, cache_dir: Path | None) -> Locker:
+    """Return what asks the Hub about models, and shows that it does."""
     seconds = settings.timeout_of(ModelSource.DOWNLOAD_ON_DEMAND)
     return Locker(
         cache_of(settings, cache_dir), seconds, starting=lambda alias: progress.say(f"{alias}: asking the Hub")

@@ -80,6 +80,12 @@ class Locker:
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
             return commit_of(self._info(ref, monitor, files=False), ref)
 
+    def contents(self, ref: ModelRef) -> tuple[str, tuple[str, ...]]:
+        """Return the current commit of a revision and the paths of its files, with one request to the Hub."""
+        with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):
+            info = self._info(ref, monitor, files=False)
+            return commit_of(info, ref), tuple(sorted(sibling.rfilename for sibling in info.siblings or ()))
+
     def task(self, ref: ModelRef) -> str | None:
         """Return the model's task on the Hub (its `pipeline_tag`) or None, with one request to the Hub."""
         with monitored(Deadline(self.seconds), ref.repo_id) as monitor, translated(self.store, ref, monitor):

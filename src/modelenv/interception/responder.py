@@ -20,12 +20,10 @@ from modelenv.interception.responses import (
     paths_reply,
     tree_reply,
 )
-from modelenv.interception.routes import Call, read_call
+from modelenv.interception.routes import Call, is_about_users, read_call
 
 logger = logging.getLogger("modelenv")
 _TRUE = ("true", "1")
-# The client's own requests about its users. It ignores it if they fail, but can wait a second for each.
-_ABOUT_USERS = ("/api/agent-harnesses", "/api/telemetry")
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ class Responder:
         """
         call = read_call(asked.method, asked.path)
         if call is None:
-            is_refused = self.refuses and asked.path.startswith(_ABOUT_USERS)
+            is_refused = self.refuses and is_about_users(asked.path)
             return absent_reply(asked.path) if is_refused else None
         repos = self.repos()
         commit = repos.find(call.repo, call.revision) if call.repo_type == "model" else None

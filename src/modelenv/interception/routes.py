@@ -23,6 +23,8 @@ _WORDS = frozenset(
     }
 )  # fmt: skip
 _RESOLVE = "resolve"
+# The client's own requests about its users. It ignores it if they fail, but can wait a second for each.
+_ABOUT_USERS = ("/api/agent-harnesses", "/api/telemetry")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Call:
     def at(self, commit: str) -> str:
         """Return the raw path of the same request at another revision."""
         return self.start + quote(commit, safe="") + self.end
+
+
+def is_about_users(raw_path: str) -> bool:
+    """Whether this is a request about the client's users, which no load needs."""
+    return raw_path.startswith(_ABOUT_USERS)
 
 
 def read_call(method: str, raw_path: str) -> Call | None:

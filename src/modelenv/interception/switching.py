@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
+from modelenv.environment.libraries import is_offline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import ModelSource
 from modelenv.interception.counts import Counts, Watcher
@@ -32,7 +33,7 @@ class InstallationSwitch:
     def __init__(self, watcher: Watcher) -> None:
         self._watcher = watcher
         self._current: Installation | None = None
-        self._prepared = set[Installation]()
+        self._prepared = set[tuple[Installation, bool]]()
         self._undo = ExitStack()
         self._is_watching = False
 
@@ -77,15 +78,18 @@ class InstallationSwitch:
                 self._current = before
 
     def prepare(self) -> None:
-        """Check the cache of the current installation once, if `huggingface_hub` can download.
+        """Check the cache of the current installation once, if `huggingface_hub` can download; again in offline mode.
 
         Raises:
             ModelIntegrityError, UnsafeModelError: See `Installation.prepare`.
         """
         installation = self._current
-        if installation is not None and installation not in self._prepared and DOWNLOADS in sys.modules:
+        if installation is None or DOWNLOADS not in sys.modules:
+            return
+        state = installation, is_offline()
+        if state not in self._prepared:
             installation.prepare()
-            self._prepared.add(installation)
+            self._prepared.add(state)
 
     def close(self) -> None:
         """Restore the factories."""
