@@ -14,7 +14,6 @@ import pytest
 
 # The names of the plugin's options that others have. Those of the command line begin with `--`.
 _TAKEN: pytest.StashKey[set[str]] = pytest.StashKey()
-_ABSENT = object()
 
 
 class OptionNames:
@@ -34,7 +33,7 @@ class OptionNames:
         self._taken = config.stash[_TAKEN] = set()
         self._group = parser.getgroup("modelenv", title)
         self._addoption, self._addini = self._group.addoption, parser.addini
-        self._options: set[str] = set()
+        self._options: dict[str, tuple[str, Any]] = {}  # the attribute of each in pytest's namespace, and its default
         self._inis: dict[str, Any] = {}
         self._wrapped = {id(self._group)}
         self._getgroup = parser.getgroup
@@ -46,11 +45,11 @@ class OptionNames:
 
     def addoption(self, name: str, **attributes: Any) -> None:
         """Add an option to the command line, unless another plugin has it."""
-        if self._config.getoption(name, _ABSENT) is not _ABSENT:
+        if self._is_added(name):
             self._taken.add(name)
             return
         self._addoption(name, **attributes)
-        self._options.add(name)
+        self._options[name] = attributes["dest"], attributes.get("default")
 
     def addini(self, name: str, help_text: str, *, default: Any, kind: Any = "string") -> None:
         """Add an option to the ini-file, unless another plugin has it."""
@@ -64,6 +63,14 @@ class OptionNames:
             pass
         self._taken.add(name)
 
+    def _is_added(self, name: str) -> bool:
+        try:
+            self._config.getoption(name)
+        except ValueError as error:
+            # In older versions of pytest, an option without a default has no value yet. The error names its attribute.
+            return repr(name) not in str(error)
+        return True
+
     def _getgroup_of_others(self, *args: Any, **kwargs: Any) -> Any:
         group = self._getgroup(*args, **kwargs)
         if id(group) not in self._wrapped:
@@ -75,14 +82,14 @@ class OptionNames:
         """Return `addoption`, which first gives up the plugin's options with the same names."""
 
         def yielding(*names: str, **attributes: Any) -> None:
-            for name in self._options.intersection(names):
+            for name in self._options.keys() & names:
                 self._give_up(name)
             addoption(*names, **attributes)
 
         return yielding
 
     def _give_up(self, name: str) -> None:
-        self._options.remove(name)
+        dest, default = self._options.pop(name)
         self._taken.add(name)
         (option,) = (each for each in self._group.options if name in each.names())
         self._group.options.remove(option)
@@ -91,7 +98,7 @@ class OptionNames:
             action["container"]._handle_conflict_resolve(None, [(name, option._action)])  # noqa: SLF001 - see above
         namespace = getattr(self._config, "known_args_namespace", None)
         if namespace is not None and not self._config.args:  # pytest has not parsed all options
-            setattr(namespace, option.dest, option.default)
+            setattr(namespace, dest, default)
 
     def _addini_of_others(self, name: str, *args: Any, **kwargs: Any) -> None:
         if name in self._inis:
