@@ -22,6 +22,9 @@ class OptionNames:
     argparse refuses a second option with the same name, and pytest has no hook that runs before a conftest.py adds
     its options. So the parser's public methods are replaced, on this one parser.
 
+    pytest parses the command line once before it imports each conftest.py, with the plugin's options. So an option of
+    a conftest.py must take a value where the plugin's option of the same name does: `--real-models=all` is an error.
+
     Args:
         parser: pytest's parser.
         config: pytest's configuration. Its command line is not parsed yet.
@@ -67,7 +70,7 @@ class OptionNames:
         try:
             self._config.getoption(name)
         except ValueError as error:
-            # In older versions of pytest, an option without a default has no value yet. The error names its attribute.
+            # In older versions of pytest, an option without a default has no value yet. The error has its attribute.
             return repr(name) not in str(error)
         return True
 

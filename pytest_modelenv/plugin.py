@@ -14,7 +14,7 @@ import pytest
 
 from pytest_modelenv import access, startup
 from pytest_modelenv.fixtures import fixtures_of
-from pytest_modelenv.option_names import option_of, options_are_parsed
+from pytest_modelenv.option_names import options_are_parsed
 from pytest_modelenv.shown_errors import shortened, show_shortened
 
 if TYPE_CHECKING:
@@ -42,13 +42,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and prepare the use of models if the options ask for it."""
-    was_asked = option_of(config, "real_models")
     options_are_parsed(config)
     startup.check_choices(config)
     startup.register_markers(config)
     _watch(config)
-    if was_asked and not option_of(config, "real_models"):
-        access.suite_of(config).collected()  # --real-models is an option of the project's own
+    if not startup.can_begin_early(config):
+        access.end_early_suite(config)  # it began for an option of the project's own
     if not startup.asks_for_nothing(config):
         suite = access.suite_of(config)
         suite.conftests_imported()

@@ -149,6 +149,18 @@ def test_a_conftest_that_is_found_during_the_collection(run_tests: RunTests, pro
     run_tests("--real-models", "--model-host=off").assert_outcomes(passed=1)
 
 
+def test_a_conftest_whose_option_takes_a_value_where_the_plugins_does_not(
+    run_program: RunTests, project: pytest.Pytester
+) -> None:
+    """pytest parses the command line once before it imports the conftest.py, and reports this then."""
+    project.makeconftest("def pytest_addoption(parser): parser.addoption('--real-models')\n")
+    project.makepyfile("def test(pytestconfig): assert pytestconfig.getoption('--real-models') == 'all'\n")
+    run_program("--real-models", "all").assert_outcomes(passed=1)
+    result = run_program("--real-models=all")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert "argument --real-models: ignored explicit argument 'all'" in result.stderr.str()
+
+
 def test_two_other_plugins_with_the_same_option_are_an_error_as_before(
     run_program: RunTests, project: pytest.Pytester
 ) -> None:
