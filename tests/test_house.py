@@ -62,7 +62,7 @@ WRITES = {
     "modelenv/volume/copying.py",
     "modelenv/volume/placing.py",
     "modelenv/loading/locked_folder.py",  # links of a snapshot, under the model's lock
-    "modelenv/interception/volume_files.py",  # links to a volume's files, in a private temporary folder
+    "modelenv/interception/links.py",  # links to verified files, in a private temporary folder
     "modelenv/fetching/snapshot.py",  # removes a wrong listing, under the model's lock
     "modelenv/fetching/leftovers.py",  # removes what killed processes left, under the model's lock
     "modelenv/locks/project_lock.py",

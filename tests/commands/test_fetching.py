@@ -266,10 +266,15 @@ def test_nothing_is_loaded_from_a_volume_that_does_not_match_the_lock(locked: Pr
 def test_a_lock_of_another_declaration_is_an_error(locked: Project) -> None:
     path = locked.folder / "pyproject.toml"
     path.write_text(path.read_text().replace("acme/second", "acme/first"))
-    commit = read_lockfile(locked.folder / "modelenv.lock").models[1].repo
-    assert load(locked, "local_cache", "second").replace(str(locked.folder), "PROJECT").splitlines() == [
+    held = read_lockfile(locked.folder / "modelenv.lock").models[1].repo
+    message = [
         "PROJECT/modelenv.lock: the lock was made from another declaration of 'second'",
         "  expected: acme/first, as in PROJECT/pyproject.toml",
-        f"  found: {commit}",
+        f"  found: {held}",
         "  what to do: run `modelenv lock` and commit the result",
     ]
+    assert load(locked, "local_cache", "second").replace(str(locked.folder), "PROJECT").splitlines() == message
+    for arguments in (("second",), ("--to", "volume")):
+        said = locked.lines("pull", *arguments, code=1)
+        assert said == [f"error: {message[0]}", *message[1:]]
+    assert locked.asked() == []

@@ -12,7 +12,7 @@ from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import RemoteEntryNotFoundError
 
 from modelenv import force_environment
-from modelenv.errors import ModelDownloadError, ModelIntegrityError
+from modelenv.errors import ModelDownloadError, ModelIntegrityError, ModelNotFoundError
 from modelenv.hub import EmbeddedHub
 from modelenv.locks.values import LockedModel
 
@@ -30,7 +30,7 @@ def test_a_file_is_fetched_once_and_then_without_requests(
     assert path.read_bytes() == (folder / "model.safetensors").read_bytes()
     assert asked(hub) == ["GET resolve model.safetensors"]
     hub.clear()
-    for revision in (None, "main", locked.commit):
+    for revision in (None, "main", "refs/heads/main", locked.commit[:8], locked.commit):
         assert hf_hub_download(REPO, "model.safetensors", revision=revision) == str(path)
     hub.assert_no_requests()
     assert installation.answered >= 3
@@ -46,6 +46,20 @@ def test_a_snapshot_has_the_locked_files(hub: EmbeddedHub, install: Install, loc
     hub.stop()
     assert snapshot_download(REPO) == str(folder)
     assert snapshot_download(REPO, revision=locked.commit) == str(folder)
+
+
+def test_another_spelling_of_the_id_is_the_same_model(
+    hub: EmbeddedHub, install: Install, folder: Path, locked: LockedModel
+) -> None:
+    (folder / "config.json").write_text('{"model_type": "other"}')
+    hub.add(folder, REPO)
+    installation = install()
+    snapshot = Path(snapshot_download("Acme/Model"))
+    assert snapshot.name == locked.commit
+    assert hf_hub_download("Acme/Model", "config.json") == str(snapshot / "config.json")
+    assert "other" not in (snapshot / "config.json").read_text()
+    assert sorted(asked(hub)) == [f"GET resolve {name}" for name in FILES]
+    assert installation.passed_through == {}
 
 
 def test_the_client_keeps_no_listing_without_the_files_that_are_not_locked(install: Install, project: Path) -> None:
@@ -242,3 +256,57 @@ def test_in_offline_mode_the_cache_is_verified_when_installing(
         with pytest.raises(ModelIntegrityError, match=r"changed config\.json") as error:
             install()
     assert "unset HF_HUB_OFFLINE" in str(error.value)
+
+
+@pytest.fixture
+def newest(hub: EmbeddedHub, folder: Path, locked: LockedModel, project: Path) -> str:
+    """A commit after the locked one, which another program has fetched by its plain name."""
+    (folder / "config.json").write_text('{"model_type": "bert", "newest": true}')
+    hub.add(folder, REPO)
+    commit = Path(snapshot_download(REPO, cache_dir=project / "cache")).name
+    assert commit != locked.commit
+    return commit
+
+
+def test_offline_a_reference_to_another_commit_is_an_error(
+    install: Install, newest: str, locked: LockedModel, project: Path
+) -> None:
+    reference = project / "cache/models--acme--model/refs/main"
+    with force_environment(variables={"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelNotFoundError) as error:
+        install()
+    assert str(error.value).splitlines() == [
+        "acme/model: a load in offline mode would get another commit than the locked one",
+        f"  expected: commit {locked.commit}",
+        f"  found: commit {newest}, which {reference} names",
+        "  what to do: run `modelenv pull` where the Hub can be reached",
+    ]
+    assert reference.read_text() == newest
+
+
+def test_a_reference_to_another_commit_stays_with_a_warning_until_the_locked_one_is_there(
+    install: Install, newest: str, locked: LockedModel, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    reference = project / "cache/models--acme--model/refs/main"
+    with install():
+        assert f"a load without requests gets commit {newest[:12]}, which {reference} names" in caplog.text
+        assert reference.read_text() == newest
+        path = hf_hub_download(REPO, "config.json")
+        assert Path(path).parent.name == reference.read_text() == locked.commit
+        assert hf_hub_download(REPO, "config.json", local_files_only=True) == path
+    reference.write_text(newest)
+    caplog.clear()
+    install()
+    assert hf_hub_download(REPO, "config.json", local_files_only=True) == path
+    assert "a load without requests" not in caplog.text
+
+
+def test_offline_a_store_that_is_only_read_must_have_the_reference(
+    install: Install, newest: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with install():
+        hf_hub_download(REPO, "config.json")
+    (project / "cache/models--acme--model/refs/main").write_text(newest)
+    monkeypatch.setattr("modelenv.store.store.Store.is_read_only", lambda store: True)
+    match = r"what to do: make .*/refs writable"
+    with force_environment(variables={"HF_HUB_OFFLINE": "1"}), pytest.raises(ModelNotFoundError, match=match):
+        install()

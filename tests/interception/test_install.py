@@ -17,6 +17,7 @@ from huggingface_hub.utils import _http
 import modelenv
 from modelenv import ConfigurationError, LockfileError
 from modelenv.hub import EmbeddedHub
+from modelenv.locks.project_lock import Lockfile, write_lockfile
 from modelenv.locks.values import LockedModel
 
 from .conftest import REPO, Install, asked
@@ -125,6 +126,27 @@ def test_a_second_call_returns_the_same_installation(install: Install, tmp_path:
     assert first.is_active
 
 
+def test_a_block_leaves_an_earlier_installation_alone(hub: EmbeddedHub, install: Install) -> None:
+    first = install()
+    for _ in range(2):
+        with install() as inner, install():
+            assert inner is first
+        assert first.is_active
+    HfApi().model_info(REPO)
+    hub.assert_no_requests()
+    with first:
+        pass
+    assert not first.is_active
+    with install() as outer:
+        with install():
+            pass
+        assert outer.is_active
+        modelenv.uninstall()
+        assert not outer.is_active
+        again = install()
+    assert (outer.is_active, again.is_active) == (False, True)
+
+
 def test_the_users_own_cache_stays_the_cache(install: Install, tmp_path: Path, locked: LockedModel) -> None:
     before = os.environ.get("HF_HUB_CACHE")
     installation = install("huggingface_hub")
@@ -171,13 +193,52 @@ def test_a_damaged_lock_is_an_error(install: Install, project: Path) -> None:
     assert state() == before
 
 
-def test_a_lock_that_changes_is_read_again(hub: EmbeddedHub, install: Install, project: Path) -> None:
+def test_a_lock_that_changes_is_read_again(
+    hub: EmbeddedHub, install: Install, project: Path, locked: LockedModel
+) -> None:
+    path = project / "modelenv.lock"
+    path.unlink()
     installation = install()
+    write_lockfile(path, Lockfile((locked,)))
     HfApi().model_info(REPO)
-    (project / "modelenv.lock").unlink()
+    hub.assert_no_requests()
+    path.write_text(f"{path.read_text().partition('[[')[0]}models = []\n")
     HfApi().model_info(REPO)
     assert asked(hub) == ["GET info"]
     assert installation.answered == 1
+
+
+def test_a_lock_that_is_not_as_declared_is_a_warning(
+    install: Install, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with install():
+        assert caplog.text == ""
+    declared = f'm = {{ repo = "{REPO}", revision = "v9" }}\nn = "acme/two"\n'
+    (project / "pyproject.toml").write_text(f"[tool.modelenv.models]\n{declared}")
+    install()
+    assert caplog.messages == [
+        f"{project}/modelenv.lock: not as declared, run `modelenv lock`: "
+        "m: another revision (declared v9, locked the default branch); n: not locked (declared acme/two)"
+    ]
+
+
+def test_a_lock_that_is_removed_is_an_error_until_it_is_back(
+    hub: EmbeddedHub, install: Install, project: Path
+) -> None:
+    path = project / "modelenv.lock"
+    install()
+    text = path.read_text()
+    path.unlink()
+    with pytest.raises(LockfileError) as error:
+        hf_hub_download(REPO, "config.json")
+    assert str(error.value).splitlines() == [
+        f"{path}: the lock was removed while modelenv.install() answers from it",
+        "  what to do: restore it, or call modelenv.uninstall()",
+    ]
+    hub.assert_no_requests()
+    path.write_text(text)
+    assert HfApi().model_info(REPO).id == REPO
+    hub.assert_no_requests()
 
 
 def test_the_asynchronous_client_is_answered_too(hub: EmbeddedHub, install: Install, folder: Path) -> None:
@@ -205,6 +266,18 @@ def test_installing_imports_no_other_library(run: Callable[..., str], source: st
         f"print(*(set(sys.modules) & {NOTHING}))"
     )
     assert run(code).split() == []
+
+
+def test_offline_a_damaged_file_is_an_error_of_install_itself(install: Install, run: Callable[..., str]) -> None:
+    with install():
+        Path(hf_hub_download(REPO, "config.json")).resolve().write_text("damaged")
+    code = (
+        "import sys, modelenv\ntry: modelenv.install()\nexcept modelenv.ModelIntegrityError as error: print(error)\n"
+        "print('huggingface_hub.file_download' in sys.modules)"
+    )
+    lines = run(code, HF_HUB_OFFLINE="1").splitlines()
+    assert "changed config.json" in "".join(lines)
+    assert lines[-1] == "False"
 
 
 @pytest.mark.parametrize("order", ["before", "after"])

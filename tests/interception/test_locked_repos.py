@@ -37,6 +37,32 @@ def test_each_locked_revision_has_its_commit() -> None:
     assert repos.revisions("acme/model") == ("main", "v1")
 
 
+def test_full_names_and_short_commits_are_the_same_revisions() -> None:
+    other = "1" * 7 + "3" * 33
+    locked = (("a", ONE, "v1"), ("b", TWO, None), ("c", other, "1111111"))
+    repos = LockedRepos(Lockfile(tuple(model(*each, "config.json") for each in locked)))
+    found = {
+        revision: (each := repos.find("acme/model", revision)) and each.model.commit
+        for revision in (
+            "refs/heads/main", "refs/heads/v1", "refs/tags/v1", "refs/tags/main", "2" * 7, "2" * 6, "1" * 8,
+            "1" * 7, "1" * 7 + "3", "2" * 7 + "x", "refs/pr/1",
+        )
+    }  # fmt: skip
+    assert found == {
+        "refs/heads/main": TWO, "refs/heads/v1": ONE, "refs/tags/v1": ONE, "refs/tags/main": None, "2" * 7: TWO,
+        "2" * 6: None, "1" * 8: ONE, "1" * 7: other, "1" * 7 + "3": other, "2" * 7 + "x": None, "refs/pr/1": None,
+    }  # fmt: skip
+
+
+def test_the_case_of_a_repo_id_does_not_matter() -> None:
+    repos = LockedRepos(Lockfile((model("a", ONE, None, "config.json"),)))
+    for spelling in ("Acme/Model", "acme/MODEL"):
+        found = repos.find(spelling, ONE[:9])
+        assert found is not None
+        assert found.model.repo == "acme/model"
+        assert repos.revisions(spelling) == ("main",)
+
+
 def test_models_at_the_same_commit_share_their_files() -> None:
     models = model("a", ONE, None, "config.json"), model("b", ONE, None, "x.onnx", patterns=("*.onnx",))
     found = LockedRepos(Lockfile(models)).find("acme/model", None)

@@ -115,3 +115,17 @@ def test_the_clients_requests_about_its_users_are_refused_too(hub: EmbeddedHub, 
     install(refuse=True)
     assert get_session().get(f"{hub.endpoint}/api/agent-harnesses").status_code == 404
     hub.assert_no_requests()
+
+
+def test_the_first_write_to_a_locked_repo_is_a_warning(
+    hub: EmbeddedHub, install: Install, caplog: pytest.LogCaptureFixture
+) -> None:
+    install()
+    api = HfApi(token=hub.token("acme"))
+    for content in (b"One", b"Two"):
+        api.upload_file(path_or_fileobj=content, path_in_repo="notes.txt", repo_id=REPO)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "modelenv"]
+    assert [each for each in warnings if "writes" in each] == [
+        "acme/model is locked, and this program writes to it. It reads the locked commit, which can be an old one: "
+        "call modelenv.uninstall() before it reads what it changes"
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelenv.interception.routes import read_call
+from modelenv.interception.routes import read_call, written_repo
 
 COMMIT = "0123456789" * 4
 
@@ -58,3 +58,19 @@ def test_the_same_request_at_a_commit(request_line: str, expected: str) -> None:
     call = read_call(*request_line.split(" "))
     assert call is not None
     assert call.at(COMMIT) == expected
+
+
+@pytest.mark.parametrize(
+    ("request_line", "repo"),
+    [
+        ("POST /api/models/acme/model/preupload/main", "acme/model"),
+        ("POST /api/models/acme/model/commit/refs%2Fpr%2F1", "acme/model"),
+        ("POST /api/models/gpt2/commit/main", "gpt2"),
+        ("POST /api/models/acme/model/paths-info/main", None),
+        ("POST /api/datasets/acme/data/commit/main", None),
+        ("GET /api/models/acme/model/commits/main", None),
+        ("POST /api/models", None),
+    ],
+)
+def test_requests_that_write(request_line: str, repo: str | None) -> None:
+    assert written_repo(*request_line.split(" ")) == repo

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from modelenv.fetching.snapshot import Fetched
 from modelenv.loading.locked_folder import obtain_locked
 from modelenv.loading.look_and_mend import Obtained
 from modelenv.loading.unlocked_folder import find_or_fetch_model
-from modelenv.locks.locked_models import lock_of
+from modelenv.locks.locked_models import lock_of, locked_model
 from modelenv.locks.values import LockedModel, total_size
 from modelenv.store.checks import Checks
 from modelenv.store.loadable import check_locked
@@ -43,11 +43,13 @@ def pull(settings: Settings, progress: Progress, names: Sequence[str], *, cache_
 
     Raises:
         ConfigurationError: There is no project, a name is unknown, or a model that must be locked is not in the lock.
+        LockfileError: The lock cannot be read, or was made from another declaration of a model.
         ModelEnvError: A model could not be fetched. The models before it are in the cache.
     """
     path, store, lock = needed_lock_path(settings), cache_of(settings, cache_dir), lock_of(settings)
     locked = {} if lock is None else {model.alias: model for model in lock.models}
     wanted = _wanted(settings, locked, names)
+    _check_declarations(settings, wanted)
     memory = HashMemory()
     rows: list[dict[str, Any]] = []
     for name in wanted:
@@ -97,6 +99,7 @@ def pull_to(
         ModelEnvError: There is no lock, or a model could not be fetched or written. The volume is unchanged.
     """
     lock, store, memory = needed_lock(settings), cache_of(settings, cache_dir), HashMemory()
+    _check_declarations(settings, settings.models)
     root = root.absolute()
 
     with progress.bars() as bar, bar(f"filling {root}", total_size(lock.models)) as copied:
@@ -142,6 +145,13 @@ def _wanted(settings: Settings, locked: Mapping[str, LockedModel], names: Sequen
                 hint="run `modelenv lock` first",
             )
     return wanted
+
+
+def _check_declarations(settings: Settings, aliases: Iterable[str]) -> None:
+    """Check that the lock was not made from other declarations: a load would refuse what was fetched."""
+    for alias in aliases:
+        if alias in settings.models:
+            locked_model(settings, alias, settings.models[alias].ref)
 
 
 def _obtain(store: Store, model: LockedModel, checks: Checks, seconds: float) -> Obtained:

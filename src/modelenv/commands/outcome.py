@@ -12,6 +12,18 @@ from modelenv.errors import ConfigurationError, ModelDownloadError, ModelEnvErro
 FINE, FINDING, LATER = 0, 1, 3
 
 
+class CommandNotRunnableError(ConfigurationError):
+    """The command for `modelenv run` cannot be started."""
+
+    code = 126  # as of a shell, env, nohup and timeout
+
+
+class CommandNotFoundError(CommandNotRunnableError):
+    """There is no such command, or it names an interpreter that does not exist."""
+
+    code = 127
+
+
 @dataclass(frozen=True)
 class Outcome:
     """The outcome of a command.
@@ -39,7 +51,12 @@ def error_text(error: ModelEnvError) -> str:
 
 
 def error_code(error: ModelEnvError) -> int:
-    """Return the exit code for an error. A failed or timed out request to the Hub has a code of its own."""
+    """Return the exit code for an error.
+
+    A failed or timed out request to the Hub, and a command that cannot be started, have codes of their own.
+    """
+    if isinstance(error, CommandNotRunnableError):
+        return error.code
     return LATER if isinstance(error, ModelDownloadError | ModelLoadTimeoutError) else FINDING
 
 

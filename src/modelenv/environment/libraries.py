@@ -46,6 +46,11 @@ def is_offline() -> bool:
     return bool(hub_constants().HF_HUB_OFFLINE)
 
 
+def is_set_offline() -> bool:
+    """Whether a variable turns offline mode on for a process that imports `huggingface_hub` now. Imports nothing."""
+    return os.environ.get(offline_variable(), "").upper() in {"1", "ON", "YES", "TRUE"}  # as `huggingface_hub` does
+
+
 def offline_variable() -> str:
     """Return the variable that turned offline mode on, for hints. `huggingface_hub` reads both."""
     is_first = os.environ.get("HF_HUB_OFFLINE") or not os.environ.get("TRANSFORMERS_OFFLINE")

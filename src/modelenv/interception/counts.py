@@ -57,6 +57,7 @@ class Counts:
     _answered: Counter[str] = field(default_factory=Counter)
     _passed: Counter[Unlocked] = field(default_factory=Counter)
     _refused: Counter[Unlocked] = field(default_factory=Counter)
+    _written: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=new_lock, repr=False)
 
     @property
@@ -88,6 +89,10 @@ class Counts:
     def count_passed(self, what: Unlocked) -> bool:
         """Count a request that is sent to the Hub. Returns whether it is the first for this."""
         return self._count(self._passed, what) == 1
+
+    def count_write(self, repo: str) -> bool:
+        """Count a request that writes to a locked repo. Returns whether it is the first for this repo."""
+        return self._count(self._written, repo) == 1
 
     def count_refused(self, what: Unlocked) -> None:
         """Count a request that was refused."""

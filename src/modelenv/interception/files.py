@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from modelenv.deadlines import Deadline
 from modelenv.environment.libraries import is_offline
-from modelenv.files.disk import make_private, reading, write_atomically
+from modelenv.files.disk import make_private, reading
 from modelenv.files.hashing import hash_file
-from modelenv.files.layouts import CacheFolder, cache_folders
+from modelenv.files.layouts import cache_folders
 from modelenv.forks import new_lock
-from modelenv.interception.locked_repos import DEFAULT_BRANCH, LockedCommit
+from modelenv.interception.locked_repos import LockedCommit
+from modelenv.interception.references import other_references, write_references
 from modelenv.locks.values import SHA1, LockedFile
 from modelenv.store.checks import Checks
 from modelenv.store.integrity import check_links, matches_blob_name
@@ -107,10 +108,13 @@ class CacheFiles:
         return self.store.root
 
     def prepare(self, commits: tuple[LockedCommit, ...]) -> None:
-        """Set aside damaged files, and let the references name the locked commits.
+        """Set aside damaged files, and let the references name the locked commits that are in the cache.
+
+        A reference to another commit stays if the locked one is not in the cache: other programs may use it.
 
         Raises:
             ModelIntegrityError, UnsafeModelError: See `check`.
+            ModelNotFoundError: In offline mode, a reference of a locked name leads to another commit.
         """
         if self.store.private:
             make_private(self.store.root.parent)
@@ -121,6 +125,10 @@ class CacheFiles:
                 self.check(commit)
                 if not self.store.is_read_only():
                     write_references(cache, commit)
+            for reference in other_references(cache, commit):
+                if is_offline():
+                    raise reference.error()
+                logger.warning("%s", reference)
 
     def check(self, commit: LockedCommit) -> None:
         """Set aside damaged files of one commit, so that the client asks for them.
@@ -247,17 +255,3 @@ def _unlocked(cache: Path, commit: LockedCommit, path: str) -> tuple[LockedFile,
     if blob.name != known.sha256 and not (SHA1.fullmatch(blob.name) and matches_blob_name(blob)):
         return None  # damaged, or a mirror's ETag, from which the content cannot be checked
     return LockedFile(path, known.size, known.sha256, blob.name), blob
-
-
-def write_references(cache: CacheFolder, commit: LockedCommit) -> None:
-    """Let the branches and tags of the lock name its commit, for loads that do not ask: `local_files_only`."""
-    for entry in commit.entries:
-        revision = entry.revision or DEFAULT_BRANCH
-        reference = cache.refs / revision
-        if revision == entry.commit:
-            continue
-        try:
-            if not reference.is_file() or reference.read_text() != entry.commit:
-                write_atomically(reference, entry.commit)
-        except OSError as error:
-            logger.info("%s: cannot write the reference %s: %s", entry.repo, revision, error)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelenv.environment.detection import explain_environment
-from modelenv.environment.libraries import environment
+from modelenv.environment.libraries import environment, is_set_offline
 from modelenv.environment.settings import Settings
 from modelenv.environment.sources import VOLUME_METADATA, ModelSource
-from modelenv.errors import ConfigurationError
+from modelenv.errors import ConfigurationError, LockfileError
 from modelenv.forks import cached_property, new_lock, only_here
 from modelenv.interception.counts import Counts, Unlocked, Watcher
 from modelenv.interception.locked_repos import LockedRepos, lock_in
@@ -35,7 +35,9 @@ DOWNLOADS = "huggingface_hub.file_download"  # the module that every load import
 
 @dataclass(eq=False)
 class Installation:
-    """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
+    """What `install()` has installed. As a context manager, it undoes one call of `install()` at the block's end.
+
+    So code that installs for a block leaves an earlier installation alone.
 
     Attributes:
         source: The source of the models.
@@ -51,6 +53,7 @@ class Installation:
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
     _permission: str = field(default="", repr=False)
+    _calls: int = field(default=1, repr=False)
 
     @property
     def answered(self) -> int:
@@ -88,7 +91,10 @@ class Installation:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.uninstall()
+        with _installing:
+            self._calls -= 1
+            if self._calls <= 0:
+                self._uninstall()
 
     @property
     def _cache(self) -> Path | None:
@@ -104,7 +110,8 @@ class Installation:
             from modelenv.store.store import Store
 
             return CacheFiles(Store.of(self.source, self._settings), seconds, self._counts.note_fetch)
-        from modelenv.interception.volume_files import VolumeFiles, new_cache
+        from modelenv.interception.links import new_cache
+        from modelenv.interception.volume_files import VolumeFiles
         from modelenv.store.checks import Checks
 
         files = VolumeFiles(self._settings.volume_dir, new_cache(), Checks(remembers=False))
@@ -131,17 +138,36 @@ class Installation:
         return _key(self.source, self.refuses, self._settings)
 
     def _repos(self) -> LockedRepos:
-        lock = lock_in(self.source, self._settings) or Lockfile()
+        lock = lock_in(self.source, self._settings)
+        if lock is None and self._known is not None and self._known.lock.models:
+            raise LockfileError(
+                f"{self._origin}: the lock was removed while modelenv.install() answers from it",
+                hint="restore it, or call modelenv.uninstall()",
+            )
+        lock = lock or Lockfile()
         if self._known is None or self._known.lock is not lock:
             self._known = LockedRepos(lock)
         return self._known
 
     def _start(self) -> None:
+        self._repos()  # a lock that is removed after this is an error
         if lock_in(self.source, self._settings) is None:
             logger.warning("%s: there is no lock, so install() answers for no model", self._origin)
+        elif self.source is not ModelSource.PERSISTENT_VOLUME:
+            from modelenv.locks.declarations import not_as_declared
+
+            stale = not_as_declared(self._settings.models, self._repos().lock)
+            if stale:
+                found = "; ".join(map(str, stale))
+                logger.warning("%s: not as declared, run `modelenv lock`: %s", self._origin, found)
         if self.source is not ModelSource.HUGGINGFACE_HUB:  # else the store is the client's own cache
             self._undo.enter_context(environment({"HF_HUB_CACHE": str(self._cache)}))
-        watch = OnImport({FACTORIES: self._wrap_factories, DOWNLOADS: self.prepare})
+        actions = {FACTORIES: self._wrap_factories}
+        if is_set_offline():
+            self.prepare()  # now, so that an error is raised by install() and not by the import of huggingface_hub
+        else:
+            actions[DOWNLOADS] = self.prepare
+        watch = OnImport(actions)
         self._undo.callback(watch.uninstall)
         watch.install()
 
@@ -214,6 +240,7 @@ def install(
         ConfigurationError: A setting is invalid, or other arguments are installed already.
         LockfileError: The lock or the volume's metadata cannot be read.
         ModelIntegrityError: A file in the store is damaged, and the store cannot be changed.
+        ModelNotFoundError: In offline mode, the store has another commit of a locked model, but not the locked one.
     """
     global _current
     if source is not None:
@@ -225,6 +252,7 @@ def install(
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
             if _current._key == _key(found, refuses, settings):  # noqa: SLF001
+                _current._calls += 1  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",

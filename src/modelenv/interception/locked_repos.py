@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from modelenv.locks.project_lock import Lockfile
 from modelenv.locks.values import LockedFile, LockedModel
 
 DEFAULT_BRANCH = "main"
+_BRANCHES, _TAGS = "refs/heads/", "refs/tags/"
+_SHORT_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
 
 def lock_in(source: ModelSource, settings: Settings) -> Lockfile | None:
@@ -80,14 +83,28 @@ class LockedRepos:
         """Return the locked commit for a revision of a repo, or None if that revision is not locked.
 
         The default branch is taken to be `main`, because the client asks for `main` if its caller names no revision.
+        As on the Hub, the full name of a branch or tag and the first digits of a commit are accepted, and the case of
+        the repo id does not matter.
         """
-        names = (None, DEFAULT_BRANCH) if revision in (None, DEFAULT_BRANCH) else (revision,)
-        found = next((model for name in names if (model := self.lock.find(repo, name)) is not None), None)
+        repo = self._spelling(repo)
+        found = next((model for name in _names(revision) if (model := self.lock.find(repo, name)) is not None), None)
+        if found is None and revision is not None and _SHORT_COMMIT.fullmatch(revision):
+            starting = [each for each in self.lock.models if each.repo == repo and each.commit.startswith(revision)]
+            found = starting[0] if len({each.commit for each in starting}) == 1 else None
         return None if found is None else self._commits[found.repo, found.commit]
 
     def revisions(self, repo: str) -> tuple[str, ...]:
         """Return the locked revisions of a repo, for errors."""
+        repo = self._spelling(repo)
         return tuple(sorted({model.revision or DEFAULT_BRANCH for model in self.lock.models if model.repo == repo}))
+
+    def _spelling(self, repo: str) -> str:
+        return self._spellings.get(repo) or self._spellings.get(repo.lower(), repo)
+
+    @cached_property
+    def _spellings(self) -> Mapping[str, str]:
+        repos = [model.repo for model in self.lock.models]
+        return {**{repo.lower(): repo for repo in repos}, **{repo: repo for repo in repos}}
 
     @property
     def commits(self) -> tuple[LockedCommit, ...]:
@@ -100,6 +117,13 @@ class LockedRepos:
         for model in self.lock.models:
             entries.setdefault((model.repo, model.commit), []).append(model)
         return {key: LockedCommit(_merged(models), tuple(models)) for key, models in entries.items()}
+
+
+def _names(revision: str | None) -> tuple[str | None, ...]:
+    """Return the names under which a revision can be locked."""
+    if revision in (None, DEFAULT_BRANCH, _BRANCHES + DEFAULT_BRANCH):
+        return None, DEFAULT_BRANCH, _BRANCHES + DEFAULT_BRANCH
+    return revision, revision.removeprefix(_BRANCHES).removeprefix(_TAGS)
 
 
 def _merged(models: list[LockedModel]) -> LockedModel:

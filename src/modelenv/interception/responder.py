@@ -20,7 +20,7 @@ from modelenv.interception.responses import (
     paths_reply,
     tree_reply,
 )
-from modelenv.interception.routes import Call, is_about_users, read_call
+from modelenv.interception.routes import Call, is_about_users, read_call, written_repo
 
 logger = logging.getLogger("modelenv")
 _TRUE = ("true", "1")
@@ -73,6 +73,7 @@ class Responder:
         """
         call = read_call(asked.method, asked.path)
         if call is None:
+            self._warn_of_write(written_repo(asked.method, asked.path))
             is_refused = self.refuses and is_about_users(asked.path)
             return absent_reply(asked.path) if is_refused else None
         repos = self.repos()
@@ -82,7 +83,7 @@ class Responder:
             return None
         reply = self._reply(call, commit, asked)
         if reply is not None:
-            self.counts.count_answer(call.repo)
+            self.counts.count_answer(commit.model.repo)
             return reply
         what = Unlocked(call.repo, call.revision, call.path if call.kind == "file" else call.kind)
         if self.refuses and call.kind == "file":
@@ -93,6 +94,13 @@ class Responder:
             raise self._refusal(what, asked, "request information that only the Hub has outside of this environment")
         self._pass(what)
         return call.at(commit.model.commit)
+
+    def _warn_of_write(self, repo: str | None) -> None:
+        if repo is not None and self.repos().revisions(repo) and self.counts.count_write(repo):
+            logger.warning(
+                "%s is locked, and this program writes to it. It reads the locked commit, which can be an old one: "
+                "call modelenv.uninstall() before it reads what it changes", repo,
+            )  # fmt: skip
 
     def _reply(self, call: Call, commit: LockedCommit, asked: Asked) -> Reply | None:
         """Return the response, or None if the lock does not give it."""

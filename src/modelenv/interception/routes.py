@@ -22,6 +22,7 @@ _WORDS = frozenset(
         "safetensors-metadata", "scan",
     }
 )  # fmt: skip
+_WRITES = ("preupload", "commit")
 _RESOLVE = "resolve"
 # The client's own requests about its users. It ignores it if they fail, but can wait a second for each.
 _ABOUT_USERS = ("/api/agent-harnesses", "/api/telemetry")
@@ -78,6 +79,20 @@ def read_call(method: str, raw_path: str) -> Call | None:
             repo, path = "/".join(parts[first:at]), "/".join(parts[at + 2 :])
             return Call("file", repo_type, repo, parts[at + 1], path, *_around(raw, at + 1))
     return None
+
+
+def written_repo(method: str, raw_path: str) -> str | None:
+    """Return the id of the model repo to which a request writes files, or None.
+
+    Args:
+        method: The method, in capitals.
+        raw_path: See `read_call`.
+    """
+    parts = [unquote(part) for part in raw_path.removeprefix("/").split("/")]
+    if method != "POST" or parts[:2] != ["api", "models"]:
+        return None
+    at = next((at for at in (3, 4) if parts[at : at + 1] and parts[at] in _WRITES), None)
+    return None if at is None else "/".join(parts[2:at])
 
 
 def _api_call(method: str, raw: list[str], parts: list[str]) -> Call | None:

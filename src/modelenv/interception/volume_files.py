@@ -6,44 +6,19 @@ layout, and would copy them there. So its cache is a private temporary folder, w
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelenv.environment.libraries import is_offline
 from modelenv.errors import ModelNotFoundError
-from modelenv.files.disk import make_private, reading
-from modelenv.files.layouts import cache_folders
-from modelenv.interception.files import write_references
+from modelenv.files.disk import reading
+from modelenv.interception.links import link_files, remove_cache
 from modelenv.interception.locked_repos import LockedCommit
 from modelenv.locks.values import LockedFile
 from modelenv.store.checks import Checks
 from modelenv.store.store import Store
 from modelenv.store.verification import integrity_error
 from modelenv.volume.reading import verify_on_volume, volume_metadata
-
-_PREFIX = "modelenv-volume-"
-
-
-def new_cache() -> Path:
-    """Create the private folder for the links."""
-    return Path(tempfile.mkdtemp(prefix=_PREFIX))
-
-
-def kept_cache(root: Path) -> Path:
-    """Return the private folder for the links to a volume that stays, and create it if necessary.
-
-    Raises:
-        ConfigurationError: Another user created it.
-    """
-    top = Path(tempfile.gettempdir()) / f"modelenv-{os.getuid()}"
-    folder = top / "volumes" / hashlib.sha256(os.fsencode(root)).hexdigest()[:12]
-    for each in (top, folder.parent, folder):
-        make_private(each)
-    return folder
 
 
 @dataclass(frozen=True)
@@ -91,16 +66,7 @@ class VolumeFiles:
     def _linked(self, commit: LockedCommit) -> Path:
         """Return the model's verified folder on the volume, after making the links to its files."""
         folder = self._verified(commit)
-        cache = cache_folders(self.cache, commit.model.ref)[0]
-        snapshot = cache.snapshot(commit.model.commit)
-        for path in commit.files:
-            link, target = snapshot / path, folder / path
-            if not link.is_symlink() or link.readlink() != target:
-                link.parent.mkdir(parents=True, exist_ok=True)
-                staged = link.with_name(f".{link.name}.{os.urandom(8).hex()}.tmp")
-                staged.symlink_to(target)
-                staged.replace(link)
-        write_references(cache, commit)
+        link_files(self.cache, commit, commit.files, folder)
         return folder
 
     def _verified(self, commit: LockedCommit) -> Path:
@@ -148,4 +114,4 @@ class VolumeFiles:
 
     def close(self) -> None:
         """Remove the links."""
-        shutil.rmtree(self.cache, ignore_errors=True)
+        remove_cache(self.cache)

@@ -73,6 +73,11 @@ def disagreements(declared: Mapping[str, Alias], lock: Lockfile) -> tuple[Disagr
     return tuple(found)
 
 
+def not_as_declared(declared: Mapping[str, Alias], lock: Lockfile) -> tuple[Disagreement, ...]:
+    """Return the differences of the declared models. A model that is only locked is none."""
+    return tuple(found for found in disagreements(declared, lock) if found.alias in declared)
+
+
 def is_as_declared(alias: Alias, locked: LockedModel) -> bool:
     """Whether the locked commit and files still match the declaration."""
     declared = (alias.ref.repo_id, alias.ref.revision, alias.files)
