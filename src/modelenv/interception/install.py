@@ -35,9 +35,10 @@ DOWNLOADS = "huggingface_hub.file_download"  # the module that every load import
 
 @dataclass(eq=False)
 class Installation:
-    """What `install()` has installed. As a context manager, it undoes one call of `install()` at the block's end.
+    """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
 
-    So code that installs for a block leaves an earlier installation alone.
+    The exception is `with install():` if it was installed before, so that such code leaves the program's own
+    installation alone.
 
     Attributes:
         source: The source of the models.
@@ -53,7 +54,8 @@ class Installation:
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
     _permission: str = field(default="", repr=False)
-    _calls: int = field(default=1, repr=False)
+    _was_there: bool = field(default=False, repr=False)  # whether the last call of `install()` found this installed
+    _blocks: list[bool] = field(default_factory=list, repr=False)  # for each block: whether its end uninstalls this
 
     @property
     def answered(self) -> int:
@@ -88,12 +90,13 @@ class Installation:
         self._undo.close()
 
     def __enter__(self) -> Self:
+        self._blocks.append(not self._was_there)
+        self._was_there = False
         return self
 
     def __exit__(self, *_: object) -> None:
         with _installing:
-            self._calls -= 1
-            if self._calls <= 0:
+            if self._blocks.pop():
                 self._uninstall()
 
     @property
@@ -252,7 +255,7 @@ def install(
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
             if _current._key == _key(found, refuses, settings):  # noqa: SLF001
-                _current._calls += 1  # noqa: SLF001
+                _current._was_there = True  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",
