@@ -82,6 +82,12 @@ def suite_of(config: pytest.Config) -> SuiteEnvironment:
     return config.stash[_SUITE]
 
 
+def end_early_suite(config: pytest.Config) -> None:
+    """End what began before each conftest.py was imported, if anything did."""
+    if _SUITE in config.stash:
+        config.stash[_SUITE].collected()
+
+
 def models_of(config: pytest.Config) -> ModelSession:
     """Return the models of this process.
 

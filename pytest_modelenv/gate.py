@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_modelenv.markers import parse_markers
+from pytest_modelenv.option_names import ini_of
 from pytest_modelenv.options import ModelOptions
 from pytest_modelenv.project_files import project_table
 from pytest_modelenv.startup import FORCED_SOURCE, MISTAKE, NEEDS_REAL_MODELS, forces_a_source, gate_marker
@@ -35,7 +36,7 @@ def project_uses_models(config: pytest.Config) -> bool:
     modules. To depend on modelenv, and so to install the plugin, is not enough.
     """
     is_imported = "modelenv" in sys.modules
-    is_configured = project_table(config) is not None or any(map(config.getini, _OWN_OPTIONS))
+    is_configured = project_table(config) is not None or any(ini_of(config, name) for name in _OWN_OPTIONS)
     return is_imported or is_configured or forces_a_source(config)
 
 

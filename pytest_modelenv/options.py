@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import pytest
 
+from pytest_modelenv.option_names import ini_of, option_of
 from pytest_modelenv.project_files import project_texts
 from pytest_modelenv.startup import (
     CACHE_VARIABLE,
@@ -19,7 +20,6 @@ from pytest_modelenv.startup import (
     SOURCES,
     a_file_may_force,
     guards_mode,
-    option_of,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def resolve_options(config: pytest.Config) -> ModelOptions:
         suite,
         host=_host(config, asked, real_models),
         guards=guards_mode(config),
-        memory=_memory(config.getoption("--model-memory") or _DEFAULT_MEMORY),
+        memory=_memory(option_of(config, "model_memory") or _DEFAULT_MEMORY),
         plans=asked and _plans(config),
     )
 
@@ -101,7 +101,7 @@ def suite_source(config: pytest.Config) -> Resolved[str] | None:
     Raises:
         pytest.UsageError: It is not a source.
     """
-    ini = str(config.getini("model_source")).strip().lower()
+    ini = str(ini_of(config, "model_source") or "").strip().lower()
     if not ini:
         return None
     _check_source(ini, _INI_SOURCE, SOURCES)
@@ -173,7 +173,7 @@ def _source_variable() -> str:
 
 
 def _host(config: pytest.Config, asked: bool, real_models: bool) -> Resolved[str]:
-    option = config.getoption("--model-host")
+    option = option_of(config, "model_host")
     if option is not None:
         return Resolved(option if real_models else HOST_OFF, f"--model-host={option}")
     return Resolved(HOST_RUN if asked else HOST_OFF, "default")
@@ -194,7 +194,7 @@ def _plans(config: pytest.Config) -> bool:
         return workerinput[PLANS]  # a worker does not know the controller's --dist mode
     has_an_order = any(config.getoption(name, False) for name in _ORDERS)
     is_ours = config.getoption("dist", "no") in _OWN_ORDER
-    return is_ours and not has_an_order and not config.getoption("--no-model-plan")
+    return is_ours and not has_an_order and not option_of(config, "no_model_plan")
 
 
 def shared_cores(workers: int) -> dict[str, str]:
@@ -232,7 +232,7 @@ def chosen_cache_dir(config: pytest.Config) -> Resolved[Path] | None:
     """
     option = option_of(config, "model_cache_dir")
     variable = os.environ.get(CACHE_VARIABLE)
-    ini = str(config.getini("model_cache_dir"))
+    ini = str(ini_of(config, "model_cache_dir") or "")
     if option is not None:
         return _folder(option, config.invocation_params.dir, "--model-cache-dir")
     if variable:

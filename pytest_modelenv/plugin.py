@@ -14,6 +14,7 @@ import pytest
 
 from pytest_modelenv import access, startup
 from pytest_modelenv.fixtures import fixtures_of
+from pytest_modelenv.option_names import options_are_parsed
 from pytest_modelenv.shown_errors import shortened, show_shortened
 
 if TYPE_CHECKING:
@@ -22,9 +23,10 @@ if TYPE_CHECKING:
 _FIXTURES = "modelenv-fixtures"  # the name of the plugin with the fixtures
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """Add the options."""
-    startup.add_options(parser)
+    config: Any = pluginmanager.get_plugin("pytestconfig")
+    startup.add_options(parser, config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,14 +36,18 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     If tests can have real models, the lock already answers for the Hub.
     """
     _watch(early_config)
-    if startup.option_of(early_config, "real_models") or early_config.getini("model_source"):
+    if startup.can_begin_early(early_config):
         access.suite_of(early_config).begin()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the markers, and prepare the use of models if the options ask for it."""
+    options_are_parsed(config)
+    startup.check_choices(config)
     startup.register_markers(config)
     _watch(config)
+    if not startup.can_begin_early(config):
+        access.end_early_suite(config)  # it began for an option of the project's own
     if not startup.asks_for_nothing(config):
         suite = access.suite_of(config)
         suite.conftests_imported()

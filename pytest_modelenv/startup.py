@@ -1,6 +1,6 @@
 """Constants, options and markers: all that every test run needs, whether it uses models or not.
 
-This module creates nothing else, and imports no other module of modelenv but `project_files`.
+This module creates nothing else, and imports no other module of modelenv but `option_names` and `project_files`.
 
 PYTEST_DONT_REWRITE: this module has no assertions, so pytest need not search it for them in every run.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modelenv.option_names import OptionNames, ini_of, is_strict, option_of
 from pytest_modelenv.project_files import project_table, project_texts
 
 HOST_OFF, HOST_RUN, HOST_KEEP = "off", "run", "keep"
@@ -62,12 +63,13 @@ _GATE = (
 )
 
 
-def add_options(parser: pytest.Parser) -> None:
+def add_options(parser: pytest.Parser, config: pytest.Config) -> None:
     """Add the options to the command line and the ini-file.
 
-    pytest stores them under names with a prefix: a project can have an option `--model_source` of its own.
+    pytest stores them under names with a prefix: a project can have an option `--model_source` of its own. If it has
+    one with the same name, as `--model-source`, it replaces the plugin's.
     """
-    group = parser.getgroup("modelenv", "models: fakes in unit tests, real models in integration tests")
+    group = OptionNames(parser, config, "models: fakes in unit tests, real models in integration tests")
     group.addoption(
         "--real-models",
         dest="modelenv_real_models",
@@ -93,7 +95,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--model-host",
         dest="modelenv_model_host",
-        choices=(HOST_OFF, HOST_RUN, HOST_KEEP),
+        metavar="{off,run,keep}",
         help="one process holds the real models for all workers, which then never import torch; run (default): it "
         "ends with the run; keep: it stays for the next runs; off: each worker loads its own models",
     )
@@ -115,7 +117,6 @@ def add_options(parser: pytest.Parser) -> None:
         "--model-guards",
         dest="modelenv_model_guards",
         metavar="MODE",
-        choices=_GUARDS,
         help="error: a test without real models that reaches the Hub or loads real weights fails; report: it does "
         "not, and the summary counts the requests of each test; off: neither. By default the ini-option "
         "model_guards, else error if [tool.modelenv.models] in pyproject.toml declares models, else report",
@@ -127,22 +128,22 @@ def add_options(parser: pytest.Parser) -> None:
         const=GUARDS_OFF,
         help="the same as --model-guards=off",
     )
-    parser.addini(
+    group.addini(
         "forbid_heavy_imports",
         "importing torch or transformers in a run without --real-models is an error, outside of tests that are "
         "marked model_access",
-        type="bool",
+        kind="bool",
         default=False,
     )
-    parser.addini("model_guards", "the same as --model-guards: report, error or off", default="")
-    parser.addini(
+    group.addini("model_guards", "the same as --model-guards: report, error or off", default="")
+    group.addini(
         "model_source",
         "the source of models of all tests, such as download_on_demand: they need no marker, and get real models "
         "without --real-models; --model-source and MODEL_SOURCE override it",
         default="",
     )
-    parser.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
-    parser.addini(
+    group.addini("model_cache_dir", "folder of models that all workers share, relative to rootdir", default="")
+    group.addini(
         "model_marker",
         "the marker of tests that need real models, `integration` by default; name another one if your `integration` "
         "tests need no models",
@@ -152,7 +153,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def gate_marker(config: pytest.Config) -> str:
     """Return the name of the marker of tests that need real models."""
-    return str(config.getini("model_marker")).strip() or INTEGRATION
+    return str(ini_of(config, "model_marker") or "").strip() or INTEGRATION
 
 
 def register_markers(config: pytest.Config) -> None:
@@ -174,36 +175,65 @@ def register_markers(config: pytest.Config) -> None:
 def guards_mode(config: pytest.Config) -> str:
     """Return the mode of the guards: `report`, `error` or `off`.
 
-    A worker of pytest-xdist has the mode of the controller, once it knows it.
-
-    Raises:
-        pytest.UsageError: The ini-option `model_guards` is not one of them.
+    A worker of pytest-xdist has the mode of the controller, once it knows it. An invalid mode counts as none:
+    `check_choices` reports it, once each conftest.py can have added an option of the same name.
     """
     if "MODELENV_ADOPTION" in os.environ:  # `modelenv adopt` records the requests itself
         return GUARDS_OFF
     of_run: dict[str, Any] = getattr(config, "workerinput", {})
-    ini = str(config.getini("model_guards")).strip()
-    if ini and ini not in _GUARDS:
-        raise pytest.UsageError(f"ini-option model_guards: {ini!r} is not a mode; choose one of {', '.join(_GUARDS)}")
-    chosen: str | None = (
-        of_run.get(GUARDS_OF_RUN) or getattr(config.known_args_namespace, "modelenv_model_guards", None) or ini
-    )
-    return chosen or (GUARDS_ERROR if (project_table(config) or {}).get("models") else GUARDS_REPORT)
+    ini = str(ini_of(config, "model_guards") or "").strip()
+    asked = (of_run.get(GUARDS_OF_RUN), option_of(config, "model_guards"), ini)
+    chosen: str | None = next((mode for mode in asked if mode in _GUARDS), None)
+    return chosen or (GUARDS_ERROR if _declares_models(config) else GUARDS_REPORT)
+
+
+def check_choices(config: pytest.Config) -> None:
+    """Check the options with a few valid values.
+
+    The parser does not: while it parses for the first time, a conftest.py can still add an option of the same name.
+
+    Raises:
+        pytest.UsageError: The value of an option is invalid. That of the ini-option `model_guards` could belong to
+            another program if the project declares no models: then it is a warning, as for an unknown option.
+    """
+    for name, choices in (("model_host", (HOST_OFF, HOST_RUN, HOST_KEEP)), ("model_guards", _GUARDS)):
+        value = option_of(config, name)
+        if value is not None and value not in choices:
+            raise pytest.UsageError(
+                f"--{name.replace('_', '-')}: {value!r} is not a mode; choose one of {', '.join(choices)}"
+            )
+    ini = str(ini_of(config, "model_guards") or "").strip()
+    if not ini or ini in _GUARDS:
+        return
+    message = f"ini-option model_guards: {ini!r} is not a mode; choose one of {', '.join(_GUARDS)}"
+    if _declares_models(config) or is_strict(config):
+        raise pytest.UsageError(message)
+    config.issue_config_time_warning(pytest.PytestConfigWarning(message), stacklevel=2)
+
+
+def _declares_models(config: pytest.Config) -> bool:
+    return bool((project_table(config) or {}).get("models"))
 
 
 def asks_for_nothing(config: pytest.Config) -> bool:
     """Whether the user sets no option about models, so that nothing is resolved before a test uses one."""
-    asked = config.getoption("--real-models") or any(
-        config.getoption(name) is not None for name in ("--model-source", "--model-cache-dir")
+    asked = option_of(config, "real_models") or any(
+        option_of(config, name) is not None for name in ("model_source", "model_cache_dir")
     )
     variables = os.environ.get(SOURCE_VARIABLE) or os.environ.get(CACHE_VARIABLE)
-    ini = config.getini("model_cache_dir") or config.getini("model_source")
+    ini = ini_of(config, "model_cache_dir") or ini_of(config, "model_source")
     return not (asked or variables or ini or a_file_may_force(config))
 
 
-def option_of(config: pytest.Config, name: str) -> Any:
-    """Return the value of one of the plugin's options, also before pytest has parsed all options."""
-    return getattr(config.known_args_namespace, f"modelenv_{name}")
+def can_begin_early(config: pytest.Config) -> bool:
+    """Whether tests can have real models, before each conftest.py is imported.
+
+    An option `--model-source` or ini-option `model_source` that is not a source could be a conftest.py's own.
+    """
+    if str(option_of(config, "model_source") or SOURCES[0]).strip().lower() not in SOURCES:
+        return False
+    ini = str(ini_of(config, "model_source") or "").strip().lower()
+    return ini in SOURCES if ini else bool(option_of(config, "real_models"))
 
 
 def a_file_may_force(config: pytest.Config) -> bool:

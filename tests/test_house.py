@@ -102,7 +102,7 @@ LAYERS = (
         "pytest_modelenv.shown_errors",
         "pytest_modelenv.fixture_types",
     ),
-    ("pytest_modelenv.project_files",),
+    ("pytest_modelenv.project_files", "pytest_modelenv.option_names"),
     ("modelenv.__main__", "modelenv.default"),
     ("modelenv.cli",),
     ("modelenv.cli_servers",),

@@ -21,6 +21,7 @@ from pytest_modelenv.guards.heavy_imports import HeavyImports
 from pytest_modelenv.guards.hub_addresses import HubAddresses, is_bookkeeping, is_on_this_machine, repo_id
 from pytest_modelenv.guards.own_models import OwnModels, is_in_hub_cache
 from pytest_modelenv.markers import allows_access
+from pytest_modelenv.option_names import ini_of, option_of
 from pytest_modelenv.startup import (
     GUARDS_ERROR,
     RUNNING,
@@ -55,12 +56,15 @@ class ModelGuards:
     def __init__(self, config: pytest.Config, models: Callable[[], ModelSession]) -> None:
         self._config = config
         self._models = models
-        self._forbids_imports = bool(config.getini("forbid_heavy_imports"))
-        self._real_models = bool(getattr(config.known_args_namespace, "modelenv_real_models", False))
+        self._forbids_imports = bool(ini_of(config, "forbid_heavy_imports"))
         test_paths = tuple((config.rootpath / path).resolve() for path in config.getini("testpaths"))
         self._own_models = OwnModels(config.rootpath, test_paths, lambda: start_of(config), self._folders_of_this_run)
         self._refused: deque[UnexpectedModelAccessError] = deque()
         self.imports = HeavyImports(config.rootpath)
+
+    @property
+    def _real_models(self) -> bool:
+        return bool(option_of(self._config, "real_models"))
 
     @property
     def _hub(self) -> HubAddresses:

@@ -474,3 +474,31 @@ def test_a_volume(
     result = run_program(*REAL, "--model-source=persistent_volume", "--model-guards=report")
     result.assert_outcomes(passed=6, failed=2)
     assert hub.requests == ()
+
+
+@without_and_n2
+def test_the_lock_does_not_answer_for_the_projects_own_option(
+    run_program: RunTests, project: pytest.Pytester, folder: Path, mode: tuple[str, ...]
+) -> None:
+    """The lock answers for `--real-models` until a conftest.py turns out to have an option of this name."""
+    (folder / "config.json").write_text('{"model_type": "changed"}')  # main moves
+    project.makeconftest("def pytest_addoption(parser): parser.addoption('--real-models', action='store_true')\n")
+    project.makepyfile(
+        """
+        import pytest
+        from service import model_type
+
+        AT_COLLECTION = model_type()
+
+        def test_own_option(pytestconfig):
+            assert pytestconfig.getoption("--real-models")
+            assert "changed" in AT_COLLECTION
+
+        @pytest.mark.integration
+        def test_integration():
+            pass
+        """
+    )
+    result = run_program(*mode, "--real-models", "--model-guards=report")
+    result.assert_outcomes(passed=1, skipped=1)
+    assert header_of(result) == "modelenv: fakes; real models with --real-models"

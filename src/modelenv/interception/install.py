@@ -37,7 +37,8 @@ DOWNLOADS = "huggingface_hub.file_download"  # the module that every load import
 class Installation:
     """What `install()` has installed. As a context manager, it is uninstalled at the end of the block.
 
-    If `install()` was called before the block, too, the earlier installation stays.
+    The exception is `with install():` if it was installed before, so that such code leaves the program's own
+    installation alone.
 
     Attributes:
         source: The source of the models.
@@ -53,8 +54,8 @@ class Installation:
     _undo: ExitStack = field(default_factory=ExitStack, repr=False)
     _known: LockedRepos | None = field(default=None, repr=False)
     _permission: str = field(default="", repr=False)
-    _calls: int = field(default=1, repr=False)  # of install(), less those of blocks that have ended
-    _blocks: list[bool] = field(default_factory=list, repr=False)  # open blocks: whether its end uninstalls
+    _was_there: bool = field(default=False, repr=False)  # whether the last call of `install()` found this installed
+    _blocks: list[bool] = field(default_factory=list, repr=False)  # for each block: whether its end uninstalls this
 
     @property
     def answered(self) -> int:
@@ -89,16 +90,14 @@ class Installation:
         self._undo.close()
 
     def __enter__(self) -> Self:
-        with _installing:
-            self._blocks.append(self._calls == 1 and not self._blocks)
+        self._blocks.append(not self._was_there)
+        self._was_there = False
         return self
 
     def __exit__(self, *_: object) -> None:
         with _installing:
             if self._blocks.pop():
                 self._uninstall()
-            else:
-                self._calls -= 1
 
     @property
     def _cache(self) -> Path | None:
@@ -256,7 +255,7 @@ def install(
         refuses = found is ModelSource.PERSISTENT_VOLUME if refuse is None else refuse
         if _current is not None:
             if _current._key == _key(found, refuses, settings):  # noqa: SLF001
-                _current._calls += 1  # noqa: SLF001
+                _current._was_there = True  # noqa: SLF001
                 return _current
             raise ConfigurationError(
                 "modelenv.install() was called before with other arguments or settings",
