@@ -31,7 +31,9 @@ SECONDS = 240
 # Options for other plugins that are installed here: no random order, and no warning of pytest-asyncio.
 INSTALLED_HERE = ("-p", "no:randomly", "-o", "asyncio_default_fixture_loop_scope=function")
 WITHOUT_XDIST, N0, N2 = (), ("-n0",), ("-n2",)
-all_modes = pytest.mark.parametrize("mode", [WITHOUT_XDIST, N0, N2], ids=["without-xdist", "n0", "n2"])
+QUICK = frozenset(
+    {"api_clients", "hub_file", "own_names"}
+)  # the suites that do not import torch: these run in all modes
 
 # The tests, and the files at collection, that send requests. All others send none.
 SENDERS = {
@@ -146,14 +148,20 @@ def outcome_of(case: ET.Element) -> tuple[str, str, str]:
     return name, " ".join(each.tag for each in parts), " ".join(each.get("message", "") for each in parts)
 
 
-@pytest.fixture(params=sorted(SENDERS))
-def suite(request: pytest.FixtureRequest, tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub) -> Suite:
-    shutil.copytree(SUITES / request.param, tmp_path / request.param)
-    return Suite(tmp_path / request.param, make_environ, hub)
-
-
-@all_modes
-def test_the_plugin_changes_no_outcome(suite: Suite, mode: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("name", "mode"),
+    [
+        pytest.param(name, mode, id=f"{name}{''.join(mode)}")
+        for name in sorted(SENDERS)
+        for mode in (WITHOUT_XDIST, N0, N2)
+        if name in QUICK or mode != N0
+    ],
+)
+def test_the_plugin_changes_no_outcome(
+    name: str, mode: tuple[str, ...], tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub
+) -> None:
+    shutil.copytree(SUITES / name, tmp_path / name)
+    suite = Suite(tmp_path / name, make_environ, hub)
     without = suite.run("-p", "no:modelenv", *mode)
     asked_without = len(suite.hub.requests)
     outcome = suite.run(*mode)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .test_existing_suites import N0, N2, SECONDS, SUITES, WITHOUT_XDIST, Suite, hub
+from .test_existing_suites import N0, N2, QUICK, SECONDS, SUITES, WITHOUT_XDIST, Suite, hub
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +68,7 @@ def test_a_warm_suite_runs_without_the_hub(suite: Suite) -> None:
     assert [each for each in asked if (each.method, each.kind) != ("GET", "resolve")] == []
     sent = [(each.repo_id, each.file) for each in asked]
     assert len(sent) == len(set(sent))  # each file once, for both workers
-    for mode in (WITHOUT_XDIST, N0, N2):
+    for mode in (WITHOUT_XDIST, N0, N2) if suite.folder.name in QUICK else (N2,):
         warm = suite.run(*mode, *options, endpoint=NO_HUB)
         assert sorted(warm.tests) == sorted(without.tests)
         assert warm.block == []
