@@ -171,10 +171,10 @@ def test_an_adopted_suite_runs_by_plain_pytest(tmp_path: Path, make_environ: Mak
 def test_a_changed_byte_is_found_before_it_is_loaded(
     tmp_path: Path, make_environ: MakeEnviron, hub: EmbeddedHub
 ) -> None:
-    suite = copied("local_snapshot", tmp_path, make_environ, hub)
+    suite = copied("hub_file", tmp_path, make_environ, hub)
     (row,) = suite.adopt()["models"]
-    (weights,) = suite.cache.glob(f"models--*/snapshots/{row['commit']}/model.safetensors")
-    blob = weights.resolve()
+    (config,) = suite.cache.glob(f"models--*/snapshots/{row['commit']}/config.json")
+    blob = config.resolve()
     content = bytearray(blob.read_bytes())
     content[-1] ^= 1
     blob.chmod(0o600)
@@ -183,7 +183,7 @@ def test_a_changed_byte_is_found_before_it_is_loaded(
     seen, text = suite.run_without_the_hub(tmp_path / "seen")
     assert "ModelIntegrityError" in text or "ModelDownloadError" in text
     assert len(seen.failed) >= 1
-    assert not weights.exists()
+    assert not config.exists()
 
 
 @pytest.mark.parametrize("name", sorted(WITHOUT_MODELS))

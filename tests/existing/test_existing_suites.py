@@ -31,9 +31,8 @@ SECONDS = 240
 # Options for other plugins that are installed here: no random order, and no warning of pytest-asyncio.
 INSTALLED_HERE = ("-p", "no:randomly", "-o", "asyncio_default_fixture_loop_scope=function")
 WITHOUT_XDIST, N0, N2 = (), ("-n0",), ("-n2",)
-QUICK = frozenset(
-    {"api_clients", "hub_file", "own_names"}
-)  # the suites that do not import torch: these run in all modes
+# The suites without torch. These run in all modes.
+QUICK = frozenset({"api_clients", "hub_file", "mocked", "own_names"})
 
 # The tests, and the files at collection, that send requests. All others send none.
 SENDERS = {
@@ -154,7 +153,7 @@ def outcome_of(case: ET.Element) -> tuple[str, str, str]:
         pytest.param(name, mode, id=f"{name}{''.join(mode)}")
         for name in sorted(SENDERS)
         for mode in (WITHOUT_XDIST, N0, N2)
-        if name in QUICK or mode != N0
+        if name in QUICK or mode == WITHOUT_XDIST or (name, mode) == ("tokenizer", N2)
     ],
 )
 def test_the_plugin_changes_no_outcome(

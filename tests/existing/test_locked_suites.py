@@ -31,13 +31,11 @@ PYPROJECT = """
 classifier = "acme/classifier"
 embedder = "acme/embedder"
 """
-# The suites whose tests load only locked models, without the tests that ask for a model that does not exist.
+# Suites whose tests load only locked models, without the tests that ask for a model that does not exist.
+# test_adopted_suites.py has the slower ones, too.
 LOCKED = {
     "tokenizer": (),
-    "cached_pipeline": (),
     "hub_file": ("--deselect=tests/test_labels.py::test_a_repo_that_does_not_exist",),
-    "local_snapshot": (),
-    "unittest_class": (),
     "mocked": (),
 }
 

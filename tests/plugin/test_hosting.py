@@ -203,4 +203,4 @@ def test_a_test_can_have_the_model_in_its_own_process(project: pytest.Pytester) 
 def test_an_unknown_mode_is_a_usage_error(project: pytest.Pytester) -> None:
     result = project.runpytest_subprocess("--real-models", "--model-host=always")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    assert "invalid choice: 'always'" in result.stderr.str()
+    assert "--model-host: 'always' is not a mode; choose one of off, run, keep" in result.stderr.str()
